@@ -1,0 +1,23 @@
+"""The plugin declaration: how the LMS finds and loads this app.
+
+The keys are those of edx_django_utils.plugins.constants, written out so that plain Django needs no edx-django-utils.
+Source: https://docs.openedx.org/projects/edx-django-utils/en/latest/plugins/readme.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+_SETTINGS = {name: {"relative_path": f"settings.{name}"} for name in ("common", "production", "test")}
+
+
+class ApiProvisioningConfig(AppConfig):
+    name = "edx_api_provisioning"
+    verbose_name = _("API provisioning")
+    # Set here because the LMS's own DEFAULT_AUTO_FIELD is AutoField.
+    default_auto_field = "django.db.models.BigAutoField"
+
+    plugin_app: ClassVar[dict[str, Any]] = {"settings_config": {"lms.djangoapp": _SETTINGS}}

@@ -1,0 +1,61 @@
+"""The one reader of ``EDX_API_PROVISIONING``: every setting, its default, and nothing kept between calls."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from edx_api_provisioning.data import parse_lifetime
+from edx_api_provisioning.exceptions import InvalidSpec
+
+DEFAULTS: dict[str, Any] = {
+    # How long an access token lives if nothing is said, and the longest that may be asked for.
+    "TOKEN_LIFETIME": timedelta(days=365),
+    "MAX_TOKEN_LIFETIME": timedelta(days=730),
+    # What generated tokens begin with, so that secret scanners know them; "" for none (and then no checksum either).
+    "TOKEN_PREFIX": "edxapi_",
+    # The class that Bearer tokens are proved with. In the LMS the plugin's settings name the LMS's own.
+    "BEARER_AUTHENTICATION": "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
+    # Where the site is and what is where on it; the LMS has it in LMS_ROOT_URL.
+    "ROOT_URL": None,
+    "TOKEN_PATH": "/oauth2/access_token",
+    "API_DOCS_PATH": "/api-docs/",
+    "ME_PATH": "/api/user/v1/me",
+}
+
+
+def get(name: str) -> Any:
+    """The operator's value, or the default."""
+    return getattr(settings, "EDX_API_PROVISIONING", {}).get(name, DEFAULTS[name])
+
+
+def lifetime(name: str) -> timedelta:
+    """A setting that is a time span: a timedelta, or text such as ``90d``."""
+    value = get(name)
+    if isinstance(value, timedelta) and value > timedelta(0):
+        return value
+    try:
+        return parse_lifetime(str(value))
+    except InvalidSpec as error:
+        raise ImproperlyConfigured(f"EDX_API_PROVISIONING[{name!r}]: {error.message}") from None
+
+
+def root_url() -> str | None:
+    """The site's public address without a slash at its end, or None if no setting tells it."""
+    url = get("ROOT_URL") or getattr(settings, "LMS_ROOT_URL", None)
+    return str(url).rstrip("/") if url else None
+
+
+def url(name: str) -> str | None:
+    """The full address of a ``…_PATH`` setting."""
+    root = root_url()
+    return f"{root}{get(name)}" if root else None
+
+
+def host() -> str | None:
+    """The site's host name."""
+    return urlsplit(root_url() or "").hostname

@@ -1,0 +1,298 @@
+"""Frozen values: what is wanted, what was issued, what was proved. No database, no settings.
+
+Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.dateparse import parse_duration
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.exceptions import InvalidSpec
+
+DEFAULT_NAME = "api-client"
+NAME_MAX_LENGTH = 100
+PURPOSE_MAX_LENGTH = 255
+# auth_user in the LMS and oauth2_provider in every version: FACTS of the schema, not of taste.
+EMAIL_MAX_LENGTH = 254
+CLIENT_ID_MAX_LENGTH = 100
+SECRET_MIN_LENGTH = 32
+SECRET_MAX_LENGTH = 255
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# RFC 6749 appendix A.1 allows spaces too, but they do not survive HTTP Basic and forms everywhere; and no colon,
+# which ends the user-id in HTTP Basic (RFC 7617 section 2).
+_CLIENT_ID = re.compile(r"[!-9;-~]+")
+_CLIENT_SECRET = re.compile(r"[ -~]+")  # RFC 6749 appendix A.2: VSCHAR
+_ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1: b64token
+_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3: scope-token
+_LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Secret:
+    """A value that only :meth:`reveal` gives away: not ``str``, ``repr``, ``format``, ``pickle`` or ``copy``."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return compare_digest(self._value.encode(), other._value.encode())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A Secret is not serialised; reveal() it where it is written out.")
+
+
+def parse_lifetime(text: str) -> timedelta:
+    """``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
+
+    Raises:
+        InvalidSpec: in any other form, and for zero.
+    """
+    if match := _LIFETIME.fullmatch(text):
+        span: timedelta | None = int(match[1]) * _UNITS[match[2]]
+    else:
+        try:
+            # Only ISO 8601: Django would also read "90" as seconds and "1 2:3" as a clock.
+            span = parse_duration(text) if text.startswith("P") and text.isascii() else None
+        except (OverflowError, ValueError):
+            span = None
+    if span is None or span < timedelta(seconds=1):
+        raise InvalidSpec(_("not a time span above zero; write it like 90d, 12h, 52w or P90D."), field="expires_in")
+    return span
+
+
+def parse_instant(text: str) -> datetime:
+    """``2027-01-31`` (its first moment, UTC) or ``2027-01-31T12:00Z``; UTC where no offset is given.
+
+    Raises:
+        InvalidSpec: in any other form.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (OverflowError, ValueError):
+        raise InvalidSpec(_("not a date; write it like 2027-01-31 or 2027-01-31T12:00Z."), field="expires_at") from None
+
+
+def parse_site_url(text: str) -> str:
+    """The root of a site that secrets may be sent to: https, or http on this machine; without a slash at its end.
+
+    Raises:
+        InvalidSpec: for any other.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.username is not None:
+        raise InvalidSpec(_("not a web address; write it like https://lms.example.org"), field="verify_url")
+    if parts.scheme == "http" and not (host in ("localhost", "::1") or host.startswith("127.")):
+        raise InvalidSpec(_("secrets are not sent over http; give the https address."), field="verify_url")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _require(condition: bool, field_name: str, message: str) -> None:
+    if not condition:
+        raise InvalidSpec(message, field=field_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSpec:
+    """An API client as it is wanted. ``None`` means: the site's default, or leave as it is.
+
+    Raises:
+        InvalidSpec: for a value that no site would take. What depends on the site is checked when planning.
+    """
+
+    name: str = DEFAULT_NAME
+    username: str | None = None
+    email: str | None = None
+    use_existing_user: bool = False
+    staff: bool = False
+    superuser: bool = False
+    token: bool = True
+    expires_in: timedelta | None = None
+    expires_at: datetime | None = None
+    scopes: tuple[str, ...] | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    access_token: Secret | None = None
+    contact: str | None = None
+    purpose: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(_NAME.fullmatch(self.name)) and len(self.name) <= NAME_MAX_LENGTH,
+            "name",
+            _("use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most %d characters.")
+            % NAME_MAX_LENGTH,
+        )
+        for field_name, address in (("email", self.email), ("contact", self.contact)):
+            if address:
+                _check_email(field_name, address)
+        _require(self.email != "", "email", _("may not be empty; leave it out for the default."))
+        _require(self.username != "", "username", _("may not be empty; leave it out for the client's name."))
+        self._check_expiry()
+        self._check_scopes()
+        self._check_credentials()
+        _require(
+            not self.purpose or (self.purpose.isprintable() and len(self.purpose) <= PURPOSE_MAX_LENGTH),
+            "purpose",
+            _("one line of at most %d printable characters.") % PURPOSE_MAX_LENGTH,
+        )
+
+    @property
+    def is_staff(self) -> bool:
+        """A superuser is staff as well: the LMS refuses one who is not on most endpoints."""
+        return self.staff or self.superuser
+
+    def _check_expiry(self) -> None:
+        _require(
+            self.expires_in is None or self.expires_at is None,
+            "expires_at",
+            _("give either a time span or an end, not both."),
+        )
+        _require(
+            self.expires_in is None or self.expires_in > timedelta(0),
+            "expires_in",
+            _("the token would never be valid; give a time span above zero."),
+        )
+        _require(
+            self.expires_at is None or self.expires_at.tzinfo is not None,
+            "expires_at",
+            _("the time needs a time zone."),
+        )
+        for field_name, value in (
+            ("expires_in", self.expires_in),
+            ("expires_at", self.expires_at),
+            ("access_token", self.access_token),
+        ):
+            _require(
+                self.token or value is None,
+                field_name,
+                _("says how the access token is to be, but no token is wanted; leave one of the two out."),
+            )
+
+    def _check_scopes(self) -> None:
+        for scope in self.scopes or ():
+            _require(
+                bool(_SCOPE.fullmatch(scope)),
+                "scopes",
+                _("give one scope at a time, without spaces or quotes."),
+            )
+
+    def _check_credentials(self) -> None:
+        _require(
+            self.client_id is None
+            or (bool(_CLIENT_ID.fullmatch(self.client_id)) and len(self.client_id) <= CLIENT_ID_MAX_LENGTH),
+            "client_id",
+            _("use 1 to %d printable ASCII characters without spaces or ':'.") % CLIENT_ID_MAX_LENGTH,
+        )
+        if self.client_secret is not None:
+            _check_secret("client_secret", self.client_secret, _CLIENT_SECRET, _("printable ASCII characters"))
+        if self.access_token is not None:
+            _check_secret(
+                "access_token",
+                self.access_token,
+                _ACCESS_TOKEN,
+                _("letters, digits and any of -._~+/ (RFC 6750)"),
+            )
+
+
+def _check_email(field_name: str, address: str) -> None:
+    try:
+        validate_email(address)
+        valid = len(address) <= EMAIL_MAX_LENGTH
+    except ValidationError:
+        valid = False
+    _require(valid, field_name, _("not an email address."))
+
+
+def _check_secret(field_name: str, secret: Secret, alphabet: re.Pattern[str], described: str) -> None:
+    value = secret.reveal()
+    _require(
+        SECRET_MIN_LENGTH <= len(value) <= SECRET_MAX_LENGTH and bool(alphabet.fullmatch(value)),
+        field_name,
+        _("use %(min)d to %(max)d %(alphabet)s.")
+        % {"min": SECRET_MIN_LENGTH, "max": SECRET_MAX_LENGTH, "alphabet": described},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The rows that one run made, by primary key: what :func:`~edx_api_provisioning.api.undo` takes away again."""
+
+    client: Any = None
+    user: Any = None
+    application: Any = None
+    access_token: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What one run of ``provision`` leaves. A secret is here only if this run issued it."""
+
+    name: str
+    status: str
+    username: str
+    email: str
+    client_id: str
+    client_secret: Secret | None
+    access_token: Secret | None
+    expires_at: datetime | None
+    """When the client's current access token ends; None without one."""
+    scopes: tuple[str, ...]
+    made: Made = field(default=Made(), repr=False)
+    changes: tuple[str, ...] = ()
+    """What the run did, one phrase for each step."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def issued(self) -> bool:
+        """Whether there is a secret to hand over."""
+        return self.client_secret is not None or self.access_token is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing tried: ``ok``, and if not, what it means and what to do."""
+
+    what: str
+    ok: bool
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was tried to prove the credentials, in order."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.checks) and all(check.ok for check in self.checks)

@@ -1,0 +1,122 @@
+"""How we speak with the database: in one transaction, once more if another run came first, without logging secrets.
+
+Its errors become one line each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.exceptions import DatabaseFailure, NotMigrated, ProvisioningError
+from edx_api_provisioning.models import ApiClient
+
+Result = TypeVar("Result")
+
+_ATTEMPTS = 5
+# Deadlock, lock wait time-out (MySQL); deadlock, serialization failure, lock not available (PostgreSQL).
+_PASSING = {1213, 1205, "40P01", "40001", "55P03"}
+
+
+def connection() -> BaseDatabaseWrapper:
+    """The connection that the registry is written through."""
+    return connections[router.db_for_write(ApiClient)]
+
+
+def in_transaction(work: Callable[[], Result]) -> Result:
+    """What ``work`` returns, all of it in one transaction or nothing of it.
+
+    If the database says that another run came first (a unique value is taken, a deadlock), the transaction is rolled
+    back and ``work`` looks at the world again, a bounded number of times.
+
+    Raises:
+        NotMigrated, DatabaseFailure: for whatever else the database says; its own words may hold values, so they
+            are not passed on.
+    """
+    with explained():
+        for _attempt in range(_ATTEMPTS - 1):
+            try:
+                return _once(work)
+            except DatabaseError as error:
+                if not _may_pass(error):
+                    raise
+        return _once(work)
+
+
+def _once(work: Callable[[], Result]) -> Result:
+    with unlogged(), transaction.atomic(using=connection().alias):
+        return work()
+
+
+def _may_pass(error: DatabaseError) -> bool:
+    if isinstance(error, IntegrityError):
+        return True
+    # A deadlock takes the whole transaction with it: nothing to repeat where it is not ours, as in a web request.
+    return not connection().in_atomic_block and _code(error) in _PASSING
+
+
+def _code(error: DatabaseError) -> int | str | None:
+    """The database's number for an error: MySQL's first argument, PostgreSQL's SQLSTATE."""
+    sqlstate = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
+    first = error.args[0] if error.args else None
+    return sqlstate or (first if isinstance(first, int) else None)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the database's errors into one line each."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise _explanation(error) from None
+
+
+def _explanation(error: DatabaseError) -> ProvisioningError:
+    if _migrations_missing():
+        return NotMigrated(
+            _("the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning")
+        )
+    name = " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
+    if isinstance(error, IntegrityError):
+        return DatabaseFailure(
+            _(
+                "the database refused a value as taken (%s), perhaps the user name or the email address in another "
+                "spelling; nothing was changed. Choose another."
+            )
+            % name
+        )
+    return DatabaseFailure(
+        _("the database did not do it (%s); nothing was changed. See its log, and run the command again.") % name
+    )
+
+
+def _migrations_missing() -> bool:
+    try:
+        loader = MigrationLoader(connection())
+    except DatabaseError:
+        return False
+    ours = {key for key in loader.disk_migrations if key[0] == ApiClient._meta.app_label}
+    return not ours <= set(loader.applied_migrations)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep the statements of this thread's connection out of Django's SQL log and ``connection.queries``.
+
+    With ``DEBUG`` on they would hold the secrets, which DOT 1.7 stores in clear.
+    """
+    wrapper = connection()
+    if "make_debug_cursor" in vars(wrapper):
+        yield  # An outer block does it already.
+        return
+    wrapper.make_debug_cursor = wrapper.make_cursor  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del wrapper.make_debug_cursor

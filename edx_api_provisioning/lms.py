@@ -1,0 +1,92 @@
+"""All that is the LMS's, found through Django's app registry by label: nothing of the LMS is imported.
+
+In plain Django the labels are missing and each function does what plain Django needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator, validate_slug
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.exceptions import InvalidSpec
+
+# openedx/core/djangoapps/user_api/accounts/__init__.py
+_USERNAME_LENGTHS = range(2, 31)
+
+
+def _model(app_label: str, name: str) -> type[Model] | None:
+    try:
+        return apps.get_model(app_label, name)
+    except LookupError:
+        return None
+
+
+def username_problem(username: str) -> str | None:
+    """Why no account of this name may be made, in one sentence; None if it may.
+
+    The LMS's rules are those of its registration form (openedx/core/djangoapps/user_api/accounts/api.py).
+    """
+    if _model("student", "UserProfile") is None:
+        field = get_user_model()._meta.get_field("username")
+        try:
+            field.clean(username, None)
+        except ValidationError as error:
+            return " ".join(error.messages)
+        return None
+    prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
+    if prefix and username.lower().startswith(prefix.lower()):
+        return _("names that begin with %s are kept for retired accounts.") % prefix
+    if getattr(settings, "FEATURES", {}).get("ENABLE_UNICODE_USERNAME"):
+        validate: Callable[[str], None] = RegexValidator(rf"^{getattr(settings, 'USERNAME_REGEX_PARTIAL', '')}\Z")
+    else:
+        validate = validate_slug
+    try:
+        validate(username)
+    except ValidationError:
+        return _("use letters A-Z and a-z, digits, '_' and '-'.")
+    if len(username) not in _USERNAME_LENGTHS:
+        return _("use 2 to 30 characters, as the LMS wants it.")
+    return None
+
+
+def create_user(*, username: str, email: str, staff: bool, superuser: bool, full_name: str) -> Any:
+    """A user with an unusable password and, in the LMS, a profile: all receivers run.
+
+    The profile is made here and not by the LMS's ``_called_by_management_command`` flag, which would also report the
+    user to marketing (common/djangoapps/student/models/user.py, user_post_save_callback).
+
+    Raises:
+        InvalidSpec: if a receiver of the LMS refuses the account.
+    """
+    try:
+        user = get_user_model().objects.create_user(
+            username=username, email=email, password=None, is_staff=staff, is_superuser=superuser
+        )
+    except ValidationError as error:
+        raise InvalidSpec(" ".join(error.messages), field="username") from None
+    except Exception as error:
+        # The LMS's own class, common.djangoapps.student.helpers.AccountValidationError, known here by its name.
+        if type(error).__name__ != "AccountValidationError":
+            raise
+        raise InvalidSpec(str(error), field=getattr(error, "field", None) or "username") from None
+    profile = _model("student", "UserProfile")
+    if profile is not None and not profile._default_manager.filter(user=user).exists():
+        profile._default_manager.create(user=user, name=full_name)
+    return user
+
+
+def is_restricted(application_pk: Any) -> bool:
+    """Whether the LMS gives this application expired opaque tokens only.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/models.py, RestrictedApplication.
+    """
+    restricted = _model("oauth_dispatch", "RestrictedApplication")
+    return restricted is not None and restricted._default_manager.filter(application=application_pk).exists()

@@ -1,0 +1,138 @@
+"""The registry's tables."""
+
+from __future__ import annotations
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
+        migrations.swappable_dependency(APPLICATION_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="ApiClient",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
+                (
+                    "user_made",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="Whether the user was made here.",
+                        verbose_name="user made for it",
+                    ),
+                ),
+                (
+                    "contact_email",
+                    models.EmailField(
+                        blank=True,
+                        help_text="Who answers for this client.",
+                        max_length=254,
+                        verbose_name="contact",
+                    ),
+                ),
+                ("purpose", models.CharField(blank=True, max_length=255, verbose_name="purpose")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "active"), ("retired", "retired")],
+                        default="active",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "access_token",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=ACCESS_TOKEN_MODEL,
+                        verbose_name="current access token",
+                    ),
+                ),
+                (
+                    "application",
+                    models.OneToOneField(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=APPLICATION_MODEL,
+                        verbose_name="application",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "API client",
+                "verbose_name_plural": "API clients",
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="ApiClientEvent",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("client_name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("created", "created"), ("updated", "updated"), ("undone", "undone")],
+                        max_length=16,
+                        verbose_name="what",
+                    ),
+                ),
+                ("actor", models.CharField(max_length=255, verbose_name="by whom")),
+                ("details", models.JSONField(default=dict, verbose_name="details")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="when")),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="events",
+                        to="edx_api_provisioning.apiclient",
+                        verbose_name="API client",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "API client event",
+                "verbose_name_plural": "API client events",
+                "ordering": ("-pk",),
+            },
+        ),
+    ]

@@ -1,0 +1,199 @@
+"""Writes credentials out, in every format. The one room in which secrets are revealed to be shown."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.data import Credentials, Secret, Verification
+from edx_api_provisioning.exceptions import OutputFailure
+from edx_api_provisioning.planning import Plan
+
+ENV_PREFIX = "OPENEDX_"
+
+
+def as_dict(credentials: Credentials, verification: Verification | None) -> dict[str, Any]:
+    """The flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
+    ends = credentials.expires_at
+    return {
+        "name": credentials.name,
+        "status": str(credentials.status),
+        "username": credentials.username,
+        "email": credentials.email,
+        "client_id": credentials.client_id,
+        "client_secret": _revealed(credentials.client_secret),
+        "access_token": _revealed(credentials.access_token),
+        "token_type": "Bearer" if ends else None,
+        "expires_at": f"{ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if ends else None,
+        "expires_in": int((ends - datetime.now(UTC)).total_seconds()) if ends else None,
+        "scope": " ".join(credentials.scopes) if ends else None,
+        "token_url": conf.url("TOKEN_PATH"),
+        "api_docs_url": conf.url("API_DOCS_PATH"),
+        "verified": verification.ok if verification else None,
+    }
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret is not None else None
+
+
+def _text(values: dict[str, Any]) -> str:
+    lines = [
+        f"{key + ':':<15} {'yes' if value is True else 'no' if value is False else value}"
+        for key, value in values.items()
+        if value is not None
+    ]
+    me_url = conf.url("ME_PATH")
+    if values["access_token"] and me_url:
+        # printf is built into the shell: the secret is in no process's arguments.
+        header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
+        lines += ["", _("Call the API:"), f"  printf '%s' {header} | curl -H @- {me_url}"]
+    if values["client_secret"] and values["token_url"]:
+        form = {
+            "grant_type": "client_credentials",
+            "token_type": "jwt",
+            "client_id": values["client_id"],
+            "client_secret": values["client_secret"],
+        }
+        lines += [
+            "",
+            _("Get a JWT:"),
+            f"  printf '%s' {shlex.quote(urlencode(form))} | curl -d @- {values['token_url']}",
+        ]
+    if values["client_secret"] or values["access_token"]:
+        lines += ["", _("The secrets are shown this once. Keep them now.")]
+    return "\n".join(lines) + "\n"
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _env_values(values: dict[str, Any]) -> dict[str, str]:
+    return {
+        ENV_PREFIX + key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _env(values: dict[str, Any]) -> str:
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in _env_values(values).items())
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    import yaml  # Here, for what it costs everybody who does not ask for it.
+
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _kubernetes_secret(values: dict[str, Any]) -> str:
+    # stringData: applying a manifest that lacks a key leaves what the cluster has under it.
+    return _yaml(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": _kubernetes_name(values["name"])},
+            "type": "Opaque",
+            "stringData": _env_values(values),
+        }
+    )
+
+
+def _kubernetes_name(name: str) -> str:
+    """A DNS subdomain name, as Kubernetes wants it (RFC 1123)."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "text": _text,
+    "json": _json,
+    "env": _env,
+    "yaml": _yaml,
+    "kubernetes-secret": _kubernetes_secret,
+}
+
+
+def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
+    """Everything about the credentials as one text, secrets included."""
+    return FORMATS[format](as_dict(credentials, verification))
+
+
+def render_plan(plan: Plan, *, format: str) -> str:
+    """What would be done, as JSON or as sentences."""
+    if format == "json":
+        steps = [step.says for step in plan.steps]
+        shown = {
+            "name": plan.spec.name,
+            "status": str(plan.status),
+            "username": plan.username,
+            "email": plan.email,
+        }
+        return _json({**shown, "steps": steps, "warnings": list(plan.warnings)})
+    lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
+    lines += [_("Warning: %s") % warning for warning in plan.warnings]
+    return "\n".join(lines) + "\n"
+
+
+class NewFile:
+    """A file that appears under its name whole or not at all, and is its owner's alone from the first byte.
+
+    Used as a context; leaving it without :meth:`write` leaves nothing behind.
+
+    Raises:
+        OutputFailure: if the file exists and ``force`` is off, or cannot be written.
+    """
+
+    def __init__(self, path: str, *, force: bool) -> None:
+        self._target, self._force = Path(path), force
+
+    def __enter__(self) -> NewFile:
+        with self._explained():
+            if self._target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not self._force and os.path.lexists(self._target):
+                raise OutputFailure(_("%s exists; give --force to replace it.") % self._target, field="output")
+            # mkstemp gives mode 0600 and a name of nobody else's.
+            descriptor, self._draft = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name}.")
+            self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        return self
+
+    def write(self, text: str) -> None:
+        with self._explained():
+            self._file.write(text)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            if self._force:
+                os.replace(self._draft, self._target)
+            else:
+                os.link(self._draft, self._target)  # Unlike a rename, it fails if somebody was faster.
+
+    def __exit__(self, *_error: object) -> None:
+        # What could not be flushed to a full disk is tried again on closing.
+        with suppress(OSError):
+            self._file.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._draft)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputFailure(
+                _("%(path)s cannot be written: %(why)s.") % {"path": self._target, "why": error.strerror},
+                field="output",
+            ) from None

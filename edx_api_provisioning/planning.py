@@ -1,0 +1,403 @@
+"""The rules: from what is wanted and what exists to a plan, or to what is wrong with it. Pure, no database.
+
+``api`` gathers :class:`Site` and :class:`Found`, shows the plan or executes it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.data import ClientSpec
+from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
+
+
+class Status(enum.StrEnum):
+    """What a run did to the client, as the JSON output says it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+class Action(enum.Enum):
+    """The steps a plan is made of, in the order in which they are executed."""
+
+    CREATE_CLIENT = enum.auto()
+    CREATE_USER = enum.auto()
+    USE_USER = enum.auto()
+    CREATE_APPLICATION = enum.auto()
+    UPDATE_SCOPES = enum.auto()
+    ISSUE_TOKEN = enum.auto()
+    UPDATE_CLIENT = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, and the sentence that tells the operator so."""
+
+    action: Action
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the site allows and prefers."""
+
+    now: datetime
+    host: str | None
+    lifetime: timedelta
+    max_lifetime: timedelta
+    default_scopes: tuple[str, ...]
+    available_scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundUser:
+    """An account that the wanted user name finds, on MySQL perhaps in another spelling."""
+
+    pk: Any
+    username: str
+    email: str
+    is_staff: bool
+    superuser: bool
+    active: bool
+    accepted: bool
+    """Whether it is the client's already, or was made by this project: nobody has to be asked then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundApplication:
+    """The application that the registry row points at."""
+
+    pk: Any
+    client_id: str
+    user_pk: Any
+    client_credentials: bool
+    """Whether it is still confidential and for the client credentials grant."""
+    restricted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundToken:
+    """The token that the registry row points at."""
+
+    pk: Any
+    expires_at: datetime
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundClient:
+    """The registry row that the wanted name finds, on MySQL perhaps in another spelling."""
+
+    pk: Any
+    name: str
+    user_pk: Any
+    username: str | None
+    retired: bool
+    contact: str
+    purpose: str
+    application: FoundApplication | None
+    token: FoundToken | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What exists already, as far as it concerns the wanted client."""
+
+    client: FoundClient | None = None
+    user: FoundUser | None = None
+    username_problem: str | None = None
+    """Why an account of the wanted name may not be made."""
+    email_owner: str | None = None
+    """The user name of another account with the wanted address."""
+    client_id_owner: str | None = None
+    """The client_id, as it is spelled, of another application with the wanted one."""
+    client_secret_matches: bool = True
+    """Whether the wanted secret is the application's."""
+    access_token_pk: Any = None
+    """The row that the wanted access token finds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done, in order; nothing where the client is as it is wanted."""
+
+    spec: ClientSpec
+    status: Status
+    steps: tuple[Step, ...]
+    username: str
+    email: str
+    expires_at: datetime | None
+    """When the client's access token ends, be it there already or to be issued; None without one."""
+    scopes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def has(self, action: Action) -> bool:
+        return any(step.action is action for step in self.steps)
+
+
+def username_wanted(spec: ClientSpec, client: FoundClient | None) -> str:
+    """The service user's name: the wanted one, the one that the client has, or the client's own."""
+    return spec.username or (client.username if client else None) or spec.name
+
+
+def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str | None:
+    """The address for a new service user; None if nothing tells one."""
+    return spec.email or (f"{username}@{host}" if host else None)
+
+
+def check_policy(spec: ClientSpec, site: Site) -> None:
+    """Whether the site allows what is wanted, whatever exists.
+
+    Raises:
+        InvalidSpec: if not.
+    """
+    if spec.expires_at is not None and spec.expires_at <= site.now:
+        raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
+    wanted = spec.expires_in or (spec.expires_at - site.now if spec.expires_at else site.lifetime)
+    if spec.token and wanted > site.max_lifetime:
+        raise InvalidSpec(
+            _("at most %d days are allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).")
+            % site.max_lifetime.days,
+            field="expires_at" if spec.expires_at else "expires_in",
+        )
+    unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))
+    if unknown:
+        raise InvalidSpec(
+            _("the site would not grant %(unknown)s; it grants %(available)s.")
+            % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
+            field="scopes",
+        )
+
+
+def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
+    """The steps from what exists to what is wanted.
+
+    Raises:
+        InvalidSpec: if something wanted may not be made.
+        NearMatch: if the database found another spelling.
+        Conflict: if what exists differs in a way that is not to be changed unasked.
+    """
+    check_policy(spec, site)
+    client = found.client
+    username = username_wanted(spec, client)
+    _same_spelling("name", spec.name, client.name if client else None)
+    if client is not None:
+        _check_client(spec, client, found)
+
+    steps: list[Step] = []
+    if client is None:
+        steps.append(Step(Action.CREATE_CLIENT, _("register the API client %s") % spec.name))
+    user_step, email = _plan_user(spec, username, found, site)
+    steps += user_step
+    if client is None or client.application is None:
+        _check_client_id(spec, found)
+        says = _("create a confidential application %s for the client credentials grant") % spec.name
+        steps.append(Step(Action.CREATE_APPLICATION, says))
+    token_step, expires_at, scopes = _plan_token(spec, client, found, site)
+    steps += token_step
+    if client is not None:
+        steps += _registry_steps(spec, client)
+    return Plan(
+        spec=spec,
+        status=Status.CREATED if client is None else Status.UPDATED if steps else Status.UNCHANGED,
+        steps=tuple(steps),
+        username=username,
+        email=email,
+        expires_at=expires_at,
+        scopes=scopes,
+        warnings=_warnings(spec),
+    )
+
+
+def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tuple[list[Step], str]:
+    user = found.user
+    if user is not None:
+        _same_spelling("username", username, user.username)
+        _check_user(spec, user)
+        if found.client is not None and found.client.user_pk == user.pk:
+            return [], user.email
+        says = _("make the account %(user)s, which is %(rights)s, the service user")
+        return [Step(Action.USE_USER, says % {"user": user.username, "rights": _rights(user)})], user.email
+    email = email_wanted(spec, username, site.host)
+    if found.username_problem is not None:
+        raise InvalidSpec(found.username_problem, field="username")
+    if email is None:
+        raise InvalidSpec(_("give one; the site's own address (LMS_ROOT_URL) is not set."), field="email")
+    replace(spec, email=email)  # The default has to stand the test of a given one: a host may be no mail domain.
+    if found.email_owner is not None:
+        raise Conflict(
+            _("%(email)s belongs to the user %(user)s; give another address.")
+            % {"email": email, "user": found.email_owner},
+            field="email",
+        )
+    says = _("create the user %(user)s <%(email)s>, %(rights)s, with an unusable password")
+    return [Step(Action.CREATE_USER, says % {"user": username, "email": email, "rights": _rights(spec)})], email
+
+
+def _plan_token(
+    spec: ClientSpec, client: FoundClient | None, found: Found, site: Site
+) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
+    token = client.token if client else None
+    if token is None or token.expires_at <= site.now:
+        if not spec.token:
+            return [], None, ()
+        _check_new_token(client, found)
+        # Whole seconds: what is shown is what is stored.
+        expires_at = (spec.expires_at or site.now + (spec.expires_in or site.lifetime)).replace(microsecond=0)
+        scopes = spec.scopes or site.default_scopes
+        says = _("issue an access token until %(end)s with the scopes %(scopes)s")
+        end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
+        return [Step(Action.ISSUE_TOKEN, says % {"end": end, "scopes": " ".join(scopes)})], expires_at, scopes
+    _check_token(spec, token, found)
+    if spec.scopes is None or set(spec.scopes) == set(token.scopes):
+        return [], token.expires_at, token.scopes
+    says = _("change the scopes of the access token from %(old)s to %(new)s") % {
+        "old": " ".join(token.scopes),
+        "new": " ".join(spec.scopes),
+    }
+    return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
+
+
+def _same_spelling(field: str, wanted: str, found: str | None) -> None:
+    if found is not None and found != wanted:
+        raise NearMatch(
+            _(
+                "the database takes %(wanted)s and the existing %(found)s for the same; "
+                "use that spelling or another name."
+            )
+            % {"wanted": wanted, "found": found},
+            field=field,
+        )
+
+
+def _check_client(spec: ClientSpec, client: FoundClient, found: Found) -> None:
+    if client.retired:
+        raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
+    if spec.username is not None and client.username is not None and client.username != spec.username:
+        raise Conflict(
+            _("%(name)s belongs to the user %(user)s; leave it so, or choose another name for the client.")
+            % {"name": client.name, "user": client.username},
+            field="username",
+        )
+    application = client.application
+    if application is None:
+        return
+    if application.user_pk is None or application.user_pk != client.user_pk or not application.client_credentials:
+        raise Conflict(
+            _(
+                "the application of %s was changed by somebody: its user, client type or grant type is another now; "
+                "put it right in the admin, or choose another name."
+            )
+            % client.name,
+            field="name",
+        )
+    if spec.client_id is not None and spec.client_id != application.client_id:
+        raise Conflict(
+            _("%(name)s has the client_id %(id)s, which does not change; leave the option out.")
+            % {"name": client.name, "id": application.client_id},
+            field="client_id",
+        )
+    if not found.client_secret_matches:
+        raise Conflict(
+            _("%s has another secret; leave the option out, or provision a client of another name.") % client.name,
+            field="client_secret",
+        )
+
+
+def _check_user(spec: ClientSpec, user: FoundUser) -> None:
+    if not (user.accepted or spec.use_existing_user):
+        raise Conflict(
+            _(
+                "the account %s exists and was not made by this tool; give --use-existing-user to make it the "
+                "service user, or choose another user name."
+            )
+            % user.username,
+            field="username",
+        )
+    if (user.is_staff, user.superuser) != (spec.is_staff, spec.superuser):
+        raise Conflict(
+            _(
+                "the account %(user)s is %(is)s, but %(wanted)s is wanted; ask for the rights it has, "
+                "or choose another user name. Rights of an existing account are not changed."
+            )
+            % {"user": user.username, "is": _rights(user), "wanted": _rights(spec)},
+            field="username",
+        )
+    if not user.active:
+        raise Conflict(
+            _("the account %s is not active; activate it in the admin, or choose another user name.") % user.username,
+            field="username",
+        )
+    if spec.email is not None and user.email.lower() != spec.email.lower():
+        raise Conflict(
+            _("the account %(user)s has the address %(email)s; give that, or change it there first.")
+            % {"user": user.username, "email": user.email},
+            field="email",
+        )
+
+
+def _rights(who: ClientSpec | FoundUser) -> str:
+    if who.superuser:
+        return _("a superuser") if who.is_staff else _("a superuser without staff rights")
+    return _("staff") if who.is_staff else _("neither staff nor superuser")
+
+
+def _check_client_id(spec: ClientSpec, found: Found) -> None:
+    if found.client_id_owner is not None:
+        _same_spelling("client_id", spec.client_id or "", found.client_id_owner)
+        raise Conflict(_("another application has it; choose another."), field="client_id")
+
+
+def _check_new_token(client: FoundClient | None, found: Found) -> None:
+    if client is not None and client.application is not None and client.application.restricted:
+        raise Conflict(
+            _(
+                "the application is restricted (RestrictedApplication): the LMS lets its access tokens expire at once. "
+                "Give --no-token and get JWTs with the client id and secret."
+            ),
+            field="token",
+        )
+    if found.access_token_pk is not None:
+        raise Conflict(_("another access token has this value; choose another."), field="access_token")
+
+
+def _check_token(spec: ClientSpec, token: FoundToken, found: Found) -> None:
+    if spec.access_token is not None and found.access_token_pk != token.pk:
+        raise Conflict(_("the client has another access token; leave the option out."), field="access_token")
+    if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
+        raise Conflict(
+            _("the client's access token ends at %s, which does not change; leave the option out.")
+            % token.expires_at.isoformat(),
+            field="expires_at",
+        )
+
+
+def _registry_steps(spec: ClientSpec, client: FoundClient) -> list[Step]:
+    steps = []
+    for label, wanted, existing in (
+        (_("contact"), spec.contact, client.contact),
+        (_("purpose"), spec.purpose, client.purpose),
+    ):
+        if wanted is not None and wanted != existing:
+            says = _("change the %(what)s from %(old)s to %(new)s") % {
+                "what": label,
+                "old": existing or "-",
+                "new": wanted or "-",
+            }
+            steps.append(Step(Action.UPDATE_CLIENT, says))
+    return steps
+
+
+def _warnings(spec: ClientSpec) -> tuple[str, ...]:
+    if spec.superuser:
+        return (_("a superuser client can read, change and delete everything on the site, its users included."),)
+    if spec.is_staff:
+        return (_("a staff client can read and change nearly every course and learner record through the API."),)
+    return ()

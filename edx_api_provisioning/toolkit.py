@@ -1,0 +1,263 @@
+"""All that touches django-oauth-toolkit (DOT) 1.7, 2.x and 3.x, and what differs between them, and nothing else.
+
+What a DOT can do is read off it (a model field, a setting), never off its version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import string
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.hashers import identify_hasher
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.utils.translation import gettext as _
+from oauth2_provider.generators import generate_client_id, generate_client_secret
+from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.scopes import get_scopes_backend
+from oauth2_provider.settings import oauth2_settings
+from oauthlib.common import Request, generate_token
+
+from edx_api_provisioning.data import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH, Secret
+from edx_api_provisioning.exceptions import InvalidSpec, UnusableToken
+
+__all__ = [
+    "ACCESS_TOKEN_MODEL",
+    "APPLICATION_MODEL",
+    "available_scopes",
+    "client_user",
+    "create_access_token",
+    "create_application",
+    "default_scopes",
+    "find_access_token",
+    "find_application",
+    "generate_access_token",
+    "get_access_token_model",
+    "get_application_model",
+    "has_applications",
+    "is_client_credentials",
+    "new_client_id",
+    "new_client_secret",
+    "secret_problem",
+    "set_scopes",
+]
+
+APPLICATION_MODEL: str = oauth2_settings.APPLICATION_MODEL
+ACCESS_TOKEN_MODEL: str = oauth2_settings.ACCESS_TOKEN_MODEL
+
+# MySQL compares tokens without regard to case and accents, so lower case and digits are all that tells two apart:
+# 40 of 36 symbols are 206 bits.
+_TOKEN_ALPHABET = string.ascii_lowercase + string.digits
+_TOKEN_LENGTH = 40
+_TOKEN_BITS = 160
+_CHECKSUM_LENGTH = 7  # 32 bits in base 36
+
+
+def generate_access_token(prefix: str, **request: Any) -> Secret:
+    """A new token: ``prefix``, 40 characters of [a-z0-9], and 7 of their CRC-32 in base 36 for secret scanners.
+
+    A site that sets DOT's ``ACCESS_TOKEN_GENERATOR`` gets what that makes, untouched: it may be signed. Without a
+    prefix there is no checksum either.
+
+    Args:
+        request: what the site's generator may look at: ``user``, ``client``, ``scopes``, ``expires_in`` (seconds).
+
+    Raises:
+        UnusableToken: if what the site's generator makes is not ASCII, does not fit the column, or can be guessed.
+    """
+    if (site_generator := oauth2_settings.ACCESS_TOKEN_GENERATOR) is not None:
+        oauth_request = Request("/", http_method="POST")
+        for name, value in request.items():
+            setattr(oauth_request, name, value)
+        token = str(site_generator(oauth_request))
+        symbols = len(set(token.lower()))
+        if not (
+            token.isascii()
+            and len(token) <= SECRET_MAX_LENGTH
+            and " " not in token
+            and len(token) * math.log2(max(symbols, 1)) >= _TOKEN_BITS
+        ):
+            raise UnusableToken(
+                _(
+                    "OAUTH2_PROVIDER['ACCESS_TOKEN_GENERATOR'] makes tokens that are too short, too long or not "
+                    "ASCII for the database; have it make 40 to %d letters and digits."
+                )
+                % SECRET_MAX_LENGTH
+            )
+        return Secret(token)
+    body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
+    return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    while number:
+        number, digit = divmod(number, len(_TOKEN_ALPHABET))
+        digits = (string.digits + string.ascii_lowercase)[digit] + digits
+    return digits.rjust(_CHECKSUM_LENGTH, "0")
+
+
+def new_client_id() -> str:
+    """A client_id from DOT's generator, so that the site's setting for it holds."""
+    return str(generate_client_id())[:CLIENT_ID_MAX_LENGTH]
+
+
+def new_client_secret() -> Secret:
+    """A client_secret from DOT's generator, so that the site's settings for it hold."""
+    return Secret(str(generate_client_secret()))
+
+
+def secret_problem(secret: Secret) -> str | None:
+    """Why DOT would not take this value for the secret itself; None if it would.
+
+    DOT 2 and later hash a secret on saving unless it looks like a hash already: then it would never authenticate.
+    """
+    try:
+        identify_hasher(secret.reveal())
+    except ValueError:
+        return None
+    return _("looks like a password hash, which django-oauth-toolkit would store as it is; use another value.")
+
+
+def default_scopes() -> tuple[str, ...]:
+    """The scopes that the site grants when none are asked for."""
+    return tuple(get_scopes_backend().get_default_scopes(application=None))
+
+
+def available_scopes(application: Any = None) -> tuple[str, ...]:
+    """The scopes that the site's backend would grant this application."""
+    return tuple(get_scopes_backend().get_available_scopes(application=application))
+
+
+def find_application(client_id: str) -> Any:
+    """The application that a client_id finds; on MySQL also one in another spelling. None if there is none."""
+    return get_application_model()._default_manager.filter(client_id=client_id).first()
+
+
+def is_client_credentials(application: Any) -> bool:
+    """Whether the application is still a confidential one for the client credentials grant (RFC 6749 section 4.4)."""
+    return bool(
+        application.client_type == application.CLIENT_CONFIDENTIAL
+        and application.authorization_grant_type == application.GRANT_CLIENT_CREDENTIALS
+    )
+
+
+def create_application(*, name: str, user: Any, client_id: str, client_secret: Secret) -> Any:
+    """A saved confidential Application for the client credentials grant.
+
+    Raises:
+        InvalidSpec: if the site's Application model refuses it.
+    """
+    model = get_application_model()
+    application = model(
+        name=name,
+        user=user,
+        client_id=client_id,
+        client_secret=client_secret.reveal(),
+        client_type=model.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS,
+    )
+    try:
+        # save() checks nothing. The unique client_id is left to the database, and the user was made or locked just now.
+        application.clean_fields(exclude=["user"])
+        application.clean()
+    except ValidationError as error:
+        raise InvalidSpec(" ".join(error.messages), field="application") from None
+    application.save()
+    # What DOT keeps of the secret is its own affair (clear in 1.7, a hash later); nobody is to read it from here.
+    del application.client_secret
+    return application
+
+
+def _has_checksum() -> bool:
+    try:
+        get_access_token_model()._meta.get_field("token_checksum")
+    except FieldDoesNotExist:
+        return False
+    return True
+
+
+def create_access_token(
+    *, application: Any, user: Any, token: Secret, scopes: tuple[str, ...], expires_at: datetime
+) -> Any:
+    """The primary key of a saved AccessToken that works until ``expires_at``.
+
+    Raises:
+        UnusableToken: if a receiver of the site changed it on the way, as the LMS does for restricted applications.
+    """
+    # The LMS's receiver comes with the site's validator class, which nothing may have loaded yet.
+    _validator()
+    row = get_access_token_model()(
+        application=application, user=user, scope=" ".join(scopes), expires=expires_at, token=token.reveal()
+    )
+    if getattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE", False):
+        # DOT 3.4 then keeps the checksum alone, made from this attribute (oauth2_validators.py, _set_token_value).
+        row._raw_token, row.token = row.token, ""
+    row.save()
+    if row.expires != expires_at or row.user_id != user.pk:
+        raise UnusableToken(
+            _(
+                "the site changed the token while it was saved (a RestrictedApplication's tokens expire at once); "
+                "it would not work, so nothing was kept."
+            )
+        )
+    return row.pk
+
+
+def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
+    """Change what a token may do, and nothing else of it: no receiver is to touch a token in somebody's hands."""
+    get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
+
+
+def has_applications(user: Any) -> bool:
+    """Whether any application acts for this user."""
+    return bool(get_application_model()._default_manager.filter(user=user).exists())
+
+
+def find_access_token(token: Secret) -> Any:
+    """The row that a presented token finds, with its user; None if the site knows no such token.
+
+    On MySQL a token in another case finds its row too, as it does for the LMS.
+    """
+    value = token.reveal()
+    rows = get_access_token_model()._default_manager.select_related("user")
+    if _has_checksum():
+        return rows.filter(token_checksum=hashlib.sha256(value.encode()).hexdigest()).first()
+    return rows.filter(token=value).first()
+
+
+def _validator() -> Any:
+    return oauth2_settings.OAUTH2_VALIDATOR_CLASS()
+
+
+def client_user(client_id: str, client_secret: Secret) -> Any:
+    """The user of the application that id and secret authenticate at the site's validator; None if they do not."""
+    body = urlencode({"client_id": client_id, "client_secret": client_secret.reveal()})
+    request = Request("/", http_method="POST", body=body)
+    with _unlogged():
+        authenticated = _validator().authenticate_client(request)
+    return request.client.user if authenticated else None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep DOT's log of this thread quiet: DOT 1.7 logs a wrong client secret in clear, at DEBUG."""
+    thread = threading.get_ident()
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("oauth2_provider")
+    logger.addFilter(from_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(from_elsewhere)

@@ -1,0 +1,161 @@
+"""Prove credentials: by the classes that the site itself asks, and over HTTP as a caller would."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from edx_api_provisioning import conf, toolkit
+from edx_api_provisioning.data import Check, Credentials, Secret
+
+# What the LMS answers (openedx/core/lib/api/authentication.py; RFC 6749 section 5.2), what it means, what to do.
+_MEANINGS = {
+    "token_nonexistent": gettext_noop(
+        "the site does not know the token: it was deleted, or another site was asked. Issue a new one."
+    ),
+    "token_expired": gettext_noop("the token's time is over, or its application is restricted. Issue a new one."),
+    "token_malformed": gettext_noop("the Authorization header has more than two words. Send: Bearer TOKEN."),
+    "token_not_provided": gettext_noop("the Authorization header has no token. Send: Bearer TOKEN."),
+    "user_is_disabled": gettext_noop(
+        "the service user has an unusable password and no application of its own left. Provision the client again."
+    ),
+    "user_not_active": gettext_noop("the service user is not active. Activate it in the admin."),
+    "invalid_client": gettext_noop("client id and secret do not belong together on this site."),
+    "invalid_scope": gettext_noop("a scope was asked for that the site does not grant this client."),
+    "unsupported_grant_type": gettext_noop("the site did not read the request as a form; is a proxy in the way?"),
+    "unauthorized_client": gettext_noop("the application is not for the client credentials grant."),
+    "anonymous": gettext_noop("the site looked for no such credentials; is the address that of the LMS?"),
+    "other_user": gettext_noop("the credentials are those of another user."),
+    "not_jwt": gettext_noop("the site answered with a token that is not a JWT."),
+    "429": gettext_noop("the site limits how often it may be asked. Wait a minute."),
+    "403": gettext_noop("the site knows the credentials and refuses this; a restricted client may do nothing else."),
+    "404": gettext_noop("there is nothing at this address; is it that of the LMS?"),
+    "500": gettext_noop("the site failed; see its log. A token or application without a user does this."),
+}
+_UNKNOWN = gettext_noop("the site refused; see its log.")
+_TIMEOUT = 30  # seconds, to connect and between bytes
+
+
+def in_process(credentials: Credentials) -> tuple[Check, ...]:
+    """Ask the site's Bearer authentication class and its OAuth2 validator, without HTTP."""
+    checks = []
+    if credentials.access_token is not None:
+        problem = _bearer_problem(credentials.access_token, credentials.username)
+        checks.append(_check(_("access token at the site's Bearer authentication"), problem))
+    if credentials.client_secret is not None:
+        user = toolkit.client_user(credentials.client_id, credentials.client_secret)
+        problem = "invalid_client" if user is None else _user_problem(user.get_username(), credentials.username)
+        checks.append(_check(_("client id and secret at the site's OAuth2 validator"), problem))
+    return tuple(checks)
+
+
+def _bearer_problem(token: Secret, username: str) -> str | None:
+    request = HttpRequest()
+    request.method, request.path = "GET", conf.get("ME_PATH")
+    request.META.update(
+        HTTP_AUTHORIZATION=f"Bearer {token.reveal()}",
+        SERVER_NAME=conf.host() or "localhost",
+        SERVER_PORT="443",
+    )
+    authentication = import_string(conf.get("BEARER_AUTHENTICATION"))()
+    try:
+        answer = authentication.authenticate(Request(request))
+    except APIException as error:
+        return _code(error.detail)
+    return "token_nonexistent" if answer is None else _user_problem(answer[0].get_username(), username)
+
+
+def _user_problem(answered: Any, expected: str) -> str | None:
+    return None if answered == expected else "other_user"
+
+
+def over_http(credentials: Credentials, url: str) -> tuple[Check, ...]:
+    """Call the site as a client does: its own account with the token, and the token endpoint with id and secret.
+
+    Args:
+        url: the site's root, from :func:`~edx_api_provisioning.data.parse_site_url`.
+    """
+    checks = []
+    if credentials.access_token is not None:
+        problem = _me_problem(url, "Bearer", credentials.access_token, credentials.username)
+        checks.append(_check(_("access token over HTTP"), problem))
+    if credentials.client_secret is not None:
+        for kind, token_type in ((_("opaque token"), "Bearer"), (_("JWT"), "JWT")):
+            problem = _grant_problem(url, credentials, token_type)
+            checks.append(_check(_("%s for client id and secret over HTTP") % kind, problem))
+    return tuple(checks)
+
+
+def _grant_problem(root: str, credentials: Credentials, token_type: str) -> str | None:
+    assert credentials.client_secret is not None  # noqa: S101 - the caller asked
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret.reveal(),
+        "token_type": token_type.lower(),
+    }
+    status, body = _call("POST", root + conf.get("TOKEN_PATH"), data=form)
+    if status != 200:
+        return _http_code(status, body)
+    if token_type == "JWT" and body.get("token_type") != "JWT":  # noqa: S105 - a type, not a token
+        return "not_jwt"
+    return _me_problem(root, token_type, Secret(str(body.get("access_token"))), credentials.username)
+
+
+def _me_problem(root: str, scheme: str, token: Secret, username: str) -> str | None:
+    headers = {"Authorization": f"{scheme} {token.reveal()}"}
+    status, body = _call("GET", root + conf.get("ME_PATH"), headers=headers)
+    return _user_problem(body.get("username"), username) if status == 200 else _http_code(status, body)
+
+
+def _call(method: str, url: str, **parts: Any) -> tuple[int | str, dict[str, Any]]:
+    import requests  # Here, for what it costs everybody who does not ask over HTTP.
+
+    def no_netrc(request: Any) -> Any:
+        return request
+
+    try:
+        # No redirects: the secret is for this address alone. Some auth, or a netrc file would replace our header.
+        response = requests.request(method, url, timeout=_TIMEOUT, allow_redirects=False, auth=no_netrc, **parts)
+    except requests.RequestException as error:
+        return type(error).__name__, {}
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    return response.status_code, body if isinstance(body, dict) else {}
+
+
+def _http_code(status: int | str, body: dict[str, Any]) -> str:
+    return _code(body) if "error" in body or "error_code" in json.dumps(body) else _status_code(status)
+
+
+def _status_code(status: int | str) -> str:
+    return "anonymous" if status == 401 else "500" if isinstance(status, int) and status > 500 else str(status)
+
+
+def _code(detail: Any) -> str:
+    """The error code in either shape of the LMS's bodies, or RFC 6749's ``error``."""
+    if isinstance(detail, dict):
+        inner = detail.get("developer_message")
+        if isinstance(inner, dict):
+            return _code(inner)
+        return str(detail.get("error_code") or detail.get("error") or "")
+    return ""
+
+
+def _check(what: str, problem: str | None) -> Check:
+    if problem is None:
+        return Check(what, True)
+    if problem in _MEANINGS:
+        return Check(what, False, f"{problem}: {_(_MEANINGS[problem])}")
+    # Anything could be in a site's answer; only what looks like a code is shown.
+    code = f"{problem}: " if problem.isascii() and problem.replace("_", "").isalnum() else ""
+    return Check(what, False, f"{code}{_(_UNKNOWN)}")

@@ -1,0 +1,55 @@
+"""Packaging. The version lives in the package; the run-time requirements are ones the LMS itself pins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "edx_api_provisioning/__init__.py").read_text())[1]
+
+setup(
+    name="edx-api-provisioning",
+    version=VERSION,
+    description="Open edX API credentials in one step: service user, OAuth2 application and access token.",
+    long_description=(HERE / "README.rst").read_text() + "\n\n" + (HERE / "CHANGELOG.rst").read_text(),
+    long_description_content_type="text/x-rst",
+    author="The edx-api-provisioning contributors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["edx_api_provisioning", "edx_api_provisioning.*"]),
+    include_package_data=True,
+    zip_safe=False,
+    python_requires=">=3.11",
+    # All that is imported, without upper bounds: the LMS pins every one, and we must move none of its pins.
+    install_requires=[
+        "Django>=4.2",
+        "django-oauth-toolkit>=1.7.1",
+        "djangorestframework>=3.14",
+        "oauthlib>=3.2",
+        "PyYAML>=6.0",
+        "requests>=2.31",
+    ],
+    entry_points={
+        "lms.djangoapp": ["edx_api_provisioning = edx_api_provisioning.apps:ApiProvisioningConfig"],
+    },
+    keywords="Open edX LMS OAuth2 API credentials provisioning django-oauth-toolkit",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Plugins",
+        "Framework :: Django",
+        "Framework :: Django :: 4.2",
+        "Framework :: Django :: 5.2",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Security",
+        "Typing :: Typed",
+    ],
+)
