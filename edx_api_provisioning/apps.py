@@ -20,4 +20,9 @@ class ApiProvisioningConfig(AppConfig):
     # Set here because the LMS's own DEFAULT_AUTO_FIELD is AutoField.
     default_auto_field = "django.db.models.BigAutoField"
 
+    def ready(self) -> None:
+        from edx_api_provisioning.checks import register_checks
+
+        register_checks()
+
     plugin_app: ClassVar[dict[str, Any]] = {"settings_config": {"lms.djangoapp": _SETTINGS}}

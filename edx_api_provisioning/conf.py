@@ -16,6 +16,16 @@ DEFAULTS: dict[str, Any] = {
     # How long an access token lives if nothing is said, and the longest that may be asked for.
     "TOKEN_LIFETIME": timedelta(days=365),
     "MAX_TOKEN_LIFETIME": timedelta(days=730),
+    # Beyond this age a client secret is listed as overdue; None for no limit.
+    "MAX_SECRET_AGE": None,
+    # What clients may be: their scopes (None for all that the site has), and the rights of users made for them.
+    "ALLOWED_SCOPES": None,
+    "ALLOW_STAFF": True,
+    "ALLOW_SUPERUSER": True,
+    # Whether every client needs somebody's address.
+    "REQUIRE_CONTACT": False,
+    # How many days before the end of a token its contact is told.
+    "NOTICE_DAYS": (30, 7, 1),
     # What generated tokens begin with, so that secret scanners know them; "" for none (and then no checksum either).
     "TOKEN_PREFIX": "edxapi_",
     # The class that Bearer tokens are proved with. In the LMS the plugin's settings name the LMS's own.
@@ -42,6 +52,11 @@ def lifetime(name: str) -> timedelta:
         return parse_lifetime(str(value))
     except InvalidSpec as error:
         raise ImproperlyConfigured(f"EDX_API_PROVISIONING[{name!r}]: {error.message}") from None
+
+
+def optional_lifetime(name: str) -> timedelta | None:
+    """A setting that is a time span or None."""
+    return None if get(name) is None else lifetime(name)
 
 
 def root_url() -> str | None:

@@ -5,6 +5,7 @@ Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,19 @@ _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1: b64
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3: scope-token
 _LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+class Status(enum.StrEnum):
+    """What a run did to a client, as the JSON output says it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    ROTATED = "rotated"
+    REVOKED = "revoked"
+    RETIRED = "retired"
+    DELETED = "deleted"
 
 
 class Secret:
@@ -160,11 +174,7 @@ class ClientSpec:
         self._check_expiry()
         self._check_scopes()
         self._check_credentials()
-        _require(
-            not self.purpose or (self.purpose.isprintable() and len(self.purpose) <= PURPOSE_MAX_LENGTH),
-            "purpose",
-            _("one line of at most %d printable characters.") % PURPOSE_MAX_LENGTH,
-        )
+        check_line("purpose", self.purpose or "")
 
     @property
     def is_staff(self) -> bool:
@@ -224,6 +234,19 @@ class ClientSpec:
             )
 
 
+def check_line(field_name: str, text: str) -> None:
+    """Whether words of the operator's own fit the registry: one line, not too long.
+
+    Raises:
+        InvalidSpec: if not.
+    """
+    _require(
+        text.isprintable() and len(text) <= PURPOSE_MAX_LENGTH,
+        field_name,
+        _("one line of at most %d printable characters.") % PURPOSE_MAX_LENGTH,
+    )
+
+
 def _check_email(field_name: str, address: str) -> None:
     try:
         validate_email(address)
@@ -258,7 +281,7 @@ class Credentials:
     """What one run of ``provision`` leaves. A secret is here only if this run issued it."""
 
     name: str
-    status: str
+    status: Status
     username: str
     email: str
     client_id: str
@@ -276,6 +299,55 @@ class Credentials:
     def issued(self) -> bool:
         """Whether there is a secret to hand over."""
         return self.client_secret is not None or self.access_token is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSummary:
+    """What is to be known about a managed client; no secret."""
+
+    name: str
+    state: str
+    username: str | None
+    is_staff: bool
+    is_superuser: bool
+    contact: str
+    purpose: str
+    client_id: str | None
+    scopes: tuple[str, ...]
+    tokens: int
+    """How many access tokens its application has, live or not."""
+    expires_at: datetime | None
+    last_issued: datetime | None
+    troubles: tuple[str, ...]
+    """What others did to it: see :class:`~edx_api_provisioning.condition.Trouble`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmanaged:
+    """An application or a long-lived access token of no client; no secret."""
+
+    kind: str
+    name: str
+    client_id: str | None
+    username: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What the site makes of an access token that somebody presents."""
+
+    state: str
+    """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
+    meaning: str = ""
+    """If it is not valid, why, and what to do."""
+    username: str | None = None
+    is_staff: bool = False
+    is_superuser: bool = False
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    client_id: str | None = None
+    restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,14 @@ class NearMatch(Conflict):
     """The database took another spelling for the same name (MySQL ignores case and accents)."""
 
 
+class NotAllowed(ProvisioningError):
+    """Who is asking has fewer rights than the credentials would carry."""
+
+
+class AlreadyDone(ProvisioningError):
+    """This very request was carried out before; what it issued is not shown a second time."""
+
+
 class ClientNotFound(ProvisioningError):
     """No API client has this name."""
 

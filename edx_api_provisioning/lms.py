@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator, validate_slug
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.exceptions import InvalidSpec
@@ -83,10 +83,45 @@ def create_user(*, username: str, email: str, staff: bool, superuser: bool, full
     return user
 
 
+def course_roles(user: Any) -> frozenset[str]:
+    """The user's course access roles in words, such as ``staff@course-v1:a+b+c``."""
+    roles = _model("student", "CourseAccessRole")
+    if roles is None:
+        return frozenset()
+    rows = roles._default_manager.filter(user=user).values_list("role", "org", "course_id")
+    return frozenset(f"{role}@{course_id or org}" for role, org, course_id in rows)
+
+
+def is_retired(username: str) -> bool:
+    """Whether the LMS has retired the account: its name is a hash behind this prefix then."""
+    prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
+    return bool(prefix) and username.startswith(prefix)
+
+
+def restrictions() -> QuerySet[Any] | None:
+    """The RestrictedApplication rows, to be joined by ``application``; None where there are no such things."""
+    restricted = _model("oauth_dispatch", "RestrictedApplication")
+    return restricted._default_manager.all() if restricted is not None else None
+
+
+def copy_access(old_application_pk: Any, new_application: Any) -> None:
+    """Give a successor what the LMS lets its predecessor do: scopes and filters (ApplicationAccess), restrictions.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/models.py.
+    """
+    for name in ("ApplicationAccess", "RestrictedApplication"):
+        model = _model("oauth_dispatch", name)
+        for row in model._default_manager.filter(application=old_application_pk) if model is not None else ():
+            row.pk = None
+            setattr(row, "application", new_application)  # noqa: B010 - a field that only the LMS's model has
+            row._state.adding = True
+            row.save()
+
+
 def is_restricted(application_pk: Any) -> bool:
     """Whether the LMS gives this application expired opaque tokens only.
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py, RestrictedApplication.
     """
-    restricted = _model("oauth_dispatch", "RestrictedApplication")
-    return restricted is not None and restricted._default_manager.filter(application=application_pk).exists()
+    rows = restrictions()
+    return rows is not None and rows.filter(application=application_pk).exists()

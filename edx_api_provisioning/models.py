@@ -49,6 +49,9 @@ class ApiClient(models.Model):
         editable=False,
         related_name="+",
     )
+    # What the user was given here; that somebody gave or took rights since then is to be seen.
+    is_staff = models.BooleanField(_("staff"), default=False, editable=False)
+    is_superuser = models.BooleanField(_("superuser"), default=False, editable=False)
     # Not watched by the database or by Django: the LMS clears expired tokens by the million, and a reference that
     # has to be looked up for each of them would be felt. A token that is gone reads as None.
     access_token = models.ForeignKey(
@@ -60,6 +63,20 @@ class ApiClient(models.Model):
         editable=False,
         related_name="+",
     )
+    token_issued = models.DateTimeField(_("access token issued"), null=True, editable=False)
+    secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
+    # While the secret is rotated with a period of grace, the application that ends with it.
+    predecessor = models.OneToOneField(
+        APPLICATION_MODEL,
+        verbose_name=_("predecessor"),
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+    predecessor_ends = models.DateTimeField(_("predecessor ends"), null=True, editable=False)
+    # The shortest distance, in days, at which the contact was told that the current token ends.
+    noticed_days = models.PositiveSmallIntegerField(_("noticed at"), null=True, editable=False)
     contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
     purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)
@@ -70,6 +87,12 @@ class ApiClient(models.Model):
         verbose_name = _("API client")
         verbose_name_plural = _("API clients")
         ordering = ("name",)
+        default_permissions = ("view",)
+        permissions = (
+            ("provision_apiclient", _("Can provision API clients")),
+            ("rotate_apiclient", _("Can rotate the credentials of API clients")),
+            ("revoke_apiclient", _("Can revoke and retire API clients")),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -85,6 +108,12 @@ class ApiClientEvent(models.Model):
         CREATED = "created", _("created")
         UPDATED = "updated", _("updated")
         UNDONE = "undone", _("undone")
+        ADOPTED = "adopted", _("adopted")
+        ROTATED = "rotated", _("rotated")
+        REVOKED = "revoked", _("revoked")
+        RETIRED = "retired", _("retired")
+        DELETED = "deleted", _("deleted")
+        NOTIFIED = "notified", _("notified")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"
@@ -93,6 +122,9 @@ class ApiClientEvent(models.Model):
     client_name = models.CharField(_("name"), max_length=NAME_MAX_LENGTH)
     kind = models.CharField(_("what"), max_length=16, choices=Kind.choices)
     actor = models.CharField(_("by whom"), max_length=255)
+    reason = models.CharField(_("reason"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    # Where a person may ask twice for the same (a double click), what makes it the same: the second is refused.
+    request_id = models.CharField(_("request"), max_length=64, unique=True, null=True)  # noqa: DJ001 - many have none
     details = models.JSONField(_("details"), default=dict)
     created = models.DateTimeField(_("when"), auto_now_add=True)
 
@@ -100,6 +132,7 @@ class ApiClientEvent(models.Model):
         verbose_name = _("API client event")
         verbose_name_plural = _("API client events")
         ordering = ("-pk",)
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         return f"{self.client_name}: {self.get_kind_display()}"

@@ -8,8 +8,9 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.data import Credentials, Secret, Verification
+from edx_api_provisioning.condition import MEANINGS, Trouble
+from edx_api_provisioning.data import ClientSummary, Credentials, Presented, Secret, Unmanaged, Verification
 from edx_api_provisioning.exceptions import OutputFailure
 from edx_api_provisioning.planning import Plan
 
@@ -37,7 +39,7 @@ def as_dict(credentials: Credentials, verification: Verification | None) -> dict
         "client_secret": _revealed(credentials.client_secret),
         "access_token": _revealed(credentials.access_token),
         "token_type": "Bearer" if ends else None,
-        "expires_at": f"{ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if ends else None,
+        "expires_at": _instant(ends) if ends else None,
         "expires_in": int((ends - datetime.now(UTC)).total_seconds()) if ends else None,
         "scope": " ".join(credentials.scopes) if ends else None,
         "token_url": conf.url("TOKEN_PATH"),
@@ -146,6 +148,80 @@ def render_plan(plan: Plan, *, format: str) -> str:
     lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
+
+
+def render_outcome(credentials: Credentials, *, format: str) -> str:
+    """What became of a client where nothing was issued."""
+    if format == "json":
+        shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
+        return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
+    lines = [_("Done: %s.") % change for change in credentials.changes] or [_("There was nothing to do.")]
+    return "\n".join(lines) + "\n"
+
+
+def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> Iterator[str]:
+    """A line for each, as JSON objects or in columns; streamed, however many there are."""
+    for number, row in enumerate(rows):
+        shown = {key: _plain(value) for key, value in asdict(row).items()}
+        if format == "json":
+            yield json.dumps(shown) + "\n"
+            continue
+        columns = _CLIENT_COLUMNS if isinstance(row, ClientSummary) else _UNMANAGED_COLUMNS
+        if number == 0:
+            yield _columns(columns, {key: key.replace("_", " ") for key in columns})
+        yield _columns(columns, {**shown, "rights": _rights(row)} if isinstance(row, ClientSummary) else shown)
+        for trouble in row.troubles if isinstance(row, ClientSummary) else ():
+            yield f"    {trouble}: {MEANINGS[Trouble(trouble)]}\n"
+
+
+def render_examination(
+    client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
+) -> str:
+    """What is to be said of credentials that somebody presented and of the client they are for."""
+    shown: dict[str, Any] = {}
+    if client is not None:
+        shown["client"] = {key: _plain(value) for key, value in asdict(client).items()}
+    if presented is not None:
+        shown["token"] = {key: _plain(value) for key, value in asdict(presented).items()}
+        left = presented.expires_at and int((presented.expires_at - datetime.now(UTC)).total_seconds())
+        shown["token"]["expires_in"] = left
+    if verification.checks:
+        shown["checks"] = [asdict(check) for check in verification.checks]
+    if format == "json":
+        return _json(shown)
+    lines = []
+    for part in ("client", "token"):
+        lines += [
+            f"{key.replace('_', ' ') + ':':<15} {', '.join(value) if isinstance(value, list) else value}"
+            for key, value in shown.get(part, {}).items()
+            if value not in (None, "", [])
+        ]
+    lines += [f"    {trouble}: {MEANINGS[Trouble(trouble)]}" for trouble in (client.troubles if client else ())]
+    lines += [f"{check.what}: {_('works') if check.ok else check.meaning}" for check in verification.checks]
+    return "\n".join(lines) + "\n"
+
+
+_CLIENT_COLUMNS = {"name": 24, "state": 8, "username": 24, "rights": 10, "tokens": 6, "expires_at": 20, "contact": 0}
+_UNMANAGED_COLUMNS = {"kind": 13, "name": 24, "client_id": 40, "username": 24, "expires_at": 0}
+
+
+def _columns(widths: dict[str, int], values: dict[str, Any]) -> str:
+    cells = [f"{'-' if values[key] in (None, '') else values[key]:<{width}}" for key, width in widths.items()]
+    return "  ".join(cells).rstrip() + "\n"
+
+
+def _rights(client: ClientSummary) -> str:
+    return "superuser" if client.is_superuser else "staff" if client.is_staff else "-"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _instant(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _instant(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class NewFile:

@@ -8,20 +8,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.data import ClientSpec
+from edx_api_provisioning.data import ClientSpec, Status
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
-
-
-class Status(enum.StrEnum):
-    """What a run did to the client, as the JSON output says it."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
 
 
 class Action(enum.Enum):
@@ -54,6 +46,9 @@ class Site:
     max_lifetime: timedelta
     default_scopes: tuple[str, ...]
     available_scopes: tuple[str, ...]
+    staff_allowed: bool = True
+    superuser_allowed: bool = True
+    contact_required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +153,10 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
     Raises:
         InvalidSpec: if not.
     """
-    if spec.expires_at is not None and spec.expires_at <= site.now:
+    end = token_end(spec, site) if spec.token else None
+    if end is not None and end <= site.now:
         raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
-    wanted = spec.expires_in or (spec.expires_at - site.now if spec.expires_at else site.lifetime)
-    if spec.token and wanted > site.max_lifetime:
+    if end is not None and end - site.now > site.max_lifetime:
         raise InvalidSpec(
             _("at most %d days are allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).")
             % site.max_lifetime.days,
@@ -174,6 +169,19 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
             % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
             field="scopes",
         )
+    if spec.superuser and not site.superuser_allowed:
+        _refused("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
+    if spec.is_staff and not site.staff_allowed:
+        _refused("staff", _("staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."))
+
+
+def _refused(field: str, message: str) -> NoReturn:
+    raise InvalidSpec(message, field=field)
+
+
+def token_end(spec: ClientSpec, site: Site) -> datetime:
+    """When a token that is issued now ends; in whole seconds: what is shown is what is stored."""
+    return (spec.expires_at or site.now + (spec.expires_in or site.lifetime)).replace(microsecond=0)
 
 
 def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
@@ -186,8 +194,10 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
     """
     check_policy(spec, site)
     client = found.client
+    if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
+        _refused("contact", _("give one; the site wants somebody to answer for every client."))
     username = username_wanted(spec, client)
-    _same_spelling("name", spec.name, client.name if client else None)
+    same_spelling("name", spec.name, client.name if client else None)
     if client is not None:
         _check_client(spec, client, found)
 
@@ -219,7 +229,7 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
 def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tuple[list[Step], str]:
     user = found.user
     if user is not None:
-        _same_spelling("username", username, user.username)
+        same_spelling("username", username, user.username)
         _check_user(spec, user)
         if found.client is not None and found.client.user_pk == user.pk:
             return [], user.email
@@ -249,8 +259,7 @@ def _plan_token(
         if not spec.token:
             return [], None, ()
         _check_new_token(client, found)
-        # Whole seconds: what is shown is what is stored.
-        expires_at = (spec.expires_at or site.now + (spec.expires_in or site.lifetime)).replace(microsecond=0)
+        expires_at = token_end(spec, site)
         scopes = spec.scopes or site.default_scopes
         says = _("issue an access token until %(end)s with the scopes %(scopes)s")
         end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
@@ -265,7 +274,12 @@ def _plan_token(
     return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
 
 
-def _same_spelling(field: str, wanted: str, found: str | None) -> None:
+def same_spelling(field: str, wanted: str, found: str | None) -> None:
+    """Whether what the database found is what was asked for.
+
+    Raises:
+        NearMatch: if it is another spelling of it.
+    """
     if found is not None and found != wanted:
         raise NearMatch(
             _(
@@ -351,7 +365,7 @@ def _rights(who: ClientSpec | FoundUser) -> str:
 
 def _check_client_id(spec: ClientSpec, found: Found) -> None:
     if found.client_id_owner is not None:
-        _same_spelling("client_id", spec.client_id or "", found.client_id_owner)
+        same_spelling("client_id", spec.client_id or "", found.client_id_owner)
         raise Conflict(_("another application has it; choose another."), field="client_id")
 
 

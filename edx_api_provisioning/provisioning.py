@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from edx_api_provisioning import conf, lms, toolkit
-from edx_api_provisioning.data import ClientSpec, Credentials, Made, Verification
-from edx_api_provisioning.database import connection, explained, in_transaction, unlogged
+from edx_api_provisioning import lms, privileges, registry, toolkit
+from edx_api_provisioning.data import Check, ClientSpec, Credentials, Made, Presented, Secret, Verification
+from edx_api_provisioning.database import explained, in_transaction, unlogged
 from edx_api_provisioning.exceptions import InvalidSpec
-from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import (
     Action,
     Found,
@@ -28,38 +27,53 @@ from edx_api_provisioning.planning import (
 
 __all__ = ["plan_client", "provision", "undo", "verify"]
 
+Kind = registry.Kind
 
-def plan_client(spec: ClientSpec) -> Plan:
+
+def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
     """What :func:`provision` would do now. Nothing is written or locked.
 
     Raises:
         ProvisioningError: as :func:`provision`.
     """
     with explained(), unlogged():
-        site = _site()
-        return make_plan(spec, _find(spec, site).found, site)
+        site = registry.site()
+        rows = _find(spec, site)
+        plan = make_plan(spec, rows.found, site)
+        _check_asker(plan, rows, asked_by)
+        return plan
 
 
-def provision(spec: ClientSpec, *, actor: str) -> Credentials:
+def provision(
+    spec: ClientSpec, *, actor: str, reason: str = "", asked_by: Any = None, request_id: str | None = None
+) -> Credentials:
     """Leave an API client that matches the spec, however often it is called; all of it or nothing.
 
     Args:
         actor: who asks, for the record: a name, never a secret.
+        reason: why, for the record too.
+        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
+        request_id: makes a request unique: the same one is not carried out twice.
 
     Returns:
         What the client is now, with the secrets that this call issued. They are nowhere else to be had.
 
     Raises:
         InvalidSpec: something wanted is not allowed.
+        NotAllowed: the credentials would carry rights that ``asked_by`` does not have.
         Conflict: what exists differs, and is not changed unasked.
+        AlreadyDone: a request of this id was carried out before.
         UnusableToken: the site would not let the token work.
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
     """
 
     def work() -> Credentials:
-        site = _site()
+        registry.require_new(request_id)
+        site = registry.site()
         rows = _find(spec, site, lock=True)
-        return _execute(make_plan(spec, rows.found, site), rows, actor, site)
+        plan = make_plan(spec, rows.found, site)
+        _check_asker(plan, rows, asked_by)
+        return _execute(plan, rows, site, actor=actor, reason=reason, request_id=request_id)
 
     return in_transaction(work)
 
@@ -77,7 +91,8 @@ def undo(credentials: Credentials, *, actor: str) -> None:
         client = ApiClient.objects.select_for_update().filter(name=credentials.name).first()
         toolkit.get_access_token_model()._default_manager.filter(pk=made.access_token).delete()
         toolkit.get_application_model()._default_manager.filter(pk=made.application).delete()
-        _record(client, credentials.name, ApiClientEvent.Kind.UNDONE, actor, {"status": credentials.status})
+        details = {"status": credentials.status}
+        registry.record(client, credentials.name, Kind.UNDONE, actor=actor, details=details)
         if made.client is not None:
             ApiClient.objects.filter(pk=made.client).delete()
         elif client is not None:
@@ -98,14 +113,38 @@ def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
     Args:
         url: from :func:`~edx_api_provisioning.data.parse_site_url`.
     """
-    from edx_api_provisioning import (
-        verification,
-    )  # Only here: it brings in the site's authentication classes.
+    # Here, for what the site's authentication classes cost everybody who proves nothing.
+    from edx_api_provisioning import verification
 
     with explained(), unlogged():
         checks = verification.in_process(credentials)
     if url is not None:
         checks += verification.over_http(credentials, url)
+    return Verification(checks)
+
+
+def examine(token: Secret) -> Presented:
+    """What the site makes of an access token that somebody presents, and whose it is. Nothing is written."""
+    from edx_api_provisioning import verification
+
+    with explained(), unlogged():
+        return verification.examine(token)
+
+
+def verify_client(client_id: str, client_secret: Secret, *, url: str | None = None) -> Verification:
+    """Prove a client id and secret that somebody presents by the real grant, here and over HTTP at a site's root.
+
+    Args:
+        url: from :func:`~edx_api_provisioning.data.parse_site_url`; there an opaque token and a JWT are asked for.
+    """
+    from edx_api_provisioning import verification
+
+    with explained(), unlogged():
+        checks: tuple[Check, ...] = (verification.grant_in_process(client_id, client_secret),)
+        application = toolkit.find_application(client_id)
+    if url is not None and application is not None and application.user is not None:
+        username = application.user.get_username()
+        checks += verification.client_over_http(client_id, client_secret, username, url)
     return Verification(checks)
 
 
@@ -117,22 +156,11 @@ class _Rows(NamedTuple):
     user: Any
 
 
-def _site() -> Site:
-    return Site(
-        now=datetime.now(UTC),
-        host=conf.host(),
-        lifetime=conf.lifetime("TOKEN_LIFETIME"),
-        max_lifetime=conf.lifetime("MAX_TOKEN_LIFETIME"),
-        default_scopes=toolkit.default_scopes(),
-        available_scopes=toolkit.available_scopes(),
-    )
-
-
 def _find(spec: ClientSpec, site: Site, *, lock: bool = False) -> _Rows:
     for field, secret in (("client_secret", spec.client_secret), ("access_token", spec.access_token)):
         if secret is not None and (problem := toolkit.secret_problem(secret)):
             raise InvalidSpec(problem, field=field)
-    client = _find_client(spec.name, lock=lock)
+    client = registry.find(spec.name, lock_it=lock)
     found_client = _found_client(client) if client else None
     username = username_wanted(spec, found_client)
     user = _find_user(lock, pk=client.user_id) if client and client.user else _find_user(lock, username=username)
@@ -151,15 +179,6 @@ def _find(spec: ClientSpec, site: Site, *, lock: bool = False) -> _Rows:
         access_token_pk=token.pk if token else None,
     )
     return _Rows(found, client, user)
-
-
-def _find_client(name: str, *, lock: bool) -> ApiClient | None:
-    clients = ApiClient.objects.filter(name=name)
-    if lock and not connection().features.has_select_for_update:
-        clients.update(name=name)  # SQLite has one lock for all writers; this takes it before anything is read.
-    elif lock and not clients.select_for_update().values_list("pk"):
-        return None
-    return clients.select_related("user", "application", "access_token").first()
 
 
 def _find_user(lock: bool, **which: Any) -> Any:
@@ -186,7 +205,19 @@ def _found_user(user: Any, client: ApiClient | None) -> FoundUser:
     )
 
 
-def _execute(plan: Plan, rows: _Rows, actor: str, site: Site) -> Credentials:
+def _check_asker(plan: Plan, rows: _Rows, asked_by: Any) -> None:
+    if asked_by is None:
+        return
+    spec = plan.spec
+    privileges.require_no_more(
+        privileges.rights_of(rows.user)
+        if rows.user is not None
+        else privileges.rights_of_new(plan.username, staff=spec.is_staff, superuser=spec.superuser),
+        asked_by=asked_by,
+    )
+
+
+def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials:
     spec, user = plan.spec, rows.user
     made: dict[str, Any] = {}
     client_secret = access_token = None
@@ -208,6 +239,7 @@ def _execute(plan: Plan, rows: _Rows, actor: str, site: Site) -> Credentials:
         made["user"] = user.pk
     if plan.has(Action.CREATE_USER) or plan.has(Action.USE_USER):
         client.user, client.user_made = user, plan.has(Action.CREATE_USER)
+        client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
     if plan.has(Action.CREATE_APPLICATION):
         client_secret = spec.client_secret or toolkit.new_client_secret()
         application = client.application = toolkit.create_application(
@@ -217,29 +249,20 @@ def _execute(plan: Plan, rows: _Rows, actor: str, site: Site) -> Credentials:
             client_secret=client_secret,
         )
         made["application"] = application.pk
+        client.secret_issued = site.now
     if plan.has(Action.ISSUE_TOKEN):
         assert plan.expires_at is not None  # noqa: S101 - for the type checker: the step has an end
-        access_token = spec.access_token or toolkit.generate_access_token(
-            conf.get("TOKEN_PREFIX"),
-            user=user,
-            client=application,
-            scopes=list(plan.scopes),
-            expires_in=int((plan.expires_at - site.now).total_seconds()),
+        access_token = registry.issue_token(
+            client, scopes=plan.scopes, expires_at=plan.expires_at, now=site.now, token=spec.access_token
         )
-        client.access_token_id = made["access_token"] = toolkit.create_access_token(
-            application=application,
-            user=user,
-            token=access_token,
-            scopes=plan.scopes,
-            expires_at=plan.expires_at,
-        )
+        made["access_token"] = client.access_token_id
     if plan.has(Action.UPDATE_SCOPES):
         toolkit.set_scopes(client.access_token_id, plan.scopes)
     if plan.steps:
         client.contact_email = client.contact_email if spec.contact is None else spec.contact
         client.purpose = client.purpose if spec.purpose is None else spec.purpose
         client.save()
-        kind = ApiClientEvent.Kind.CREATED if plan.has(Action.CREATE_CLIENT) else ApiClientEvent.Kind.UPDATED
+        kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],
             "username": plan.username,
@@ -247,7 +270,7 @@ def _execute(plan: Plan, rows: _Rows, actor: str, site: Site) -> Credentials:
             "scope": " ".join(plan.scopes),
             "expires_at": plan.expires_at.isoformat() if plan.expires_at else None,
         }
-        _record(client, client.name, kind, actor, details)
+        registry.record(client, client.name, kind, details=details, **request)
     return Credentials(
         name=client.name,
         status=plan.status,
@@ -262,10 +285,6 @@ def _execute(plan: Plan, rows: _Rows, actor: str, site: Site) -> Credentials:
         changes=tuple(step.says for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
-
-
-def _record(client: ApiClient | None, name: str, kind: str, actor: str, details: dict[str, Any]) -> None:
-    ApiClientEvent.objects.create(client=client, client_name=name, kind=kind, actor=actor[:255], details=details)
 
 
 def _found_client(client: ApiClient) -> FoundClient:

@@ -6,6 +6,7 @@ What a DOT can do is read off it (a model field, a setting), never off its versi
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import string
@@ -13,15 +14,24 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.hashers import identify_hasher
 from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import F
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from oauth2_provider.generators import generate_client_id, generate_client_secret
-from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.models import (
+    get_access_token_model,
+    get_application_model,
+    get_grant_model,
+    get_refresh_token_model,
+)
+from oauth2_provider.oauth2_backends import get_oauthlib_core
 from oauth2_provider.scopes import get_scopes_backend
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request, generate_token
@@ -33,20 +43,27 @@ __all__ = [
     "ACCESS_TOKEN_MODEL",
     "APPLICATION_MODEL",
     "available_scopes",
+    "client_credentials_applications",
     "client_user",
     "create_access_token",
     "create_application",
     "default_scopes",
+    "end_tokens",
     "find_access_token",
     "find_application",
     "generate_access_token",
     "get_access_token_model",
     "get_application_model",
+    "grant",
     "has_applications",
+    "hashes_secrets",
     "is_client_credentials",
+    "long_lived_tokens_without_application",
+    "longest_token",
     "new_client_id",
     "new_client_secret",
     "secret_problem",
+    "set_client_secret",
     "set_scopes",
 ]
 
@@ -212,14 +229,62 @@ def create_access_token(
     return row.pk
 
 
+def hashes_secrets() -> bool:
+    """Whether this DOT keeps a hash of the client secret, and not the secret."""
+    field = get_application_model()._meta.get_field("client_secret")
+    return type(field).__name__ == "ClientSecretField"
+
+
+def set_client_secret(application: Any, client_secret: Secret) -> None:
+    """Replace the application's one secret: the old one ends now, tokens issued with it live on."""
+    application.client_secret = client_secret.reveal()
+    application.save()
+    del application.client_secret
+
+
+def end_tokens(application_pk: Any, *, at: datetime | None) -> int:
+    """End every access token of an application: now, with its refresh tokens and grants, or ``at`` a time to come.
+
+    Returns:
+        How many access tokens were ended or shortened.
+    """
+    tokens = get_access_token_model()._default_manager.filter(application=application_pk)
+    if at is not None:
+        return int(tokens.filter(expires__gt=at).update(expires=at))
+    get_refresh_token_model()._default_manager.filter(application=application_pk).delete()
+    get_grant_model()._default_manager.filter(application=application_pk).delete()
+    count = tokens.count()
+    tokens.delete()
+    return int(count)
+
+
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
     """Change what a token may do, and nothing else of it: no receiver is to touch a token in somebody's hands."""
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
 
 
-def has_applications(user: Any) -> bool:
-    """Whether any application acts for this user."""
-    return bool(get_application_model()._default_manager.filter(user=user).exists())
+def has_applications(user: Any, *, but: Any = None) -> bool:
+    """Whether any application acts for this user, ``but`` the one of this primary key."""
+    return bool(get_application_model()._default_manager.filter(user=user).exclude(pk=but).exists())
+
+
+def client_credentials_applications() -> Any:
+    """The applications for the client credentials grant, with their users."""
+    model = get_application_model()
+    return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
+
+
+def long_lived_tokens_without_application() -> Any:
+    """The live tokens of no application that were made to live longer than the grant makes them, with their users."""
+    longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    tokens = get_access_token_model()._default_manager.filter(application=None).select_related("user")
+    return tokens.filter(expires__gt=timezone.now()).filter(expires__gt=F("created") + longer)
+
+
+def longest_token(application: Any) -> Any:
+    """The access token of an application and its user that ends last; None without any."""
+    tokens = get_access_token_model()._default_manager.filter(application=application, user=application.user)
+    return tokens.order_by("-expires").first()
 
 
 def find_access_token(token: Secret) -> Any:
@@ -228,7 +293,7 @@ def find_access_token(token: Secret) -> Any:
     On MySQL a token in another case finds its row too, as it does for the LMS.
     """
     value = token.reveal()
-    rows = get_access_token_model()._default_manager.select_related("user")
+    rows = get_access_token_model()._default_manager.select_related("user", "application")
     if _has_checksum():
         return rows.filter(token_checksum=hashlib.sha256(value.encode()).hexdigest()).first()
     return rows.filter(token=value).first()
@@ -245,6 +310,18 @@ def client_user(client_id: str, client_secret: Secret) -> Any:
     with _unlogged():
         authenticated = _validator().authenticate_client(request)
     return request.client.user if authenticated else None
+
+
+def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
+    """Status and body of the site's answer to a client credentials grant; the token in it is saved by the site."""
+    form = QueryDict(mutable=True)
+    form.update({"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret.reveal()})
+    request = HttpRequest()
+    request.method, request.path, request.POST = "POST", "/", form
+    request.META["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+    with _unlogged():
+        _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
+    return status, json.loads(body)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
@@ -12,8 +14,9 @@ from django.utils.translation import gettext_noop
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
-from edx_api_provisioning import conf, toolkit
-from edx_api_provisioning.data import Check, Credentials, Secret
+from edx_api_provisioning import conf, lms, toolkit
+from edx_api_provisioning.data import Check, Credentials, Presented, Secret
+from edx_api_provisioning.database import connection
 
 # What the LMS answers (openedx/core/lib/api/authentication.py; RFC 6749 section 5.2), what it means, what to do.
 _MEANINGS = {
@@ -40,7 +43,46 @@ _MEANINGS = {
     "500": gettext_noop("the site failed; see its log. A token or application without a user does this."),
 }
 _UNKNOWN = gettext_noop("the site refused; see its log.")
+_STATES = {
+    "token_expired": "expired",
+    "token_nonexistent": "unknown",
+    "user_is_disabled": "disabled",
+    "user_not_active": "disabled",
+}
 _TIMEOUT = 30  # seconds, to connect and between bytes
+
+
+def examine(token: Secret) -> Presented:
+    """What the site makes of an access token that somebody presents, and whose it is."""
+    if not re.fullmatch(r"[!-~]+", token.reveal()):
+        return Presented(
+            state="unknown", meaning=_("no access token is empty or has spaces or characters beyond ASCII.")
+        )
+    row = toolkit.find_access_token(token)
+    if row is None:
+        return Presented(state="unknown", meaning=_explained("token_nonexistent"))
+    if row.user is None:
+        return Presented(state="unusable", meaning=_("the token has no user: the site fails on it. Issue a new one."))
+    problem = _bearer_problem(token, row.user.get_username())
+    return Presented(
+        state=_STATES.get(problem, "refused") if problem else "valid",
+        meaning=_explained(problem) if problem else "",
+        username=row.user.get_username(),
+        is_staff=row.user.is_staff,
+        is_superuser=row.user.is_superuser,
+        scopes=tuple(row.scope.split()),
+        expires_at=row.expires,
+        client_id=row.application.client_id if row.application else None,
+        restricted=row.application is not None and lms.is_restricted(row.application.pk),
+    )
+
+
+def grant_in_process(client_id: str, client_secret: Secret) -> Check:
+    """Ask for an opaque token as RFC 6749 section 4.4 has it, with all that the site does for it, and keep nothing."""
+    with transaction.atomic(using=connection().alias):
+        status, body = toolkit.grant(client_id, client_secret)
+        transaction.set_rollback(True, using=connection().alias)
+    return _check(_("client credentials grant"), None if status == 200 else _http_code(status, body))
 
 
 def in_process(credentials: Credentials) -> tuple[Check, ...]:
@@ -87,18 +129,27 @@ def over_http(credentials: Credentials, url: str) -> tuple[Check, ...]:
         problem = _me_problem(url, "Bearer", credentials.access_token, credentials.username)
         checks.append(_check(_("access token over HTTP"), problem))
     if credentials.client_secret is not None:
-        for kind, token_type in ((_("opaque token"), "Bearer"), (_("JWT"), "JWT")):
-            problem = _grant_problem(url, credentials, token_type)
-            checks.append(_check(_("%s for client id and secret over HTTP") % kind, problem))
+        client_id, client_secret = credentials.client_id, credentials.client_secret
+        checks += client_over_http(client_id, client_secret, credentials.username, url)
     return tuple(checks)
 
 
-def _grant_problem(root: str, credentials: Credentials, token_type: str) -> str | None:
-    assert credentials.client_secret is not None  # noqa: S101 - the caller asked
+def client_over_http(client_id: str, client_secret: Secret, username: str, url: str) -> tuple[Check, ...]:
+    """Get an opaque token and a JWT with id and secret, and call the site with each."""
+    return tuple(
+        _check(
+            _("%s for client id and secret over HTTP") % kind,
+            _grant_problem(url, client_id, client_secret, username, token_type),
+        )
+        for kind, token_type in ((_("opaque token"), "Bearer"), (_("JWT"), "JWT"))
+    )
+
+
+def _grant_problem(root: str, client_id: str, client_secret: Secret, username: str, token_type: str) -> str | None:
     form = {
         "grant_type": "client_credentials",
-        "client_id": credentials.client_id,
-        "client_secret": credentials.client_secret.reveal(),
+        "client_id": client_id,
+        "client_secret": client_secret.reveal(),
         "token_type": token_type.lower(),
     }
     status, body = _call("POST", root + conf.get("TOKEN_PATH"), data=form)
@@ -106,7 +157,7 @@ def _grant_problem(root: str, credentials: Credentials, token_type: str) -> str 
         return _http_code(status, body)
     if token_type == "JWT" and body.get("token_type") != "JWT":  # noqa: S105 - a type, not a token
         return "not_jwt"
-    return _me_problem(root, token_type, Secret(str(body.get("access_token"))), credentials.username)
+    return _me_problem(root, token_type, Secret(str(body.get("access_token"))), username)
 
 
 def _me_problem(root: str, scheme: str, token: Secret, username: str) -> str | None:
@@ -152,10 +203,12 @@ def _code(detail: Any) -> str:
 
 
 def _check(what: str, problem: str | None) -> Check:
-    if problem is None:
-        return Check(what, True)
+    return Check(what, True) if problem is None else Check(what, False, _explained(problem))
+
+
+def _explained(problem: str) -> str:
     if problem in _MEANINGS:
-        return Check(what, False, f"{problem}: {_(_MEANINGS[problem])}")
+        return f"{problem}: {_(_MEANINGS[problem])}"
     # Anything could be in a site's answer; only what looks like a code is shown.
     code = f"{problem}: " if problem.isascii() and problem.replace("_", "").isalnum() else ""
-    return Check(what, False, f"{code}{_(_UNKNOWN)}")
+    return f"{code}{_(_UNKNOWN)}"

@@ -22,10 +22,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiClient",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
-                ),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
                 (
                     "user_made",
@@ -36,13 +33,19 @@ class Migration(migrations.Migration):
                         verbose_name="user made for it",
                     ),
                 ),
+                ("is_staff", models.BooleanField(default=False, editable=False, verbose_name="staff")),
+                ("is_superuser", models.BooleanField(default=False, editable=False, verbose_name="superuser")),
+                ("token_issued", models.DateTimeField(editable=False, null=True, verbose_name="access token issued")),
+                ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
+                ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
+                (
+                    "noticed_days",
+                    models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="noticed at"),
+                ),
                 (
                     "contact_email",
                     models.EmailField(
-                        blank=True,
-                        help_text="Who answers for this client.",
-                        max_length=254,
-                        verbose_name="contact",
+                        blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
                     ),
                 ),
                 ("purpose", models.CharField(blank=True, max_length=255, verbose_name="purpose")),
@@ -82,6 +85,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "predecessor",
+                    models.OneToOneField(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=APPLICATION_MODEL,
+                        verbose_name="predecessor",
+                    ),
+                ),
+                (
                     "user",
                     models.ForeignKey(
                         editable=False,
@@ -97,25 +111,40 @@ class Migration(migrations.Migration):
                 "verbose_name": "API client",
                 "verbose_name_plural": "API clients",
                 "ordering": ("name",),
+                "permissions": (
+                    ("provision_apiclient", "Can provision API clients"),
+                    ("rotate_apiclient", "Can rotate the credentials of API clients"),
+                    ("revoke_apiclient", "Can revoke and retire API clients"),
+                ),
+                "default_permissions": ("view",),
             },
         ),
         migrations.CreateModel(
             name="ApiClientEvent",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
-                ),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("client_name", models.CharField(max_length=100, verbose_name="name")),
                 (
                     "kind",
                     models.CharField(
-                        choices=[("created", "created"), ("updated", "updated"), ("undone", "undone")],
+                        choices=[
+                            ("created", "created"),
+                            ("updated", "updated"),
+                            ("undone", "undone"),
+                            ("adopted", "adopted"),
+                            ("rotated", "rotated"),
+                            ("revoked", "revoked"),
+                            ("retired", "retired"),
+                            ("deleted", "deleted"),
+                            ("notified", "notified"),
+                        ],
                         max_length=16,
                         verbose_name="what",
                     ),
                 ),
                 ("actor", models.CharField(max_length=255, verbose_name="by whom")),
+                ("reason", models.CharField(blank=True, max_length=255, verbose_name="reason")),
+                ("request_id", models.CharField(max_length=64, null=True, unique=True, verbose_name="request")),
                 ("details", models.JSONField(default=dict, verbose_name="details")),
                 ("created", models.DateTimeField(auto_now_add=True, verbose_name="when")),
                 (
@@ -133,6 +162,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "API client event",
                 "verbose_name_plural": "API client events",
                 "ordering": ("-pk",),
+                "default_permissions": ("view",),
             },
         ),
     ]

@@ -1,0 +1,104 @@
+"""System checks: settings that are wrong, and settings that are dangerous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from edx_api_provisioning import conf
+
+_WEAK_HASHERS = ("MD5PasswordHasher", "SHA1PasswordHasher", "CryptPasswordHasher")
+_SPANS = ("TOKEN_LIFETIME", "MAX_TOKEN_LIFETIME", "MAX_SECRET_AGE")
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+    """What ``EDX_API_PROVISIONING`` holds that cannot be meant."""
+    given = getattr(settings, "EDX_API_PROVISIONING", {})
+    messages: list[CheckMessage] = [
+        Error(
+            f"EDX_API_PROVISIONING has no setting {name!r}.",
+            hint=f"It has {', '.join(sorted(conf.DEFAULTS))}.",
+            id="edx_api_provisioning.E001",
+        )
+        for name in sorted(set(given) - set(conf.DEFAULTS))
+    ]
+    for name in _SPANS:
+        try:
+            conf.optional_lifetime(name)
+        except ImproperlyConfigured as error:
+            messages.append(
+                Error(str(error), hint="Use a timedelta, or text such as '90d'.", id="edx_api_provisioning.E002")
+            )
+    if not any(message.id == "edx_api_provisioning.E002" for message in messages) and conf.lifetime(
+        "TOKEN_LIFETIME"
+    ) > conf.lifetime("MAX_TOKEN_LIFETIME"):
+        messages.append(
+            Error(
+                "EDX_API_PROVISIONING: the default TOKEN_LIFETIME is longer than MAX_TOKEN_LIFETIME.",
+                hint="Lower the one or raise the other.",
+                id="edx_api_provisioning.E003",
+            )
+        )
+    days = conf.get("NOTICE_DAYS")
+    if not all(isinstance(day, int) and 0 < day < 10_000 for day in days):
+        messages.append(
+            Error(
+                "EDX_API_PROVISIONING['NOTICE_DAYS'] is to be a sequence of days above zero.",
+                hint="For example (30, 7, 1).",
+                id="edx_api_provisioning.E004",
+            )
+        )
+    return messages
+
+
+def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+    """What endangers credentials on a site that is in use (``check --deploy``)."""
+    messages: list[CheckMessage] = []
+    root = conf.root_url() or ""
+    if root.startswith("http://"):
+        messages.append(
+            Warning(
+                f"The site's address is {root}: tokens and secrets go over the network in clear.",
+                hint="Serve the site over https, and set LMS_ROOT_URL to that address.",
+                id="edx_api_provisioning.W001",
+            )
+        )
+    if settings.DEBUG:
+        messages.append(
+            Warning(
+                "DEBUG is on: error pages show what requests carried, tokens among it.",
+                hint="Set DEBUG to False.",
+                id="edx_api_provisioning.W002",
+            )
+        )
+    from edx_api_provisioning import toolkit  # Here: the models have to be loaded first.
+
+    if toolkit.hashes_secrets() and settings.PASSWORD_HASHERS[0].endswith(_WEAK_HASHERS):
+        messages.append(
+            Warning(
+                f"Client secrets are hashed with {settings.PASSWORD_HASHERS[0]}, which is no protection.",
+                hint="Put a strong hasher first in PASSWORD_HASHERS.",
+                id="edx_api_provisioning.W003",
+            )
+        )
+    if conf.lifetime("MAX_TOKEN_LIFETIME") > timedelta(days=3 * 366):
+        messages.append(
+            Warning(
+                "EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] is more than three years.",
+                hint="Let tokens end, and rotate them: a year is long.",
+                id="edx_api_provisioning.W004",
+            )
+        )
+    return messages
+
+
+def register_checks() -> None:
+    """Make the checks known to Django."""
+    register(check_settings, Tags.security)
+    register(check_deployment, Tags.security, deploy=True)

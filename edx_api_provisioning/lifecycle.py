@@ -1,0 +1,329 @@
+"""The life of a client after it was made: rotate, revoke, retire, delete, adopt."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from edx_api_provisioning import lms, privileges, registry, toolkit
+from edx_api_provisioning.condition import BLOCKING, MEANINGS, troubles
+from edx_api_provisioning.data import ClientSpec, Credentials, Secret, Status
+from edx_api_provisioning.database import in_transaction
+from edx_api_provisioning.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.planning import Site, check_policy, same_spelling, token_end
+
+Kind = registry.Kind
+_MAX_GRACE = timedelta(days=90)
+
+
+def rotate(
+    name: str,
+    *,
+    actor: str,
+    token: bool = True,
+    secret: bool = False,
+    expires_in: timedelta | None = None,
+    expires_at: datetime | None = None,
+    grace: timedelta | None = None,
+    reason: str = "",
+    asked_by: Any = None,
+    request_id: str | None = None,
+) -> Credentials:
+    """Give a client a new access token, a new secret, or both.
+
+    The user stays. The application stays too, but for a secret with ``grace``: an application has one secret, so the
+    client gets a successor application, with the same access, and the old one is deleted when its grace is over.
+
+    Args:
+        token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
+        secret: make a new secret; without ``grace`` the old one ends now.
+        expires_in, expires_at: of the new access token, as in ``ClientSpec``.
+        grace: how long the old ones go on working.
+        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
+
+    Raises:
+        ClientNotFound, NearMatch: no such client.
+        InvalidSpec: something wanted is not allowed.
+        NotAllowed: the client's user has rights that ``asked_by`` does not have.
+        Conflict: the client is in no state to be issued anything.
+    """
+    spec = ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at)
+    if not (token or secret):
+        raise InvalidSpec(_("say what to rotate: the token, the secret, or both."), field="token")
+    if grace is not None and not timedelta(0) < grace <= _MAX_GRACE:
+        raise InvalidSpec(_("at most %d days.") % _MAX_GRACE.days, field="grace")
+
+    def work() -> Credentials:
+        registry.require_new(request_id)
+        site = registry.site()
+        check_policy(spec, site)
+        client = registry.get(name)
+        registry.end_predecessor(client, site.now)
+        _check_fit(client, site, token=token)
+        if asked_by is not None:
+            privileges.require_no_more(privileges.rights_of(client.user), asked_by=asked_by)
+        scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
+        client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
+        access_token = None
+        if token:
+            old_ends = site.now + grace if grace is not None else None
+            for application in filter(None, (client.application_id, client.predecessor_id)):
+                toolkit.end_tokens(application, at=old_ends)
+            access_token = registry.issue_token(client, scopes=scopes, expires_at=token_end(spec, site), now=site.now)
+        client.save()
+        result = _credentials(
+            client,
+            Status.ROTATED,
+            client_secret=client_secret,
+            access_token=access_token,
+            changes=_rotated_says(client, token, secret, grace),
+        )
+        details = {
+            "token": token,
+            "secret": secret,
+            "client_id": result.client_id,
+            "grace_seconds": int(grace.total_seconds()) if grace else 0,
+        }
+        registry.record(client, name, Kind.ROTATED, actor=actor, reason=reason, request_id=request_id, details=details)
+        return result
+
+    return in_transaction(work)
+
+
+def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, token: bool) -> Secret:
+    secret = toolkit.new_client_secret()
+    client.secret_issued = site.now
+    old: Any = client.application
+    if grace is None:
+        toolkit.set_client_secret(old, secret)
+        return secret
+    if client.predecessor_id is not None:
+        raise Conflict(
+            _("the grace of its last rotation ends at %s; wait, or rotate without grace.")
+            % f"{client.predecessor_ends:%Y-%m-%d %H:%M} UTC",
+            field="grace",
+        )
+    if not token and client.access_token is not None:
+        raise Conflict(
+            _(
+                "with grace the client moves to a new application, and its access token would end with the old; "
+                "rotate the token too."
+            ),
+            field="grace",
+        )
+    client.application = toolkit.create_application(
+        name=client.name, user=client.user, client_id=toolkit.new_client_id(), client_secret=secret
+    )
+    lms.copy_access(old.pk, client.application)
+    client.predecessor, client.predecessor_ends = old, site.now + grace
+    return secret
+
+
+def _rotated_says(client: ApiClient, token: bool, secret: bool, grace: timedelta | None) -> tuple[str, ...]:
+    until = _("until the grace is over") if grace else _("no longer")
+    says = []
+    if token:
+        says.append(_("issue a new access token; older ones work %s") % until)
+    if secret and client.predecessor_id is not None:
+        says.append(_("make a successor application; the old client id and secret work %s") % until)
+    elif secret:
+        says.append(_("replace the client secret; the old one works no longer"))
+        if not token:
+            says.append(_("leave the access tokens that were issued with the old secret: they live on"))
+    return tuple(says)
+
+
+def revoke(
+    name: str,
+    *,
+    actor: str,
+    retire: bool = False,
+    delete: bool = False,
+    reason: str = "",
+    request_id: str | None = None,
+) -> Credentials:
+    """End all tokens of a client, at once.
+
+    Args:
+        retire: end its application too (nobody knows its secret any more), and deactivate its user if that was made
+            for it and owns nothing else.
+        delete: then remove the application, such a user, and the client; its history stays.
+
+    Raises:
+        ClientNotFound, NearMatch: no such client.
+    """
+
+    def work() -> Credentials:
+        registry.require_new(request_id)
+        client = registry.get(name)
+        changes = _revoke_tokens(client)
+        if retire or delete:
+            changes += _retire(client)
+        if delete:
+            changes += (_("delete the client, its application and the user that was made for it alone"),)
+        if not changes:
+            return _credentials(client, Status.UNCHANGED)
+        kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
+        result = _credentials(client, Status(kind.value), changes=changes)
+        client.save()
+        details = {"steps": list(changes), "username": result.username}
+        registry.record(client, name, kind, actor=actor, reason=reason, request_id=request_id, details=details)
+        if delete:
+            _delete(client)
+        return result
+
+    return in_transaction(work)
+
+
+def _revoke_tokens(client: ApiClient) -> tuple[str, ...]:
+    changes = []
+    ended = toolkit.end_tokens(client.application_id, at=None) if client.application_id is not None else 0
+    if ended or client.access_token_id is not None:
+        client.access_token = None
+        changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
+    if client.predecessor_id is not None:
+        registry.end_predecessor(client, None)
+        changes.append(_("end the application before the last rotation"))
+    return tuple(changes)
+
+
+def _retire(client: ApiClient) -> tuple[str, ...]:
+    if client.state == ApiClient.State.RETIRED:
+        return ()
+    client.state = ApiClient.State.RETIRED
+    changes = [_("retire the client")]
+    if client.application is not None:
+        toolkit.set_client_secret(client.application, toolkit.new_client_secret())
+        changes.append(_("end the client secret"))
+    user: Any = client.user
+    if _is_ours_alone(client) and user.is_active:
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        changes.append(_("deactivate the user %s") % user.get_username())
+    return tuple(changes)
+
+
+def _is_ours_alone(client: ApiClient) -> bool:
+    """Whether the user was made here and nothing else goes by it."""
+    return bool(
+        client.user is not None
+        and client.user_made
+        and not toolkit.has_applications(client.user, but=client.application_id)
+        and not ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk).exists()
+    )
+
+
+def _delete(client: ApiClient) -> None:
+    user = client.user if _is_ours_alone(client) else None
+    if client.application is not None:
+        client.application.delete()
+    client.delete()
+    if user is not None:
+        user.delete()
+
+
+def adopt(
+    name: str,
+    *,
+    client_id: str,
+    actor: str,
+    contact: str | None = None,
+    purpose: str | None = None,
+    reason: str = "",
+    asked_by: Any = None,
+    request_id: str | None = None,
+) -> Credentials:
+    """Take an application that was made by other means under management, with its user and longest token.
+
+    Adopting again records the rights that its user has by now as agreed to.
+
+    Raises:
+        Conflict: the application is none for the client credentials grant, has no user, or belongs to another client.
+    """
+    spec = ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)
+
+    def work() -> Credentials:
+        registry.require_new(request_id)
+        check_policy(spec, registry.site())
+        client = registry.find(name, lock_it=True)
+        if client is not None:
+            same_spelling("name", name, client.name)
+        application = toolkit.find_application(client_id)
+        _check_adoptable(client, application, client_id)
+        user = application.user
+        if asked_by is not None:
+            privileges.require_no_more(privileges.rights_of(user), asked_by=asked_by)
+        if client is None:
+            client = ApiClient(name=name, user=user, application=application)
+        wanted = {
+            "is_staff": user.is_staff,
+            "is_superuser": user.is_superuser,
+            "access_token": client.access_token or toolkit.longest_token(application),
+            "contact_email": client.contact_email if contact is None else contact,
+            "purpose": client.purpose if purpose is None else purpose,
+        }
+        if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):
+            return _credentials(client, Status.UNCHANGED)
+        for field, value in wanted.items():
+            setattr(client, field, value)
+        client.save()
+        details = {"client_id": application.client_id, "username": user.get_username()}
+        registry.record(client, name, Kind.ADOPTED, actor=actor, reason=reason, request_id=request_id, details=details)
+        return _credentials(client, Status.ADOPTED, changes=(_("take %s under management") % name,))
+
+    return in_transaction(work)
+
+
+def _check_adoptable(client: ApiClient | None, application: Any, client_id: str) -> None:
+    if application is None:
+        raise Conflict(_("no application has it."), field="client_id")
+    same_spelling("client_id", client_id, application.client_id)
+    if client is not None and client.application_id != application.pk:
+        raise Conflict(_("this client has another application; choose another name."), field="name")
+    owner = ApiClient.objects.filter(application=application).first()
+    if owner is not None and (client is None or owner.pk != client.pk):
+        raise Conflict(_("it belongs to the API client %s already.") % owner.name, field="client_id")
+    if application.user is None:
+        raise Conflict(_("the application has no user, so its tokens are of no use; set one first."), field="client_id")
+    if not toolkit.is_client_credentials(application):
+        raise Conflict(
+            _("the application is not a confidential one for the client credentials grant; change that first."),
+            field="client_id",
+        )
+
+
+def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
+    """Whether the client may be issued anything now."""
+    if client.state == ApiClient.State.RETIRED:
+        raise Conflict(_("%s is retired; provision another.") % client.name, field="name")
+    restricted = client.application is not None and lms.is_restricted(client.application_id)
+    for trouble in troubles(client, restricted=restricted, now=site.now, oldest_secret=None):
+        if trouble in BLOCKING or (token and trouble is trouble.RESTRICTED):
+            raise Conflict(f"{MEANINGS[trouble]}.", field="name")
+
+
+def _credentials(
+    client: ApiClient,
+    status: Status,
+    *,
+    client_secret: Secret | None = None,
+    access_token: Secret | None = None,
+    changes: tuple[str, ...] = (),
+) -> Credentials:
+    token: Any = client.access_token
+    return Credentials(
+        name=client.name,
+        status=status,
+        username=client.user.get_username() if client.user else "",
+        email=client.user.email if client.user else "",
+        client_id=client.application.client_id if client.application else "",
+        client_secret=client_secret,
+        access_token=access_token,
+        expires_at=token.expires if token else None,
+        scopes=tuple(token.scope.split()) if token else (),
+        changes=changes,
+    )

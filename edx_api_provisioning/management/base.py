@@ -1,0 +1,182 @@
+"""What the commands share: errors as one line, secrets from safe places, results handed over once."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, DjangoHelpFormatter
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import api, output
+from edx_api_provisioning.data import Credentials, Secret, Verification, parse_site_url
+from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+
+# The options that are named otherwise than the field that they fill.
+_OPTIONS = {
+    "name": "NAME",
+    "scopes": "--scope",
+    "token": "--no-token",
+    "client_secret": "--client-secret-from",
+    "access_token": "--access-token-from",
+}
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """Django's order of options, and examples as they are written."""
+
+
+class ClientCommand(BaseCommand):
+    """A command of ours: ``run`` does it, and a ProvisioningError becomes one line and exit code 1."""
+
+    # Checking the system imports every URL of the LMS: seconds, for nothing that these commands need.
+    requires_system_checks = []  # noqa: RUF012 - as Django declares it
+    epilog = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        return super().create_parser(
+            prog_name, subcommand, epilog=self.epilog, formatter_class=_HelpFormatter, **kwargs
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.quiet = options["verbosity"] == 0
+        try:
+            self.run(**options)
+        except ProvisioningError as error:
+            raise CommandError(_line(error)) from None
+
+    def run(self, *args: Any, **options: Any) -> None:
+        """Do it; the options are keyword arguments.
+
+        Raises:
+            ProvisioningError: shown as one line, with exit code 1.
+        """
+        raise NotImplementedError
+
+    def show(self, text: str) -> None:
+        """Write a result to standard output, where nothing else is written.
+
+        Raises:
+            OutputFailure: if nobody reads it.
+        """
+        try:
+            self.stdout.write(text, ending="")
+            self.stdout.flush()
+        except OSError as error:
+            raise OutputFailure(_("the result could not be written: %s.") % error.strerror) from None
+
+    def say(self, line: str) -> None:
+        """Tell the person at the terminal something beside the result."""
+        if not self.quiet:
+            self.stderr.write(line)
+
+
+class IssuingCommand(ClientCommand):
+    """A command that issues credentials, proves them and hands them over once."""
+
+    def add_result_arguments(self, parser: ArgumentParser) -> None:
+        results = parser.add_argument_group(_("result"))
+        add = results.add_argument
+        add("--format", choices=tuple(output.FORMATS), default="text", help=_("of the result (%(default)s)"))
+        add("--output", metavar="PATH", help=_("write the result to a new file of mode 0600, and no secret elsewhere"))
+        add("--force", action="store_true", help=_("let --output replace a file"))
+        verify = results.add_mutually_exclusive_group()
+        add = verify.add_argument
+        add("--no-verify", dest="verify", action="store_false", help=_("do not prove the credentials first"))
+        add("--verify", action="store_true", default=True, help=_("prove the credentials first (the default)"))
+        add = results.add_argument
+        add("--verify-url", metavar="URL", help=_("prove them over HTTP too, at the site's public https address"))
+
+    def issue(
+        self,
+        make: Callable[[], Credentials],
+        *,
+        to: str | None,
+        give_up: Callable[[Credentials], None],
+        options: dict[str, Any],
+    ) -> None:
+        """Make credentials, prove them, and hand them over to the file ``to`` or to standard output.
+
+        Args:
+            give_up: called when they were made and could not be handed over.
+        """
+        url = parse_site_url(options["verify_url"]) if options["verify_url"] is not None else None
+        # A file that is in the way is to be found before anything is made.
+        with output.NewFile(to, force=options["force"]) if to else nullcontext() as file:
+            credentials = make()
+            try:
+                verification = None
+                if options["verify"] and credentials.issued:
+                    verification = api.verify(credentials, url=url)
+                    self._check(verification, options)
+                text = output.render(credentials, verification, format=options["format"])
+                if file is not None and credentials.issued:
+                    file.write(text)
+                else:
+                    self.show(text)
+            except BaseException:  # Ctrl-C too
+                give_up(credentials)
+                raise
+        self._tell(credentials, to)
+        if verification is not None and not verification.ok:
+            raise CommandError(_("The credentials exist and were handed over, but: %s") % _failures(verification))
+
+    def _check(self, verification: Verification, options: dict[str, Any]) -> None:
+        if options.get("rollback_on_failure") and not verification.ok:
+            raise ProvisioningError(_("Everything was taken back, because: %s") % _failures(verification))
+
+    def _tell(self, credentials: Credentials, path: str | None) -> None:
+        for change in credentials.changes:
+            self.say(_("Done: %s.") % change)
+        for warning in credentials.warnings:
+            self.say(_("Warning: %s") % warning)
+        if credentials.issued and path:
+            self.say(_("The credentials are in %s.") % path)
+        elif not credentials.issued:
+            self.say(_("Nothing was issued, so there is no secret to show."))
+
+
+def read_secret(field: str, source: str | None) -> Secret | None:
+    """The value that stands in the environment (``env:VARIABLE``) or on the next line of standard input (``stdin``).
+
+    Raises:
+        InvalidSpec: if it is not there, or ``source`` is something else.
+    """
+    if source is None:
+        return None
+    if source == "stdin":
+        try:
+            return Secret(sys.stdin.readline().rstrip("\r\n"))
+        except (AttributeError, UnicodeDecodeError):  # Closed, or bytes that are no text.
+            raise InvalidSpec(_("nothing could be read from standard input."), field=field) from None
+    scheme, _colon, variable = source.partition(":")
+    if scheme != "env" or not variable:
+        # What was typed is not repeated: it may be the secret itself.
+        raise InvalidSpec(_("give env:VARIABLE or stdin, not the value itself."), field=field)
+    if variable not in os.environ:
+        raise InvalidSpec(_("no such variable in the environment."), field=field)
+    return Secret(os.environ[variable])
+
+
+def actor() -> str:
+    """Who runs the command, for the record."""
+    try:
+        return f"command line: {getpass.getuser()}"
+    except (KeyError, OSError):  # In a container the user id may have no name.
+        return f"command line: uid {os.getuid()}"
+
+
+def _failures(verification: Verification) -> str:
+    return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok)
+
+
+def _line(error: ProvisioningError) -> str:
+    if error.field is None:
+        return error.message
+    option = _OPTIONS.get(error.field, "--" + error.field.replace("_", "-"))
+    return f"{option}: {error.message}"

@@ -1,0 +1,91 @@
+"""``manage.py lms rotate_api_client``: new credentials for a client, or for all whose token ends soon."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import api
+from edx_api_provisioning.data import Credentials, parse_instant, parse_lifetime
+from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.management.base import IssuingCommand, actor
+
+_ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
+
+
+class Command(IssuingCommand):
+    help = _("Give an API client a new access token, a new client secret, or both; show them once.")
+    epilog = """
+examples:
+  a new token; the old one works for another day:
+    manage.py lms rotate_api_client report --grace 24h
+  after a leak, everything at once:
+    manage.py lms rotate_api_client report --token --secret --reason "found in a public log"
+  every client whose token ends within two weeks, each into a file of its own:
+    manage.py lms rotate_api_client --expiring-within 14d --grace 7d --format env --output /srv/credentials
+
+An application has one secret. Without --grace the old one ends now, and access tokens that were issued with it live on
+unless --token is given too. With --grace the client moves to a new application (client id and secret), and the old one
+is deleted by the first rotate_api_client, revoke_api_client or notify_expiring_api_clients after that time.
+Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved, 2 wrong usage.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("name", nargs="?", metavar="NAME", help=_("the API client"))
+        add("--expiring-within", metavar="TIME", help=_("instead of NAME: all whose token ends within this time"))
+        add("--token", action="store_true", help=_("a new access token (the default)"))
+        add("--secret", action="store_true", help=_("a new client secret"))
+        add("--expires-in", metavar="TIME", help=_("of the new token: 90d, 12h, 52w or P90D"))
+        add("--expires-at", metavar="DATE", help=_("of the new token: 2027-01-31 or 2027-01-31T12:00Z"))
+        add("--grace", metavar="TIME", help=_("how long the old ones go on working (default: not at all)"))
+        add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
+        self.add_result_arguments(parser)
+
+    def run(self, *, name: str | None, expiring_within: str | None, **options: Any) -> None:
+        if (name is None) == (expiring_within is None):
+            raise InvalidSpec(_("give either a NAME or --expiring-within."), field="name")
+        wanted = {
+            "token": options["token"] or not options["secret"],
+            "secret": options["secret"],
+            "expires_in": _parsed(parse_lifetime, options["expires_in"], "expires_in"),
+            "expires_at": _parsed(parse_instant, options["expires_at"], "expires_at"),
+            "grace": _parsed(parse_lifetime, options["grace"], "grace"),
+            "reason": options["reason"],
+        }
+        if name is not None:
+            self._rotate(name, options["output"], wanted, options)
+        else:
+            self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
+
+    def _rotate_due(self, within: Any, wanted: dict[str, Any], options: dict[str, Any]) -> None:
+        directory, failed = options["output"], []
+        if directory is not None and not os.path.isdir(directory):
+            raise InvalidSpec(_("with --expiring-within this is a directory that exists."), field="output")
+        for client in list(api.list_clients(expiring_within=within)):
+            file = f"{client.name}.{_ENDINGS[options['format']]}"
+            try:
+                self._rotate(client.name, directory and os.path.join(directory, file), wanted, options)
+            except (ProvisioningError, CommandError) as error:
+                failed.append(client.name)
+                self.stderr.write(f"{client.name}: {error}")
+        if failed:
+            raise CommandError(_("Not rotated, or not proved: %s.") % ", ".join(failed))
+
+    def _rotate(self, name: str, path: str | None, wanted: dict[str, Any], options: dict[str, Any]) -> None:
+        self.issue(lambda: api.rotate(name, actor=actor(), **wanted), to=path, give_up=self._tell_lost, options=options)
+
+    def _tell_lost(self, credentials: Credentials) -> None:
+        lost = _("%s was rotated, but nobody has its new credentials: rotate it again.")
+        self.stderr.write(lost % credentials.name)
+
+
+def _parsed(parse: Any, text: str | None, field: str) -> Any:
+    try:
+        return parse(text) if text is not None else None
+    except InvalidSpec as error:
+        raise InvalidSpec(error.message, field=field) from None

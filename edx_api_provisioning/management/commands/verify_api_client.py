@@ -1,0 +1,61 @@
+"""``manage.py lms verify_api_client``: what the site makes of credentials that somebody presents."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import api, output
+from edx_api_provisioning.data import Verification, parse_site_url
+from edx_api_provisioning.exceptions import ClientNotFound, InvalidSpec
+from edx_api_provisioning.management.base import ClientCommand, read_secret
+
+
+class Command(ClientCommand):
+    help = _("Say whether an access token, or a client id and secret, work; for whom, with which rights, how long.")
+    epilog = """
+examples:
+  a token from a file, without it being in any process's arguments:
+    manage.py lms verify_api_client --token-from stdin < token.txt
+  id and secret, as a caller from outside would use them:
+    manage.py lms verify_api_client --client-id ID --client-secret-from env:SECRET --url https://lms.example.org
+  what others did to a client since it was provisioned:
+    manage.py lms verify_api_client report
+Exit code: 0 all is well, 1 something is not, 2 wrong usage.
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("name", nargs="?", metavar="NAME", help=_("an API client, to look at what became of it"))
+        source = _("env:VARIABLE or stdin; never an argument, which every process can read")
+        add("--token-from", metavar="SOURCE", help=source)
+        add("--client-id", metavar="ID")
+        add("--client-secret-from", metavar="SOURCE", help=source)
+        add("--url", metavar="URL", help=_("try id and secret over HTTP too, at the site's public https address"))
+        add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
+
+    def run(self, *, name: str | None, client_id: str | None, url: str | None, **options: Any) -> None:
+        token = read_secret("token_from", options["token_from"])
+        secret = read_secret("client_secret", options["client_secret_from"])
+        if (client_id is None) != (secret is None):
+            raise InvalidSpec(_("give --client-id and --client-secret-from together."), field="client_id")
+        if name is None and token is None and client_id is None:
+            raise InvalidSpec(_("give a NAME, --token-from, or --client-id with --client-secret-from."), field="name")
+        root = parse_site_url(url) if url is not None else None
+
+        client = next(api.list_clients(name=name), None) if name is not None else None
+        if name is not None and client is None:
+            raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
+        presented = api.examine(token) if token is not None else None
+        verification = api.verify_client(client_id, secret, url=root) if client_id and secret else Verification(())
+        self.show(output.render_examination(client, presented, verification, format=options["format"]))
+        faults = [
+            *(client.troubles if client else ()),
+            *([presented.state] if presented and presented.state != "valid" else []),
+            *(check.what for check in verification.checks if not check.ok),
+        ]
+        if faults:
+            raise CommandError(_("Not in order: %s.") % ", ".join(faults))

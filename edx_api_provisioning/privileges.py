@@ -1,0 +1,79 @@
+"""Nobody makes or takes credentials of somebody with more rights than their own.
+
+The doors that people log in to pass who is asking; the service functions ask here, with the service user locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import lms
+from edx_api_provisioning.exceptions import NotAllowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """All that makes one account able to do more than another."""
+
+    superuser: bool = False
+    staff: bool = False
+    others: frozenset[str] = frozenset()
+    """Permissions, groups, course roles, and what the LMS gives by user name, in words."""
+
+    def exceeds(self, limit: Rights) -> tuple[str, ...]:
+        """What of these rights is beyond ``limit``; a superuser lacks nothing."""
+        if limit.superuser:
+            return ()
+        return (
+            *([_("superuser")] if self.superuser else []),
+            *([_("staff")] if self.staff and not limit.staff else []),
+            *sorted(self.others - limit.others),
+        )
+
+
+def rights_of(user: Any) -> Rights:
+    """The rights of an account, whether it is active or not: an inactive one may be activated tomorrow."""
+    permissions = Permission.objects.filter(Q(user=user) | Q(group__user=user)).values_list(
+        "content_type__app_label", "codename"
+    )
+    return Rights(
+        superuser=user.is_superuser,
+        staff=user.is_staff,
+        others=frozenset(f"{app_label}.{codename}" for app_label, codename in permissions)
+        | {_("group %s") % name for name in user.groups.values_list("name", flat=True)}
+        | lms.course_roles(user)
+        | _by_name(user.get_username()),
+    )
+
+
+def _by_name(username: str) -> AbstractSet[str]:
+    """What the LMS lets an account do for its name alone (openedx/core/djangoapps/user_api/rules.py)."""
+    worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
+    return {_("retirement of users")} if worker and username.lower() == worker.lower() else set()
+
+
+def rights_of_new(username: str, *, staff: bool, superuser: bool) -> Rights:
+    """The rights that an account will have once it is made."""
+    return Rights(superuser=superuser, staff=staff, others=frozenset(_by_name(username)))
+
+
+def require_no_more(rights: Rights, *, asked_by: Any) -> None:
+    """Whether who is asking has all the rights that the credentials would carry.
+
+    Raises:
+        NotAllowed: if not, naming what is missing.
+    """
+    excess = rights.exceeds(rights_of(asked_by))
+    if excess:
+        shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
+        raise NotAllowed(
+            _("the service user has rights that you do not have: %s. Ask somebody who has them.") % shown,
+            field="username",
+        )

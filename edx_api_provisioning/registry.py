@@ -1,0 +1,170 @@
+"""The registry's rows: found, locked, and written to its history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import conf, signals, toolkit
+from edx_api_provisioning.data import Secret, check_line
+from edx_api_provisioning.database import connection
+from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.planning import Site, same_spelling
+
+Kind = ApiClientEvent.Kind
+_SIGNALS = {
+    Kind.CREATED: signals.api_client_provisioned,
+    Kind.UPDATED: signals.api_client_provisioned,
+    Kind.ADOPTED: signals.api_client_provisioned,
+    Kind.ROTATED: signals.api_client_rotated,
+    Kind.REVOKED: signals.api_client_revoked,
+    Kind.RETIRED: signals.api_client_revoked,
+    Kind.DELETED: signals.api_client_revoked,
+}
+
+
+def find(name: str, *, lock_it: bool) -> ApiClient | None:
+    """The client that the database finds by this name, on MySQL perhaps in another spelling."""
+    clients = ApiClient.objects.filter(name=name)
+    return lock(clients) if lock_it else _loaded(clients)
+
+
+def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:
+    """The one client of a queryset, locked until commit; None if there is none.
+
+    Args:
+        skip_locked: None also if somebody else has it locked, where the database can tell.
+    """
+    features = connection().features
+    if not features.has_select_for_update:
+        clients.update(name=F("name"))  # SQLite has one lock for all writers; this takes it before anything is read.
+    else:
+        skip = skip_locked and features.has_select_for_update_skip_locked
+        if not clients.select_for_update(skip_locked=skip).values_list("pk"):
+            return None
+    return _loaded(clients)
+
+
+def _loaded(clients: QuerySet[ApiClient]) -> ApiClient | None:
+    return clients.select_related("user", "application", "access_token", "predecessor").first()
+
+
+def get(name: str) -> ApiClient:
+    """The client of exactly this name, locked until commit.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    client = find(name, lock_it=True)
+    if client is None:
+        raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
+    same_spelling("name", name, client.name)
+    return client
+
+
+def end_predecessor(client: ApiClient, now: datetime | None) -> None:
+    """Delete the application before the last rotation with all its tokens, if its grace is over (or now is None)."""
+    if client.predecessor is None or client.predecessor_ends is None:
+        return
+    if now is not None and client.predecessor_ends > now:
+        return
+    client.predecessor.delete()
+    client.predecessor = client.predecessor_ends = None
+
+
+def require_new(request_id: str | None) -> None:
+    """Whether this request has not been carried out yet; its unique row in the history decides between two at once.
+
+    Raises:
+        AlreadyDone: if it has.
+    """
+    if request_id is not None and ApiClientEvent.objects.filter(request_id=request_id).exists():
+        raise AlreadyDone(_("this was done already; what it issued is not shown again."))
+
+
+def issue_token(
+    client: ApiClient, *, scopes: tuple[str, ...], expires_at: datetime, now: datetime, token: Secret | None = None
+) -> Secret:
+    """Make a token the client's current one; saving the client is the caller's.
+
+    Raises:
+        UnusableToken: if the site would not let it work.
+    """
+    token = token or toolkit.generate_access_token(
+        conf.get("TOKEN_PREFIX"),
+        user=client.user,
+        client=client.application,
+        scopes=list(scopes),
+        expires_in=int((expires_at - now).total_seconds()),
+    )
+    client.access_token_id = toolkit.create_access_token(
+        application=client.application, user=client.user, token=token, scopes=scopes, expires_at=expires_at
+    )
+    client.token_issued, client.noticed_days = now, None
+    return token
+
+
+def record(
+    client: ApiClient | None,
+    name: str,
+    kind: str,
+    *,
+    actor: str,
+    reason: str = "",
+    request_id: str | None = None,
+    details: dict[str, Any],
+) -> None:
+    """Add to the history, and tell the other plugins once it is committed.
+
+    Args:
+        actor: who did it: a name, never a secret.
+        reason: why, in the words of who did it; may be empty.
+
+    Raises:
+        InvalidSpec: for a reason that is not one line.
+    """
+    check_line("reason", reason)
+    ApiClientEvent.objects.create(
+        client=client,
+        client_name=name,
+        kind=kind,
+        actor=actor[:255],
+        reason=reason,
+        request_id=request_id,
+        details=details,
+    )
+    if (signal := _SIGNALS.get(Kind(kind))) is not None:
+        send = partial(signal.send_robust, sender=ApiClient, name=name, actor=actor, details=details)
+        transaction.on_commit(send, using=connection().alias)
+
+
+def site() -> Site:
+    """What the site allows and prefers, now."""
+    return Site(
+        now=datetime.now(UTC),
+        host=conf.host(),
+        lifetime=conf.lifetime("TOKEN_LIFETIME"),
+        max_lifetime=conf.lifetime("MAX_TOKEN_LIFETIME"),
+        default_scopes=toolkit.default_scopes(),
+        available_scopes=_available_scopes(),
+        staff_allowed=conf.get("ALLOW_STAFF"),
+        superuser_allowed=conf.get("ALLOW_SUPERUSER"),
+        contact_required=conf.get("REQUIRE_CONTACT"),
+    )
+
+
+def _available_scopes() -> tuple[str, ...]:
+    allowed = conf.get("ALLOWED_SCOPES")
+    return tuple(scope for scope in toolkit.available_scopes() if allowed is None or scope in allowed)
+
+
+def oldest_secret(now: datetime) -> datetime | None:
+    """The moment before which a client secret is overdue; None if the site sets no age."""
+    age: timedelta | None = conf.optional_lifetime("MAX_SECRET_AGE")
+    return now - age if age is not None else None
