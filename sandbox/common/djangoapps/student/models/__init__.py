@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from common.djangoapps.student.models.user import AccountRecovery, CourseAccessRole, UserProfile
+
+__all__ = ["AccountRecovery", "CourseAccessRole", "UserProfile"]

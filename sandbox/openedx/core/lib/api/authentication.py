@@ -1,0 +1,69 @@
+"""The LMS's Bearer authentication (openedx/core/lib/api/authentication.py), answering as recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
+from edx_rest_framework_extensions.auth.session.authentication import SessionAuthenticationAllowInactiveUser
+from oauth2_provider.models import get_application_model
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from openedx.core.djangoapps.oauth_dispatch.api import find_access_token
+
+
+def _refusal(code: str, message: str) -> AuthenticationFailed:
+    return AuthenticationFailed({"error_code": code, "developer_message": message})
+
+
+class BearerAuthentication(BaseAuthentication):
+    """Opaque access tokens of active users."""
+
+    allow_inactive_users = False
+
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        words = get_authorization_header(request).split()
+        # The words are counted before the scheme is looked at: "Basic" alone is refused here too.
+        if len(words) == 1:
+            raise _refusal("token_not_provided", "Invalid token header. No credentials provided.")
+        if len(words) > 2:
+            raise _refusal("token_malformed", "Invalid token header. Token string should not contain spaces.")
+        if not words or words[0].lower() != b"bearer":
+            return None
+        return self.authenticate_credentials(words[1].decode())
+
+    def authenticate_credentials(self, raw_token: str) -> tuple[User, Any]:
+        """Raises AuthenticationFailed; a token without a user is an AttributeError, in the LMS a 500."""
+        token = find_access_token(raw_token)
+        if token is None:
+            raise _refusal("token_nonexistent", "The provided access token does not match any valid tokens.")
+        if token.expires < timezone.now():
+            raise _refusal("token_expired", "The provided access token has expired and is no longer valid.")
+        user = token.user
+        # An unusable password disables a person, but is what a service user has: an application tells them apart.
+        if not user.has_usable_password() and not get_application_model().objects.filter(user=user).exists():
+            raise _refusal("user_is_disabled", f"User disabled by admin: {user.get_username()}")
+        if not self.allow_inactive_users and not user.is_active:
+            raise _refusal("user_not_active", f"User inactive or deleted: {user.get_username()}")
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="api"'
+
+
+class BearerAuthenticationAllowInactiveUser(BearerAuthentication):
+    """Opaque access tokens of any user: what most of the LMS's views take."""
+
+    allow_inactive_users = True
+
+
+AUTHENTICATION = (JwtAuthentication, BearerAuthentication, SessionAuthentication)
+AUTHENTICATION_ALLOW_INACTIVE_USER = (
+    JwtAuthentication,
+    BearerAuthenticationAllowInactiveUser,
+    SessionAuthenticationAllowInactiveUser,
+)

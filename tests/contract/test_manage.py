@@ -1,0 +1,23 @@
+"""The first argument of manage.py is the service, as in the LMS."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+
+
+@pytest.mark.parametrize("arguments", [[], ["migrate"], ["cms", "migrate"]])
+def test_without_the_service_there_is_a_usage_line(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, str(MANAGE), *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "usage: python manage.py lms COMMAND [options]\n"
+
+
+def test_behind_the_service_comes_djangos_command_line() -> None:
+    done = subprocess.run([sys.executable, str(MANAGE), "lms", "version"], capture_output=True, text=True, check=True)
+    assert done.stdout.count(".") >= 1

@@ -1,0 +1,104 @@
+"""What happens on save in a management command, seen in a process of its own: here the validator may be loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+# The sandbox has no such code, and nothing that an API client meets depends on it.
+ABSENT = {
+    "common.djangoapps.student.models.user.invalidate_user_profile_country_cache",  # there is no such cache
+    "common.djangoapps.student.models.user.user_profile_post_save_callback",  # events for analytics
+    "common.djangoapps.student.views.management.user_signup_handler",  # notes the site of a web registration
+    "enterprise.signals.handle_user_post_save",  # edx-enterprise is not installed
+}
+SCRIPT = """
+import json, sys
+from datetime import datetime, timezone
+from django.apps import apps
+from django.db.models import signals
+from oauth2_provider.settings import oauth2_settings
+
+models = {name.rpartition(".")[2]: apps.get_model(name) for name in (
+    "auth.User", "student.UserProfile", "oauth2_provider.AccessToken", "oauth2_provider.Application")}
+User, AccessToken, Application = models["User"], models["AccessToken"], models["Application"]
+
+def receivers():
+    found = {}
+    for signal in ("pre_save", "post_save"):
+        for name, model in models.items():
+            live = getattr(signals, signal)._live_receivers(model)
+            live = live[0] if isinstance(live, tuple) else live  # Django 5 keeps asynchronous ones apart
+            found[f"{signal} {name}"] = [f"{each.__module__}.{each.__qualname__}" for each in live]
+    return found
+
+def year_of_a_new_token():
+    token = AccessToken.objects.create(
+        user=user, application=application, token=str(AccessToken.objects.count()),
+        expires=datetime(2040, 1, 1, tzinfo=timezone.utc))
+    token.refresh_from_db()
+    return token.expires.year
+
+user = User.objects.create_user("k-restricted", "k-restricted@example.com")
+application = Application.objects.create(
+    user=user, client_type="confidential", authorization_grant_type="client-credentials")
+apps.get_model("oauth_dispatch", "RestrictedApplication").objects.create(application=application)
+
+observed = {"at start": [receivers(), year_of_a_new_token()]}
+import lms.urls
+observed["with the URLs"] = [receivers(), year_of_a_new_token()]
+oauth2_settings.OAUTH2_VALIDATOR_CLASS
+observed["with the validator"] = [receivers(), year_of_a_new_token()]
+print(json.dumps(observed))
+"""
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    database = tmp_path_factory.mktemp("command") / "db.sqlite3"
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{database}"}
+
+    def manage(*arguments: str) -> str:
+        command = [sys.executable, str(MANAGE), "lms", *arguments]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    manage("migrate", "--verbosity=0")
+    return json.loads(manage("shell", "-c", SCRIPT).splitlines()[-1])
+
+
+def test_the_receivers_in_a_management_command_are_the_recorded_ones(
+    contract: dict[str, Any], observed: dict[str, Any]
+) -> None:
+    recorded = contract["signal_receivers_in_a_management_command"]
+    receivers, _ = observed["at start"]
+    assert receivers == {signal: [name for name in names if name not in ABSENT] for signal, names in recorded.items()}
+
+
+def test_what_is_named_as_absent_was_recorded(contract: dict[str, Any]) -> None:
+    names = contract["signal_receivers_in_a_management_command"].values()
+    assert {name for each in names for name in each} > ABSENT
+
+
+def test_a_restricted_applications_token_keeps_its_expiry_in_a_management_command(
+    contract: dict[str, Any], observed: dict[str, Any]
+) -> None:
+    kept = contract["restricted_application_token_created_in_a_management_command_keeps_its_expiry"]
+    assert (observed["at start"][1] == 2040) is kept
+    assert (observed["with the URLs"][1] == 2040) is kept
+
+
+def test_a_restricted_applications_token_is_born_expired_once_the_validator_is_loaded(
+    observed: dict[str, Any],
+) -> None:
+    receivers, year = observed["with the validator"]
+    assert year == 1970
+    assert receivers["pre_save AccessToken"] == [
+        "openedx.core.djangoapps.oauth_dispatch.dot_overrides.validators.on_access_token_presave"
+    ]

@@ -1,0 +1,60 @@
+"""The settings that decide what a plugin meets, and that every section of the contract is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+# Django's own classes stand for two of the LMS's, which add protections that no API call meets.
+MIDDLEWARE_OF_THE_LMS = {
+    "django.contrib.sessions.middleware.SessionMiddleware": (
+        "openedx.core.djangoapps.safe_sessions.middleware.SafeSessionMiddleware"
+    ),
+    "django.contrib.auth.middleware.AuthenticationMiddleware": (
+        "openedx.core.djangoapps.cache_toolbox.middleware.CacheBackedAuthenticationMiddleware"
+    ),
+}
+
+
+def test_the_settings_are_the_recorded_ones(contract: dict[str, Any]) -> None:
+    recorded = dict(contract["settings"])
+    del recorded["MIDDLEWARE"]  # the next test
+    actual = {name: getattr(settings, name) for name in recorded}
+    oauth2 = dict(actual["OAUTH2_PROVIDER"])
+    oauth2.pop(
+        "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE", None
+    )  # switched on by the environment, unknown to the LMS's toolkit
+    oauth2 |= {name: sorted(oauth2[name]) for name in ("SCOPES", "DEFAULT_SCOPES")}
+    assert {**actual, "OAUTH2_PROVIDER": oauth2} == recorded
+
+
+def test_the_middleware_is_the_lmss_as_far_as_it_goes_and_in_its_order(contract: dict[str, Any]) -> None:
+    recorded = contract["settings"]["MIDDLEWARE"]
+    ours = [MIDDLEWARE_OF_THE_LMS.get(name, name) for name in settings.MIDDLEWARE]
+    assert ours == [name for name in recorded if name in ours]
+
+
+def test_a_web_request_is_one_transaction() -> None:
+    assert settings.DATABASES["default"]["ATOMIC_REQUESTS"] is True
+
+
+def test_the_plugin_came_in_by_its_entry_point() -> None:
+    assert settings.INSTALLED_APPS[-1] == "edx_api_provisioning.apps.ApiProvisioningConfig"
+    assert settings.EDX_API_PROVISIONING["BEARER_AUTHENTICATION"]
+
+
+def test_every_section_of_the_contract_has_its_test(contract: dict[str, Any]) -> None:
+    assert set(contract) == {
+        "about",  # a text
+        "admin",  # test_admin.py
+        "create_user",  # test_users.py
+        "http",  # test_http.py
+        "privileges",  # test_privileges.py
+        "restricted_application_token_created_in_a_management_command_keeps_its_expiry",  # test_receivers.py
+        "schema",  # test_schema.py
+        "settings",  # here
+        "signal_receivers_in_a_management_command",  # test_receivers.py
+        "token_column",  # test_tokens.py
+        "versions",  # of the recorded LMS: not all the sandbox runs on
+    }

@@ -1,0 +1,52 @@
+"""The column that tokens are kept in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model
+
+from openedx.core.djangoapps.oauth_dispatch.api import find_access_token
+
+
+@pytest.mark.parametrize("length", [255, 256])
+def test_a_token_of_this_length_is_stored_as_recorded(
+    length: int, contract: dict[str, Any], db: None, capabilities: SimpleNamespace
+) -> None:
+    expected = contract["token_column"][f"{length} characters"]
+    if not (capabilities.token_column_is_limited and capabilities.database_limits_length):
+        expected = "ok"
+    outcome = _stored(length * "x")
+    if connection.vendor != "mysql":  # the message is MariaDB's own
+        outcome, expected = (text.partition("(")[0] for text in (outcome, expected))
+    assert outcome == expected
+
+
+def test_a_token_in_another_case_is_found_as_recorded(
+    contract: dict[str, Any], recorded: None, capabilities: SimpleNamespace
+) -> None:
+    folded = capabilities.database_folds_case and not capabilities.token_is_looked_up_by_checksum
+    found = contract["token_column"]["lookup of TOK-PLAIN finds tok-plain"] if folded else False
+    assert find_access_token("tok-plain") is not None
+    assert (find_access_token("TOK-PLAIN") is not None) is found
+
+
+def test_every_recorded_fact_is_tried(contract: dict[str, Any]) -> None:
+    assert set(contract["token_column"]) == {
+        "255 characters",
+        "256 characters",
+        "lookup of TOK-PLAIN finds tok-plain",
+    }
+
+
+def _stored(token: str) -> str:
+    try:
+        with transaction.atomic():
+            get_access_token_model().objects.create(token=token, expires=timezone.now())
+    except Exception as error:
+        return repr(error)
+    return "ok"
