@@ -36,6 +36,13 @@ _CLIENT_ID = re.compile(r"[!-9;-~]+")
 _CLIENT_SECRET = re.compile(r"[ -~]+")  # RFC 6749 appendix A.2: VSCHAR
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1: b64token
 _SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3: scope-token
+COURSE_KEY = re.compile(r"course-v1:(?P<org>[\w.-]+)\+[\w.~-]+\+[\w.~-]+", re.ASCII)
+_PERMISSION = re.compile(r"[a-z_][a-z0-9_]*\.[a-z0-9_]+")
+_ROLE = re.compile(r"[a-z_]{1,64}")
+_ORG = re.compile(r"[\w.-]{1,64}", re.ASCII)
+# openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: a comma separates, 25 of 32 characters fit.
+_FILTER = re.compile(r"[A-Za-z0-9_]+:[^,\s]+")
+_ACCESS_ITEMS, _ACCESS_ITEM_LENGTH = 25, 32
 _LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -153,6 +160,13 @@ class ClientSpec:
     expires_in: timedelta | None = None
     expires_at: datetime | None = None
     scopes: tuple[str, ...] | None = None
+    filters: tuple[str, ...] | None = None
+    restricted: bool = False
+    permissions: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    course_roles: tuple[str, ...] | None = None
+    global_roles: tuple[str, ...] | None = None
+    profile: str | None = None
     client_id: str | None = None
     client_secret: Secret | None = None
     access_token: Secret | None = None
@@ -173,6 +187,7 @@ class ClientSpec:
         _require(self.username != "", "username", _("may not be empty; leave it out for the client's name."))
         self._check_expiry()
         self._check_scopes()
+        self._check_rights()
         self._check_credentials()
         check_line("purpose", self.purpose or "")
 
@@ -180,6 +195,24 @@ class ClientSpec:
     def is_staff(self) -> bool:
         """A superuser is staff as well: the LMS refuses one who is not on most endpoints."""
         return self.staff or self.superuser
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether an opaque access token is wanted: the LMS lets those of a restricted application expire at once."""
+        return self.token and not self.restricted
+
+    @property
+    def rights(self) -> frozenset[str] | None:
+        """The rights that the user is to have, no more and no less, as in ``grants``; None if nothing is said."""
+        kinds = {
+            "permission": self.permissions,
+            "group": self.groups,
+            "course_role": self.course_roles,
+            "global_role": self.global_roles,
+        }
+        if all(values is None for values in kinds.values()):
+            return None
+        return frozenset(f"{kind}:{value}" for kind, values in kinds.items() for value in values or ())
 
     def _check_expiry(self) -> None:
         _require(
@@ -203,9 +236,9 @@ class ClientSpec:
             ("access_token", self.access_token),
         ):
             _require(
-                self.token or value is None,
+                self.wants_token or value is None,
                 field_name,
-                _("says how the access token is to be, but no token is wanted; leave one of the two out."),
+                _("says how the token is to be, but none is wanted (a restricted client gets JWTs); leave it out."),
             )
 
     def _check_scopes(self) -> None:
@@ -215,6 +248,31 @@ class ClientSpec:
                 "scopes",
                 _("give one scope at a time, without spaces or quotes."),
             )
+
+    def _check_rights(self) -> None:
+        for permission in self.permissions or ():
+            message = _("write it like course_modes.change_coursemode.")
+            _require(bool(_PERMISSION.fullmatch(permission)), "permissions", message)
+        for group in self.groups or ():
+            _require(bool(group) and group.isprintable(), "groups", _("give the name of a group."))
+        for course_role in self.course_roles or ():
+            role, _at, where = course_role.partition("@")
+            _require(
+                bool(_ROLE.fullmatch(role) and (COURSE_KEY.fullmatch(where) or _ORG.fullmatch(where))),
+                "course_roles",
+                _("write it like staff@course-v1:edX+DemoX+2026 or staff@edX."),
+            )
+        for role in self.global_roles or ():
+            _require(bool(_ROLE.fullmatch(role)), "global_roles", _("give the name of a role, such as support."))
+        for field_name, items in (("scopes", self.scopes), ("filters", self.filters)):
+            _require(
+                len(items or ()) <= _ACCESS_ITEMS and all(len(item) <= _ACCESS_ITEM_LENGTH for item in items or ()),
+                field_name,
+                _("at most %(items)d of %(length)d characters.")
+                % {"items": _ACCESS_ITEMS, "length": _ACCESS_ITEM_LENGTH},
+            )
+        for entry in self.filters or ():
+            _require(bool(_FILTER.fullmatch(entry)), "filters", _("write it like content_org:edX."))
 
     def _check_credentials(self) -> None:
         _require(

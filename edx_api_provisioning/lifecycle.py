@@ -65,7 +65,7 @@ def rotate(
         registry.end_predecessor(client, site.now)
         _check_fit(client, site, token=token)
         if asked_by is not None:
-            privileges.require_no_more(privileges.rights_of(client.user), asked_by=asked_by)
+            privileges.require_no_more(privileges.rights_of(client.user, client.application), asked_by=asked_by)
         scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
         client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
         access_token = None
@@ -118,7 +118,8 @@ def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, to
     client.application = toolkit.create_application(
         name=client.name, user=client.user, client_id=toolkit.new_client_id(), client_secret=secret
     )
-    lms.copy_access(old.pk, client.application)
+    scopes, filters = lms.access(old.pk)
+    lms.set_access(client.application, scopes=scopes, filters=filters, restricted=lms.is_restricted(old.pk))
     client.predecessor, client.predecessor_ends = old, site.now + grace
     return secret
 
@@ -256,7 +257,7 @@ def adopt(
         _check_adoptable(client, application, client_id)
         user = application.user
         if asked_by is not None:
-            privileges.require_no_more(privileges.rights_of(user), asked_by=asked_by)
+            privileges.require_no_more(privileges.rights_of(user, application), asked_by=asked_by)
         if client is None:
             client = ApiClient(name=name, user=user, application=application)
         wanted = {

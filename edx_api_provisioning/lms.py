@@ -16,6 +16,7 @@ from django.core.validators import RegexValidator, validate_slug
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
+from edx_api_provisioning.data import COURSE_KEY
 from edx_api_provisioning.exceptions import InvalidSpec
 
 # openedx/core/djangoapps/user_api/accounts/__init__.py
@@ -83,13 +84,43 @@ def create_user(*, username: str, email: str, staff: bool, superuser: bool, full
     return user
 
 
+def has_course_roles() -> bool:
+    """Whether there are such things here."""
+    return _model("student", "CourseAccessRole") is not None
+
+
 def course_roles(user: Any) -> frozenset[str]:
-    """The user's course access roles in words, such as ``staff@course-v1:a+b+c``."""
+    """The user's course access roles as rights: ``course_role:ROLE@COURSE_KEY``, ``…@ORG``, or ``global_role:ROLE``.
+
+    Source: common/djangoapps/student/models/user.py, CourseAccessRole.
+    """
     roles = _model("student", "CourseAccessRole")
     if roles is None:
         return frozenset()
     rows = roles._default_manager.filter(user=user).values_list("role", "org", "course_id")
-    return frozenset(f"{role}@{course_id or org}" for role, org, course_id in rows)
+    return frozenset(
+        f"course_role:{role}@{course_id or org}" if course_id or org else f"global_role:{role}"
+        for role, org, course_id in rows
+    )
+
+
+def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str]) -> None:
+    """Make and delete the user's course access roles, row by row, as the LMS's own receivers want to see it."""
+    roles = _model("student", "CourseAccessRole")
+    if roles is None:
+        return
+    for right in sorted(remove):
+        for row in roles._default_manager.filter(user=user, **_course_role(right)):
+            row.delete()
+    for right in sorted(add):
+        roles._default_manager.create(user=user, **_course_role(right))
+
+
+def _course_role(right: str) -> dict[str, str]:
+    """The columns of a right."""
+    role, _at, where = right.partition(":")[2].partition("@")
+    key = COURSE_KEY.fullmatch(where)
+    return {"role": role, "org": key["org"] if key else where, "course_id": where if key else ""}
 
 
 def is_retired(username: str) -> bool:
@@ -104,18 +135,35 @@ def restrictions() -> QuerySet[Any] | None:
     return restricted._default_manager.all() if restricted is not None else None
 
 
-def copy_access(old_application_pk: Any, new_application: Any) -> None:
-    """Give a successor what the LMS lets its predecessor do: scopes and filters (ApplicationAccess), restrictions.
+def access(application_pk: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scopes and filters that the LMS lets an application ask for beyond the defaults (ApplicationAccess)."""
+    model = _model("oauth_dispatch", "ApplicationAccess")
+    row: Any = model._default_manager.filter(application=application_pk).first() if model is not None else None
+    return (tuple(row.scopes), tuple(row.filters or ())) if row is not None else ((), ())
+
+
+def has_access() -> bool:
+    """Whether applications can be given scopes, filters and restrictions here."""
+    return _model("oauth_dispatch", "ApplicationAccess") is not None
+
+
+def set_access(application: Any, *, scopes: tuple[str, ...], filters: tuple[str, ...], restricted: bool) -> None:
+    """Leave an application with just these scopes and filters, and with this restriction.
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py.
     """
-    for name in ("ApplicationAccess", "RestrictedApplication"):
-        model = _model("oauth_dispatch", name)
-        for row in model._default_manager.filter(application=old_application_pk) if model is not None else ():
-            row.pk = None
-            setattr(row, "application", new_application)  # noqa: B010 - a field that only the LMS's model has
-            row._state.adding = True
-            row.save()
+    accesses, restrictions_ = _model("oauth_dispatch", "ApplicationAccess"), restrictions()
+    if accesses is None or restrictions_ is None:
+        return
+    if scopes or filters:
+        values = {"scopes": list(scopes), "filters": list(filters) or None}
+        accesses._default_manager.update_or_create(application=application, defaults=values)
+    else:
+        accesses._default_manager.filter(application=application).delete()
+    if not restricted:
+        restrictions_.filter(application=application).delete()
+    elif not is_restricted(application.pk):
+        restrictions_.create(application=application)
 
 
 def is_restricted(application_pk: Any) -> bool:

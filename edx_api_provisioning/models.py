@@ -52,6 +52,8 @@ class ApiClient(models.Model):
     # What the user was given here; that somebody gave or took rights since then is to be seen.
     is_staff = models.BooleanField(_("staff"), default=False, editable=False)
     is_superuser = models.BooleanField(_("superuser"), default=False, editable=False)
+    profile = models.CharField(_("access profile"), max_length=NAME_MAX_LENGTH, blank=True, editable=False)
+    declared_rights = models.JSONField(_("declared rights"), default=list, editable=False)
     # Not watched by the database or by Django: the LMS clears expired tokens by the million, and a reference that
     # has to be looked up for each of them would be felt. A token that is gone reads as None.
     access_token = models.ForeignKey(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -23,6 +23,8 @@ class Action(enum.Enum):
     CREATE_USER = enum.auto()
     USE_USER = enum.auto()
     CREATE_APPLICATION = enum.auto()
+    CHANGE_RIGHTS = enum.auto()
+    SET_ACCESS = enum.auto()
     UPDATE_SCOPES = enum.auto()
     ISSUE_TOKEN = enum.auto()
     UPDATE_CLIENT = enum.auto()
@@ -46,6 +48,8 @@ class Site:
     max_lifetime: timedelta
     default_scopes: tuple[str, ...]
     available_scopes: tuple[str, ...]
+    has_access: bool = False
+    """Whether applications can be given scopes beyond the defaults, filters and restrictions here."""
     staff_allowed: bool = True
     superuser_allowed: bool = True
     contact_required: bool = False
@@ -63,6 +67,18 @@ class FoundUser:
     active: bool
     accepted: bool
     """Whether it is the client's already, or was made by this project: nobody has to be asked then."""
+    made: bool = False
+    """Whether this project made it."""
+    rights: frozenset[str] = frozenset()
+    """Those given to the user itself, as in ``grants``, if the spec says anything about rights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the LMS lets an application ask for beyond the default scopes, and the filters on it."""
+
+    scopes: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +91,8 @@ class FoundApplication:
     client_credentials: bool
     """Whether it is still confidential and for the client credentials grant."""
     restricted: bool
+    access: Access = field(default_factory=lambda: Access())
+    """What it may ask for beyond the default scopes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +115,7 @@ class FoundClient:
     retired: bool
     contact: str
     purpose: str
+    profile: str = ""
     application: FoundApplication | None
     token: FoundToken | None
 
@@ -131,6 +150,10 @@ class Plan:
     expires_at: datetime | None
     """When the client's access token ends, be it there already or to be issued; None without one."""
     scopes: tuple[str, ...]
+    add_rights: frozenset[str] = frozenset()
+    remove_rights: frozenset[str] = frozenset()
+    access: Access | None = None
+    """What the application is to be allowed to ask for; None to leave it."""
     warnings: tuple[str, ...] = ()
 
     def has(self, action: Action) -> bool:
@@ -153,7 +176,7 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
     Raises:
         InvalidSpec: if not.
     """
-    end = token_end(spec, site) if spec.token else None
+    end = token_end(spec, site) if spec.wants_token else None
     if end is not None and end <= site.now:
         raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
     if end is not None and end - site.now > site.max_lifetime:
@@ -169,6 +192,8 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
             % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
             field="scopes",
         )
+    if (spec.filters or spec.restricted) and not site.has_access:
+        _refused("filters" if spec.filters else "restricted", _("this site has no such thing (ApplicationAccess)."))
     if spec.superuser and not site.superuser_allowed:
         _refused("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
     if spec.is_staff and not site.staff_allowed:
@@ -210,6 +235,10 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
         _check_client_id(spec, found)
         says = _("create a confidential application %s for the client credentials grant") % spec.name
         steps.append(Step(Action.CREATE_APPLICATION, says))
+    rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
+    steps += rights_steps
+    access_steps, access = _plan_access(spec, found, site)
+    steps += access_steps
     token_step, expires_at, scopes = _plan_token(spec, client, found, site)
     steps += token_step
     if client is not None:
@@ -222,6 +251,9 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
         email=email,
         expires_at=expires_at,
         scopes=scopes,
+        add_rights=add_rights,
+        remove_rights=remove_rights,
+        access=access,
         warnings=_warnings(spec),
     )
 
@@ -251,12 +283,57 @@ def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tup
     return [Step(Action.CREATE_USER, says % {"user": username, "email": email, "rights": _rights(spec)})], email
 
 
+def _plan_rights(spec: ClientSpec, found: Found) -> tuple[list[Step], frozenset[str], frozenset[str]]:
+    wanted, user = spec.rights, found.user
+    if wanted is None:
+        return [], frozenset(), frozenset()
+    has = user.rights if user is not None else frozenset()
+    add = wanted - has
+    # What somebody else gave to an account of theirs is not ours to take.
+    remove = has - wanted if user is not None and user.made else frozenset()
+    if add and user is not None and not (user.made or spec.use_existing_user):
+        raise Conflict(
+            _("the account %(user)s was made elsewhere and lacks %(rights)s; give --use-existing-user to add it.")
+            % {"user": user.username, "rights": ", ".join(sorted(add))},
+            field="username",
+        )
+    says = [_("give the user %s") % ", ".join(sorted(add))] if add else []
+    says += [_("take from the user %s") % ", ".join(sorted(remove))] if remove else []
+    return [Step(Action.CHANGE_RIGHTS, text) for text in says], add, remove
+
+
+def _plan_access(spec: ClientSpec, found: Found, site: Site) -> tuple[list[Step], Access | None]:
+    application = found.client.application if found.client else None
+    has = application.access if application else Access()
+    extra = tuple(scope for scope in spec.scopes or () if scope not in site.default_scopes)
+    wanted = Access(has.scopes if spec.scopes is None else extra, has.filters if spec.filters is None else spec.filters)
+    if application is not None and not (found.user and found.user.made):
+        # As with rights: only ever added to what others made.
+        wanted = Access(_union(has.scopes, wanted.scopes), _union(has.filters, wanted.filters))
+    restrict = spec.restricted and not (application and application.restricted)
+    if restrict and found.client and found.client.token and found.client.token.expires_at > site.now:
+        raise Conflict(
+            _("the client has an access token, which a restriction does not end; revoke it first."), field="restricted"
+        )
+    if (set(wanted.scopes), set(wanted.filters)) == (set(has.scopes), set(has.filters)) and not restrict:
+        return [], None
+    parts = [*(f"scope:{scope}" for scope in wanted.scopes), *(f"filter:{entry}" for entry in wanted.filters)]
+    if spec.restricted:
+        parts.append(_("restricted to these"))
+    says = _("let the application ask for: %s") % (", ".join(parts) or _("the default scopes only"))
+    return [Step(Action.SET_ACCESS, says)], wanted
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
 def _plan_token(
     spec: ClientSpec, client: FoundClient | None, found: Found, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
     if token is None or token.expires_at <= site.now:
-        if not spec.token:
+        if not spec.wants_token:
             return [], None, ()
         _check_new_token(client, found)
         expires_at = token_end(spec, site)
@@ -398,6 +475,7 @@ def _registry_steps(spec: ClientSpec, client: FoundClient) -> list[Step]:
     for label, wanted, existing in (
         (_("contact"), spec.contact, client.contact),
         (_("purpose"), spec.purpose, client.purpose),
+        (_("profile"), spec.profile, client.profile),
     ):
         if wanted is not None and wanted != existing:
             says = _("change the %(what)s from %(old)s to %(new)s") % {

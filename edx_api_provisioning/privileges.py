@@ -11,11 +11,11 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Permission
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import lms
+from edx_api_provisioning import grants, lms
 from edx_api_provisioning.exceptions import NotAllowed
+from edx_api_provisioning.planning import Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,8 @@ class Rights:
     superuser: bool = False
     staff: bool = False
     others: frozenset[str] = frozenset()
-    """Permissions, groups, course roles, and what the LMS gives by user name, in words."""
+    """Permissions, groups and roles as :mod:`~edx_api_provisioning.grants` writes them; what an application may ask
+    for (``scope:…``, ``filter:…``); and what the LMS gives by user name (``name:…``)."""
 
     def exceeds(self, limit: Rights) -> tuple[str, ...]:
         """What of these rights is beyond ``limit``; a superuser lacks nothing."""
@@ -38,17 +39,23 @@ class Rights:
         )
 
 
-def rights_of(user: Any) -> Rights:
-    """The rights of an account, whether it is active or not: an inactive one may be activated tomorrow."""
-    permissions = Permission.objects.filter(Q(user=user) | Q(group__user=user)).values_list(
-        "content_type__app_label", "codename"
-    )
+def access_rights(access: Any) -> frozenset[str]:
+    """What an application may ask for beyond the default scopes, as rights: by JWT it may see what few users may."""
+    return frozenset([f"scope:{scope}" for scope in access.scopes] + [f"filter:{entry}" for entry in access.filters])
+
+
+def rights_of(user: Any, application: Any = None) -> Rights:
+    """The rights of an account, with what an application of it may ask for.
+
+    Whether the account is active does not count: an inactive one may be activated tomorrow.
+    """
+    by_group = Permission.objects.filter(group__user=user).values_list("content_type__app_label", "codename")
     return Rights(
         superuser=user.is_superuser,
         staff=user.is_staff,
-        others=frozenset(f"{app_label}.{codename}" for app_label, codename in permissions)
-        | {_("group %s") % name for name in user.groups.values_list("name", flat=True)}
-        | lms.course_roles(user)
+        others=grants.user_rights(user)
+        | {f"permission:{app_label}.{codename}" for app_label, codename in by_group}
+        | (access_rights(Access(*lms.access(application.pk))) if application is not None else frozenset())
         | _by_name(user.get_username()),
     )
 
@@ -56,12 +63,12 @@ def rights_of(user: Any) -> Rights:
 def _by_name(username: str) -> AbstractSet[str]:
     """What the LMS lets an account do for its name alone (openedx/core/djangoapps/user_api/rules.py)."""
     worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
-    return {_("retirement of users")} if worker and username.lower() == worker.lower() else set()
+    return {"name:retirement"} if worker and username.lower() == worker.lower() else set()
 
 
-def rights_of_new(username: str, *, staff: bool, superuser: bool) -> Rights:
-    """The rights that an account will have once it is made."""
-    return Rights(superuser=superuser, staff=staff, others=frozenset(_by_name(username)))
+def rights_wanted(username: str, *, staff: bool, superuser: bool, others: frozenset[str]) -> Rights:
+    """The rights that an account will have once it is made or changed."""
+    return Rights(superuser=superuser, staff=staff, others=others | _by_name(username))
 
 
 def require_no_more(rights: Rights, *, asked_by: Any) -> None:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from edx_api_provisioning import lms, privileges, registry, toolkit
+from edx_api_provisioning import grants, lms, privileges, registry, toolkit
 from edx_api_provisioning.data import Check, ClientSpec, Credentials, Made, Presented, Secret, Verification
 from edx_api_provisioning.database import explained, in_transaction, unlogged
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import (
+    Access,
     Action,
     Found,
     FoundApplication,
@@ -160,8 +161,10 @@ def _find(spec: ClientSpec, site: Site, *, lock: bool = False) -> _Rows:
     for field, secret in (("client_secret", spec.client_secret), ("access_token", spec.access_token)):
         if secret is not None and (problem := toolkit.secret_problem(secret)):
             raise InvalidSpec(problem, field=field)
+    if spec.rights is not None:
+        grants.require_known(spec.rights)
     client = registry.find(spec.name, lock_it=lock)
-    found_client = _found_client(client) if client else None
+    found_client = _found_client(spec, client) if client else None
     username = username_wanted(spec, found_client)
     user = _find_user(lock, pk=client.user_id) if client and client.user else _find_user(lock, username=username)
     application = client.application if client else None
@@ -169,7 +172,7 @@ def _find(spec: ClientSpec, site: Site, *, lock: bool = False) -> _Rows:
     token = toolkit.find_access_token(spec.access_token) if spec.access_token else None
     found = Found(
         client=found_client,
-        user=_found_user(user, client) if user else None,
+        user=_found_user(spec, user, client) if user else None,
         username_problem=None if user else lms.username_problem(username),
         email_owner=None if user else _email_owner(email_wanted(spec, username, site.host)),
         client_id_owner=namesake.client_id if namesake else None,
@@ -192,7 +195,12 @@ def _email_owner(email: str | None) -> str | None:
     return owner.get_username() if owner else None
 
 
-def _found_user(user: Any, client: ApiClient | None) -> FoundUser:
+def _found_user(spec: ClientSpec, user: Any, client: ApiClient | None) -> FoundUser:
+    made = (
+        client.user_made
+        if client is not None and client.user_id == user.pk
+        else ApiClient.objects.filter(user=user, user_made=True).exists()
+    )
     return FoundUser(
         pk=user.pk,
         username=user.get_username(),
@@ -200,21 +208,21 @@ def _found_user(user: Any, client: ApiClient | None) -> FoundUser:
         is_staff=user.is_staff,
         superuser=user.is_superuser,
         active=user.is_active,
-        accepted=bool(client and client.user_id == user.pk)
-        or ApiClient.objects.filter(user=user, user_made=True).exists(),
+        accepted=made or bool(client and client.user_id == user.pk),
+        made=made,
+        rights=grants.user_rights(user) if spec.rights is not None else frozenset(),
     )
 
 
 def _check_asker(plan: Plan, rows: _Rows, asked_by: Any) -> None:
     if asked_by is None:
         return
-    spec = plan.spec
-    privileges.require_no_more(
-        privileges.rights_of(rows.user)
-        if rows.user is not None
-        else privileges.rights_of_new(plan.username, staff=spec.is_staff, superuser=spec.superuser),
-        asked_by=asked_by,
-    )
+    spec, application = plan.spec, rows.client.application if rows.client else None
+    wanted = plan.add_rights | privileges.access_rights(plan.access) if plan.access else plan.add_rights
+    future = privileges.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
+    privileges.require_no_more(future, asked_by=asked_by)
+    if rows.user is not None:
+        privileges.require_no_more(privileges.rights_of(rows.user, application), asked_by=asked_by)
 
 
 def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials:
@@ -250,6 +258,11 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
         )
         made["application"] = application.pk
         client.secret_issued = site.now
+    if plan.has(Action.CHANGE_RIGHTS):
+        grants.change_user_rights(user, add=plan.add_rights, remove=plan.remove_rights)
+    if plan.has(Action.SET_ACCESS) and plan.access is not None:
+        restricted = spec.restricted or lms.is_restricted(application.pk)
+        lms.set_access(application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted)
     if plan.has(Action.ISSUE_TOKEN):
         assert plan.expires_at is not None  # noqa: S101 - for the type checker: the step has an end
         access_token = registry.issue_token(
@@ -261,6 +274,9 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
     if plan.steps:
         client.contact_email = client.contact_email if spec.contact is None else spec.contact
         client.purpose = client.purpose if spec.purpose is None else spec.purpose
+        client.profile = client.profile if spec.profile is None else spec.profile
+        if spec.rights is not None:
+            client.declared_rights = sorted(spec.rights)
         client.save()
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         details = {
@@ -287,8 +303,9 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
     )
 
 
-def _found_client(client: ApiClient) -> FoundClient:
+def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:
     application, token = client.application, client.access_token
+    asks_access = application is not None and (spec.scopes is not None or spec.filters is not None)
     return FoundClient(
         pk=client.pk,
         name=client.name,
@@ -297,6 +314,7 @@ def _found_client(client: ApiClient) -> FoundClient:
         retired=client.state == ApiClient.State.RETIRED,
         contact=client.contact_email,
         purpose=client.purpose,
+        profile=client.profile,
         application=application
         and FoundApplication(
             pk=application.pk,
@@ -304,6 +322,7 @@ def _found_client(client: ApiClient) -> FoundClient:
             user_pk=application.user_id,
             client_credentials=toolkit.is_client_credentials(application),
             restricted=lms.is_restricted(application.pk),
+            access=Access(*lms.access(application.pk)) if asks_access else Access(),
         ),
         token=token and FoundToken(pk=token.pk, expires_at=token.expires, scopes=tuple(token.scope.split())),
     )

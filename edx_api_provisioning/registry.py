@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import conf, signals, toolkit
+from edx_api_provisioning import conf, lms, signals, toolkit
 from edx_api_provisioning.data import Secret, check_line
 from edx_api_provisioning.database import connection
 from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound
@@ -153,6 +153,7 @@ def site() -> Site:
         max_lifetime=conf.lifetime("MAX_TOKEN_LIFETIME"),
         default_scopes=toolkit.default_scopes(),
         available_scopes=_available_scopes(),
+        has_access=lms.has_access(),
         staff_allowed=conf.get("ALLOW_STAFF"),
         superuser_allowed=conf.get("ALLOW_SUPERUSER"),
         contact_required=conf.get("REQUIRE_CONTACT"),
@@ -161,7 +162,9 @@ def site() -> Site:
 
 def _available_scopes() -> tuple[str, ...]:
     allowed = conf.get("ALLOWED_SCOPES")
-    return tuple(scope for scope in toolkit.available_scopes() if allowed is None or scope in allowed)
+    # Where an application can be given scopes beyond the defaults, we can give it any that the site knows.
+    grantable = toolkit.all_scopes() if lms.has_access() else toolkit.available_scopes()
+    return tuple(scope for scope in grantable if allowed is None or scope in allowed)
 
 
 def oldest_secret(now: datetime) -> datetime | None:

@@ -42,6 +42,7 @@ from edx_api_provisioning.exceptions import InvalidSpec, UnusableToken
 __all__ = [
     "ACCESS_TOKEN_MODEL",
     "APPLICATION_MODEL",
+    "all_scopes",
     "available_scopes",
     "client_credentials_applications",
     "client_user",
@@ -147,6 +148,11 @@ def secret_problem(secret: Secret) -> str | None:
 def default_scopes() -> tuple[str, ...]:
     """The scopes that the site grants when none are asked for."""
     return tuple(get_scopes_backend().get_default_scopes(application=None))
+
+
+def all_scopes() -> tuple[str, ...]:
+    """The scopes that the site knows."""
+    return tuple(get_scopes_backend().get_all_scopes())
 
 
 def available_scopes(application: Any = None) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ _OPTIONS = {
     "name": "NAME",
     "scopes": "--scope",
     "token": "--no-token",
+    "permissions": "--permission",
+    "groups": "--group",
+    "course_roles": "--course-role",
+    "global_roles": "--global-role",
+    "filters": "--filter",
     "client_secret": "--client-secret-from",
     "access_token": "--access-token-from",
 }

@@ -13,9 +13,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
         migrations.swappable_dependency(APPLICATION_MODEL),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -35,6 +35,11 @@ class Migration(migrations.Migration):
                 ),
                 ("is_staff", models.BooleanField(default=False, editable=False, verbose_name="staff")),
                 ("is_superuser", models.BooleanField(default=False, editable=False, verbose_name="superuser")),
+                (
+                    "profile",
+                    models.CharField(blank=True, editable=False, max_length=100, verbose_name="access profile"),
+                ),
+                ("declared_rights", models.JSONField(default=list, editable=False, verbose_name="declared rights")),
                 ("token_issued", models.DateTimeField(editable=False, null=True, verbose_name="access token issued")),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),

@@ -14,8 +14,10 @@ from edx_api_provisioning.management.base import IssuingCommand, actor, read_sec
 
 # The options that are handed on as they are typed.
 _PLAIN = (
-    "name", "username", "email", "use_existing_user", "staff", "superuser", "token", "client_id", "contact", "purpose"
+    "name", "username", "email", "use_existing_user", "staff", "superuser", "token", "client_id", "contact", "purpose",
+    "restricted", "profile",
 )  # fmt: skip
+_REPEATABLE = ("scopes", "filters", "permissions", "groups", "course_roles", "global_roles")
 
 
 class Command(IssuingCommand):
@@ -48,6 +50,25 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
         add("--superuser", action="store_true", help=_("a new user may do everything (implies --staff)"))
         add("--contact", metavar="EMAIL", help=_("the person who answers for this client"))
         add("--purpose", metavar="TEXT", help=_("what it is for"))
+
+        rights = parser.add_argument_group(_("rights of the user, and what its application may ask for"))
+        add = rights.add_argument
+        for option, metavar, text in (
+            ("--permission", "APP.CODENAME", _("a Django permission, such as course_modes.change_coursemode")),
+            ("--group", "NAME", _("a group that exists")),
+            ("--course-role", "ROLE@COURSE", _("a course access role: staff@course-v1:edX+DemoX+2026 or staff@edX")),
+            ("--global-role", "ROLE", _("a role without a course, such as support")),
+            ("--filter", "FILTER", _("of what its JWTs reach, such as content_org:edX")),
+        ):
+            repeatable = _("%s; repeatable") % text
+            add(option, action="append", dest=f"{option[2:].replace('-', '_')}s", metavar=metavar, help=repeatable)
+        restricted = _("a RestrictedApplication: only JWTs, and only what their scopes and filters open")
+        add("--restricted", action="store_true", help=restricted)
+        add(
+            "--profile",
+            metavar="NAME",
+            help=_("all that a purpose needs and no more; see explain_api_access --profiles"),
+        )
 
         token = parser.add_argument_group(_("access token"))
         add = token.add_argument
@@ -91,12 +112,12 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
 
 
 def _spec(options: dict[str, Any]) -> ClientSpec:
-    wanted = {name: options[name] for name in _PLAIN}
+    wanted: dict[str, Any] = {name: options[name] for name in _PLAIN}
+    wanted |= {name: tuple(options[name]) if options[name] else None for name in _REPEATABLE}
     if options["client_secret_from"] == options["access_token_from"] == "stdin":  # noqa: S105 - a source
         raise InvalidSpec(_("only one value can come from stdin; give the other as env:VARIABLE."), field="stdin")
     return ClientSpec(
         **wanted,
-        scopes=tuple(options["scopes"]) if options["scopes"] else None,
         expires_in=parse_lifetime(options["expires_in"]) if options["expires_in"] is not None else None,
         expires_at=parse_instant(options["expires_at"]) if options["expires_at"] is not None else None,
         client_secret=read_secret("client_secret", options["client_secret_from"]),
