@@ -1,4 +1,4 @@
-"""Packaging. The version lives in the package; the run-time requirements are ones the LMS itself pins."""
+"""Packaging. The version lives in the package; what is required is in the LMS already."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ setup(
     include_package_data=True,
     zip_safe=False,
     python_requires=">=3.11",
-    # All that is imported, without upper bounds: the LMS pins every one, and we must move none of its pins.
-    install_requires=[
-        "Django>=4.2",
-        "django-oauth-toolkit>=1.7.1",
-        "djangorestframework>=3.14",
-        "oauthlib>=3.2",
-        "PyYAML>=6.0",
-        "requests>=2.31",
-    ],
+    # Nothing: the LMS has all of it at pins that we must not move, and beside Tutor none of it is wanted
+    # (docs/decisions/0006). What is imported comes with the extra.
+    install_requires=[],
+    extras_require={
+        "django": [
+            "Django>=4.2",
+            "django-oauth-toolkit>=1.7.1",
+            "djangorestframework>=3.14",
+            "oauthlib>=3.2",
+            "PyYAML>=6.0",
+            "requests>=2.31",
+        ]
+    },
     entry_points={
         "lms.djangoapp": ["edx_api_provisioning = edx_api_provisioning.apps:ApiProvisioningConfig"],
     },

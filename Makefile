@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint matrix bench
+
+PYTHON ?= python3.11
+# Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
+export PATH := $(shell printf %s "$$PATH"; printf ':%s' $(HOME)/.pyenv/versions/3.1*/bin)
+
+help:  ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with curl.
+	.venv/bin/python sandbox/demo.py
+
+test: .venv/tools  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on the oldest and the newest versions.
+	PYTHON=$(PYTHON) requirements/system.sh test
+	.venv/bin/tox run -m test
+
+lint: .venv/tools  ## Lint, check formatting, types, layers and migrations.
+	.venv/bin/tox run -e lint
+
+matrix: .venv/tools  ## The tests on every supported combination of versions, and on the newest of all.
+	PYTHON=$(PYTHON) requirements/system.sh test
+	.venv/bin/tox run -m matrix
+
+bench: .venv/lms  ## Count the queries and time the command.
+	.venv/bin/python benchmarks/bench.py
+
+.venv/tools: requirements/tools.txt requirements/system.sh
+	PYTHON=$(PYTHON) requirements/system.sh demo
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements/tools.txt
+	touch $@
+
+.venv/lms: .venv/tools requirements/lms.txt requirements/sandbox.txt setup.py
+	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/sandbox.txt --editable '.[django]'
+	touch $@

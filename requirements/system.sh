@@ -1,0 +1,37 @@
+#!/bin/sh
+# Sees to it that what pip cannot bring is there. As root on Debian it installs what is missing; elsewhere it says what is.
+#   system.sh demo    a Python that can make virtual environments, and curl
+#   system.sh test    what mysqlclient is built with
+set -eu
+
+python=${PYTHON:-python3.11}
+missing=
+
+want() {  # want PACKAGE COMMAND...: the package is missing if the command fails
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+case $1 in
+demo)
+    want python3-venv "$python" -c 'import ensurepip'
+    want curl curl --version
+    ;;
+test)
+    want gcc cc --version
+    want pkg-config pkg-config --version
+    want libmariadb-dev sh -c 'pkg-config --exists libmariadb || pkg-config --exists mysqlclient'
+    want python3-dev "$python" -c 'import sysconfig; open(sysconfig.get_path("include") + "/Python.h")'
+    ;;
+esac
+
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Missing on this machine (by Debian's names):$missing. Install it, then run make again." >&2
+    exit 1
+fi
+echo "Installing$missing" >&2
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of names
+DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $missing >/dev/null

@@ -1,0 +1,131 @@
+"""What is built is whole, and installing it into an LMS moves none of the LMS's own libraries."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from configparser import ConfigParser
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from uv import find_uv_bin
+
+import edx_api_provisioning
+
+ROOT = Path(__file__).parents[1]
+NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+
+
+def run(*command: str | Path) -> str:
+    """What the command prints; a failure shows all it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Built:
+    source: Path
+    wheel: Path
+    sdist: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The sdist of a clean copy, and the wheel made from that sdist."""
+    folder = tmp_path_factory.mktemp("packaging")
+    shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE)
+    run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", folder / "dist", folder / "source")
+    (wheel,) = folder.glob("dist/*.whl")
+    (sdist,) = folder.glob("dist/*.tar.gz")
+    return Built(folder / "source", wheel, sdist)
+
+
+def package_files(source: Path) -> set[str]:
+    """Every file of the package in a clean copy of the repository."""
+    files = (source / "edx_api_provisioning").rglob("*")
+    return {str(file.relative_to(source)) for file in files if file.is_file()}
+
+
+def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+    assert names == package_files(built.source)
+    assert {"edx_api_provisioning/py.typed", "edx_api_provisioning/migrations/0001_initial.py"} <= names
+
+
+def test_the_licence_goes_with_wheel_and_sdist(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        in_wheel = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/LICENSE")]
+    with tarfile.open(built.sdist) as sdist:
+        in_sdist = [name for name in sdist.getnames() if name.endswith("/LICENSE")]
+
+    assert in_wheel == [(ROOT / "LICENSE").read_text()]
+    assert len(in_sdist) == 1
+
+
+def test_the_sdist_holds_the_package_and_its_papers_but_no_tests(built: Built) -> None:
+    with tarfile.open(built.sdist) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames() if not sdist.getmember(name).isdir()}
+
+    assert package_files(built.source) | {"README.rst", "CHANGELOG.rst", "setup.py", "pyproject.toml"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "sandbox/"))]
+
+
+def test_the_package_index_accepts_the_description(built: Built) -> None:
+    run(sys.executable, "-m", "twine", "check", "--strict", built.wheel, built.sdist)
+
+
+def test_installing_beside_the_pins_of_the_lms_moves_none_of_them(built: Built, tmp_path: Path) -> None:
+    uv = find_uv_bin()
+    python = tmp_path / "bin/python"
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path)
+    run(uv, "pip", "install", "--quiet", "--python", python, "--requirements", ROOT / "requirements/lms.txt")
+    before = set(run(uv, "pip", "freeze", "--quiet", "--python", python).splitlines())
+
+    # With the extra, which names all that is imported: the bare wheel requires nothing and could move nothing.
+    wanted = f"edx-api-provisioning[django] @ {built.wheel.as_uri()}"
+    run(uv, "pip", "install", "--quiet", "--python", python, wanted)
+
+    after = set(run(uv, "pip", "freeze", "--quiet", "--python", python).splitlines())
+    assert before <= after
+    assert [line.partition(" @ ")[0] for line in after - before] == ["edx-api-provisioning"]
+    run(
+        python,
+        "-c",
+        "from importlib.metadata import entry_points;"
+        "(ours,) = entry_points(group='lms.djangoapp', name='edx_api_provisioning');"
+        "assert ours.load().name == 'edx_api_provisioning'",
+    )
+
+
+@pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="outside of tox the package may be editable")
+def test_it_is_the_installed_package_that_is_tested() -> None:
+    assert Path(edx_api_provisioning.__file__).is_relative_to(sys.prefix)
+
+
+def test_the_classifiers_claim_what_the_matrix_tests() -> None:
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    claimed = distribution("edx-api-provisioning").metadata.get_all("Classifier") or []
+
+    matrix = tox["tox"]["env_list"]
+    (pythons,), (djangos,) = re.findall(r"py\{([\d,]+)\}", matrix), re.findall(r"dj\{([\d,]+)\}", matrix)
+
+    assert {f"{number[0]}.{number[1:]}" for number in pythons.split(",")} == {
+        classifier.rpartition(" ")[2] for classifier in claimed if re.search(r"Python :: 3\.", classifier)
+    }
+    assert {f"{number[0]}.{number[1:]}" for number in djangos.split(",")} == {
+        classifier.rpartition(" ")[2] for classifier in claimed if re.search(r"Django :: \d", classifier)
+    }
