@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from edx_api_provisioning import conf
 
+_PREFIX = re.compile(r"[A-Za-z0-9._~-]{0,64}")
 _WEAK_HASHERS = ("MD5PasswordHasher", "SHA1PasswordHasher", "CryptPasswordHasher")
 _SPANS = ("TOKEN_LIFETIME", "MAX_TOKEN_LIFETIME", "MAX_SECRET_AGE")
 
@@ -35,13 +37,11 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
             messages.append(
                 Error(str(error), hint="Use a timedelta, or text such as '90d'.", id="edx_api_provisioning.E002")
             )
-    if not any(message.id == "edx_api_provisioning.E002" for message in messages) and conf.lifetime(
-        "TOKEN_LIFETIME"
-    ) > conf.lifetime("MAX_TOKEN_LIFETIME"):
+    if not _PREFIX.fullmatch(str(conf.get("TOKEN_PREFIX"))):
         messages.append(
             Error(
-                "EDX_API_PROVISIONING: the default TOKEN_LIFETIME is longer than MAX_TOKEN_LIFETIME.",
-                hint="Lower the one or raise the other.",
+                "EDX_API_PROVISIONING['TOKEN_PREFIX'] makes tokens that no client can send.",
+                hint="Use at most 64 letters, digits and any of -._~ (RFC 6750).",
                 id="edx_api_provisioning.E003",
             )
         )

@@ -28,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "NOTICE_DAYS": (30, 7, 1),
     # What generated tokens begin with, so that secret scanners know them; "" for none (and then no checksum either).
     "TOKEN_PREFIX": "edxapi_",
+    # More access profiles, or others under the same name, in the form of access.json; see access.py.
+    "ACCESS_PROFILES": {},
     # The class that Bearer tokens are proved with. In the LMS the plugin's settings name the LMS's own.
     "BEARER_AUTHENTICATION": "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
     # Where the site is and what is where on it; the LMS has it in LMS_ROOT_URL.

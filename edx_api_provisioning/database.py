@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db import Error, IntegrityError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.utils.translation import gettext as _
@@ -43,7 +43,7 @@ def in_transaction(work: Callable[[], Result]) -> Result:
         for _attempt in range(_ATTEMPTS - 1):
             try:
                 return _once(work)
-            except DatabaseError as error:
+            except Error as error:
                 if not _may_pass(error):
                     raise
         return _once(work)
@@ -54,14 +54,14 @@ def _once(work: Callable[[], Result]) -> Result:
         return work()
 
 
-def _may_pass(error: DatabaseError) -> bool:
+def _may_pass(error: Error) -> bool:
     if isinstance(error, IntegrityError):
         return True
     # A deadlock takes the whole transaction with it: nothing to repeat where it is not ours, as in a web request.
     return not connection().in_atomic_block and _code(error) in _PASSING
 
 
-def _code(error: DatabaseError) -> int | str | None:
+def _code(error: Error) -> int | str | None:
     """The database's number for an error: MySQL's first argument, PostgreSQL's SQLSTATE."""
     sqlstate = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
     first = error.args[0] if error.args else None
@@ -73,11 +73,11 @@ def explained() -> Iterator[None]:
     """Turn the database's errors into one line each."""
     try:
         yield
-    except DatabaseError as error:
+    except Error as error:
         raise _explanation(error) from None
 
 
-def _explanation(error: DatabaseError) -> ProvisioningError:
+def _explanation(error: Error) -> ProvisioningError:
     if _migrations_missing():
         return NotMigrated(
             _("the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning")
@@ -99,7 +99,7 @@ def _explanation(error: DatabaseError) -> ProvisioningError:
 def _migrations_missing() -> bool:
     try:
         loader = MigrationLoader(connection())
-    except DatabaseError:
+    except Error:
         return False
     ours = {key for key in loader.disk_migrations if key[0] == ApiClient._meta.app_label}
     return not ours <= set(loader.applied_migrations)

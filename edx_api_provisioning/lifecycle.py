@@ -263,6 +263,7 @@ def adopt(
         wanted = {
             "is_staff": user.is_staff,
             "is_superuser": user.is_superuser,
+            "declared_rights": sorted(privileges.rights_of(user, application).others),
             "access_token": client.access_token or toolkit.longest_token(application),
             "contact_email": client.contact_email if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Value
 
-from edx_api_provisioning import lms, registry, toolkit
+from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import troubles
 from edx_api_provisioning.data import ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
@@ -16,7 +17,11 @@ from edx_api_provisioning.models import ApiClient
 
 
 def list_clients(
-    *, name: str | None = None, expiring_within: timedelta | None = None, expired: bool = False
+    *,
+    name: str | None = None,
+    expiring_within: timedelta | None = None,
+    expired: bool = False,
+    overprivileged: bool = False,
 ) -> Iterator[ClientSummary]:
     """Every client, by name; in one statement, however many there are.
 
@@ -24,6 +29,7 @@ def list_clients(
         name: this one only.
         expiring_within: only clients whose current token ends within this time, or has ended.
         expired: only clients whose current token has ended.
+        overprivileged: only clients with more rights than were declared for them; five statements more for each.
     """
     now = datetime.now(UTC)
     with explained():
@@ -33,9 +39,12 @@ def list_clients(
         if expired or expiring_within is not None:
             limit = now if expired else now + (expiring_within or timedelta(0))
             clients = clients.filter(state=ApiClient.State.ACTIVE, access_token__expires__lte=limit)
-        oldest_secret = registry.oldest_secret(now)
         for client in clients.iterator(chunk_size=1000):
-            yield _summary(client, now, oldest_secret)
+            shown = summary(client, now)
+            if not overprivileged:
+                yield shown
+            elif excess := _excess(client):
+                yield replace(shown, excess=excess)
 
 
 def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
@@ -55,7 +64,28 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
     )
 
 
-def _summary(client: Any, now: datetime, oldest_secret: datetime | None) -> ClientSummary:
+def _excess(client: Any) -> tuple[str, ...]:
+    """The rights of a client beyond those that were declared for it."""
+    if client.user is None:
+        return ()
+    declared = privileges.rights_wanted(
+        client.user.get_username(),
+        staff=client.is_staff,
+        superuser=False,  # Whatever a superuser may do, what is beyond the declared is to be named.
+        others=frozenset(client.declared_rights),
+    )
+    has = privileges.rights_of(client.user, client.application)
+    excess = has.exceeds(declared)
+    return excess[1:] if has.superuser and client.is_superuser else excess
+
+
+def may_be_client(application: Any) -> bool:
+    """Whether an application is one for the client credentials grant, as API clients have them."""
+    return toolkit.is_client_credentials(application)
+
+
+def summary(client: Any, now: datetime) -> ClientSummary:
+    """What is to be known about a client that comes from :func:`with_facts`."""
     token = client.access_token
     return ClientSummary(
         name=client.name,
@@ -70,7 +100,10 @@ def _summary(client: Any, now: datetime, oldest_secret: datetime | None) -> Clie
         tokens=client.token_count or 0,
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
-        troubles=tuple(troubles(client, restricted=client.restricted, now=now, oldest_secret=oldest_secret)),
+        profile=client.profile,
+        troubles=tuple(
+            troubles(client, restricted=client.restricted, now=now, oldest_secret=registry.oldest_secret(now))
+        ),
     )
 
 

@@ -58,26 +58,31 @@ def _text(values: dict[str, Any]) -> str:
         for key, value in values.items()
         if value is not None
     ]
-    me_url = conf.url("ME_PATH")
+    for label, line in calls(values):
+        lines += ["", f"{label}:", f"  {line}"]
+    if values["client_secret"] or values["access_token"]:
+        lines += ["", _("The secrets are shown this once. Keep them now.")]
+    return "\n".join(lines) + "\n"
+
+
+def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines for a shell that use what was issued, each with what it does; from :func:`as_dict`.
+
+    ``printf`` is built into the shell: the secret is in no process's arguments.
+    """
+    lines, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
     if values["access_token"] and me_url:
-        # printf is built into the shell: the secret is in no process's arguments.
         header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
-        lines += ["", _("Call the API:"), f"  printf '%s' {header} | curl -H @- {me_url}"]
-    if values["client_secret"] and values["token_url"]:
+        lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
+    if values["client_secret"] and token_url:
         form = {
             "grant_type": "client_credentials",
             "token_type": "jwt",
             "client_id": values["client_id"],
             "client_secret": values["client_secret"],
         }
-        lines += [
-            "",
-            _("Get a JWT:"),
-            f"  printf '%s' {shlex.quote(urlencode(form))} | curl -d @- {values['token_url']}",
-        ]
-    if values["client_secret"] or values["access_token"]:
-        lines += ["", _("The secrets are shown this once. Keep them now.")]
-    return "\n".join(lines) + "\n"
+        lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(urlencode(form))} | curl -d @- {token_url}"))
+    return lines
 
 
 def _json(values: dict[str, Any]) -> str:
@@ -170,6 +175,8 @@ def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> It
         if number == 0:
             yield _columns(columns, {key: key.replace("_", " ") for key in columns})
         yield _columns(columns, {**shown, "rights": _rights(row)} if isinstance(row, ClientSummary) else shown)
+        for right in row.excess if isinstance(row, ClientSummary) else ():
+            yield f"    {_('beyond what was declared')}: {right}\n"
         for trouble in row.troubles if isinstance(row, ClientSummary) else ():
             yield f"    {trouble}: {MEANINGS[Trouble(trouble)]}\n"
 
@@ -197,7 +204,7 @@ def render_examination(
             if value not in (None, "", [])
         ]
     lines += [f"    {trouble}: {MEANINGS[Trouble(trouble)]}" for trouble in (client.troubles if client else ())]
-    lines += [f"{check.what}: {_('works') if check.ok else check.meaning}" for check in verification.checks]
+    lines += [f"{check.what}: {check.meaning or _('works')}" for check in verification.checks]
     return "\n".join(lines) + "\n"
 
 
@@ -240,6 +247,9 @@ class NewFile:
         with self._explained():
             if self._target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if self._target.exists() and not self._target.is_file():
+                # A device or a pipe; replacing /dev/null would be felt.
+                raise OutputFailure(_("%s is not a regular file.") % self._target, field="output")
             if not self._force and os.path.lexists(self._target):
                 raise OutputFailure(_("%s exists; give --force to replace it.") % self._target, field="output")
             # mkstemp gives mode 0600 and a name of nobody else's.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.data import ClientSpec, Status
+from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
 
 
@@ -181,8 +181,7 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
     if end is not None and end - site.now > site.max_lifetime:
         raise InvalidSpec(
-            _("at most %d days are allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).")
-            % site.max_lifetime.days,
+            _("at most %s is allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).") % site.max_lifetime,
             field="expires_at" if spec.expires_at else "expires_in",
         )
     unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))
@@ -206,7 +205,8 @@ def _refused(field: str, message: str) -> NoReturn:
 
 def token_end(spec: ClientSpec, site: Site) -> datetime:
     """When a token that is issued now ends; in whole seconds: what is shown is what is stored."""
-    return (spec.expires_at or site.now + (spec.expires_in or site.lifetime)).replace(microsecond=0)
+    lifetime = spec.expires_in or min(site.lifetime, site.max_lifetime)
+    return (spec.expires_at or site.now + lifetime).replace(microsecond=0)
 
 
 def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
@@ -272,7 +272,10 @@ def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tup
         raise InvalidSpec(found.username_problem, field="username")
     if email is None:
         raise InvalidSpec(_("give one; the site's own address (LMS_ROOT_URL) is not set."), field="email")
-    replace(spec, email=email)  # The default has to stand the test of a given one: a host may be no mail domain.
+    try:
+        replace(spec, email=email)
+    except InvalidSpec:  # The default, where the site's host is no mail domain.
+        raise InvalidSpec(_("%s, the default, is no email address; give one.") % email, field="email") from None
     if found.email_owner is not None:
         raise Conflict(
             _("%(email)s belongs to the user %(user)s; give another address.")
@@ -293,7 +296,7 @@ def _plan_rights(spec: ClientSpec, found: Found) -> tuple[list[Step], frozenset[
     remove = has - wanted if user is not None and user.made else frozenset()
     if add and user is not None and not (user.made or spec.use_existing_user):
         raise Conflict(
-            _("the account %(user)s was made elsewhere and lacks %(rights)s; give --use-existing-user to add it.")
+            _("the account %(user)s was made elsewhere and lacks %(rights)s; say so (--use-existing-user) to add it.")
             % {"user": user.username, "rights": ", ".join(sorted(add))},
             field="username",
         )
@@ -320,6 +323,10 @@ def _plan_access(spec: ClientSpec, found: Found, site: Site) -> tuple[list[Step]
     parts = [*(f"scope:{scope}" for scope in wanted.scopes), *(f"filter:{entry}" for entry in wanted.filters)]
     if spec.restricted:
         parts.append(_("restricted to these"))
+    for field_name, items in (("scopes", wanted.scopes), ("filters", wanted.filters)):
+        if len(items) > ACCESS_ITEMS or any(len(item) > ACCESS_ITEM_LENGTH for item in items):
+            message = _("the LMS keeps at most %(items)d of %(length)d characters for an application.")
+            _refused(field_name, message % {"items": ACCESS_ITEMS, "length": ACCESS_ITEM_LENGTH})
     says = _("let the application ask for: %s") % (", ".join(parts) or _("the default scopes only"))
     return [Step(Action.SET_ACCESS, says)], wanted
 
@@ -391,13 +398,13 @@ def _check_client(spec: ClientSpec, client: FoundClient, found: Found) -> None:
         )
     if spec.client_id is not None and spec.client_id != application.client_id:
         raise Conflict(
-            _("%(name)s has the client_id %(id)s, which does not change; leave the option out.")
+            _("%(name)s has the client_id %(id)s, which does not change; leave it out.")
             % {"name": client.name, "id": application.client_id},
             field="client_id",
         )
     if not found.client_secret_matches:
         raise Conflict(
-            _("%s has another secret; leave the option out, or provision a client of another name.") % client.name,
+            _("%s has another secret; leave it out, or provision a client of another name.") % client.name,
             field="client_secret",
         )
 
@@ -406,7 +413,7 @@ def _check_user(spec: ClientSpec, user: FoundUser) -> None:
     if not (user.accepted or spec.use_existing_user):
         raise Conflict(
             _(
-                "the account %s exists and was not made by this tool; give --use-existing-user to make it the "
+                "the account %s exists and was made elsewhere; say so (--use-existing-user) to make it the "
                 "service user, or choose another user name."
             )
             % user.username,
@@ -451,7 +458,7 @@ def _check_new_token(client: FoundClient | None, found: Found) -> None:
         raise Conflict(
             _(
                 "the application is restricted (RestrictedApplication): the LMS lets its access tokens expire at once. "
-                "Give --no-token and get JWTs with the client id and secret."
+                "Do without (--no-token), and get JWTs with the client id and secret."
             ),
             field="token",
         )
@@ -461,10 +468,10 @@ def _check_new_token(client: FoundClient | None, found: Found) -> None:
 
 def _check_token(spec: ClientSpec, token: FoundToken, found: Found) -> None:
     if spec.access_token is not None and found.access_token_pk != token.pk:
-        raise Conflict(_("the client has another access token; leave the option out."), field="access_token")
+        raise Conflict(_("the client has another access token; leave it out."), field="access_token")
     if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
         raise Conflict(
-            _("the client's access token ends at %s, which does not change; leave the option out.")
+            _("the client's access token ends at %s, which does not change; leave it out.")
             % token.expires_at.isoformat(),
             field="expires_at",
         )

@@ -6,8 +6,17 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 
-from edx_api_provisioning import grants, lms, privileges, registry, toolkit
-from edx_api_provisioning.data import Check, ClientSpec, Credentials, Made, Presented, Secret, Verification
+from edx_api_provisioning import access, grants, lms, privileges, registry, toolkit
+from edx_api_provisioning.data import (
+    Check,
+    ClientSpec,
+    ClientSummary,
+    Credentials,
+    Made,
+    Presented,
+    Secret,
+    Verification,
+)
 from edx_api_provisioning.database import explained, in_transaction, unlogged
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.models import ApiClient
@@ -37,6 +46,7 @@ def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
     Raises:
         ProvisioningError: as :func:`provision`.
     """
+    spec = _expanded(spec)
     with explained(), unlogged():
         site = registry.site()
         rows = _find(spec, site)
@@ -68,25 +78,30 @@ def provision(
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
     """
 
+    expanded = _expanded(spec)
+
     def work() -> Credentials:
         registry.require_new(request_id)
         site = registry.site()
-        rows = _find(spec, site, lock=True)
-        plan = make_plan(spec, rows.found, site)
+        rows = _find(expanded, site, lock=True)
+        plan = make_plan(expanded, rows.found, site)
         _check_asker(plan, rows, asked_by)
         return _execute(plan, rows, site, actor=actor, reason=reason, request_id=request_id)
 
     return in_transaction(work)
 
 
-def undo(credentials: Credentials, *, actor: str) -> None:
+def undo(credentials: Credentials, *, actor: str) -> bool:
     """Take back what one :func:`provision` made, where its credentials cannot be used or handed over.
 
     A user that others have come to depend on since then is left.
+
+    Returns:
+        Whether there was anything to take back.
     """
     made = credentials.made
     if made == Made():
-        return
+        return False
 
     def work() -> None:
         client = ApiClient.objects.select_for_update().filter(name=credentials.name).first()
@@ -106,6 +121,7 @@ def undo(credentials: Credentials, *, actor: str) -> None:
             user.delete()
 
     in_transaction(work)
+    return True
 
 
 def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
@@ -143,10 +159,43 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
     with explained(), unlogged():
         checks: tuple[Check, ...] = (verification.grant_in_process(client_id, client_secret),)
         application = toolkit.find_application(client_id)
+        restricted = application is not None and lms.is_restricted(application.pk)
     if url is not None and application is not None and application.user is not None:
         username = application.user.get_username()
-        checks += verification.client_over_http(client_id, client_secret, username, url)
+        checks += verification.client_over_http(client_id, client_secret, username, url, restricted=restricted)[0]
     return Verification(checks)
+
+
+def try_profile(
+    client: ClientSummary,
+    *,
+    url: str,
+    access_token: Secret | None,
+    client_secret: Secret | None,
+    course_key: str | None = None,
+) -> Verification:
+    """Try what a client's profile opens over HTTP, with whatever there is of its credentials; only safe methods.
+
+    Args:
+        url: from :func:`~edx_api_provisioning.data.parse_site_url`.
+        course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
+    """
+    from edx_api_provisioning import verification
+
+    if not client.profile or client.username is None:
+        return Verification(())
+    tokens = {"bearer": access_token} if access_token is not None else {}
+    if client_secret is not None and client.client_id is not None:
+        _checks, jwt = verification.client_over_http(
+            client.client_id, client_secret, client.username, url, restricted=True
+        )
+        tokens |= {"jwt": jwt} if jwt is not None else {}
+    profile = access.profile(client.profile)
+    return Verification(verification.profile_over_http(profile, tokens, client.username, url, course_key=course_key))
+
+
+def _expanded(spec: ClientSpec) -> ClientSpec:
+    return access.profile(spec.profile).apply(spec) if spec.profile else spec
 
 
 class _Rows(NamedTuple):
@@ -165,6 +214,10 @@ def _find(spec: ClientSpec, site: Site, *, lock: bool = False) -> _Rows:
         grants.require_known(spec.rights)
     client = registry.find(spec.name, lock_it=lock)
     found_client = _found_client(spec, client) if client else None
+    if client is None and lock:
+        # Before any other row is locked: its unique name decides between runs that make the same client at once. Those
+        # that find it lock it first too, so that none waits for one that waits for it.
+        client = ApiClient.objects.create(name=spec.name)
     username = username_wanted(spec, found_client)
     user = _find_user(lock, pk=client.user_id) if client and client.user else _find_user(lock, username=username)
     application = client.application if client else None
@@ -230,11 +283,10 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
     made: dict[str, Any] = {}
     client_secret = access_token = None
 
-    # First the registry row: its unique name decides between runs that make the same client at once.
-    client = rows.client or ApiClient(name=spec.name)
+    client = rows.client
+    assert client is not None  # noqa: S101 - for the type checker: it was found or made when it was locked
     application: Any = client.application
     if plan.has(Action.CREATE_CLIENT):
-        client.save(force_insert=True)
         made["client"] = client.pk
     if plan.has(Action.CREATE_USER):
         user = lms.create_user(
@@ -275,8 +327,7 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
         client.contact_email = client.contact_email if spec.contact is None else spec.contact
         client.purpose = client.purpose if spec.purpose is None else spec.purpose
         client.profile = client.profile if spec.profile is None else spec.profile
-        if spec.rights is not None:
-            client.declared_rights = sorted(spec.rights)
+        client.declared_rights = sorted(_declared(plan, client))
         client.save()
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         details = {
@@ -297,10 +348,28 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
         access_token=access_token,
         expires_at=plan.expires_at,
         scopes=plan.scopes,
+        profile=client.profile,
+        restricted=spec.restricted or bool(rows.found.client and _is_restricted(rows.found.client)),
         made=Made(**made),
         changes=tuple(step.says for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
+
+
+def _is_restricted(client: FoundClient) -> bool:
+    return client.application is not None and client.application.restricted
+
+
+def _declared(plan: Plan, client: ApiClient) -> set[str]:
+    """The rights that the operator wants the client to have, as of this plan."""
+    declared = set(client.declared_rights)
+    of_application = {right for right in declared if right.startswith(("scope:", "filter:"))}
+    if plan.access is not None:
+        declared = declared - of_application | privileges.access_rights(plan.access)
+        of_application = set(privileges.access_rights(plan.access))
+    if plan.spec.rights is not None:
+        declared = of_application | plan.spec.rights
+    return declared
 
 
 def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:

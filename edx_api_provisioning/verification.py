@@ -12,9 +12,8 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rest_framework.exceptions import APIException
-from rest_framework.request import Request
 
-from edx_api_provisioning import conf, lms, toolkit
+from edx_api_provisioning import access, conf, lms, toolkit
 from edx_api_provisioning.data import Check, Credentials, Presented, Secret
 from edx_api_provisioning.database import connection
 
@@ -40,6 +39,10 @@ _MEANINGS = {
     "429": gettext_noop("the site limits how often it may be asked. Wait a minute."),
     "403": gettext_noop("the site knows the credentials and refuses this; a restricted client may do nothing else."),
     "404": gettext_noop("there is nothing at this address; is it that of the LMS?"),
+    "not_json": gettext_noop("the site answered with something else than its API does; is it that of the LMS?"),
+    "ConnectionError": gettext_noop("nobody answers at this address. Is the site running, and may it be reached?"),
+    "Timeout": gettext_noop("nobody answers at this address in time."),
+    "SSLError": gettext_noop("the certificate of this address does not hold, so nothing was sent."),
     "500": gettext_noop("the site failed; see its log. A token or application without a user does this."),
 }
 _UNKNOWN = gettext_noop("the site refused; see its log.")
@@ -99,7 +102,10 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
 
 
 def _bearer_problem(token: Secret, username: str) -> str | None:
-    request = HttpRequest()
+    # Not DRF's Request, which costs a command a good part of its time to import: an authentication class reads META, or
+    # looks through to the request within.
+    request: Any = HttpRequest()
+    request._request = request
     request.method, request.path = "GET", conf.get("ME_PATH")
     request.META.update(
         HTTP_AUTHORIZATION=f"Bearer {token.reveal()}",
@@ -108,7 +114,7 @@ def _bearer_problem(token: Secret, username: str) -> str | None:
     )
     authentication = import_string(conf.get("BEARER_AUTHENTICATION"))()
     try:
-        answer = authentication.authenticate(Request(request))
+        answer = authentication.authenticate(request)
     except APIException as error:
         return _code(error.detail)
     return "token_nonexistent" if answer is None else _user_problem(answer[0].get_username(), username)
@@ -119,33 +125,77 @@ def _user_problem(answered: Any, expected: str) -> str | None:
 
 
 def over_http(credentials: Credentials, url: str) -> tuple[Check, ...]:
-    """Call the site as a client does: its own account with the token, and the token endpoint with id and secret.
+    """Call the site as a client does: its own account, the token endpoint, and what its profile opens.
 
     Args:
         url: the site's root, from :func:`~edx_api_provisioning.data.parse_site_url`.
     """
-    checks = []
-    if credentials.access_token is not None:
-        problem = _me_problem(url, "Bearer", credentials.access_token, credentials.username)
+    checks: list[Check] = []
+    tokens: dict[str, Secret] = {}
+    if (token := credentials.access_token) is not None:
+        tokens["bearer"] = token
+        problem = _me_problem(url, "Bearer", token, credentials.username)
         checks.append(_check(_("access token over HTTP"), problem))
-    if credentials.client_secret is not None:
-        client_id, client_secret = credentials.client_id, credentials.client_secret
-        checks += client_over_http(client_id, client_secret, credentials.username, url)
+    if (secret := credentials.client_secret) is not None:
+        granted, jwt = client_over_http(
+            credentials.client_id, secret, credentials.username, url, restricted=credentials.restricted
+        )
+        checks += granted
+        tokens |= {"jwt": jwt} if jwt is not None else {}
+    if credentials.profile:
+        checks += profile_over_http(access.profile(credentials.profile), tokens, credentials.username, url)
     return tuple(checks)
 
 
-def client_over_http(client_id: str, client_secret: Secret, username: str, url: str) -> tuple[Check, ...]:
-    """Get an opaque token and a JWT with id and secret, and call the site with each."""
-    return tuple(
-        _check(
-            _("%s for client id and secret over HTTP") % kind,
-            _grant_problem(url, client_id, client_secret, username, token_type),
-        )
-        for kind, token_type in ((_("opaque token"), "Bearer"), (_("JWT"), "JWT"))
-    )
+def client_over_http(
+    client_id: str, client_secret: Secret, username: str, url: str, *, restricted: bool
+) -> tuple[tuple[Check, ...], Secret | None]:
+    """Get an opaque token and a JWT with id and secret, and call the site with each.
+
+    Of a restricted application the opaque token is expired, and the JWT opens nothing but what its scopes do.
+
+    Returns:
+        The checks, and the JWT if there was one.
+    """
+    checks = []
+    if not restricted:
+        problem, token = _grant(url, client_id, client_secret, "Bearer")
+        problem = problem or _me_problem(url, "Bearer", token, username)
+        checks.append(_check(_("opaque token for client id and secret over HTTP"), problem))
+    problem, token = _grant(url, client_id, client_secret, "JWT")
+    jwt = token if problem is None else None
+    if not restricted:
+        problem = problem or _me_problem(url, "JWT", token, username)
+    checks.append(_check(_("JWT for client id and secret over HTTP"), problem))
+    return tuple(checks), jwt
 
 
-def _grant_problem(root: str, client_id: str, client_secret: Secret, username: str, token_type: str) -> str | None:
+def profile_over_http(
+    profile: access.Profile, tokens: dict[str, Secret], username: str, url: str, *, course_key: str | None = None
+) -> tuple[Check, ...]:
+    """Try what a profile opens, as far as it can be done without changing anything.
+
+    Args:
+        tokens: what there is of ``bearer`` and ``jwt``.
+        course_key: a course to fill into addresses that have one.
+    """
+    known = {"username": username, "usernames": username} | ({"course_key": course_key} if course_key else {})
+    return tuple(_try_endpoint(endpoint.fill(known), tokens, url) for endpoint in profile.opens)
+
+
+def _try_endpoint(endpoint: access.Endpoint, tokens: dict[str, Secret], url: str) -> Check:
+    what = f"{endpoint.method} {endpoint.path}"
+    scheme = next((scheme for scheme in endpoint.auth if scheme in tokens), None)
+    if endpoint.method != "GET" or endpoint.unknown or scheme is None:
+        return Check(what, True, _("not determined: it was not tried"))
+    header = f"{'JWT' if scheme == 'jwt' else 'Bearer'} {tokens[scheme].reveal()}"
+    status, _body = _call("GET", url + endpoint.path, headers={"Authorization": header})
+    answer = endpoint.answered(status) if isinstance(status, int) else access.Answer.NOT_DETERMINED
+    return Check(what, answer is not access.Answer.REFUSED, f"{answer}: {status}")
+
+
+def _grant(root: str, client_id: str, client_secret: Secret, token_type: str) -> tuple[str | None, Secret]:
+    """What went wrong, if anything, and the token."""
     form = {
         "grant_type": "client_credentials",
         "client_id": client_id,
@@ -153,17 +203,22 @@ def _grant_problem(root: str, client_id: str, client_secret: Secret, username: s
         "token_type": token_type.lower(),
     }
     status, body = _call("POST", root + conf.get("TOKEN_PATH"), data=form)
+    token = Secret(str(body.get("access_token")))
     if status != 200:
-        return _http_code(status, body)
-    if token_type == "JWT" and body.get("token_type") != "JWT":  # noqa: S105 - a type, not a token
-        return "not_jwt"
-    return _me_problem(root, token_type, Secret(str(body.get("access_token"))), username)
+        return _http_code(status, body), token
+    if "access_token" not in body:
+        return "not_json", token
+    # A type, not a token.
+    wrong_type = token_type == "JWT" and body.get("token_type") != "JWT"  # noqa: S105
+    return "not_jwt" if wrong_type else None, token
 
 
 def _me_problem(root: str, scheme: str, token: Secret, username: str) -> str | None:
     headers = {"Authorization": f"{scheme} {token.reveal()}"}
     status, body = _call("GET", root + conf.get("ME_PATH"), headers=headers)
-    return _user_problem(body.get("username"), username) if status == 200 else _http_code(status, body)
+    if status != 200:
+        return _http_code(status, body)
+    return _user_problem(body["username"], username) if "username" in body else "not_json"
 
 
 def _call(method: str, url: str, **parts: Any) -> tuple[int | str, dict[str, Any]]:
@@ -176,7 +231,8 @@ def _call(method: str, url: str, **parts: Any) -> tuple[int | str, dict[str, Any
         # No redirects: the secret is for this address alone. Some auth, or a netrc file would replace our header.
         response = requests.request(method, url, timeout=_TIMEOUT, allow_redirects=False, auth=no_netrc, **parts)
     except requests.RequestException as error:
-        return type(error).__name__, {}
+        kinds = (requests.Timeout, requests.exceptions.SSLError, requests.ConnectionError)
+        return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "ConnectionError"), {}
     try:
         body = response.json()
     except ValueError:
@@ -209,6 +265,7 @@ def _check(what: str, problem: str | None) -> Check:
 def _explained(problem: str) -> str:
     if problem in _MEANINGS:
         return f"{problem}: {_(_MEANINGS[problem])}"
-    # Anything could be in a site's answer; only what looks like a code is shown.
-    code = f"{problem}: " if problem.isascii() and problem.replace("_", "").isalnum() else ""
+    # Anything could be in a site's answer, even what we sent: only what looks like a code, and is shorter than any
+    # secret, is shown.
+    code = f"{problem}: " if re.fullmatch(r"[A-Za-z0-9_]{1,30}", problem) else ""
     return f"{code}{_(_UNKNOWN)}"

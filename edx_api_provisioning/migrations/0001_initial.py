@@ -13,9 +13,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
-        migrations.swappable_dependency(APPLICATION_MODEL),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        migrations.swappable_dependency(APPLICATION_MODEL),
+        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
     ]
 
     operations = [

@@ -33,15 +33,23 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
         which.add_argument("--expired", action="store_true", help=_("only those whose token has ended"))
         unmanaged = _("instead: client credentials applications and long-lived tokens that belong to no API client")
         which.add_argument("--unmanaged", action="store_true", help=unmanaged)
+        overprivileged = _("only those with more rights than were declared, by options or a profile")
+        which.add_argument("--overprivileged", action="store_true", help=overprivileged)
         add("--fail-if-any", action="store_true", help=_("exit code 2 if anything is listed"))
         add("--format", choices=("text", "json"), default="text", help=_("json: one object a line (%(default)s)"))
 
-    def run(self, *, expiring_within: str | None, expired: bool, unmanaged: bool, format: str, **options: Any) -> None:
+    def run(self, *, expiring_within: str | None, unmanaged: bool, format: str, **options: Any) -> None:
         try:
             within = parse_lifetime(expiring_within) if expiring_within is not None else None
         except InvalidSpec as error:
             raise InvalidSpec(error.message, field="expiring_within") from None
-        rows: Any = api.list_unmanaged() if unmanaged else api.list_clients(expiring_within=within, expired=expired)
+        rows: Any = (
+            api.list_unmanaged()
+            if unmanaged
+            else api.list_clients(
+                expiring_within=within, expired=options["expired"], overprivileged=options["overprivileged"]
+            )
+        )
         first = next(rows, None)
         if first is not None:
             for text in output.render_rows(itertools.chain([first], rows), format=format):

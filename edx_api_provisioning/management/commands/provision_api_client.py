@@ -104,8 +104,8 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
 
     def _take_back(self, credentials: Credentials) -> None:
         try:
-            api.undo(credentials, actor=actor())
-            self.stderr.write(_("What was made was taken back."))
+            if api.undo(credentials, actor=actor()):
+                self.stderr.write(_("What was made was taken back."))
         except ProvisioningError as error:
             left = _("The credentials of %(name)s exist, but nobody has them, and taking them back failed: %(why)s")
             self.stderr.write(left % {"name": credentials.name, "why": error})
