@@ -1,0 +1,134 @@
+"""`make demo` shows what it promises, says what is wrong, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[1] / "sandbox/demo.py"
+TIMEOUT = 120  # seconds: what the demo may take
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty directory in which the demo makes its temporary ones."""
+    path = tmp_path / "temporary"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    return path
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory that is searched for programs before any other."""
+    path = tmp_path / "programs"
+    path.mkdir()
+    monkeypatch.setenv("PATH", str(path), prepend=os.pathsep)
+    return path
+
+
+def write_curl(programs: Path, script: str) -> None:
+    curl = programs / "curl"
+    curl.write_text(f"#!/bin/sh\n{script}\n")
+    curl.chmod(0o755)
+
+
+def start() -> subprocess.Popen[str]:
+    """The demo, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, DEMO],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def assert_nothing_is_left(demo: subprocess.Popen[str], shown: str, temporary: Path) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.killpg(demo.pid, 0)
+    (port,) = re.findall(r"runserver --noreload 127\.0\.0\.1:(\d+)", shown)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port))).close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_it_shows_every_answer_and_no_secret(tmp_path: Path, temporary: Path, programs: Path) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    real_curl = shutil.which("curl", path=os.environ["PATH"])
+    write_curl(programs, f"echo $* >>{record}/arguments\ntee -a {record}/stdin | {real_curl} $*\necho >>{record}/stdin")
+
+    with start() as demo:
+        shown, complaints = demo.communicate(timeout=TIMEOUT)
+
+    assert (demo.returncode, complaints) == (0, "")
+    assert_nothing_is_left(demo, shown, temporary)
+    assert re.findall(r"HTTP/1.1 (\d+)", shown) == ["200", "403", "401", "401", "200", "200"]
+    for answer in (
+        '"course_id": "course-v1:CET+GW_01+2021_2022_FA"',
+        '"error_code":"token_nonexistent"',
+        '{"detail":"Authentication credentials were not provided."}',
+        '"token_type": "JWT"',
+        '{"username":"demo-staff"}',
+        '"status": "unchanged"',
+    ):
+        assert answer in shown
+
+    arguments, stdin = (record / "arguments").read_text(), (record / "stdin").read_text()
+    assert arguments.count("/api/course_modes/v1/courses/course-v1%3ACET%2BGW_01%2B2021_2022_FA/") == 4
+    secrets = set(re.findall(r"(?:Bearer |JWT |client_secret=)(\S{32,})", stdin))
+    assert len(secrets) == 4  # two access tokens, a client secret, a JWT
+    for secret in secrets:
+        assert secret not in shown
+        assert secret not in arguments
+    # And none that curl did not meet: the longest thing that may be shown is a client_id.
+    assert max(map(len, re.findall(r"[A-Za-z0-9]+", shown))) == 40
+
+
+@pytest.mark.parametrize(("number", "to_the_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_interrupted_it_leaves_nothing_behind(number: signal.Signals, to_the_group: bool, temporary: Path) -> None:
+    with start() as demo:
+        shown = ""
+        while "runserver" not in shown:
+            line = demo.stdout.readline()
+            assert line, demo.stderr.read()
+            shown += line
+        # Ctrl-C reaches every process of the terminal; kill only the one.
+        (os.killpg if to_the_group else os.kill)(demo.pid, number)
+        rest, complaints = demo.communicate(timeout=TIMEOUT)
+
+    assert (demo.returncode, complaints) == (128 + number, "")
+    assert_nothing_is_left(demo, shown + rest, temporary)
+
+
+def test_an_answer_that_is_not_as_it_should_be_fails_it_in_one_line(temporary: Path, programs: Path) -> None:
+    write_curl(programs, r"""printf 'HTTP/1.1 418 Teapot\r\n\r\n{"detail": "short and stout"}'""")
+
+    with start() as demo:
+        shown, complaints = demo.communicate(timeout=TIMEOUT)
+
+    assert demo.returncode == 1
+    assert complaints == "\nThe demo failed. The status of the answer should be 200, and is 418.\n"
+    assert_nothing_is_left(demo, shown, temporary)
+
+
+def test_without_curl_it_says_so(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+
+    with start() as demo:
+        shown, complaints = demo.communicate(timeout=TIMEOUT)
+
+    assert (demo.returncode, shown) == (1, "")
+    assert (
+        complaints == "The demo needs curl, and there is none on the PATH. Install it (on Debian: apt install curl).\n"
+    )
