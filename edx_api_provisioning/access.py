@@ -156,7 +156,10 @@ class Profile:
         Raises:
             InvalidSpec: if the operator did not choose what the profile leaves open, or chose another user name.
         """
-        changes: dict[str, Any] = {"profile": self.name}
+        # All that a purpose needs and no more: what the profile and the operator do not name is taken away.
+        unnamed = ("permissions", "groups", "course_roles", "global_roles", "filters")
+        changes: dict[str, Any] = {name: () for name in unnamed if getattr(spec, name) is None}
+        changes["profile"] = self.name
         for grant in self.grants:
             current = getattr(spec, grant.field)
             if grant.field in _FLAGS:
@@ -297,7 +300,9 @@ def _file() -> str:
 
 def _catalogue() -> tuple[dict[str, Endpoint], dict[str, Profile]]:
     """Endpoints and profiles by name: those of the file, and the settings' over them."""
-    return _read(_SETTING.sub(_setting, _file()), _SETTING.sub(_setting, json.dumps(conf.get("ACCESS_PROFILES"), default=str)))
+    return _read(
+        _SETTING.sub(_setting, _file()), _SETTING.sub(_setting, json.dumps(conf.get("ACCESS_PROFILES"), default=str))
+    )
 
 
 @functools.lru_cache(maxsize=1)

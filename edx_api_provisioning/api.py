@@ -1,8 +1,8 @@
 """The public Python API: every door leads here, and other plugins may.
 
 ``plan_client`` says what ``provision`` would do; ``provision`` does it in one transaction; ``undo`` takes back what one
-run made. ``verify`` proves what was issued, ``examine`` and ``verify_client`` what somebody presents,
-``try_profile`` what it opens. ``rotate``,
+run made. ``verify`` proves what was issued; ``examine``, ``verify_token`` and ``verify_client`` what
+somebody presents; ``try_profile`` what it opens. ``rotate``,
 ``revoke`` and ``adopt`` are the rest of a client's life; ``list_clients`` and ``list_unmanaged`` say what there is;
 ``notify_expiring`` tells people in time.
 """
@@ -12,7 +12,16 @@ from __future__ import annotations
 from edx_api_provisioning.lifecycle import adopt, revoke, rotate
 from edx_api_provisioning.listing import list_clients, list_unmanaged
 from edx_api_provisioning.notices import notify_expiring
-from edx_api_provisioning.provisioning import examine, plan_client, provision, try_profile, undo, verify, verify_client
+from edx_api_provisioning.provisioning import (
+    examine,
+    plan_client,
+    provision,
+    try_profile,
+    undo,
+    verify,
+    verify_client,
+    verify_token,
+)
 
 __all__ = [
     "adopt",
@@ -28,4 +37,5 @@ __all__ = [
     "undo",
     "verify",
     "verify_client",
+    "verify_token",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +16,12 @@ from django.core.exceptions import ImproperlyConfigured
 from edx_api_provisioning import conf
 
 _PREFIX = re.compile(r"[A-Za-z0-9._~-]{0,64}")
-_WEAK_HASHERS = ("MD5PasswordHasher", "SHA1PasswordHasher", "CryptPasswordHasher")
-_SPANS = ("TOKEN_LIFETIME", "MAX_TOKEN_LIFETIME", "MAX_SECRET_AGE")
+_WEAK_HASHERS = ("md5", "unsalted_md5", "sha1", "unsalted_sha1", "crypt")
+_SPANS = {
+    "TOKEN_LIFETIME": conf.lifetime,
+    "MAX_TOKEN_LIFETIME": conf.lifetime,
+    "MAX_SECRET_AGE": conf.optional_lifetime,
+}
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
@@ -30,9 +35,9 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         )
         for name in sorted(set(given) - set(conf.DEFAULTS))
     ]
-    for name in _SPANS:
+    for name, read in _SPANS.items():
         try:
-            conf.optional_lifetime(name)
+            read(name)
         except ImproperlyConfigured as error:
             messages.append(
                 Error(str(error), hint="Use a timedelta, or text such as '90d'.", id="edx_api_provisioning.E002")
@@ -46,12 +51,21 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
             )
         )
     days = conf.get("NOTICE_DAYS")
-    if not all(isinstance(day, int) and 0 < day < 10_000 for day in days):
+    if not isinstance(days, (list, tuple)) or not all(isinstance(day, int) and 0 < day < 10_000 for day in days):
         messages.append(
             Error(
-                "EDX_API_PROVISIONING['NOTICE_DAYS'] is to be a sequence of days above zero.",
-                hint="For example (30, 7, 1).",
+                "EDX_API_PROVISIONING['NOTICE_DAYS'] is to be a list of days above zero.",
+                hint="For example [30, 7, 1].",
                 id="edx_api_provisioning.E004",
+            )
+        )
+    scopes = conf.get("ALLOWED_SCOPES")
+    if scopes is not None and not isinstance(scopes, (list, tuple, set, frozenset)):
+        messages.append(
+            Error(
+                "EDX_API_PROVISIONING['ALLOWED_SCOPES'] is to be a list of scopes, or None for all.",
+                hint="For example ['read', 'write'].",
+                id="edx_api_provisioning.E005",
             )
         )
     return messages
@@ -79,15 +93,22 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) ->
         )
     from edx_api_provisioning import toolkit  # Here: the models have to be loaded first.
 
-    if toolkit.hashes_secrets() and settings.PASSWORD_HASHERS[0].endswith(_WEAK_HASHERS):
+    if (hasher := toolkit.secret_hasher()) in _WEAK_HASHERS:
         messages.append(
             Warning(
-                f"Client secrets are hashed with {settings.PASSWORD_HASHERS[0]}, which is no protection.",
-                hint="Put a strong hasher first in PASSWORD_HASHERS.",
+                f"Client secrets are hashed with {hasher}, which is no protection.",
+                hint="Put a strong hasher first in PASSWORD_HASHERS, or in OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'].",
                 id="edx_api_provisioning.W003",
             )
         )
-    if conf.lifetime("MAX_TOKEN_LIFETIME") > timedelta(days=3 * 366):
+    with suppress(ImproperlyConfigured):  # Which is for the other check to say.
+        messages += _lifetime_warnings(conf.lifetime("MAX_TOKEN_LIFETIME"))
+    return messages
+
+
+def _lifetime_warnings(longest: timedelta) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if longest > timedelta(days=3 * 366):
         messages.append(
             Warning(
                 "EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] is more than three years.",

@@ -22,6 +22,7 @@ class Trouble(enum.StrEnum):
     APPLICATION_GONE = "application_gone"
     APPLICATION_CHANGED = "application_changed"
     RESTRICTED = "restricted"
+    UNRESTRICTED = "unrestricted"
     TOKEN_GONE = "token_gone"  # noqa: S105 - a finding, not a token
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     SECRET_OVERDUE = "secret_overdue"  # noqa: S105
@@ -37,6 +38,7 @@ MEANINGS = {
     Trouble.APPLICATION_GONE: _("its application was deleted; provision it again"),
     Trouble.APPLICATION_CHANGED: _("its application has another user, client type or grant type; put it right"),
     Trouble.RESTRICTED: _("its application is restricted: access tokens of it expire at once; use JWTs"),
+    Trouble.UNRESTRICTED: _("its application is not restricted any more: it has all rights of its user; restrict it"),
     Trouble.TOKEN_GONE: _("its access token was deleted, as a password reset does; rotate it"),
     Trouble.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
     Trouble.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
@@ -52,6 +54,7 @@ BLOCKING = frozenset(
         Trouble.USER_PROMOTED,
         Trouble.APPLICATION_GONE,
         Trouble.APPLICATION_CHANGED,
+        Trouble.UNRESTRICTED,
     }
 )
 
@@ -97,7 +100,9 @@ def _application_troubles(client: ApiClient, restricted: bool, oldest_secret: da
         Trouble.APPLICATION_CHANGED: application.user_id is None
         or application.user_id != client.user_id
         or not toolkit.is_client_credentials(application),
-        Trouble.RESTRICTED: restricted,
+        # A client that was declared to be restricted has no opaque token to lose.
+        Trouble.RESTRICTED: restricted and "restricted" not in client.declared_rights,
+        Trouble.UNRESTRICTED: not restricted and "restricted" in client.declared_rights,
         Trouble.SECRET_OVERDUE: oldest_secret is not None
         and client.secret_issued is not None
         and client.secret_issued < oldest_secret,

@@ -358,6 +358,21 @@ class Credentials:
     """What the run did, one phrase for each step."""
     warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def of_nothing(cls, name: str) -> Credentials:
+        """Those of a client that is not there any more."""
+        return cls(
+            name=name,
+            status=Status.UNCHANGED,
+            username="",
+            email="",
+            client_id="",
+            client_secret=None,
+            access_token=None,
+            expires_at=None,
+            scopes=(),
+        )
+
     @property
     def issued(self) -> bool:
         """Whether there is a secret to hand over."""

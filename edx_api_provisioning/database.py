@@ -50,8 +50,23 @@ def in_transaction(work: Callable[[], Result]) -> Result:
 
 
 def _once(work: Callable[[], Result]) -> Result:
-    with unlogged(), transaction.atomic(using=connection().alias):
-        return work()
+    wrapper = connection()
+    if wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
+        wrapper.close()  # Django opens it again; by itself it does so between web requests only.
+    finished = False
+    try:
+        with unlogged(), transaction.atomic(using=wrapper.alias):
+            result = work()
+            finished = True
+        return result
+    except Error as error:
+        if not finished or _may_pass(error):
+            raise
+        # The answer to COMMIT was lost on the way.
+        raise DatabaseFailure(
+            _("the database did not confirm it (%s): perhaps it was done. Look, and run the command again.")
+            % _named(error)
+        ) from None
 
 
 def _may_pass(error: Error) -> bool:
@@ -68,6 +83,10 @@ def _code(error: Error) -> int | str | None:
     return sqlstate or (first if isinstance(first, int) else None)
 
 
+def _named(error: Error) -> str:
+    return " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Turn the database's errors into one line each."""
@@ -82,7 +101,7 @@ def _explanation(error: Error) -> ProvisioningError:
         return NotMigrated(
             _("the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning")
         )
-    name = " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
+    name = _named(error)
     if isinstance(error, IntegrityError):
         return DatabaseFailure(
             _(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
-from edx_api_provisioning.condition import BLOCKING, MEANINGS, troubles
+from edx_api_provisioning.condition import BLOCKING, MEANINGS, Trouble, troubles
 from edx_api_provisioning.data import ClientSpec, Credentials, Secret, Status
 from edx_api_provisioning.database import in_transaction
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.planning import Site, check_policy, same_spelling, token_end
+from edx_api_provisioning.planning import Site, check_policy, check_rights_policy, same_spelling, token_end
 
 Kind = registry.Kind
 _MAX_GRACE = timedelta(days=90)
@@ -62,17 +64,19 @@ def rotate(
         site = registry.site()
         check_policy(spec, site)
         client = registry.get(name)
-        registry.end_predecessor(client, site.now)
+        ended = registry.end_predecessor(client, None if secret and grace is None else site.now, actor=actor)
         _check_fit(client, site, token=token)
         if asked_by is not None:
-            privileges.require_no_more(privileges.rights_of(client.user, client.application), asked_by=asked_by)
+            rights = privileges.rights_of(client.user, client.application, foreign=not client.user_made)
+            privileges.require_no_more(rights, asked_by=asked_by)
         scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
+        check_policy(replace(spec, scopes=scopes), site)
         client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
         access_token = None
         if token:
             old_ends = site.now + grace if grace is not None else None
             for application in filter(None, (client.application_id, client.predecessor_id)):
-                toolkit.end_tokens(application, at=old_ends)
+                toolkit.end_tokens(application, at=old_ends, current=client.access_token_id)
             access_token = registry.issue_token(client, scopes=scopes, expires_at=token_end(spec, site), now=site.now)
         client.save()
         result = _credentials(
@@ -80,7 +84,7 @@ def rotate(
             Status.ROTATED,
             client_secret=client_secret,
             access_token=access_token,
-            changes=_rotated_says(client, token, secret, grace),
+            changes=_rotated_says(client, token, secret, grace, ended),
         )
         details = {
             "token": token,
@@ -124,12 +128,14 @@ def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, to
     return secret
 
 
-def _rotated_says(client: ApiClient, token: bool, secret: bool, grace: timedelta | None) -> tuple[str, ...]:
+def _rotated_says(
+    client: ApiClient, token: bool, secret: bool, grace: timedelta | None, ended: bool
+) -> tuple[str, ...]:
     until = _("until the grace is over") if grace else _("no longer")
-    says = []
+    says = [_("end the application before the last rotation")] if ended else []
     if token:
         says.append(_("issue a new access token; older ones work %s") % until)
-    if secret and client.predecessor_id is not None:
+    if secret and grace is not None:
         says.append(_("make a successor application; the old client id and secret work %s") % until)
     elif secret:
         says.append(_("replace the client secret; the old one works no longer"))
@@ -160,8 +166,11 @@ def revoke(
 
     def work() -> Credentials:
         registry.require_new(request_id)
+        deleted_before = delete and registry.find(name, lock_it=False) is None and registry.was_deleted(name)
+        if deleted_before:
+            return Credentials.of_nothing(name)
         client = registry.get(name)
-        changes = _revoke_tokens(client)
+        changes = _revoke_tokens(client, actor)
         if retire or delete:
             changes += _retire(client)
         if delete:
@@ -180,14 +189,14 @@ def revoke(
     return in_transaction(work)
 
 
-def _revoke_tokens(client: ApiClient) -> tuple[str, ...]:
+def _revoke_tokens(client: ApiClient, actor: str) -> tuple[str, ...]:
     changes = []
-    ended = toolkit.end_tokens(client.application_id, at=None) if client.application_id is not None else 0
+    known = client.application_id is not None or client.access_token_id is not None
+    ended = toolkit.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:
         client.access_token = None
         changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
-    if client.predecessor_id is not None:
-        registry.end_predecessor(client, None)
+    if registry.end_predecessor(client, None, actor=actor):
         changes.append(_("end the application before the last rotation"))
     return tuple(changes)
 
@@ -209,17 +218,26 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
 
 
 def _is_ours_alone(client: ApiClient) -> bool:
-    """Whether the user was made here and nothing else goes by it."""
+    """Whether the user was made here, for this client or another, and nothing that is not retired goes by it."""
+    if client.user is None:
+        return False
+    of_user = ApiClient.objects.filter(user=client.user_id)
+    others = of_user.exclude(pk=client.pk)
+    retired = (
+        others.filter(state=ApiClient.State.RETIRED).exclude(application=None).values_list("application", flat=True)
+    )
     return bool(
-        client.user is not None
-        and client.user_made
-        and not toolkit.has_applications(client.user, but=client.application_id)
-        and not ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk).exists()
+        of_user.filter(user_made=True).exists()
+        and not others.exclude(state=ApiClient.State.RETIRED).exists()
+        and not toolkit.has_applications(client.user, but=[client.application_id, *retired])
     )
 
 
 def _delete(client: ApiClient) -> None:
-    user = client.user if _is_ours_alone(client) else None
+    others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
+    user = client.user if _is_ours_alone(client) and not others.exists() else None
+    if client.user_made and client.user_id is not None and user is None:
+        others.update(user_made=True)  # That the user was made here is not to be forgotten with this client.
     if client.application is not None:
         client.application.delete()
     client.delete()
@@ -240,31 +258,43 @@ def adopt(
 ) -> Credentials:
     """Take an application that was made by other means under management, with its user and longest token.
 
-    Adopting again records the rights that its user has by now as agreed to.
+    Adopting again records the user and the rights that it has by now as agreed to. What the site's policy forbids to be
+    made is taken in all the same (but for a missing contact): what is managed can be seen, rotated and revoked.
 
     Raises:
         Conflict: the application is none for the client credentials grant, has no user, or belongs to another client.
     """
-    spec = ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)
+    ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)  # For its checks
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        check_policy(spec, registry.site())
+        site = registry.site()
         client = registry.find(name, lock_it=True)
         if client is not None:
             same_spelling("name", name, client.name)
+            _refuse_retired(client)
+        if site.contact_required and not (contact or (client and client.contact_email)):
+            raise InvalidSpec(_("give one; the site wants somebody to answer for every client."), field="contact")
         application = toolkit.find_application(client_id)
         _check_adoptable(client, application, client_id)
         user = application.user
+        made = ApiClient.objects.filter(user=user, user_made=True).exists()
+        rights = privileges.rights_of(user, application, foreign=not made)
         if asked_by is not None:
-            privileges.require_no_more(privileges.rights_of(user, application), asked_by=asked_by)
+            privileges.require_no_more(rights, asked_by=asked_by)
         if client is None:
-            client = ApiClient(name=name, user=user, application=application)
+            client = ApiClient(name=name, application=application)
+        token = client.access_token or toolkit.longest_token(application)
         wanted = {
+            "user": user,
+            "user_made": client.user_made and client.user_id == user.pk,
             "is_staff": user.is_staff,
             "is_superuser": user.is_superuser,
-            "declared_rights": sorted(privileges.rights_of(user, application).others),
-            "access_token": client.access_token or toolkit.longest_token(application),
+            "declared_rights": sorted(privileges.declared(rights)),
+            "access_token": token,
+            # It is at least as old as this; and what nobody issued here has no date of ours.
+            "secret_issued": client.secret_issued or application.created,
+            "token_issued": client.token_issued or (token.created if token is not None else None),
             "contact_email": client.contact_email if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
@@ -286,7 +316,7 @@ def _check_adoptable(client: ApiClient | None, application: Any, client_id: str)
     same_spelling("client_id", client_id, application.client_id)
     if client is not None and client.application_id != application.pk:
         raise Conflict(_("this client has another application; choose another name."), field="name")
-    owner = ApiClient.objects.filter(application=application).first()
+    owner = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
     if owner is not None and (client is None or owner.pk != client.pk):
         raise Conflict(_("it belongs to the API client %s already.") % owner.name, field="client_id")
     if application.user is None:
@@ -298,14 +328,23 @@ def _check_adoptable(client: ApiClient | None, application: Any, client_id: str)
         )
 
 
+def _refuse_retired(client: ApiClient) -> None:
+    if client.state == ApiClient.State.RETIRED:
+        raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
+
+
 def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
     """Whether the client may be issued anything now."""
-    if client.state == ApiClient.State.RETIRED:
-        raise Conflict(_("%s is retired; provision another.") % client.name, field="name")
+    _refuse_retired(client)
+    if site.contact_required and not client.contact_email:
+        raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
+    check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)
     for trouble in troubles(client, restricted=restricted, now=site.now, oldest_secret=None):
-        if trouble in BLOCKING or (token and trouble is trouble.RESTRICTED):
+        if trouble in BLOCKING:
             raise Conflict(f"{MEANINGS[trouble]}.", field="name")
+    if token and restricted:
+        raise Conflict(f"{MEANINGS[Trouble.RESTRICTED]}.", field="name")
 
 
 def _credentials(
@@ -326,6 +365,8 @@ def _credentials(
         client_secret=client_secret,
         access_token=access_token,
         expires_at=token.expires if token else None,
-        scopes=tuple(token.scope.split()) if token else (),
+        scopes=tuple(token.scope.split()) if token else registry.requestable_scopes(client),
+        profile=client.profile,
+        restricted=client.application is not None and lms.is_restricted(client.application_id),
         changes=changes,
     )

@@ -14,6 +14,7 @@ from edx_api_provisioning.condition import troubles
 from edx_api_provisioning.data import ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.planning import same_spelling
 
 
 def list_clients(
@@ -36,6 +37,8 @@ def list_clients(
         clients = with_facts(ApiClient.objects.all())
         if name is not None:
             clients = clients.filter(name=name)
+            for client in clients:
+                same_spelling("name", name, client.name)
         if expired or expiring_within is not None:
             limit = now if expired else now + (expiring_within or timedelta(0))
             clients = clients.filter(state=ApiClient.State.ACTIVE, access_token__expires__lte=limit)
@@ -72,7 +75,10 @@ def _excess(client: Any) -> tuple[str, ...]:
         client.user.get_username(),
         staff=client.is_staff,
         superuser=False,  # Whatever a superuser may do, what is beyond the declared is to be named.
-        others=frozenset(client.declared_rights),
+        others=frozenset(client.declared_rights)
+        | privileges.group_permissions(
+            right.partition(":")[2] for right in client.declared_rights if right.startswith("group:")
+        ),
     )
     has = privileges.rights_of(client.user, client.application)
     excess = has.exceeds(declared)

@@ -97,11 +97,12 @@ def course_roles(user: Any) -> frozenset[str]:
     roles = _model("student", "CourseAccessRole")
     if roles is None:
         return frozenset()
-    rows = roles._default_manager.filter(user=user).values_list("role", "org", "course_id")
-    return frozenset(
-        f"course_role:{role}@{course_id or org}" if course_id or org else f"global_role:{role}"
-        for role, org, course_id in rows
-    )
+    return frozenset(_right(row) for row in roles._default_manager.filter(user=user))
+
+
+def _right(row: Any) -> str:
+    where = row.course_id or row.org
+    return f"course_role:{row.role}@{where}" if where else f"global_role:{row.role}"
 
 
 def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str]) -> None:
@@ -109,8 +110,8 @@ def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str
     roles = _model("student", "CourseAccessRole")
     if roles is None:
         return
-    for right in sorted(remove):
-        for row in roles._default_manager.filter(user=user, **_course_role(right)):
+    for row in roles._default_manager.filter(user=user):
+        if _right(row) in remove:
             row.delete()
     for right in sorted(add):
         roles._default_manager.create(user=user, **_course_role(right))

@@ -115,6 +115,7 @@ class ApiClientEvent(models.Model):
         REVOKED = "revoked", _("revoked")
         RETIRED = "retired", _("retired")
         DELETED = "deleted", _("deleted")
+        PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
 
     client = models.ForeignKey(
@@ -122,7 +123,7 @@ class ApiClientEvent(models.Model):
     )
     # Kept beside the reference, which a deleted client takes away.
     client_name = models.CharField(_("name"), max_length=NAME_MAX_LENGTH)
-    kind = models.CharField(_("what"), max_length=16, choices=Kind.choices)
+    kind = models.CharField(_("what"), max_length=32, choices=Kind.choices)
     actor = models.CharField(_("by whom"), max_length=255)
     reason = models.CharField(_("reason"), max_length=PURPOSE_MAX_LENGTH, blank=True)
     # Where a person may ask twice for the same (a double click), what makes it the same: the second is refused.

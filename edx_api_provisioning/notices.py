@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,10 +14,11 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning import conf, registry
 from edx_api_provisioning.database import explained, in_transaction
-from edx_api_provisioning.exceptions import ProvisioningError
+from edx_api_provisioning.exceptions import DatabaseFailure, ProvisioningError
 from edx_api_provisioning.models import ApiClient
 
 _DAY = timedelta(days=1)
+logger = logging.getLogger(__name__)
 
 
 def notify_expiring(*, actor: str) -> tuple[str, ...]:
@@ -36,16 +38,17 @@ def notify_expiring(*, actor: str) -> tuple[str, ...]:
     now = datetime.now(UTC)
     with explained():
         due = ApiClient.objects.filter(state=ApiClient.State.ACTIVE)
-        ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=now + distances[-1] * _DAY)
-        expiring = list(ending.exclude(contact_email="").values_list("pk", flat=True)) if distances else []
+        horizon = now + max(distances, default=0) * _DAY
+        ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
+        expiring = list(ending.exclude(contact_email="").values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
     for pk in succeeded:
-        in_transaction(partial(_end_predecessor, pk, now))
+        in_transaction(partial(_end_predecessor, pk, now, actor))
     told, failed = [], 0
     for pk in expiring:
         try:
             told.append(in_transaction(partial(_notify, pk, distances, now, actor)))
-        except OSError:  # As smtplib's errors are.
+        except (_NotSent, DatabaseFailure):
             failed += 1
     if failed:
         raise ProvisioningError(
@@ -59,10 +62,14 @@ def notify_expiring(*, actor: str) -> tuple[str, ...]:
     return tuple(name for name in told if name is not None)
 
 
-def _end_predecessor(pk: Any, now: datetime) -> None:
+class _NotSent(Exception):
+    """A mail backend failed, each in its own way; raised to roll back what was recorded of the mail."""
+
+
+def _end_predecessor(pk: Any, now: datetime, actor: str) -> None:
     client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
     if client is not None:
-        registry.end_predecessor(client, now)
+        registry.end_predecessor(client, now, actor=actor)
         client.save()
 
 
@@ -81,10 +88,11 @@ def _notify(pk: Any, distances: list[int], now: datetime, actor: str) -> str | N
         client, client.name, registry.Kind.NOTIFIED, actor=actor, details={"days": distance, "to": client.contact_email}
     )
     context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
-    send_mail(
-        subject=" ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split()),
-        message=render_to_string("edx_api_provisioning/expiry_body.txt", context),
-        from_email=None,
-        recipient_list=[client.contact_email],
-    )
+    subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())
+    body = render_to_string("edx_api_provisioning/expiry_body.txt", context)
+    try:
+        send_mail(subject, body, from_email=None, recipient_list=[client.contact_email])
+    except Exception as error:
+        logger.warning("The notice to the contact of %s was not sent: %s", client.name, type(error).__name__)
+        raise _NotSent from None
     return client.name

@@ -41,7 +41,7 @@ def as_dict(credentials: Credentials, verification: Verification | None) -> dict
         "token_type": "Bearer" if ends else None,
         "expires_at": _instant(ends) if ends else None,
         "expires_in": int((ends - datetime.now(UTC)).total_seconds()) if ends else None,
-        "scope": " ".join(credentials.scopes) if ends else None,
+        "scope": " ".join(credentials.scopes) or None,
         "token_url": conf.url("TOKEN_PATH"),
         "api_docs_url": conf.url("API_DOCS_PATH"),
         "verified": verification.ok if verification else None,
@@ -80,6 +80,8 @@ def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
             "token_type": "jwt",
             "client_id": values["client_id"],
             "client_secret": values["client_secret"],
+            # A restricted client has to ask for its scopes.
+            **({"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}),
         }
         lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(urlencode(form))} | curl -d @- {token_url}"))
     return lines

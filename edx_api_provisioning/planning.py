@@ -69,8 +69,13 @@ class FoundUser:
     """Whether it is the client's already, or was made by this project: nobody has to be asked then."""
     made: bool = False
     """Whether this project made it."""
+    retired: bool = False
+    """Whether the LMS has retired it."""
     rights: frozenset[str] = frozenset()
     """Those given to the user itself, as in ``grants``, if the spec says anything about rights."""
+
+
+_OF_APPLICATION = ("scope:", "filter:", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,11 @@ class Access:
 
     scopes: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """As strings: by JWT an application may see what few users may."""
+        return frozenset([f"scope:{scope}" for scope in self.scopes] + [f"filter:{entry}" for entry in self.filters])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +103,8 @@ class FoundApplication:
     restricted: bool
     access: Access = field(default_factory=lambda: Access())
     """What it may ask for beyond the default scopes."""
+    live_tokens: bool = False
+    """Whether it, or its predecessor, has tokens that a restriction would not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +128,8 @@ class FoundClient:
     contact: str
     purpose: str
     profile: str = ""
+    declared: tuple[str, ...] = ()
+    """The rights that it was declared to have."""
     application: FoundApplication | None
     token: FoundToken | None
 
@@ -154,6 +168,8 @@ class Plan:
     remove_rights: frozenset[str] = frozenset()
     access: Access | None = None
     """What the application is to be allowed to ask for; None to leave it."""
+    declared: tuple[str, ...] = ()
+    """The rights that the operator wants the client to have, sorted."""
     warnings: tuple[str, ...] = ()
 
     def has(self, action: Action) -> bool:
@@ -176,10 +192,12 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
     Raises:
         InvalidSpec: if not.
     """
-    end = token_end(spec, site) if spec.wants_token else None
+    too_long = spec.expires_in is not None and spec.expires_in > site.max_lifetime
+    # Only then: the end of a very long time is beyond the calendar.
+    end = token_end(spec, site) if spec.wants_token and not too_long else None
     if end is not None and end <= site.now:
         raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
-    if end is not None and end - site.now > site.max_lifetime:
+    if too_long or (end is not None and end - site.now > site.max_lifetime):
         raise InvalidSpec(
             _("at most %s is allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).") % site.max_lifetime,
             field="expires_at" if spec.expires_at else "expires_in",
@@ -193,9 +211,18 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         )
     if (spec.filters or spec.restricted) and not site.has_access:
         _refused("filters" if spec.filters else "restricted", _("this site has no such thing (ApplicationAccess)."))
-    if spec.superuser and not site.superuser_allowed:
+    check_rights_policy(staff=spec.is_staff, superuser=spec.superuser, site=site)
+
+
+def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
+    """Whether the site allows clients with these rights.
+
+    Raises:
+        InvalidSpec: if not.
+    """
+    if superuser and not site.superuser_allowed:
         _refused("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
-    if spec.is_staff and not site.staff_allowed:
+    if staff and not site.staff_allowed:
         _refused("staff", _("staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."))
 
 
@@ -241,8 +268,9 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
     steps += access_steps
     token_step, expires_at, scopes = _plan_token(spec, client, found, site)
     steps += token_step
+    declared = _declared(spec, found, access)
     if client is not None:
-        steps += _registry_steps(spec, client)
+        steps += _registry_steps(spec, client, declared)
     return Plan(
         spec=spec,
         status=Status.CREATED if client is None else Status.UPDATED if steps else Status.UNCHANGED,
@@ -254,6 +282,7 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
         add_rights=add_rights,
         remove_rights=remove_rights,
         access=access,
+        declared=declared,
         warnings=_warnings(spec),
     )
 
@@ -306,6 +335,8 @@ def _plan_rights(spec: ClientSpec, found: Found) -> tuple[list[Step], frozenset[
 
 
 def _plan_access(spec: ClientSpec, found: Found, site: Site) -> tuple[list[Step], Access | None]:
+    if not site.has_access:
+        return [], None
     application = found.client.application if found.client else None
     has = application.access if application else Access()
     extra = tuple(scope for scope in spec.scopes or () if scope not in site.default_scopes)
@@ -314,7 +345,7 @@ def _plan_access(spec: ClientSpec, found: Found, site: Site) -> tuple[list[Step]
         # As with rights: only ever added to what others made.
         wanted = Access(_union(has.scopes, wanted.scopes), _union(has.filters, wanted.filters))
     restrict = spec.restricted and not (application and application.restricted)
-    if restrict and found.client and found.client.token and found.client.token.expires_at > site.now:
+    if restrict and application and application.live_tokens:
         raise Conflict(
             _("the client has an access token, which a restriction does not end; revoke it first."), field="restricted"
         )
@@ -331,6 +362,25 @@ def _plan_access(spec: ClientSpec, found: Found, site: Site) -> tuple[list[Step]
     return [Step(Action.SET_ACCESS, says)], wanted
 
 
+def _declared(spec: ClientSpec, found: Found, access: Access | None) -> tuple[str, ...]:
+    client, user = found.client, found.user
+    declared = frozenset(client.declared if client else ())
+    of_application = frozenset(right for right in declared if right.startswith(_OF_APPLICATION))
+    of_user = declared - of_application
+    linked = client is not None and user is not None and client.user_pk == user.pk
+    if user is not None and not user.made and not linked:
+        of_user |= user.rights  # An account of somebody else comes with what it has.
+    if spec.rights is not None:
+        of_user = spec.rights if user is None or user.made else of_user | spec.rights
+    if access is None and client and client.application and (spec.scopes is not None or spec.filters is not None):
+        access = client.application.access
+    if access is not None:
+        of_application = access.rights | (of_application & {"restricted"})
+    if spec.restricted:
+        of_application |= {"restricted"}
+    return tuple(sorted(of_user | of_application))
+
+
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *second)))
 
@@ -341,7 +391,12 @@ def _plan_token(
     token = client.token if client else None
     if token is None or token.expires_at <= site.now:
         if not spec.wants_token:
-            return [], None, ()
+            # What a restricted client may ask for with id and secret.
+            return (
+                [],
+                None,
+                tuple(dict.fromkeys((*site.default_scopes, *(spec.scopes or ())))) if spec.restricted else (),
+            )
         _check_new_token(client, found)
         expires_at = token_end(spec, site)
         scopes = spec.scopes or site.default_scopes
@@ -428,6 +483,8 @@ def _check_user(spec: ClientSpec, user: FoundUser) -> None:
             % {"user": user.username, "is": _rights(user), "wanted": _rights(spec)},
             field="username",
         )
+    if user.retired:
+        raise Conflict(_("the account was retired by the LMS; choose another user name."), field="username")
     if not user.active:
         raise Conflict(
             _("the account %s is not active; activate it in the admin, or choose another user name.") % user.username,
@@ -477,12 +534,13 @@ def _check_token(spec: ClientSpec, token: FoundToken, found: Found) -> None:
         )
 
 
-def _registry_steps(spec: ClientSpec, client: FoundClient) -> list[Step]:
+def _registry_steps(spec: ClientSpec, client: FoundClient, declared: tuple[str, ...]) -> list[Step]:
     steps = []
     for label, wanted, existing in (
         (_("contact"), spec.contact, client.contact),
         (_("purpose"), spec.purpose, client.purpose),
         (_("profile"), spec.profile, client.profile),
+        (_("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
             says = _("change the %(what)s from %(old)s to %(new)s") % {

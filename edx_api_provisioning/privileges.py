@@ -5,6 +5,7 @@ The doors that people log in to pass who is asking; the service functions ask he
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import grants, lms
 from edx_api_provisioning.exceptions import NotAllowed
 from edx_api_provisioning.planning import Access
+
+_PERSON = "username:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +42,35 @@ class Rights:
         )
 
 
-def access_rights(access: Any) -> frozenset[str]:
-    """What an application may ask for beyond the default scopes, as rights: by JWT it may see what few users may."""
-    return frozenset([f"scope:{scope}" for scope in access.scopes] + [f"filter:{entry}" for entry in access.filters])
-
-
-def rights_of(user: Any, application: Any = None) -> Rights:
+def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
     """The rights of an account, with what an application of it may ask for.
 
     Whether the account is active does not count: an inactive one may be activated tomorrow.
+
+    Args:
+        foreign: whether it may be a person's, not made here: then being that person is a right, which only the person
+            and superusers have.
     """
-    by_group = Permission.objects.filter(group__user=user).values_list("content_type__app_label", "codename")
     return Rights(
         superuser=user.is_superuser,
         staff=user.is_staff,
         others=grants.user_rights(user)
-        | {f"permission:{app_label}.{codename}" for app_label, codename in by_group}
-        | (access_rights(Access(*lms.access(application.pk))) if application is not None else frozenset())
+        | group_permissions(user.groups.values_list("name", flat=True))
+        | (Access(*lms.access(application.pk)).rights if application is not None else frozenset())
+        | ({f"{_PERSON}{user.get_username()}"} if foreign else frozenset())
         | _by_name(user.get_username()),
     )
+
+
+def group_permissions(names: Iterable[str]) -> frozenset[str]:
+    """The permissions that groups bring."""
+    rows = Permission.objects.filter(group__name__in=list(names)).values_list("content_type__app_label", "codename")
+    return frozenset(f"permission:{app_label}.{codename}" for app_label, codename in rows)
+
+
+def declared(rights: Rights) -> frozenset[str]:
+    """What of these rights a registry row declares: all but what a name brings of itself."""
+    return frozenset(right for right in rights.others if not right.startswith((_PERSON, "name:")))
 
 
 def _by_name(username: str) -> AbstractSet[str]:
@@ -77,7 +90,7 @@ def require_no_more(rights: Rights, *, asked_by: Any) -> None:
     Raises:
         NotAllowed: if not, naming what is missing.
     """
-    excess = rights.exceeds(rights_of(asked_by))
+    excess = rights.exceeds(rights_of(asked_by, foreign=True))
     if excess:
         shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
         raise NotAllowed(

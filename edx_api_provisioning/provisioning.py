@@ -140,6 +140,18 @@ def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
     return Verification(checks)
 
 
+def verify_token(token: Secret, *, username: str, url: str) -> Verification:
+    """Prove an access token that somebody presents over HTTP.
+
+    Args:
+        username: whose it is, from :func:`examine`.
+        url: from :func:`~edx_api_provisioning.data.parse_site_url`.
+    """
+    from edx_api_provisioning import verification
+
+    return Verification((verification.token_over_http(token, username, url),))
+
+
 def examine(token: Secret) -> Presented:
     """What the site makes of an access token that somebody presents, and whose it is. Nothing is written."""
     from edx_api_provisioning import verification
@@ -160,9 +172,10 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
         checks: tuple[Check, ...] = (verification.grant_in_process(client_id, client_secret),)
         application = toolkit.find_application(client_id)
         restricted = application is not None and lms.is_restricted(application.pk)
+        scopes = (*toolkit.default_scopes(), *lms.access(application.pk)[0]) if restricted else None
     if url is not None and application is not None and application.user is not None:
         username = application.user.get_username()
-        checks += verification.client_over_http(client_id, client_secret, username, url, restricted=restricted)[0]
+        checks += verification.client_over_http(client_id, client_secret, username, url, scopes=scopes)[0]
     return Verification(checks)
 
 
@@ -187,11 +200,16 @@ def try_profile(
     tokens = {"bearer": access_token} if access_token is not None else {}
     if client_secret is not None and client.client_id is not None:
         _checks, jwt = verification.client_over_http(
-            client.client_id, client_secret, client.username, url, restricted=True
+            client.client_id, client_secret, client.username, url, scopes=_requestable(client)
         )
         tokens |= {"jwt": jwt} if jwt is not None else {}
     profile = access.profile(client.profile)
     return Verification(verification.profile_over_http(profile, tokens, client.username, url, course_key=course_key))
+
+
+def _requestable(client: ClientSummary) -> tuple[str, ...]:
+    row = registry.find(client.name, lock_it=False)
+    return registry.requestable_scopes(row) if row is not None else ()
 
 
 def _expanded(spec: ClientSpec) -> ClientSpec:
@@ -249,9 +267,10 @@ def _email_owner(email: str | None) -> str | None:
 
 
 def _found_user(spec: ClientSpec, user: Any, client: ApiClient | None) -> FoundUser:
+    linked = client is not None and client.user_id == user.pk
     made = (
         client.user_made
-        if client is not None and client.user_id == user.pk
+        if client is not None and linked
         else ApiClient.objects.filter(user=user, user_made=True).exists()
     )
     return FoundUser(
@@ -261,9 +280,10 @@ def _found_user(spec: ClientSpec, user: Any, client: ApiClient | None) -> FoundU
         is_staff=user.is_staff,
         superuser=user.is_superuser,
         active=user.is_active,
-        accepted=made or bool(client and client.user_id == user.pk),
+        accepted=made or linked,
+        retired=lms.is_retired(user.get_username()),
         made=made,
-        rights=grants.user_rights(user) if spec.rights is not None else frozenset(),
+        rights=grants.user_rights(user) if spec.rights is not None or not (made or linked) else frozenset(),
     )
 
 
@@ -271,11 +291,12 @@ def _check_asker(plan: Plan, rows: _Rows, asked_by: Any) -> None:
     if asked_by is None:
         return
     spec, application = plan.spec, rows.client.application if rows.client else None
-    wanted = plan.add_rights | privileges.access_rights(plan.access) if plan.access else plan.add_rights
+    wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
     future = privileges.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
     privileges.require_no_more(future, asked_by=asked_by)
     if rows.user is not None:
-        privileges.require_no_more(privileges.rights_of(rows.user, application), asked_by=asked_by)
+        foreign = rows.found.user is not None and not rows.found.user.made
+        privileges.require_no_more(privileges.rights_of(rows.user, application, foreign=foreign), asked_by=asked_by)
 
 
 def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials:
@@ -327,7 +348,7 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
         client.contact_email = client.contact_email if spec.contact is None else spec.contact
         client.purpose = client.purpose if spec.purpose is None else spec.purpose
         client.profile = client.profile if spec.profile is None else spec.profile
-        client.declared_rights = sorted(_declared(plan, client))
+        client.declared_rights = list(plan.declared)
         client.save()
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         details = {
@@ -360,21 +381,9 @@ def _is_restricted(client: FoundClient) -> bool:
     return client.application is not None and client.application.restricted
 
 
-def _declared(plan: Plan, client: ApiClient) -> set[str]:
-    """The rights that the operator wants the client to have, as of this plan."""
-    declared = set(client.declared_rights)
-    of_application = {right for right in declared if right.startswith(("scope:", "filter:"))}
-    if plan.access is not None:
-        declared = declared - of_application | privileges.access_rights(plan.access)
-        of_application = set(privileges.access_rights(plan.access))
-    if plan.spec.rights is not None:
-        declared = of_application | plan.spec.rights
-    return declared
-
-
 def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:
     application, token = client.application, client.access_token
-    asks_access = application is not None and (spec.scopes is not None or spec.filters is not None)
+    asks_access = application is not None and (spec.scopes is not None or spec.filters is not None or spec.restricted)
     return FoundClient(
         pk=client.pk,
         name=client.name,
@@ -384,6 +393,7 @@ def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:
         contact=client.contact_email,
         purpose=client.purpose,
         profile=client.profile,
+        declared=tuple(client.declared_rights),
         application=application
         and FoundApplication(
             pk=application.pk,
@@ -392,6 +402,8 @@ def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:
             client_credentials=toolkit.is_client_credentials(application),
             restricted=lms.is_restricted(application.pk),
             access=Access(*lms.access(application.pk)) if asks_access else Access(),
+            live_tokens=spec.restricted
+            and (client.predecessor_id is not None or toolkit.has_live_tokens(application.pk)),
         ),
         token=token and FoundToken(pk=token.pk, expires_at=token.expires, scopes=tuple(token.scope.split())),
     )

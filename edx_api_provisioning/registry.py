@@ -68,14 +68,21 @@ def get(name: str) -> ApiClient:
     return client
 
 
-def end_predecessor(client: ApiClient, now: datetime | None) -> None:
-    """Delete the application before the last rotation with all its tokens, if its grace is over (or now is None)."""
-    if client.predecessor is None or client.predecessor_ends is None:
-        return
-    if now is not None and client.predecessor_ends > now:
-        return
-    client.predecessor.delete()
+def end_predecessor(client: ApiClient, now: datetime | None, *, actor: str) -> bool:
+    """Delete the application before the last rotation with all its tokens, if its grace is over (or ``now`` is None).
+
+    Returns:
+        Whether there was one to end; saving the client is the caller's.
+    """
+    if client.predecessor_ends is None or (now is not None and client.predecessor_ends > now):
+        return False
+    predecessor: Any = client.predecessor
+    details = {"client_id": predecessor.client_id if predecessor is not None else None}
+    if predecessor is not None:  # Somebody may have deleted it.
+        predecessor.delete()
     client.predecessor = client.predecessor_ends = None
+    record(client, client.name, Kind.PREDECESSOR_ENDED, actor=actor, details=details)
+    return True
 
 
 def require_new(request_id: str | None) -> None:
@@ -86,6 +93,20 @@ def require_new(request_id: str | None) -> None:
     """
     if request_id is not None and ApiClientEvent.objects.filter(request_id=request_id).exists():
         raise AlreadyDone(_("this was done already; what it issued is not shown again."))
+
+
+def was_deleted(name: str) -> bool:
+    """Whether the history's last word on a name is that its client was deleted."""
+    last = ApiClientEvent.objects.filter(client_name=name).first()
+    return last is not None and last.kind == Kind.DELETED
+
+
+def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
+    """What a restricted client may ask for: the default scopes, and those of its application beyond them."""
+    if client.application is None or not lms.is_restricted(client.application_id):
+        return ()
+    scopes, _filters = lms.access(client.application_id)
+    return tuple(dict.fromkeys((*toolkit.default_scopes(), *scopes)))
 
 
 def issue_token(

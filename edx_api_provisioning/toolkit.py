@@ -13,15 +13,15 @@ import re
 import string
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.hashers import identify_hasher
+from django.contrib.auth.hashers import get_hasher, identify_hasher
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import F
+from django.db.models import F, Q
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -58,12 +58,13 @@ __all__ = [
     "get_application_model",
     "grant",
     "has_applications",
-    "hashes_secrets",
+    "has_live_tokens",
     "is_client_credentials",
     "long_lived_tokens_without_application",
     "longest_token",
     "new_client_id",
     "new_client_secret",
+    "secret_hasher",
     "secret_problem",
     "set_client_secret",
     "set_scopes",
@@ -241,26 +242,37 @@ def create_access_token(
     return row.pk
 
 
-def hashes_secrets() -> bool:
-    """Whether this DOT keeps a hash of the client secret, and not the secret."""
+def secret_hasher() -> str | None:
+    """The name of the algorithm by which this DOT hashes client secrets; None if it keeps them in clear."""
     field = get_application_model()._meta.get_field("client_secret")
-    return type(field).__name__ == "ClientSecretField"
+    if type(field).__name__ != "ClientSecretField":
+        return None
+    return str(get_hasher(getattr(oauth2_settings, "CLIENT_SECRET_HASHER", "default")).algorithm)
 
 
 def set_client_secret(application: Any, client_secret: Secret) -> None:
     """Replace the application's one secret: the old one ends now, tokens issued with it live on."""
     application.client_secret = client_secret.reveal()
-    application.save()
+    application.save(update_fields=["client_secret", "updated"])
     del application.client_secret
 
 
-def end_tokens(application_pk: Any, *, at: datetime | None) -> int:
+def has_live_tokens(application_pk: Any) -> bool:
+    """Whether any access token of an application has not ended."""
+    tokens = get_access_token_model()._default_manager.filter(application=application_pk)
+    return bool(tokens.filter(expires__gt=timezone.now()).exists())
+
+
+def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None) -> int:
     """End every access token of an application: now, with its refresh tokens and grants, or ``at`` a time to come.
+
+    Args:
+        current: the primary key of a token that is ended too, whatever application somebody gave it to.
 
     Returns:
         How many access tokens were ended or shortened.
     """
-    tokens = get_access_token_model()._default_manager.filter(application=application_pk)
+    tokens = get_access_token_model()._default_manager.filter(Q(application=application_pk) | Q(pk=current))
     if at is not None:
         return int(tokens.filter(expires__gt=at).update(expires=at))
     get_refresh_token_model()._default_manager.filter(application=application_pk).delete()
@@ -275,9 +287,9 @@ def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
 
 
-def has_applications(user: Any, *, but: Any = None) -> bool:
-    """Whether any application acts for this user, ``but`` the one of this primary key."""
-    return bool(get_application_model()._default_manager.filter(user=user).exclude(pk=but).exists())
+def has_applications(user: Any, *, but: Iterable[Any] = ()) -> bool:
+    """Whether any application acts for this user, ``but`` those of these primary keys."""
+    return bool(get_application_model()._default_manager.filter(user=user).exclude(pk__in=but).exists())
 
 
 def client_credentials_applications() -> Any:

@@ -72,8 +72,9 @@ class ClientCommand(BaseCommand):
         try:
             self.stdout.write(text, ending="")
             self.stdout.flush()
-        except OSError as error:
-            raise OutputFailure(_("the result could not be written: %s.") % error.strerror) from None
+        except (AttributeError, OSError, ValueError) as error:  # AttributeError and ValueError: it is closed.
+            why = getattr(error, "strerror", None) or _("standard output is closed")
+            raise OutputFailure(_("the result could not be written: %s.") % why) from None
 
     def say(self, line: str) -> None:
         """Tell the person at the terminal something beside the result."""

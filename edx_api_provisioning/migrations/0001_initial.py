@@ -13,9 +13,9 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         migrations.swappable_dependency(APPLICATION_MODEL),
-        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
     ]
 
     operations = [
@@ -141,9 +141,10 @@ class Migration(migrations.Migration):
                             ("revoked", "revoked"),
                             ("retired", "retired"),
                             ("deleted", "deleted"),
+                            ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
                         ],
-                        max_length=16,
+                        max_length=32,
                         verbose_name="what",
                     ),
                 ),

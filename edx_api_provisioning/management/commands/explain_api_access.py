@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -46,6 +46,7 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
             raise InvalidSpec(_("give METHOD and PATH, --client NAME, or --profiles."))
         if profiles and method is not None:
             raise InvalidSpec(_("give METHOD and PATH or --profiles, not both."))
+        as_text: Callable[[dict[str, Any]], Iterator[str]]
         if profiles:
             found, as_text = [_profile(each) for each in access.profiles()], _profile_lines
         else:

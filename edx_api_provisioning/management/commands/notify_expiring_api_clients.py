@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -18,6 +20,10 @@ Applications before a rotation with --grace are deleted on the way, once their g
 Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 
-    def run(self, **_options: Any) -> None:
-        for name in api.notify_expiring(actor=actor()):
-            self.show(f"{name}\n")
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        text = _("of the names of those who were told; json: a list (%(default)s)")
+        parser.add_argument("--format", choices=("text", "json"), default="text", help=text)
+
+    def run(self, *, format: str, **_options: Any) -> None:
+        names = api.notify_expiring(actor=actor())
+        self.show(json.dumps(names) + "\n" if format == "json" else "".join(f"{name}\n" for name in names))

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.data import Credentials, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
 from edx_api_provisioning.management.base import IssuingCommand, actor
 
 _ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
@@ -70,6 +70,8 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
             file = f"{client.name}.{_ENDINGS[options['format']]}"
             try:
                 self._rotate(client.name, directory and os.path.join(directory, file), wanted, options)
+            except OutputFailure:
+                raise  # Nobody would get those of the others either.
             except (ProvisioningError, CommandError) as error:
                 failed.append(client.name)
                 self.stderr.write(f"{client.name}: {error}")

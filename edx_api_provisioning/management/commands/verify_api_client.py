@@ -34,7 +34,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
         add("--token-from", metavar="SOURCE", help=source)
         add("--client-id", metavar="ID")
         add("--client-secret-from", metavar="SOURCE", help=source)
-        add("--url", metavar="URL", help=_("try id and secret over HTTP too, at the site's public https address"))
+        add("--url", metavar="URL", help=_("try them over HTTP too, at the site's public https address"))
         add("--course", metavar="KEY", help=_("with NAME and --url: a course to try the endpoints of its profile on"))
         add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
 
@@ -52,6 +52,9 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
             raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
         presented = api.examine(token) if token is not None else None
         verification = api.verify_client(client_id, secret, url=root) if client_id and secret else Verification(())
+        if token is not None and presented is not None and presented.username is not None and root is not None:
+            tried = api.verify_token(token, username=presented.username, url=root)
+            verification = Verification(verification.checks + tried.checks)
         if client is not None and root is not None:
             tried = api.try_profile(
                 client, url=root, access_token=token, client_secret=secret, course_key=options["course"]
