@@ -203,17 +203,21 @@ def profile_over_http(
         course_key: a course to fill into addresses that have one.
     """
     known = {"username": username, "usernames": username} | ({"course_key": course_key} if course_key else {})
-    return tuple(_try_endpoint(endpoint, endpoint.fill(known), tokens, url) for endpoint in profile.opens)
+    return tuple(_try_endpoint(profile, endpoint, known, tokens, url) for endpoint in profile.opens)
 
 
-# Everybody may read what is under their own name, so trying that proves nothing.
 _OWN = frozenset({"username:{username}"})
 
 
-def _try_endpoint(template: access.Endpoint, endpoint: access.Endpoint, tokens: dict[str, Secret], url: str) -> Check:
+def _try_endpoint(
+    profile: access.Profile, template: access.Endpoint, known: dict[str, str], tokens: dict[str, Secret], url: str
+) -> Check:
+    endpoint = template.fill(known)
+    # Everybody may read what is under their own name, so that trying it proves nothing; but for restricted clients.
+    own = _OWN in (*template.rights, *template.untried) and "restricted" not in profile.rights
     what = f"{endpoint.method} {endpoint.path}"
     scheme = next((scheme for scheme in endpoint.auth if scheme in tokens), None)
-    if endpoint.method != "GET" or endpoint.unknown or scheme is None or _OWN in template.rights:
+    if endpoint.method != "GET" or endpoint.unknown or scheme is None or own:
         return Check(what, True, _("not determined: it was not tried"))
     header = f"{'JWT' if scheme == 'jwt' else 'Bearer'} {tokens[scheme].reveal()}"
     status, _body = _call("GET", url + endpoint.path, headers={"Authorization": header})

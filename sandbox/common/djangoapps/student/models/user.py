@@ -8,6 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+# Not used here. The LMS's student/models/user.py and course_enrollment.py import these, so every command of it has them
+# loaded: without them, what a plugin's command imports would look dearer than it is.
+import edx_django_utils.monitoring  # noqa: F401
+import requests.exceptions  # noqa: F401
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
@@ -70,6 +74,22 @@ class CourseAccessRole(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} of {self.course_id or self.org or 'the site'}: {self.user}"
+
+
+class CourseEnrollment(models.Model):
+    """Source: common/djangoapps/student/models/course_enrollment.py of the LMS."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+    course_id = models.CharField(max_length=255, db_index=True)
+    mode = models.CharField(max_length=100, default="audit")
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        app_label = "student"
+        unique_together = ("user", "course_id")
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.course_id}"
 
 
 def _remember_changed_fields(instance: models.Model) -> None:

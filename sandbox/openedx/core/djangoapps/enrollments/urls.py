@@ -9,6 +9,7 @@ urlpatterns = [
     path("enrollment", views.EnrollmentListView.as_view()),
     path("enrollment/<str:username>,<str:course_id>", views.EnrollmentView.as_view()),
     path("enrollment/<str:course_id>", views.EnrollmentView.as_view()),
+    path("enrollment_allowed/", views.EnrollmentAllowedView.as_view()),
     path("course/<str:course_id>", views.EnrollmentCourseDetailView.as_view()),
     path("roles/", views.EnrollmentUserRolesView.as_view()),
 ]

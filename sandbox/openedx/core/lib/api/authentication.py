@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
-from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
-from edx_rest_framework_extensions.auth.session.authentication import SessionAuthenticationAllowInactiveUser
 from oauth2_provider.models import get_application_model
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.request import Request
 
 from openedx.core.djangoapps.oauth_dispatch.api import find_access_token
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
 
 
 def _refusal(code: str, message: str) -> AuthenticationFailed:
@@ -59,11 +59,3 @@ class BearerAuthenticationAllowInactiveUser(BearerAuthentication):
     """Opaque access tokens of any user: what most of the LMS's views take."""
 
     allow_inactive_users = True
-
-
-AUTHENTICATION = (JwtAuthentication, BearerAuthentication, SessionAuthentication)
-AUTHENTICATION_ALLOW_INACTIVE_USER = (
-    JwtAuthentication,
-    BearerAuthenticationAllowInactiveUser,
-    SessionAuthenticationAllowInactiveUser,
-)

@@ -7,7 +7,7 @@ from edx_rest_framework_extensions.permissions import JWT_RESTRICTED_APPLICATION
 from rest_framework import generics, serializers
 
 from common.djangoapps.course_modes.models import CourseMode
-from openedx.core.lib.api.authentication import AUTHENTICATION_ALLOW_INACTIVE_USER
+from openedx.core.lib.api.authentication_lists import AUTHENTICATION_ALLOW_INACTIVE_USER
 
 
 class CourseModeSerializer(serializers.ModelSerializer):

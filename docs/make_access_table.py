@@ -1,0 +1,100 @@
+"""Write the tables of docs/access-profiles.rst from edx_api_provisioning/access.json:
+
+python docs/make_access_table.py > docs/access-profiles.rst
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from django.conf import settings
+
+settings.configure()
+
+from edx_api_provisioning import access  # noqa: E402 (it reads the settings)
+from edx_api_provisioning.access import Endpoint, Profile  # noqa: E402
+
+SCHEMES = {"none": "none", "bearer": "Bearer", "jwt": "JWT"}
+
+INTRODUCTION = """\
+.. Made by docs/make_access_table.py from edx_api_provisioning/access.json: change that file, and run it again.
+
+Access profiles
+===============
+
+An access profile is all that a client needs for a purpose, and no more: ``provision_api_client --profile enrollments``.
+What stands in braces is for you to choose: ``--profile grades --filter content_org:edX``. The rights are those that a
+real LMS (mid-2025) was seen to ask for. The tests give each profile to a client of the sandbox, which answers as that
+LMS did: every endpoint below opens, and with any one right less the profile is not enough.
+
+``explain_api_access --profiles`` shows the same on your site, with the profiles of its settings
+(``EDX_API_PROVISIONING["ACCESS_PROFILES"]``).
+
+A profile with ``staff`` is no small thing: *is_staff* opens the endpoints of every other such profile as well. It is
+there where the LMS accepts nothing less.
+"""
+
+ENDPOINTS = """\
+Endpoints
+---------
+
+What is known of each endpoint: which rights open it, the least first, and where the LMS checks that.
+``explain_api_access METHOD PATH`` tells it for one request.
+"""
+
+
+def right(text: str) -> str:
+    return f"``{text}``"
+
+
+def alternatives(endpoint: Endpoint) -> str:
+    seen = [" and ".join(map(right, sorted(each))) or "any client" for each in endpoint.rights]
+    untried = [" and ".join(map(right, sorted(each))) + " (untried)" for each in endpoint.untried]
+    return "; or ".join(seen + untried) or "nothing"
+
+
+def schemes(endpoint: Endpoint) -> str:
+    return ", ".join(SCHEMES[each] for each in endpoint.auth) or "no token"
+
+
+def table(widths: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", "")
+    for row in (header, *rows):
+        for number, cell in enumerate(row):
+            yield f"   {'*' if number == 0 else ' '} - {cell}"
+    yield ""
+
+
+def profile_lines(profile: Profile) -> Iterator[str]:
+    yield from (profile.name, "~" * len(profile.name), "", f"{profile.title}. {profile.why}", "")
+    yield from (f"- {right(grant.right)}: {grant.why}" for grant in profile.grants)
+    yield from ([""] if profile.grants else ["No right at all.", ""])
+    rows = [(right(f"{each.method} {each.path}"), schemes(each), opened_by(profile, each)) for each in profile.opens]
+    yield from table("60 15 25", ("Endpoint", "Token", "By"), rows)
+
+
+def opened_by(profile: Profile, endpoint: Endpoint) -> str:
+    """The rights of the profile by which this one opens."""
+    used = next(each for each in endpoint.rights if each <= profile.rights)
+    return ", ".join(map(right, sorted(used))) or "any client"
+
+
+def page() -> str:
+    lines = [INTRODUCTION, "Profiles", "--------", ""]
+    for profile in access.profiles():
+        lines += profile_lines(profile)
+    rows = [
+        (
+            right(f"{each.method} {each.path}"),
+            schemes(each),
+            alternatives(each),
+            " ".join(filter(None, (f"{each.checked_in}.", each.note))),
+        )
+        for each in access.endpoints()
+    ]
+    lines += [ENDPOINTS, *table("30 10 25 35", ("Endpoint", "Token", "Rights", "Where, and what else"), rows)]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,15 @@
+"""Source: openedx/core/djangoapps/user_api/models.py of the LMS."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class UserRetirementStatus(models.Model):
+    """How far the retirement of a user has come. There is none in the sandbox; its permissions are asked for."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE)
+
+    def __str__(self) -> str:
+        return f"retirement of {self.user}"

@@ -1,0 +1,118 @@
+"""Accounts of the sandbox that have just the rights named, and requests that they make.
+
+Rights are strings as in edx_api_provisioning/access.py; here they are made real, row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.scopes import get_scopes_backend
+
+from common.djangoapps.student.models import CourseAccessRole, UserProfile
+from edx_api_provisioning.data import COURSE_KEY
+from openedx.core.djangoapps.django_comment_common.models import Role
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+
+SECRET = "a-secret-of-the-contract-tests-0123456789"
+
+
+@dataclass(frozen=True)
+class Caller:
+    username: str
+    client_id: str
+    client_secret: str
+    rights: frozenset[str]
+    tokens: dict[str, str] = field(default_factory=dict)
+    """By scheme; the JWT is issued when it is first wanted."""
+
+
+def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_active: bool = True) -> Caller:
+    user = User.objects.create_user(
+        username,
+        f"{username}@example.com",
+        is_staff="staff" in rights,
+        is_superuser="superuser" in rights,
+        is_active=is_active,
+    )
+    UserProfile.objects.create(user=user, name=username)
+    application = get_application_model().objects.create(
+        name=username,
+        user=user,
+        client_id=f"client-of-{username}",
+        client_secret=SECRET,
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+    )
+    # In bulk, as no receiver sees it: in this process the one for restricted applications may be connected already.
+    token, expires = f"token-of-{username}", timezone.now() + timedelta(days=1)
+    model = get_access_token_model()
+    model.objects.bulk_create(
+        [model(token=token, user=user, application=application, scope="read write", expires=expires)]
+    )
+    if "restricted" in rights:
+        RestrictedApplication.objects.create(application=application)
+    values: dict[str, list[str]] = {}
+    for right in sorted(rights):
+        kind, _colon, value = right.partition(":")
+        values.setdefault(kind, []).append(value)
+    if "scope" in values or "filter" in values:
+        ApplicationAccess.objects.create(
+            application=application, scopes=values.get("scope", []), filters=values.get("filter")
+        )
+    for value in values.get("permission", []):
+        app_label, codename = value.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app_label, codename=codename))
+    for value in values.get("group", []):
+        user.groups.add(Group.objects.get(name=value))
+    for value in values.get("course_role", []):
+        role, where = value.split("@")
+        course = COURSE_KEY.fullmatch(where)
+        CourseAccessRole.objects.create(
+            user=user, role=role, org=course["org"] if course else where, course_id=where if course else ""
+        )
+    for value in values.get("global_role", []):
+        CourseAccessRole.objects.create(user=user, role=value)
+    for value in values.get("forum_role", []):
+        name, course_id = value.split("@")
+        Role.objects.create(name=name, course_id=course_id).users.add(user)
+    known = rights | {f"username:{username}"}
+    return Caller(username, application.client_id, SECRET, known, {"bearer": token})
+
+
+def authorization(caller: Caller | None, scheme: str) -> dict[str, str]:
+    """The header with which the caller shows who it is: an opaque token as ``bearer``, or a JWT as ``jwt``."""
+    if caller is None:
+        return {}
+    if scheme == "jwt" and scheme not in caller.tokens:
+        caller.tokens["jwt"] = _jwt(caller)
+    return {"Authorization": f"{'JWT' if scheme == 'jwt' else 'Bearer'} {caller.tokens[scheme]}"}
+
+
+def _jwt(caller: Caller) -> str:
+    """As the grant issues it, with every scope that the client may have."""
+    application = get_application_model().objects.get(client_id=caller.client_id)
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": caller.client_id,
+        "client_secret": caller.client_secret,
+        "token_type": "jwt",
+        "scope": " ".join(get_scopes_backend().get_available_scopes(application=application)),
+    }
+    answer = Client().post("/oauth2/access_token", form)
+    assert answer.status_code == 200, answer.content
+    return str(answer.json()["access_token"])
+
+
+def status_of(caller: Caller | None, scheme: str, method: str, path: str, body: Any = None) -> int:
+    """What the caller gets for one request."""
+    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    data = {} if body is None else {"data": body, "content_type": content_type}
+    send = getattr(Client(raise_request_exception=False), method.lower())
+    return int(send(path, headers=authorization(caller, scheme), **data).status_code)

@@ -1,0 +1,143 @@
+"""Access profiles, each given to a real client of the sandbox: what it opens, what stays shut, and nothing to spare."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from common.djangoapps.student.models import CourseEnrollment
+from edx_api_provisioning import access, api
+from edx_api_provisioning.access import Answer, Endpoint, Profile
+from edx_api_provisioning.data import ClientSpec
+from edx_api_provisioning.explaining import client_rights
+from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
+from tests.contract.callers import Caller, status_of
+
+ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
+COURSE = "course-v1:RecX+C1+R1"
+VALUES = {
+    "course_key": COURSE,
+    "org": "RecX",
+    "username": "rec-learner",
+    "usernames": "rec-learner",
+    "email": "rec-learner@example.com",
+    "provider": "saml-rec",
+    "program_uuid": "00000000-0000-0000-0000-000000000000",
+    "role": "staff",
+}
+NAMES = [profile.name for profile in access.profiles()]
+GRANTS = [(profile.name, grant.right) for profile in access.profiles() for grant in profile.grants]
+OPENED = {endpoint.name: endpoint for profile in access.profiles() for endpoint in profile.opens}
+# What the catalogue leaves open, for this client: the code of the LMS names the role, and nobody tried.
+UNTRIED = {("gradebook", "list the CCXs of a course")}
+
+
+@pytest.fixture(autouse=True)
+def course(db: None, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    CourseOverview.objects.create(id=COURSE, org="RecX")
+    learner = User.objects.create_user(VALUES["username"], VALUES["email"])
+    CourseEnrollment.objects.create(user=learner, course_id=COURSE)
+
+
+def grant(profile: Profile, *, without: str | None = None) -> Caller:
+    """A client provisioned with the profile, its open parts chosen; or with all that it grants but one right."""
+    kept = [each for each in profile.grants if each.right != without]
+    wanted: dict[str, Any] = {} if without else {"profile": profile.name}
+    for each in kept if without else profile.needs:
+        if each.field == "username":
+            wanted["username"] = each.value
+        elif each.value:
+            wanted[each.field] = (*wanted.get(each.field, ()), each.value.format(**VALUES))
+        else:
+            wanted[each.field] = True
+    made = api.provision(ClientSpec(name="api-client", email="api-client@example.com", **wanted), actor="the tests")
+    tokens = {"bearer": made.access_token.reveal()} if made.access_token else {}
+    return Caller(made.username, made.client_id, made.client_secret.reveal(), client_rights(made.name), tokens)
+
+
+def concrete(endpoint: Endpoint) -> Endpoint:
+    learner = User.objects.get(username=VALUES["username"])
+    filled = endpoint.fill({**VALUES, "lms_user_id": str(learner.pk)})
+    assert not filled.unknown
+    return filled
+
+
+def ask(caller: Caller, endpoint: Endpoint) -> Answer:
+    """Ask the sandbox: allowed is what the LMS was recorded to answer to whoever it allows."""
+    scheme = "jwt" if "restricted" in caller.rights or "bearer" not in endpoint.auth else "bearer"
+    status = status_of(caller, scheme, endpoint.method, endpoint.path, body_of(endpoint))
+    allowed, refused = recorded(endpoint)
+    assert status in allowed | refused
+    return Answer.ALLOWED if status in allowed else Answer.REFUSED
+
+
+def body_of(endpoint: Endpoint) -> Any:
+    """What was sent when it was recorded, for the user whom this is about."""
+    bodies = [row["request_body"] for row in rows_of(endpoint.name) if "request_body" in row]
+    body = next((body for body in bodies if "user" in body or "username" in body), bodies[0] if bodies else None)
+    return {**body, "user": VALUES["username"]} if body and "user" in body else body
+
+
+@functools.cache
+def rows_of(endpoint_name: str) -> list[dict[str, Any]]:
+    found = [(row, access.find_endpoint(row["method"], row["path"])) for row in ROWS]
+    return [row for row, endpoint in found if endpoint and endpoint.name == endpoint_name]
+
+
+def recorded(endpoint: Endpoint) -> tuple[set[int], set[int]]:
+    """The statuses that were seen of those whom it allows, and of those whom it refuses."""
+    rows = rows_of(endpoint.name)
+    seen = {status for row in rows for caller, status in row["statuses"].items() if caller != "anonymous"}
+    refused = {401, 403, 404} if endpoint.hidden else {401, 403}
+    assert seen - refused
+    return seen - refused, refused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_opens_its_endpoints(name: str) -> None:
+    profile = access.profile(name)
+    caller = grant(profile)
+    assert {each.name: ask(caller, concrete(each)) for each in profile.opens} == {
+        each.name: Answer.ALLOWED for each in profile.opens
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_opens_none_of_the_others_endpoints_but_those_it_implies(name: str) -> None:
+    caller = grant(access.profile(name))
+    for endpoint in map(concrete, OPENED.values()):
+        answer, said = ask(caller, endpoint), access.allows(caller.rights, endpoint)
+        if (name, endpoint.name) in UNTRIED:
+            assert said is Answer.NOT_DETERMINED
+        elif any(right.startswith("forum_role:") for right in frozenset().union(*endpoint.rights)):
+            # The catalogue does not know whether a client has one; these have none.
+            assert answer is (Answer.ALLOWED if "staff" in caller.rights else Answer.REFUSED)
+        else:
+            assert said is answer, endpoint.name
+
+
+def test_no_profile_but_those_of_staff_opens_what_is_for_staff() -> None:
+    for_staff = [concrete(each) for each in OPENED.values() if each.rights == (frozenset({"staff"}),)]
+    assert len(for_staff) > 10
+    for profile in access.profiles():
+        rights = {right.format(**VALUES) for right in profile.rights}
+        answers = {access.allows(rights, endpoint) for endpoint in for_staff}
+        assert answers == {Answer.ALLOWED if "staff" in rights else Answer.REFUSED}
+
+
+@pytest.mark.parametrize(("name", "right"), GRANTS, ids=[f"{name} without {right}" for name, right in GRANTS])
+def test_no_right_of_a_profile_can_be_spared(name: str, right: str) -> None:
+    profile = access.profile(name)
+    caller = grant(profile, without=right)
+    answers = {each.name: ask(caller, concrete(each)) for each in profile.opens}
+    assert Answer.REFUSED in answers.values()
+
+
+def test_no_profile_asks_for_what_makes_a_client_almighty() -> None:
+    assert not [profile.name for profile in access.profiles() if "superuser" in profile.rights]

@@ -1,0 +1,196 @@
+"""Who may call what, in full: every row and cell of the recorded matrix, and the access catalogue held against it.
+
+`reference_privileges.json` holds what a real LMS answered to each kind of caller: 404 or 400 to one who is allowed
+means that the thing itself was not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth.models import User
+
+from common.djangoapps.student.models import CourseEnrollment
+from edx_api_provisioning import access
+from edx_api_provisioning.access import Answer
+from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
+from tests.contract.callers import Caller, make_caller, status_of
+
+ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
+COURSE = "course-v1:RecX+C1+R1"
+ORG_FILTER = "filter:content_org:RecX"
+
+# Who the callers are: the name of the account, the rights that it has, and how it shows who it is.
+CHANGE_MODES = ("permission:course_modes.add_coursemode", "permission:course_modes.change_coursemode")
+INACTIVE = "inactive staff is refused: plain inactive user"
+CALLERS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "plain": ("rec-plain", (), "bearer"),
+    "plain, JWT": ("rec-plain", (), "jwt"),
+    "staff (is_staff)": ("rec-staff", ("staff",), "bearer"),
+    "staff, Bearer": ("rec-staff", ("staff",), "bearer"),
+    "staff, JWT": ("rec-staff", ("staff",), "jwt"),
+    "superuser (is_staff too)": ("rec-super", ("staff", "superuser"), "bearer"),
+    "superuser, JWT": ("rec-super", ("staff", "superuser"), "jwt"),
+    "superuser without is_staff": ("rec-super-only", ("superuser",), "bearer"),
+    "the learner": ("rec-learner", (), "bearer"),
+    "course staff role": ("rec-role-cstaff", (f"course_role:staff@{COURSE}",), "bearer"),
+    "course staff role (sees only its courses)": ("rec-role-cstaff", (f"course_role:staff@{COURSE}",), "bearer"),
+    "course instructor role": ("rec-role-cinstr", (f"course_role:instructor@{COURSE}",), "bearer"),
+    "course limited staff role": ("rec-role-climited", (f"course_role:limited_staff@{COURSE}",), "bearer"),
+    "course data_researcher role": ("rec-role-cdata", (f"course_role:data_researcher@{COURSE}",), "bearer"),
+    "org staff role": ("rec-role-ostaff", ("course_role:staff@RecX",), "bearer"),
+    "global support role": ("rec-role-support", ("global_role:support",), "bearer"),
+    "global support role, JWT": ("rec-role-support", ("global_role:support",), "jwt"),
+    "forum role Moderator of the course": ("rec-forum", (f"forum_role:Moderator@{COURSE}",), "bearer"),
+    "Django permissions course_modes.add/change_coursemode": ("rec-perm-modes", CHANGE_MODES, "bearer"),
+    "Django permission student.can_deactivate_users, JWT": (
+        "rec-perm-deactivate",
+        ("permission:student.can_deactivate_users",),
+        "jwt",
+    ),
+    "staff with Django permission user_api.change_userretirementstatus, JWT": (
+        "rec-perm-retire-staff",
+        ("staff", "permission:user_api.change_userretirementstatus"),
+        "jwt",
+    ),
+    "not staff, same permission, JWT": (
+        "rec-perm-retire",
+        ("permission:user_api.change_userretirementstatus",),
+        "jwt",
+    ),
+    "user named settings.RETIREMENT_SERVICE_WORKER_USERNAME, JWT": ("RETIREMENT_SERVICE_USER", (), "jwt"),
+    INACTIVE: ("rec-inactive", (), "bearer"),
+    "not restricted application of a plain user, JWT, scope grades:read": (
+        "rec-scoped",
+        ("scope:grades:read", ORG_FILTER),
+        "jwt",
+    ),
+    **{
+        f"restricted application, JWT, {described}": (f"rec-restricted-{number}", ("restricted", *rights), "jwt")
+        for number, (described, rights) in enumerate(
+            {
+                "default scopes": (),
+                "scope course_modes:read in ApplicationAccess": ("scope:course_modes:read", ORG_FILTER),
+                "scope grades:read, filter content_org": ("scope:grades:read", ORG_FILTER),
+                "scope grades:read, no filter": ("scope:grades:read",),
+                "scope grades:read": ("scope:grades:read", ORG_FILTER),
+                "scope certificates:read": ("scope:certificates:read", ORG_FILTER),
+                "scope certificates:read, filter content_org": ("scope:certificates:read", ORG_FILTER),
+                "scope tpa:read, filter tpa_provider:saml-rec": ("scope:tpa:read", "filter:tpa_provider:saml-rec"),
+            }.items()
+        )
+    },
+}
+SAME_AS_BEFORE = "the same user, Bearer"
+
+# The body decides here, which the catalogue does not look at: it is the caller's own row that is asked for.
+OWN_BY_BODY = {("enroll oneself (audit)", None), ("completion batch for another user", "the learner")}
+
+
+@pytest.fixture
+def cast(db: None, settings: Any) -> Callable[[str], Caller | None]:
+    """The recorded accounts, each made when it is first asked for, beside the three that others ask about."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    CourseOverview.objects.create(id=COURSE, org="RecX")
+    made: dict[str, Caller] = {}
+
+    def account(label: str) -> Caller | None:
+        if label == "anonymous":
+            return None
+        name, rights, _scheme = CALLERS[label]
+        if name not in made:
+            made[name] = make_caller(name, frozenset(rights), is_active=label != INACTIVE)
+            # All of the recorded callers were enrolled.
+            CourseEnrollment.objects.create(user=User.objects.get(username=name), course_id=COURSE)
+        return made[name]
+
+    for label in ("the learner", "plain", "course staff role"):
+        account(label)
+    User.objects.create_user("rec-selfenroll", "rec-selfenroll@example.com")
+    return account
+
+
+def cells(row: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:
+    """Each cell of a row: how the caller is called there, whom that means, the scheme, and the recorded status."""
+    before = ""
+    for label, status in row["statuses"].items():
+        if label == SAME_AS_BEFORE:
+            yield label, before, "bearer", status
+        else:
+            yield label, label, "" if label == "anonymous" else CALLERS[label][2], status
+        before = label
+
+
+def filled(row: dict[str, Any], me: str) -> str:
+    values = {"course_key": quote(COURSE, safe=""), "me": me}
+    if "{lms_user_id}" in row["path"]:
+        values["lms_user_id"] = User.objects.get(username="rec-learner").pk
+    return str(row["path"].format(**values))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_each_caller_gets_the_recorded_status(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
+    statuses = {}
+    for number, (label, who, scheme, _status) in enumerate(cells(row)):
+        caller = cast(who)
+        body = row.get("request_body")
+        if body and "mode_slug" in body:
+            body = {**body, "mode_slug": f"mode-{number}"}  # each caller its own, or the second would be one too many
+        path = filled(row, caller.username if caller else "rec-plain")
+        statuses[label] = status_of(caller, scheme, row["method"], path, body)
+    assert statuses == row["statuses"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
+def test_the_access_catalogue_says_what_was_recorded(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
+    for label, who, scheme, status in cells(row):
+        caller = cast(who)
+        path = filled(row, caller.username if caller else "rec-plain")
+        endpoint = access.find_endpoint(row["method"], path)
+        assert endpoint is not None
+        if (row["name"], label) in OWN_BY_BODY or (row["name"], None) in OWN_BY_BODY:
+            continue
+        if caller is None:
+            said = Answer.ALLOWED if "none" in endpoint.auth else Answer.REFUSED
+        elif scheme not in endpoint.auth:
+            said = Answer.REFUSED
+        else:
+            said = access.allows(caller.rights, endpoint)
+        assert said in _possible(row, status, endpoint), (label, said)
+
+
+def _possible(row: dict[str, Any], status: int, endpoint: access.Endpoint) -> set[Answer]:
+    """What a recorded status leaves to be said."""
+    answered = endpoint.answered(status)
+    if answered is Answer.NOT_DETERMINED:
+        # 404 for the refused. Where nobody got anything else, nobody knows more than that it is not open to all.
+        hides = set(row["statuses"].values()) == {401, 404}
+        return {Answer.REFUSED, Answer.NOT_DETERMINED} if hides else {Answer.REFUSED}
+    if any(right.startswith("forum_role:") for alternative in endpoint.rights for right in alternative):
+        # Not known of a client, so it may be that it has one.
+        return {answered, Answer.NOT_DETERMINED} if answered is Answer.REFUSED else {answered}
+    return {answered}
+
+
+def test_every_row_and_cell_is_replayed() -> None:
+    for test in (test_each_caller_gets_the_recorded_status, test_the_access_catalogue_says_what_was_recorded):
+        (mark,) = test.pytestmark
+        assert mark.args[1] is ROWS
+    assert len(ROWS) == 61
+    for row in ROWS:
+        assert {label: status for label, _who, _scheme, status in cells(row)} == row["statuses"]
+
+
+def test_every_caller_of_the_cast_was_recorded() -> None:
+    assert set(CALLERS) == {label for row in ROWS for label in row["statuses"]} - {"anonymous", SAME_AS_BEFORE}
+
+
+def test_every_endpoint_of_the_catalogue_was_recorded(contract: dict[str, Any]) -> None:
+    requests = [(row["method"], row["path"]) for row in (*ROWS, *contract["privileges"], *contract["http"])]
+    found = {endpoint.name for request in requests if (endpoint := access.find_endpoint(*request))}
+    assert found == {endpoint.name for endpoint in access.endpoints()}
