@@ -1,0 +1,279 @@
+"""API clients and their history in the admin: to be looked at. What changes them are the pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.forms import CheckboxInput
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
+from django.utils.functional import lazy
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from edx_api_provisioning import listing
+from edx_api_provisioning.admin.others import lead
+from edx_api_provisioning.admin.pages import (
+    PAGES,
+    AdoptPage,
+    ProvisionPage,
+    RetirePage,
+    RevokePage,
+    RotatePage,
+    address,
+    may,
+)
+from edx_api_provisioning.condition import MEANINGS, Trouble
+from edx_api_provisioning.data import ClientSummary
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+
+if TYPE_CHECKING:
+    _ClientBase = admin.ModelAdmin[ApiClient]
+    _EventBase = admin.ModelAdmin[ApiClientEvent]
+else:
+    _ClientBase = _EventBase = admin.ModelAdmin
+
+_SOON = timedelta(days=30)
+_EVENTS = 200
+
+
+_labelled = lazy(format_html, SafeString)
+_TOGGLE = '<input type="checkbox" id="action-toggle" aria-label="{}">'
+
+
+class ExpiryFilter(admin.SimpleListFilter):
+    """By the end of the current access token.
+
+    There is none for tokens that were never used: no django-oauth-toolkit keeps when a token was used.
+    """
+
+    title = gettext_lazy("next expiry")
+    parameter_name = "expires"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("soon", _("expires within 30 days")),
+            ("expired", _("expired")),
+            ("later", _("expires later")),
+            ("none", _("no access token")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = datetime.now(UTC)
+        wanted: dict[str | None, dict[str, Any]] = {
+            "soon": {"access_token__expires__gt": now, "access_token__expires__lte": now + _SOON},
+            "expired": {"access_token__expires__lte": now},
+            "later": {"access_token__expires__gt": now + _SOON},
+            "none": {"access_token__expires__isnull": True},
+        }
+        return queryset.filter(**wanted.get(self.value(), {}))
+
+
+class _ReadOnly:
+    """Nothing is added, changed or deleted through Django's own forms."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _action(page: type, permission: str, query: str = "") -> Any:
+    @admin.action(description=page.title, permissions=[permission])  # type: ignore[attr-defined]
+    def act(_model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return lead(request, page, "client", queryset, query)
+
+    act.__name__ = f"api_client_{page.slug}"  # type: ignore[attr-defined]
+    return act
+
+
+class ApiClientAdmin(_ReadOnly, _ClientBase):
+    list_display = ("name", "username", "rights", "state", "contact", "issued", "expires", "findings")
+    list_filter = ("state", ExpiryFilter)
+    search_fields = ("name", "contact_email", "user__username")
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions = tuple(_action(page, page.permission) for page in (RotatePage, RevokePage, RetirePage))
+    change_list_template = "edx_api_provisioning/admin/client_list.html"
+    change_form_template = "edx_api_provisioning/admin/client.html"
+    object_history_template = "edx_api_provisioning/admin/history.html"
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("name", "state", "findings", "contact", "purpose")}),
+        (gettext_lazy("Service user"), {"fields": ("user_link", "rights", "user_made")}),
+        (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
+        (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
+    )
+    # All of them: without the permission to change, Django shows every field so.
+    readonly_fields = (
+        "findings", "contact", "user_link", "rights", "application_link", "client_id", "grace", "ends", "scopes",
+        "tokens",
+    )  # fmt: skip
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
+        js = ("edx_api_provisioning/admin.js",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return listing.with_facts(super().get_queryset(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        ours = [
+            path(
+                f"{page.slug}/",
+                self.admin_site.admin_view(page.view(self)),
+                name=f"edx_api_provisioning_apiclient_{page.slug}",
+            )
+            for page in PAGES
+        ]
+        return [*ours, *super().get_urls()]
+
+    # The permissions that the actions name.
+    def has_rotate_permission(self, request: HttpRequest) -> bool:
+        return may(request, "rotate")
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return may(request, "revoke")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        tools = [(address(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
+        return super().changelist_view(request, {**(extra_context or {}), "api_client_tools": tools})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        client = context["original"]
+        context["api_client_tools"] = [
+            (address(page, f"client={client.pk}"), title)
+            for page, title in self._tools(client)
+            if may(request, page.permission)
+        ]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _tools(self, client: Any) -> list[tuple[Any, Any]]:
+        if client.state == ApiClient.State.RETIRED:
+            return []
+        again = {Trouble.USER_PROMOTED, Trouble.USER_DEMOTED} & set(_summary(client).troubles)
+        return [
+            (RotatePage, _("Rotate")),
+            (RevokePage, _("Revoke all tokens")),
+            (RetirePage, _("Retire")),
+            (ProvisionPage, _("Change or complete")),
+            *([(AdoptPage, _("Adopt again"))] if again else []),
+        ]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        number = int(object_id) if object_id.isdecimal() else None
+        events = ApiClientEvent.objects.filter(client=number)[:_EVENTS] if number is not None else ()
+        context = {"events": events, **(extra_context or {})}
+        return super().history_view(request, object_id, context)
+
+    # Django 4.2's boxes have no labels.
+    @admin.display(description=_labelled(_TOGGLE, gettext_lazy("Select all")))
+    def action_checkbox(self, client: Any) -> Any:
+        box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
+        return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
+
+    @admin.display(description=gettext_lazy("username"), ordering="user__username", empty_value="-")
+    def username(self, client: Any) -> str | None:
+        return client.user.get_username() if client.user else None
+
+    @admin.display(description=gettext_lazy("rights"))
+    def rights(self, client: Any) -> str:
+        summary = _summary(client)
+        return _("superuser") if summary.is_superuser else _("staff") if summary.is_staff else "-"
+
+    @admin.display(description=gettext_lazy("contact"), ordering="contact_email", empty_value="-")
+    def contact(self, client: Any) -> str | None:
+        return client.contact_email or None
+
+    @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
+    def issued(self, client: Any) -> str:
+        return _day(_summary(client).last_issued)
+
+    @admin.display(description=gettext_lazy("next expiry"), ordering="access_token__expires")
+    def expires(self, client: Any) -> str:
+        return _day(_summary(client).expires_at)
+
+    @admin.display(description=gettext_lazy("expires"))
+    def ends(self, client: Any) -> str:
+        return _moment(_summary(client).expires_at)
+
+    @admin.display(description=gettext_lazy("troubles"))
+    def findings(self, client: Any) -> Any:
+        meanings = ((MEANINGS[Trouble(trouble)],) for trouble in _summary(client).troubles)
+        return format_html_join("\n", "<div>{}</div>", meanings) or "-"
+
+    @admin.display(description=gettext_lazy("user"))
+    def user_link(self, client: Any) -> Any:
+        return _link(client.user)
+
+    @admin.display(description=gettext_lazy("application"))
+    def application_link(self, client: Any) -> Any:
+        return _link(client.application)
+
+    @admin.display(description=gettext_lazy("client id"))
+    def client_id(self, client: Any) -> str:
+        return _summary(client).client_id or "-"
+
+    @admin.display(description=gettext_lazy("grace"))
+    def grace(self, client: Any) -> Any:
+        if client.predecessor_id is None:
+            return "-"
+        return _("the application before the last rotation works until %s") % _moment(client.predecessor_ends)
+
+    @admin.display(description=gettext_lazy("scopes"))
+    def scopes(self, client: Any) -> str:
+        return " ".join(_summary(client).scopes) or "-"
+
+    @admin.display(description=gettext_lazy("tokens in the database"))
+    def tokens(self, client: Any) -> int:
+        return _summary(client).tokens
+
+
+def _summary(client: Any) -> ClientSummary:
+    """Worked out once for each row."""
+    if not hasattr(client, "_summary"):
+        client._summary = listing.summary(client, datetime.now(UTC))
+    summary: ClientSummary = client._summary
+    return summary
+
+
+def _day(instant: datetime | None) -> str:
+    return date_format(localtime(instant), "DATE_FORMAT") if instant else "-"
+
+
+def _moment(instant: datetime | None) -> str:
+    return date_format(localtime(instant), "DATETIME_FORMAT") if instant else "-"
+
+
+def _link(row: Any) -> Any:
+    """The row by its name, which leads to its page in the admin if there is one."""
+    if row is None:
+        return "-"
+    if row._meta.model not in admin.site._registry:
+        return str(row)
+    url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html('<a href="{}">{}</a>', url, row)
+
+
+class ApiClientEventAdmin(_ReadOnly, _EventBase):
+    """The history of all clients, those that were deleted too."""
+
+    list_display = ("created", "client_name", "kind", "actor", "reason")
+    list_filter = ("kind",)
+    search_fields = ("client_name", "actor")
+    date_hierarchy = None
+    show_full_result_count = False
+    fields = ("created", "client_name", "kind", "actor", "reason", "details")

@@ -1,0 +1,269 @@
+"""What the pages ask. Values only get the types of ``ClientSpec`` here; that checks them, as for the command."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+from django import VERSION, forms
+from django.contrib.admin import helpers, widgets
+from django.utils.translation import gettext_lazy as _
+
+from edx_api_provisioning.admin.subjects import Subject
+from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH, ClientSpec, parse_instant, parse_lifetime
+from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+
+_LIFETIME_HELP = _("A time span such as 90d, 12h or 52w.")
+_CREDENTIALS = _("Access token")
+_RECORD = _("For the record")
+
+
+class _ParsedField(forms.CharField):
+    """A line of text that one of our own parsers reads; None where there is none."""
+
+    def __init__(self, parse: Callable[[str], Any], **kwargs: Any) -> None:
+        super().__init__(required=False, **kwargs)
+        self._parse = parse
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        try:
+            return self._parse(text) if text else None
+        except InvalidSpec as error:
+            raise forms.ValidationError(error.message) from None
+
+
+def _line(label: Any, help_text: Any, *, max_length: int = PURPOSE_MAX_LENGTH) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        max_length=max_length,
+        required=False,
+        widget=widgets.AdminTextInputWidget,
+    )
+
+
+def _lifetime(label: Any, help_text: Any) -> forms.Field:
+    return _ParsedField(parse_lifetime, label=label, help_text=help_text, widget=widgets.AdminTextInputWidget)
+
+
+def _day(label: Any, help_text: Any) -> forms.Field:
+    return _ParsedField(
+        parse_instant, label=label, help_text=help_text, widget=forms.DateInput({"type": "date", "class": "vTextField"})
+    )
+
+
+def _check(label: Any, help_text: Any = "", *, initial: bool = False) -> forms.BooleanField:
+    return forms.BooleanField(label=label, help_text=help_text, initial=initial, required=False)
+
+
+class PageForm(forms.Form):
+    """A form in the admin's own dress, for a number of subjects, each of which may still need a client's name."""
+
+    fieldsets: ClassVar[Any] = ()
+    required_css_class = "required"
+    # Made anew for every page that asks for a last time: a double click sends the same one twice, and is done once.
+    request_id = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, subjects: Sequence[Subject] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unnamed = [subject for subject in subjects if subject.client is None]
+        for subject in self._unnamed:
+            self.fields[_name_of(subject)] = forms.CharField(
+                label=_("Name for %s") % subject.label,
+                help_text=_("Of the new API client; letters, digits, '.', '_' and '-'."),
+                initial=subject.proposed_name,
+                max_length=NAME_MAX_LENGTH,
+                widget=widgets.AdminTextInputWidget,
+            )
+        self.fields["request_id"].initial = uuid.uuid4
+
+    def name_for(self, subject: Subject) -> str:
+        """The name of the subject's client, be it one yet or not."""
+        return subject.client.name if subject.client is not None else str(self.cleaned_data[_name_of(subject)])
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """The answers to some of the questions; None for those that were left empty."""
+        return {name: None if self.cleaned_data[name] == "" else self.cleaned_data[name] for name in names}
+
+    def explain(self, error: ProvisioningError, subject: Subject | None = None) -> None:
+        """Show what the service function refused, beside the field that it is about if there is one."""
+        field: str | None = error.field
+        if subject is not None and field == "name":
+            field = _name_of(subject)
+        if field in self.fields:
+            self.add_error(field, error.message)
+        else:
+            self.add_error(None, f"{subject.label}: {error.message}" if subject is not None else str(error))
+
+    def in_admin_dress(self) -> helpers.AdminForm:
+        """For ``admin/includes/fieldset.html``, which Django's own pages are made of."""
+        if VERSION < (5, 2):  # From then on Django tells screen readers itself.
+            for name, field in self.fields.items():
+                if field.help_text:
+                    field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"
+                if name in self.errors:
+                    field.widget.attrs["aria-invalid"] = "true"
+        names = [(_("API client"), {"fields": [_name_of(subject) for subject in self._unnamed]})]
+        return helpers.AdminForm(
+            cast("Any", self), [*(names if self._unnamed else []), *self.fieldsets], {}, model_admin=None
+        )
+
+
+def _name_of(subject: Subject) -> str:
+    return f"name_{subject.key}"
+
+
+class _TokenForm(PageForm):
+    """The questions about an access token."""
+
+    expires_in = _lifetime(_("Expires in"), _LIFETIME_HELP)
+    expires_at = _day(_("Or expires on"), _("The token works until this day begins (UTC)."))
+
+
+class _ProvisionForm(_TokenForm):
+    token = _check(
+        _("Issue an access token"),
+        _("Without one, the client gets tokens with its id and secret."),
+        initial=True,
+    )
+    scopes = _line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
+    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = _line(_("Purpose"), _("What the client is for."))
+    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+
+    fieldsets: ClassVar[Any] = (
+        (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes"]}),
+        (_RECORD, {"fields": ["contact", "purpose", "reason"]}),
+    )
+
+    def _spec(self, **who: Any) -> ClientSpec:
+        scopes = self.cleaned_data["scopes"].split()
+        return ClientSpec(
+            token=self.cleaned_data["token"],
+            scopes=tuple(scopes) if scopes else None,
+            **self.given("expires_in", "expires_at", "contact", "purpose"),
+            **who,
+        )
+
+
+class NewClientForm(_ProvisionForm):
+    """An API client with a service user of its own, or an account that is there already."""
+
+    name = _line(_("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH)
+    username = _line(_("Username"), _("Of the service user; leave empty for the client's name."))
+    email = _line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
+    use_existing_user = _check(
+        _("Use an existing account"),
+        _("An account that was made elsewhere becomes the service user: the client may do all that it may."),
+    )
+    staff = _check(
+        _("Staff"),
+        _("Staff may use nearly every endpoint: read and change enrolments, grades and personal data of everybody."),
+    )
+    superuser = _check(
+        _("Superuser"),
+        _("A superuser may do everything, retiring and deactivating users included. Hardly any client needs this."),
+    )
+
+    fieldsets = (
+        (_("API client"), {"fields": ["name"]}),
+        (_("Service user"), {"fields": ["username", "email", "use_existing_user", "staff", "superuser"]}),
+        *_ProvisionForm.fieldsets,
+    )
+
+    def spec(self, _subject: Subject | None) -> ClientSpec:
+        """What is wanted.
+
+        Raises:
+            InvalidSpec: if no site would take it.
+        """
+        flags = ("use_existing_user", "staff", "superuser")
+        return self._spec(
+            name=self.cleaned_data["name"],
+            **self.given("username", "email"),
+            **{name: self.cleaned_data[name] for name in flags},
+        )
+
+
+NewClientForm.base_fields["name"].required = True
+
+
+class AccountsForm(_ProvisionForm):
+    """An API client for each of some accounts, with the rights that each has."""
+
+    def spec(self, subject: Subject) -> ClientSpec:
+        """What is wanted for one account.
+
+        Raises:
+            InvalidSpec: if no site would take it.
+        """
+        user = subject.user
+        return self._spec(
+            name=self.name_for(subject),
+            username=user.get_username(),
+            use_existing_user=True,
+            staff=user.is_staff,
+            superuser=user.is_superuser,
+        )
+
+
+class AgainForm(_ProvisionForm):
+    """An API client that is there: what it lacks is made, what is said about it is changed."""
+
+    def __init__(self, *args: Any, subjects: Sequence[Subject], **kwargs: Any) -> None:
+        super().__init__(*args, subjects=subjects, **kwargs)
+        for subject in subjects:
+            client = subject.client
+            if client is not None:
+                self.fields["contact"].initial, self.fields["purpose"].initial = client.contact_email, client.purpose
+                self.fields["token"].initial = client.access_token_id is not None
+
+    def spec(self, subject: Subject) -> ClientSpec:
+        """What is wanted.
+
+        Raises:
+            InvalidSpec: if no site would take it.
+        """
+        client = subject.client
+        assert client is not None  # noqa: S101 - for the type checker: the page is about clients
+        return replace(
+            self._spec(name=client.name, staff=client.is_staff, superuser=client.is_superuser),
+            # They were shown as they are: what is empty now is to be empty.
+            contact=self.cleaned_data["contact"],
+            purpose=self.cleaned_data["purpose"],
+        )
+
+
+class RotateForm(_TokenForm):
+    token = _check(_("Issue a new access token"), initial=True)
+    secret = _check(
+        _("Replace the client secret"), _("With a time of grace, the client moves to a new application and client id.")
+    )
+    grace = _lifetime(
+        _("Grace"),
+        _("How long the old credentials go on working, such as 7d; leave empty to end them now."),
+    )
+    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+
+    fieldsets = (
+        (_("What to rotate"), {"fields": ["token", "secret", "grace"]}),
+        (_("New access token"), {"fields": ["expires_in", "expires_at"]}),
+        (_RECORD, {"fields": ["reason"]}),
+    )
+
+
+class EndForm(PageForm):
+    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+
+    fieldsets = ((_RECORD, {"fields": ["reason"]}),)
+
+
+class AdoptForm(PageForm):
+    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = _line(_("Purpose"), _("What the client is for."))
+    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+
+    fieldsets = ((_RECORD, {"fields": ["contact", "purpose", "reason"]}),)

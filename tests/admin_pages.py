@@ -1,0 +1,119 @@
+"""The admin's pages as a browser without JavaScript uses them: what a form holds is sent back with the answers."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from edx_api_provisioning.models import ApiClient
+from tests.factories import UserFactory
+
+Response = HttpResponse
+
+
+class _Form(HTMLParser):
+    """The names and values that a page's own form would send without any button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] | None = None
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "form" and "data-once" in given:
+            assert given["method"] == "post"
+            self.values, self._inside = {}, True
+        elif tag == "input" and self._inside and given["type"] != "submit":
+            box = given["type"] == "checkbox"
+            self.values |= {} if box and "checked" not in given else {given["name"]: given.get("value") or "on" * box}
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "form"
+
+
+def form_of(response: Response) -> dict[str, str]:
+    parser = _Form()
+    parser.feed(response.content.decode())
+    assert parser.values is not None, response.content.decode()
+    return parser.values
+
+
+def somebody(*permissions: str, **flags: Any) -> Any:
+    """A member of staff with some permissions: those of API clients by their first word, others by their codename."""
+    user = UserFactory(**{"is_staff": True, **flags})
+    codenames = [name if "_" in name else f"{name}_apiclient" for name in permissions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    assert user.user_permissions.count() == len(permissions)
+    return user
+
+
+def root() -> Any:
+    return somebody(is_superuser=True)
+
+
+class Browser:
+    """Somebody who is logged in, with the protection against forged requests switched on."""
+
+    def __init__(self, user: Any) -> None:
+        self.user = user
+        self.client = Client(enforce_csrf_checks=True)
+        self.client.force_login(user)
+
+    def get(self, address: str) -> Response:
+        return self.client.get(address)
+
+    def open(self, page: str, query: str = "") -> Response:
+        return self.get(address(page, query))
+
+    def send(self, response: Response, **answers: Any) -> Response:
+        """Fill the form of a page in and send it; None leaves a checkbox empty or a field out."""
+        values = {**form_of(response), **answers}
+        sent = {name: value for name, value in values.items() if value is not None}
+        return self.client.post(response.wsgi_request.get_full_path(), sent)
+
+    def post(self, address: str, **values: Any) -> Response:
+        """Send what no form of ours would, with the token against forgery that any page brings."""
+        self.get("/admin/password_change/")
+        token = self.client.cookies["csrftoken"].value
+        return self.client.post(address, {"csrfmiddlewaretoken": token, **values})
+
+    def provision(self, query: str = "", **answers: Any) -> Response:
+        """From the empty form over the preview to the end."""
+        preview = self.send(self.open("provision", query), **answers)
+        assert "_confirm" in preview.content.decode(), text(preview)
+        return self.send(preview, _confirm="yes")
+
+
+def address(page: str, query: str = "") -> str:
+    return reverse(f"admin:edx_api_provisioning_apiclient_{page}") + (f"?{query}" if query else "")
+
+
+def text(response: Response) -> str:
+    """What a page says, without its markup."""
+    body = re.sub(r"(?s)<(script|style|svg).*?</\1>", "", response.content.decode())
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def shown(response: Response, number: int = 0) -> dict[str, str]:
+    """The values on a page of credentials."""
+    assert response.status_code == 200
+    found = dict(re.findall(rf'id="value-{number}-(\w+)" dir="ltr">([^<]*)<', response.content.decode()))
+    assert found, text(response)
+    return found
+
+
+def client_named(name: str) -> ApiClient:
+    return ApiClient.objects.get(name=name)
+
+
+def user_named(name: str) -> Any:
+    return get_user_model().objects.get(username=name)

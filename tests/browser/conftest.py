@@ -1,0 +1,122 @@
+"""A real Chromium at the running sandbox."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django import VERSION
+from django.conf import settings as django_settings
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests.processes import database_for_processes
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert executable, "There is no Chromium on the PATH; on Debian: apt install chromium."
+    with pytest.MonkeyPatch.context() as patch:
+        # Playwright's own event loop runs in this thread, and Django would take it for the server's.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+            yield browser
+            browser.close()
+
+
+@pytest.fixture
+def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]:
+    """The address of the sandbox; its threads have connections of their own, as a server's have."""
+    with database_for_processes(tmp_path):
+        server = LiveServer("localhost")
+        settings.LMS_ROOT_URL = server.url
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Where screenshots go: to the documentation if SCREENSHOTS names its folder, or away."""
+    path = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else tmp_path / "images"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+class Visitor:
+    """Somebody's browser, and what it complained of meanwhile."""
+
+    def __init__(self, context: BrowserContext, site: str) -> None:
+        self.context, self.site = context, site
+        self.complaints: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.requests.append((request.method, request.url)))
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.site + path)
+        return self.page
+
+    def posts(self) -> list[str]:
+        return [url for method, url in self.requests if method == "POST"]
+
+
+@pytest.fixture
+def visitor(chromium: Browser, site: str) -> Iterator[Callable[..., Visitor]]:
+    """Opens a browser in which a user is logged in."""
+    contexts: list[BrowserContext] = []
+
+    def visit(user: Any, **options: Any) -> Visitor:
+        context = chromium.new_context(**{"viewport": {"width": 1600, "height": 900}, **options})
+        contexts.append(context)
+        # Chromium asks for it on its own; the sandbox has none, and no page of ours names one.
+        context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+        context.set_default_timeout(15_000)
+        client = Client()
+        client.force_login(user)
+        name = django_settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
+        return Visitor(context, site)
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def violations() -> Callable[[Page], list[str]]:
+    """What axe-core finds on a page: all of WCAG 2.2 A and AA, and its own best practices where Django knows them.
+
+    Django 4.2's pages have no landmarks, and no heading above the boxes that select rows.
+    """
+    axe = Axe()
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", *(["best-practice"] if VERSION >= (5, 2) else [])]
+    # No preload: axe would fetch the stylesheets again, which the policy of the credentials page forbids.
+    options = {"runOnly": {"type": "tag", "values": rules}, "preload": False}
+
+    def find(page: Page) -> list[str]:
+        found = axe.run(page, options=options).response["violations"]
+        return [f"{rule['id']} {node['target']} {node['html'][:120]}" for rule in found for node in rule["nodes"]]
+
+    return find

@@ -1,0 +1,345 @@
+"""The admin in a real browser: from the list to a call with the copied token."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from playwright.sync_api import Page, expect
+
+from edx_api_provisioning import api
+from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.admin_pages import address, client_named, root, somebody
+from tests.factories import ApplicationFactory, UserFactory
+
+pytestmark = pytest.mark.browser
+
+LIST = "/admin/edx_api_provisioning/apiclient/"
+APPLICATIONS = "/admin/oauth2_provider/application/"
+Visit = Callable[..., Any]
+
+
+def provision(page: Page, name: str = "report") -> None:
+    """From the empty form to the credentials."""
+    page.get_by_label("Name:", exact=True).fill(name)
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Provision").click()
+    expect(page.get_by_role("heading", name="Credentials")).to_be_visible()
+
+
+def copied(page: Page, what: str) -> str:
+    """What is in the clipboard after the button is pressed."""
+    page.get_by_role("button", name=f"Copy: {what}", exact=True).click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+def tab_to(page: Page, accessible: str) -> None:
+    """Go on with the Tab key until what is focused is called so, and can be seen to be focused."""
+    for _press in range(150):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            """() => {
+                const element = document.activeElement;
+                const named = element.getAttribute("aria-label") || element.labels?.[0]?.textContent || element.value
+                    || element.textContent;
+                const style = getComputedStyle(element);
+                return [named.trim(), style.outlineStyle !== "none" || style.boxShadow !== "none"
+                    || element.matches(":focus-visible")];
+            }"""
+        )
+        if found[0] == accessible:
+            assert found[1], f"It is not to be seen that {accessible} has the focus."
+            return
+    raise AssertionError(f"The Tab key does not lead to {accessible}.")
+
+
+@pytest.mark.parametrize("permissions", [None, ("view", "provision")], ids=["superuser", "staff"])
+def test_from_the_list_to_a_call_with_the_copied_line(visitor: Visit, permissions: tuple[str, ...] | None) -> None:
+    visit = visitor(root() if permissions is None else somebody(*permissions))
+    page = visit.open(LIST)
+    page.get_by_role("link", name="Provision API client").click()
+    provision(page)
+
+    line = copied(page, "Call the API")
+    called = subprocess.run(
+        ["sh", "-c", f"{line} -sS -w '\\n%{{http_code}}'"], capture_output=True, text=True, check=True
+    )
+
+    assert called.stdout.splitlines() == ['{"username":"report"}', "200"]
+    assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
+    client_id, client_secret = copied(page, "Client id"), Secret(copied(page, "Client secret"))
+    assert api.verify_client(client_id, client_secret).ok
+    page.get_by_role("link", name="Done, I have kept them").click()
+    expect(page).to_have_url(f"{visit.site}{LIST}{client_named('report').pk}/change/")
+    assert visit.complaints == []
+    assert {url for _method, url in visit.requests if not url.startswith(visit.site)} == set()
+
+
+@pytest.mark.parametrize("permission", ["view", "rotate", "revoke"])
+def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    visit = visitor(somebody(*{"view", permission}))
+    page = visit.open(LIST)
+    expect(page.get_by_role("link", name="report", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Provision API client")).to_have_count(0)
+    page.get_by_role("link", name="report", exact=True).click()
+    tools = page.locator("a.api-client-tool")
+    expected = {"view": [], "rotate": ["Rotate"], "revoke": ["Revoke all tokens", "Retire"]}[permission]
+    expect(tools).to_have_text(expected)
+    if permission == "rotate":
+        page.get_by_role("link", name="Rotate").click()
+        page.get_by_role("button", name="Rotate").click()
+        assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
+    if permission == "revoke":
+        page.get_by_role("link", name="Revoke all tokens").click()
+        page.get_by_label("Reason:").fill("leaked")
+        page.get_by_role("button", name="Revoke").click()
+        expect(page.locator(".messagelist")).to_contain_text("revoke 1 access token")
+    assert visit.complaints == []
+
+
+def test_staff_without_any_permission_see_nothing(visitor: Visit) -> None:
+    visit = visitor(somebody())
+    page = visit.open("/admin/")
+    expect(page.get_by_text("API clients")).to_have_count(0)
+    assert visit.open(address("provision")).title().startswith("403")
+
+
+def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
+    visit = visitor(root())
+    page = visit.open(LIST)
+    tab_to(page, "Provision API client")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Provision API client")).to_be_visible()
+    tab_to(page, "Name:")
+    page.keyboard.type("report")
+    tab_to(page, "Staff")
+    page.keyboard.press("Space")
+    tab_to(page, "Preview")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What will be done")).to_be_visible()
+    tab_to(page, "Provision")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Credentials")).to_be_visible()
+    tab_to(page, "Copy: Access token")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    token = page.evaluate("navigator.clipboard.readText()")
+    assert api.examine(Secret(token)).is_staff
+    tab_to(page, "Kubernetes Secret")
+    page.keyboard.press("Enter")
+    expect(page.locator("pre", has_text="kind: Secret")).to_be_visible()
+    tab_to(page, "Download: Kubernetes Secret")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "report.yaml"
+    assert token in Path(download.value.path()).read_text()
+
+
+def test_every_file_is_downloaded_without_another_request(visitor: Visit) -> None:
+    visit = visitor(root())
+    page = visit.open(address("provision"))
+    provision(page)
+    before = len(visit.requests)
+    for label, name in (
+        ("Environment variables (dotenv)", "report.env"),
+        ("JSON", "report.json"),
+        ("Kubernetes Secret", "report.yaml"),
+    ):
+        page.locator("summary", has_text=label).click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Download: {label}").click()
+        assert download.value.suggested_filename == name
+        shown = page.locator("details", has=page.locator("summary", has_text=label)).locator("pre").text_content()
+        assert Path(download.value.path()).read_text() == shown
+    assert [url for _method, url in visit.requests[before:] if not url.startswith("blob:")] == []
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("operation", ["provision", "rotate"])
+def test_a_double_click_issues_once_and_shows_it(visitor: Visit, operation: str) -> None:
+    visit = visitor(root())
+    if operation == "rotate":
+        api.provision(ClientSpec(name="report"), actor="test")
+        page = visit.open(address("rotate", f"client={client_named('report').pk}"))
+        button = "Rotate"
+    else:
+        page = visit.open(address("provision"))
+        page.get_by_label("Name:", exact=True).fill("report")
+        page.get_by_role("button", name="Preview").click()
+        button = "Provision"
+    before, events = len(visit.posts()), ApiClientEvent.objects.count()
+    page.get_by_role("button", name=button).dblclick()
+    assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
+    assert len(visit.posts()) == before + 1
+    assert ApiClientEvent.objects.count() == events + 1
+
+
+def test_two_requests_at_once_issue_once(visitor: Visit) -> None:
+    """What a browser without JavaScript does with a double click."""
+    api.provision(ClientSpec(name="report"), actor="test")
+    visit = visitor(root())
+    page = visit.open(address("rotate", f"client={client_named('report').pk}"))
+    pages = page.evaluate(
+        """() => {
+            const form = document.querySelector("form[data-once]");
+            const send = async () => (await fetch("", {method: "POST", body: new FormData(form)})).text();
+            return Promise.all([send(), send(), send()]);
+        }"""
+    )
+    assert sum("Shown this once" in text for text in pages) == 1
+    assert ApiClientEvent.objects.filter(kind="rotated").count() == 1
+
+
+def test_reload_and_back_neither_issue_nor_show_again(visitor: Visit) -> None:
+    visit = visitor(root())
+    page = visit.open(address("provision"))
+    provision(page)
+    token = copied(page, "Access token")
+
+    page.reload()
+    expect(page.get_by_role("heading", name="This was done already")).to_be_visible()
+    assert token not in page.content()
+
+    page.go_back()
+    assert token not in page.content()
+    page.go_forward()
+    assert token not in page.content()
+    assert api.examine(Secret(token)).state == "valid"
+    assert ApiClientEvent.objects.count() == 1
+
+
+def test_leaving_and_coming_back_does_not_show_again(visitor: Visit) -> None:
+    visit = visitor(root())
+    page = visit.open(address("provision"))
+    provision(page)
+    token = copied(page, "Access token")
+    page.get_by_role("link", name="Done, I have kept them").click()
+    page.go_back()
+    assert token not in page.content()
+    assert ApiClientEvent.objects.count() == 1
+
+
+def test_without_javascript_the_values_can_be_read_and_selected(visitor: Visit) -> None:
+    visit = visitor(root(), java_script_enabled=False)
+    page = visit.open(address("provision"))
+    provision(page)
+    token = page.locator("code[id$=access_token]").text_content()
+    assert api.examine(Secret(token)).state == "valid"
+    page.locator("summary", has_text="JSON").click()
+    expect(page.locator("pre", has_text='"access_token"')).to_be_visible()
+    expect(page.get_by_role("button", name="Copy")).to_have_count(0)
+
+
+def test_from_the_lists_of_users_and_applications(visitor: Visit) -> None:
+    user, application = UserFactory(username="somebody"), ApplicationFactory(name="By hand")
+    visit = visitor(root())
+    page = visit.open("/admin/auth/user/")
+    page.locator(f"input.action-select[value='{user.pk}']").check()
+    page.locator("select[name=action]").select_option(label="Provision API client for selected users")
+    page.get_by_role("button", name=re.compile("Go|Run")).click()
+    expect(page.get_by_label("Name for somebody:")).to_have_value("somebody")
+
+    page = visit.open(f"{APPLICATIONS}{application.pk}/change/")
+    page.get_by_role("link", name="Issue access token").click()
+    page.get_by_role("button", name="Rotate").click()
+    assert api.examine(Secret(copied(page, "Access token"))).client_id == application.client_id
+    assert visit.complaints == []
+
+
+def pages_of_ours(site_client: Any, application: Any, user: Any) -> dict[str, str]:
+    """Every page that a link leads to."""
+    one = f"client={site_client.pk}"
+    return {
+        "clients": LIST,
+        "client": f"{LIST}{site_client.pk}/change/",
+        "history": f"{LIST}{site_client.pk}/history/",
+        "provision": address("provision"),
+        "provision-accounts": address("provision", f"user={user.pk}"),
+        "provision-again": address("provision", one),
+        "rotate": address("rotate", one),
+        "revoke": address("revoke", one),
+        "retire": address("retire", one),
+        "adopt": address("adopt", f"application={application.pk}"),
+    }
+
+
+def populate() -> dict[str, str]:
+    """A site with some clients, as it may look after a while."""
+    contact = {"contact": "reports@example.org", "purpose": "Nightly reports for the finance team"}
+    api.provision(ClientSpec(name="report", staff=True, **contact), actor="command line: ops", reason="finance asked")
+    api.provision(ClientSpec(name="enrolment-bot", superuser=True, contact="crm@example.org"), actor="admin: root")
+    api.provision(ClientSpec(name="mobile"), actor="command line: ops")
+    api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), actor="command line: ops")
+    api.revoke("old-crm", retire=True, actor="admin: root")
+    api.rotate("report", actor="admin: root", reason="every half year")
+    mobile = client_named("mobile")
+    mobile.user.is_staff = True
+    mobile.user.save()
+    user = UserFactory(username="data-team", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    return pages_of_ours(client_named("report"), ApplicationFactory(name="Made by hand", user=user), user)
+
+
+def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
+    """The pages that a form leads to."""
+    page.get_by_label("Name:", exact=True).fill("new client")
+    page.get_by_role("button", name="Preview").click()
+    stop("provision-refused")
+    page.get_by_label("Name:", exact=True).fill("new-client")
+    page.get_by_label("Superuser").check()
+    page.get_by_role("button", name="Preview").click()
+    stop("preview")
+    page.get_by_role("button", name="Provision").click()
+    stop("credentials")
+    page.locator("summary", has_text="JSON").click()
+    stop("credentials-files")
+    page.reload()
+    stop("done")
+
+
+@pytest.mark.parametrize(
+    ("look", "options"),
+    [
+        ("light", {}),
+        ("dark", {"color_scheme": "dark"}),
+        ("narrow", {"viewport": {"width": 375, "height": 740}}),
+        ("rtl", {"locale": "he"}),
+    ],
+)
+def test_every_page_in_every_look(
+    visitor: Visit, violations: Callable[[Page], list[str]], images: Path, look: str, options: dict[str, Any]
+) -> None:
+    """Axe finds nothing, nothing is wider than the window, and a picture is taken."""
+    visit = visitor(root(), **options)
+    found: dict[str, list[str]] = {}
+
+    def stop(name: str) -> None:
+        page = visit.page
+        page.wait_for_load_state()
+        page.screenshot(path=images / f"{name}-{look}.png", full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        found[name] = [*violations(page), *(["wider than the window"] if wide else [])]
+
+    for name, path in populate().items():
+        visit.open(path)
+        stop(name)
+    visit.open(address("provision"))
+    if look == "rtl":
+        assert visit.page.evaluate("document.documentElement.dir") == "rtl"
+    if look != "rtl":  # There the buttons of Django's own have other names.
+        steps_of_provisioning(visit.page, stop)
+    else:
+        provision(visit.page, "new-client")
+        stop("credentials")
+    report = "\n".join(f"{name}: {rule}" for name, rules in found.items() for rule in rules)
+    assert not report, report
+    assert [complaint for complaint in visit.complaints if "409" not in complaint] == []
+    assert ApiClient.objects.filter(name="new-client").exists()

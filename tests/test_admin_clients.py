@@ -1,0 +1,193 @@
+"""The list of API clients, the page of one, and its history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from edx_api_provisioning import api
+from edx_api_provisioning.data import ClientSpec
+from edx_api_provisioning.models import ApiClient
+from tests.admin_pages import Browser, client_named, root, text
+from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/edx_api_provisioning/apiclient/"
+EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser(root())
+
+
+def client_that_expires(name: str, days: float | None, **values: Any) -> ApiClient:
+    application = ApplicationFactory()
+    token = None
+    if days is not None:
+        token = AccessTokenFactory(application=application, expires=datetime.now(UTC) + timedelta(days=days))
+    return ApiClientFactory(name=name, application=application, access_token=token, **values)
+
+
+def names(page: Any) -> list[str]:
+    return [client.name for client in page.context["cl"].result_list]
+
+
+def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), actor="test")
+    page = text(browser.get(LIST))
+    assert "report report staff active ops@example.org" in page
+    assert "Provision API client" in page
+
+
+def test_troubles_are_said_in_words(browser: Browser) -> None:
+    client_that_expires("report", -1)
+    assert "its access token has expired; rotate it" in text(browser.get(LIST))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["early", "late", "over", "without"]),
+        ("expires=soon", ["early"]),
+        ("expires=expired", ["over"]),
+        ("expires=later", ["late"]),
+        ("expires=none", ["without"]),
+        ("expires=nonsense", ["early", "late", "over", "without"]),
+        ("state__exact=retired", ["without"]),
+        ("q=ops@", ["late"]),
+        ("q=over", ["over"]),
+        ("o=7", ["without", "over", "early", "late"]),
+        ("o=-7", ["late", "early", "over", "without"]),
+    ],
+)
+@pytest.mark.vendor("sqlite", "mysql")  # PostgreSQL has what is absent last
+def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expected: list[str]) -> None:
+    client_that_expires("early", 29)
+    client_that_expires("late", 31, contact_email="ops@example.org")
+    client_that_expires("over", -1)
+    client_that_expires("without", None, state="retired")
+    assert names(browser.get(f"{LIST}?{query}")) == expected
+
+
+def test_it_is_found_by_the_name_of_its_user(browser: Browser) -> None:
+    wanted, _other = client_that_expires("a", 1), client_that_expires("b", 1)
+    assert names(browser.get(f"{LIST}?q={wanted.user.username}")) == ["a"]
+
+
+def test_the_number_of_statements_is_the_same_for_every_page(browser: Browser) -> None:
+    client_that_expires("first", 1)
+    browser.get(LIST)
+    with CaptureQueriesContext(connection) as few:
+        browser.get(LIST)
+    for number in range(40):
+        client_that_expires(f"client-{number}", number - 5)
+    with CaptureQueriesContext(connection) as many:
+        page = browser.get(LIST)
+    assert len(page.context["cl"].result_list) == 41
+    assert len(many) == len(few)
+
+
+@pytest.mark.vendor("sqlite")
+@pytest.mark.parametrize("address", ["", "?o=7", "?expires=soon", "?expires=none", "?q=x", "{pk}/change/"])
+def test_no_statement_reads_the_whole_table_of_tokens(browser: Browser, address: str) -> None:
+    client = client_that_expires("report", 1)
+    with statements() as sent, CaptureQueriesContext(connection) as captured:
+        browser.get(LIST + address.format(pk=client.pk))
+    assert any("accesstoken" in sql for sql in sent)
+    table = client.access_token._meta.db_table
+    for query in captured.captured_queries:
+        if table in query["sql"] and query["sql"].startswith("SELECT"):
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                plan = [row[3] for row in cursor.fetchall()]
+            aliases = (table, "U0", "U1")
+            assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in aliases], plan
+
+
+def test_secrets_are_not_even_read(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    with statements() as sent:
+        browser.get(LIST)
+        browser.get(f"{LIST}{client_named('report').pk}/change/")
+    read = " ".join(sent).replace('"', "").replace("`", "")
+    assert "oauth2_provider_accesstoken.expires" in read
+    assert "oauth2_provider_accesstoken.token," not in read
+    assert "oauth2_provider_application.client_secret" not in read
+
+
+def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), actor="test")
+    client = client_named("report")
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    for words in ("superuser", "reports", client.application.client_id, "read write email profile"):
+        assert words in text(page)
+    assert "Tokens in the database: 1" in text(page)
+    assert 'name="_save"' not in page.content.decode()
+    assert [str(title) for _url, title in page.context["api_client_tools"]] == [
+        "Rotate",
+        "Revoke all tokens",
+        "Retire",
+        "Change or complete",
+    ]
+
+
+def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    client = client_named("report")
+    client.user.is_staff = True
+    client.user.save()
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    assert "Adopt again" in text(page)
+    assert "more rights than it was given" in text(page)
+    browser.send(browser.open("adopt", f"client={client.pk}"))
+    client.refresh_from_db()
+    assert client.is_staff
+
+
+def test_a_retired_client_has_no_buttons(browser: Browser) -> None:
+    client = client_that_expires("report", None, state="retired")
+    assert browser.get(f"{LIST}{client.pk}/change/").context["api_client_tools"] == []
+
+
+def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
+    client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
+    client.user.delete()
+    for url in (LIST, f"{LIST}{client.pk}/change/"):
+        assert "its user was deleted" in text(browser.get(url))
+
+
+def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), actor="command line: ops", reason="a new report")
+    client = client_named("report")
+    browser.send(browser.open("revoke", f"client={client.pk}"), reason="leaked")
+    page = text(browser.get(f"{LIST}{client.pk}/history/"))
+    assert "created command line: ops a new report" in page
+    assert f"revoked admin: {browser.user.username} leaked" in page
+    assert LogEntry.objects.get().change_message in page
+    assert browser.get(f"{LIST}x/history/").status_code == 302
+
+
+def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    api.revoke("report", delete=True, actor="test")
+    page = browser.get(EVENTS)
+    assert "report deleted test" in text(page)
+    event = page.context["cl"].result_list[0]
+    assert browser.get(f"{EVENTS}{event.pk}/change/").status_code == 200
+    assert browser.get(f"{EVENTS}{event.pk}/delete/").status_code == 403
+    assert browser.get(f"{EVENTS}add/").status_code == 403
+
+
+@pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
+def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str) -> None:
+    clients = [client_that_expires("a", 1), client_that_expires("b", 1)]
+    selected = [client.pk for client in clients]
+    answer = browser.post(LIST, action=f"api_client_{page}", _selected_action=selected)
+    assert [subject.client for subject in browser.get(answer.url).context["subjects"]] == clients

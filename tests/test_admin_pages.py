@@ -1,0 +1,388 @@
+"""The pages of the admin: asked, previewed, done once, shown once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.sessions.models import Session
+from django.utils.log import AdminEmailHandler
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning import api, output
+from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.admin_pages import Browser, address, client_named, form_of, root, shown, text, user_named
+from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, row_counts
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser(root())
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """The credentials of a client that is there already."""
+    return output.as_dict(api.provision(ClientSpec(name="report"), actor="test"), None)
+
+
+def works(token: str) -> bool:
+    return api.examine(Secret(token)).state == "valid"
+
+
+def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: Browser) -> None:
+    before = row_counts()
+    preview = browser.send(
+        browser.open("provision"), name="report", expires_in="90d", scopes="read write", contact="ops@example.org"
+    )
+    assert row_counts() == before
+    assert "create the user report <report@localhost>, neither staff nor superuser" in text(preview)
+    assert "issue an access token until" in text(preview)
+
+    page = browser.send(preview, _confirm="yes")
+
+    values = shown(page)
+    assert works(values["access_token"])
+    assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
+    assert values["scope"] == "read write"
+    assert client_named("report").contact_email == "ops@example.org"
+    assert "Proved" in text(page)
+    assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
+
+
+def test_the_files_are_those_of_the_command(browser: Browser) -> None:
+    page = browser.provision(name="report")
+    values, body = shown(page), page.content.decode()
+    files = dict(re.findall(r'(?s)<pre id="file-0-([\w-]+)"[^>]*>(.*?)</pre>', body))
+    assert list(files) == ["env", "json", "kubernetes-secret"]
+    assert json.loads(files["json"].replace("&quot;", '"'))["access_token"] == values["access_token"]
+    assert f"OPENEDX_ACCESS_TOKEN={values['access_token']}\n" in files["env"]
+    assert f"OPENEDX_CLIENT_SECRET: {values['client_secret']}\n" in files["kubernetes-secret"]
+
+
+def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None:
+    page = browser.provision(name="report")
+    assert "no-store" in page["Cache-Control"]
+    assert page["Referrer-Policy"] == "no-referrer"
+    assert "text/html" in page["Content-Type"]
+    body = page.content.decode()
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=\"|javascript:", body)
+    assert {source.split("/")[1] for source in re.findall(r'(?:src|href)="(/[^"]*\.\w+)"', body)} == {"static"}
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', body)
+    assert "<form" not in body
+
+
+@pytest.mark.parametrize(
+    ("static_url", "source"),
+    [("/static/", "'self'"), ("https://cdn.example.org/static/", "https://cdn.example.org"), ("//cdn/", "cdn")],
+)
+def test_its_policy_allows_the_sites_static_files_and_nothing_else(
+    browser: Browser, static_url: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edx_api_provisioning.admin.shown.static", lambda path: static_url + path)
+    page = browser.provision(name="report")
+
+    policy = dict(part.split(" ", 1) for part in page["Content-Security-Policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": source,
+        "style-src": source,
+        "img-src": f"{source} data:",
+        "font-src": source,
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_no_secret_is_kept_in_session_messages_record_or_log(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    page = browser.provision(name="report", reason="a new report")
+    rotated = browser.send(browser.open("rotate", f"client={client_named('report').pk}"), secret="on")
+
+    secrets = [shown(response)[key] for response in (page, rotated) for key in ("client_secret", "access_token")]
+    assert len(set(secrets)) == 4
+    kept = "".join(
+        [
+            *(json.dumps(Session.objects.get(pk=session.pk).get_decoded()) for session in Session.objects.all()),
+            *(f"{entry.change_message} {entry.object_repr}" for entry in LogEntry.objects.all()),
+            *(json.dumps(event) for event in ApiClientEvent.objects.values_list("details", "reason", "actor")),
+            str(browser.client.cookies),
+            caplog.text,
+            page.wsgi_request.get_full_path(),
+        ]
+    )
+    for secret in secrets:
+        assert secret not in kept
+
+
+def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
+    browser.provision(name="report", reason="a new report")
+    (event,) = ApiClientEvent.objects.all()
+    (entry,) = LogEntry.objects.all()
+    assert entry.is_addition()
+    assert (event.actor, event.reason, event.kind) == (f"admin: {browser.user.username}", "a new report", "created")
+    assert (entry.user, entry.object_id) == (browser.user, str(client_named("report").pk))
+    assert "register the API client report" in entry.change_message
+    assert "Reason: a new report" in entry.change_message
+    history = text(browser.get(f"/admin/edx_api_provisioning/apiclient/{event.client_id}/history/"))
+    assert history.count("a new report") == 2
+
+
+def test_the_same_request_is_done_once(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    values = shown(browser.send(preview, _confirm="yes"))
+    before = row_counts()
+
+    again = browser.send(preview, _confirm="yes")
+
+    assert again.status_code == 409
+    assert "carried out already" in text(again)
+    for secret in (values["access_token"], values["client_secret"]):
+        assert secret not in again.content.decode()
+    assert row_counts() == before
+    assert works(values["access_token"])
+
+
+def test_a_rotation_is_done_once(browser: Browser, report: dict[str, Any]) -> None:
+    form = browser.open("rotate", f"client={client_named('report').pk}")
+    values = shown(browser.send(form))
+    assert not works(report["access_token"])
+
+    again = browser.send(form)
+
+    assert again.status_code == 409
+    assert works(values["access_token"])
+    # The page is asked for anew for another rotation.
+    shown(browser.send(browser.open("rotate", f"client={client_named('report').pk}")))
+    assert not works(values["access_token"])
+
+
+@pytest.mark.parametrize("request_id", ["", "x", "a" * 64, None])
+def test_a_request_without_its_own_number_is_refused(
+    browser: Browser, report: dict[str, Any], request_id: str | None
+) -> None:
+    form = browser.open("rotate", f"client={client_named('report').pk}")
+    answer = browser.send(form, request_id=request_id)
+    assert "Please correct" in text(answer)
+    assert works(report["access_token"])
+
+
+def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser, report: dict[str, Any]) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    assert "Nothing is to be done" in text(preview)
+    assert "_confirm" not in preview.content.decode()
+    answer = browser.send(preview, _confirm="yes")
+    assert answer.status_code == 302
+    assert "there was nothing to do" in text(browser.get(answer.url))
+
+
+def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report", staff="on", token=None, purpose="a & b")
+    form = form_of(browser.send(preview, _edit="yes"))
+    assert (form["name"], form["staff"], form["purpose"], "token" in form) == ("report", "on", "a & b", False)
+    values = shown(browser.send(preview, _confirm="yes"))
+    assert "access_token" not in values
+    assert user_named("report").is_staff
+
+
+@pytest.mark.parametrize(
+    ("answers", "field", "message"),
+    [
+        ({"name": ""}, "name", "This field is required."),
+        ({"name": "a b"}, "name", "use letters"),
+        ({"expires_in": "9 days"}, "expires_in", "write it like 90d"),
+        ({"expires_in": "9999d"}, "expires_in", "at most 730 days"),
+        ({"expires_at": "2001-01-01"}, "expires_at", "this time is past"),
+        ({"expires_in": "9d", "expires_at": "2030-01-01"}, "expires_at", "not both"),
+        ({"scopes": "read nonsense"}, "scopes", "would not grant nonsense"),
+        ({"contact": "nobody"}, "contact", "not an email address"),
+        ({"email": "nobody"}, "email", "not an email address"),
+        ({"username": "taken"}, "username", "was made elsewhere"),
+        ({"username": "retired__user_x"}, "username", "kept for retired accounts"),
+        ({"reason": "x" * 256}, "reason", "at most 255 characters"),
+        ({"token": None, "expires_in": "9d"}, "expires_in", "none is wanted"),
+    ],
+)
+def test_what_is_refused_is_said_beside_its_field(
+    browser: Browser, answers: dict[str, Any], field: str, message: str
+) -> None:
+    UserFactory(username="taken")
+    before = row_counts()
+    page = browser.send(browser.open("provision"), **{"name": "report", **answers})
+    assert list(page.context["form"].errors) == [field]
+    assert message in text(page)
+    assert row_counts() == before
+    # What was typed is still there.
+    assert form_of(page).items() >= {key: value for key, value in answers.items() if value}.items()
+
+
+def test_a_line_break_in_the_reason_is_refused_and_nothing_is_made(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes", reason="a\x07b")
+    assert list(page.context["form"].errors) == ["reason"]
+    assert row_counts() == before
+
+
+def test_the_preview_warns_and_names_the_rights(browser: Browser) -> None:
+    preview = text(browser.send(browser.open("provision"), name="report", superuser="on"))
+    assert "Warning:" in preview
+    assert "Rights superuser , staff" in preview
+
+
+def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> None:
+    first, second = UserFactory(username="first", is_staff=True), UserFactory(username="second")
+    page = browser.provision(f"user={first.pk}&user={second.pk}", **{f"name_user_{second.pk}": "other"})
+    assert works(shown(page, 0)["access_token"])
+    assert works(shown(page, 1)["access_token"])
+    assert (client_named("first").user, client_named("other").user) == (first, second)
+    assert (client_named("first").is_staff, client_named("other").is_staff) == (True, False)
+
+
+def test_of_several_all_are_made_or_none(browser: Browser) -> None:
+    first, second = UserFactory(), UserFactory()
+    preview = browser.send(browser.open("provision", f"user={first.pk}&user={second.pk}"))
+    type(second).objects.filter(pk=second.pk).update(is_active=False)
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes")
+    assert f"{second.username}: username" in text(page) or "is not active" in text(page)
+    assert row_counts() == before
+
+
+def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
+    application = ApplicationFactory(name="Made by hand!")
+    form = browser.open("rotate", f"application={application.pk}&what=token")
+    assert form_of(form)[f"name_application_{application.pk}"] == "Made-by-hand"
+    values = shown(browser.send(form, grace="7d"))
+    assert works(values["access_token"])
+    assert client_named("Made-by-hand").application_id == application.pk
+    assert [*ApiClientEvent.objects.values_list("kind", flat=True)] == ["rotated", "adopted"]
+    assert LogEntry.objects.count() == 2
+
+
+def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
+    token = AccessTokenFactory()
+    answer = browser.send(browser.open("adopt", f"application={token.application_id}"), contact="ops@example.org")
+    client = ApiClient.objects.get()
+    assert answer.url == f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
+    assert (client.access_token_id, client.contact_email) == (token.pk, "ops@example.org")
+
+
+def test_if_the_second_step_is_refused_the_first_is_taken_back(browser: Browser) -> None:
+    application = ApplicationFactory()
+    page = browser.send(browser.open("rotate", f"application={application.pk}"), expires_in="9999d")
+    assert list(page.context["form"].errors) == ["expires_in"]
+    assert not ApiClient.objects.exists()
+
+
+def test_a_client_is_revoked_and_retired(browser: Browser, report: dict[str, Any]) -> None:
+    pk = client_named("report").pk
+    answer = browser.send(browser.open("revoke", f"client={pk}"), reason="leaked")
+    assert not works(report["access_token"])
+    assert "revoke 1 access token" in text(browser.get(answer.url))
+    browser.send(browser.open("retire", f"client={pk}"))
+    assert client_named("report").state == "retired"
+    assert not user_named("report").is_active
+    assert not get_access_token_model().objects.exists()
+
+
+def test_the_client_secret_is_rotated_with_grace(browser: Browser, report: dict[str, Any]) -> None:
+    pk = client_named("report").pk
+    page = browser.send(browser.open("rotate", f"client={pk}&what=secret"), token="on", grace="7d")
+    assert shown(page)["client_id"] != report["client_id"]
+    assert works(report["access_token"])
+    assert get_application_model().objects.count() == 2
+
+
+def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:
+    client = client_named("report")
+    client.contact_email, client.purpose = "old@example.org", "reports"
+    client.save()
+    form = browser.open("provision", f"client={client.pk}")
+    assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
+    preview = browser.send(form, contact="new@example.org", purpose="")
+    answer = browser.send(preview, _confirm="yes")
+    client.refresh_from_db()
+    assert (client.contact_email, client.purpose) == ("new@example.org", "")
+    assert answer.status_code == 302
+    assert works(report["access_token"])
+
+
+@pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 30])
+def test_what_does_not_exist_is_not_found(browser: Browser, query: str) -> None:
+    assert browser.open("rotate", query).status_code == 404
+
+
+def test_too_many_at_once_are_not_found(browser: Browser) -> None:
+    users = [UserFactory() for _number in range(51)]
+    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
+    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
+
+
+def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
+    assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
+
+
+def test_credentials_that_cannot_be_proved_are_shown_with_what_is_wrong(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edx_api_provisioning.verification._bearer_problem", lambda *_arguments: "user_not_active")
+    page = browser.provision(name="report")
+    assert "The credentials exist, but:" in text(page)
+    assert "user_not_active" in text(page)
+    assert "access_token" in shown(page)
+
+
+def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "calls", lambda _values: 1 / 0)
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    with pytest.raises(ZeroDivisionError):
+        browser.send(preview, _confirm="yes")
+    assert row_counts() == before
+
+
+def test_an_error_while_they_are_shown_reports_no_secret(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any
+) -> None:
+    settings.ADMINS = [("root", "root@example.org")]
+
+    made: list[str] = []
+
+    def fail(values: dict[str, Any]) -> Any:
+        made.extend((values["access_token"], values["client_secret"]))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(output, "calls", fail)
+    browser.client.raise_request_exception = False
+    preview = browser.send(browser.open("provision"), name="report")
+    handler = AdminEmailHandler(include_html=True)
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        assert browser.send(preview, _confirm="yes").status_code == 500
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+        report = "".join(mail.body + "".join(content for content, _type in mail.alternatives) for mail in mailoutbox)
+
+    assert "ZeroDivisionError" in report
+    assert made
+    for secret in made:
+        assert secret not in report
+
+
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
+def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], page: str) -> None:
+    browser.client.handler.enforce_csrf_checks = False
+    url = address(page, f"client={client_named('report').pk}")
+    assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
+    assert works(report["access_token"])
