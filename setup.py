@@ -38,6 +38,7 @@ setup(
     },
     entry_points={
         "lms.djangoapp": ["edx_api_provisioning = edx_api_provisioning.apps:ApiProvisioningConfig"],
+        "tutor.plugin.v1": ["api-provisioning = edx_api_provisioning.tutor"],
     },
     keywords="Open edX LMS OAuth2 API credentials provisioning django-oauth-toolkit",
     classifiers=[

@@ -1,0 +1,60 @@
+"""The Tutor plugin, on the operator's machine. It imports Tutor and click, and neither Django nor the rest of us.
+
+Source: https://docs.tutor.edly.io/reference/api/hooks/catalog.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tutor import hooks
+
+from edx_api_provisioning import __version__
+from edx_api_provisioning.tutor import clients, jobs
+
+_HERE = Path(__file__).parent
+SMOKE_TEST = str(_HERE / "smoke" / "test_api_client.py")
+
+hooks.Filters.CONFIG_DEFAULTS.add_items(
+    [
+        ("API_PROVISIONING_CLIENTS", []),
+        ("API_PROVISIONING_SETTINGS", {}),
+    ]
+)
+hooks.Actions.CONFIG_LOADED.add()(clients.check)
+
+# The image: this version, unless the repository is mounted, which Tutor installs by itself then.
+# Tutor 20 has no PIP_COMMAND.
+_INSTALL = f"""\
+{{% if "edx-api-provisioning" not in iter_mounted_directories(MOUNTS, "openedx") %}}
+RUN --mount=type=cache,target=/openedx/.cache/pip,sharing=shared \\
+    ${{PIP_COMMAND:-pip}} install 'edx-api-provisioning=={__version__}'
+{{% endif %}}"""
+# JSON is YAML.
+_SETTINGS = """\
+{% if API_PROVISIONING_SETTINGS %}EDX_API_PROVISIONING: {{ API_PROVISIONING_SETTINGS|tojson }}{% endif %}"""
+hooks.Filters.ENV_PATCHES.add_items(
+    [
+        ("openedx-dockerfile-post-python-requirements", _INSTALL),
+        ("lms-env", _SETTINGS),
+    ]
+)
+hooks.Filters.MOUNTED_DIRECTORIES.add_item(("openedx", "edx-api-provisioning$"))
+
+hooks.Filters.CLI_DO_COMMANDS.add_items(jobs.COMMANDS)
+_INIT = """\
+python ./manage.py lms migrate edx_api_provisioning
+{{ API_PROVISIONING_CLIENTS|api_provisioning_commands }}"""
+hooks.Filters.CLI_DO_INIT_TASKS.add_item(("lms", _INIT))
+hooks.Filters.ENV_TEMPLATE_FILTERS.add_items(
+    [
+        ("api_provisioning_commands", clients.commands),
+        ("api_provisioning_secrets", clients.secrets),
+    ]
+)
+# apps/openedx/config is mounted into every container of the LMS: a directory in compose, a ConfigMap in Kubernetes.
+hooks.Filters.ENV_TEMPLATE_ROOTS.add_item(str(_HERE / "templates"))
+
+# Since Tutor 21: `tutor local do tests`.
+if hasattr(hooks.Filters, "TESTS"):
+    hooks.Filters.TESTS.add_item(("lms", "smoke", SMOKE_TEST))
