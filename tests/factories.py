@@ -1,0 +1,225 @@
+"""Rows and values for the tests, and one way to run a command."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import factory
+from django.contrib.auth import get_user_model
+from django.core.management import load_command_class
+from django.db import connection
+from factory.django import DjangoModelFactory
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning.data import Credentials, Secret, Status
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.planning import Found, FoundApplication, FoundClient, FoundToken, FoundUser, Site
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+SECRET = "correct-horse-battery-staple-0123456789"
+TOKEN = "tokens.of.my.own-choosing_0123456789"
+
+
+class UserFactory(DjangoModelFactory):
+    class Meta:
+        model = get_user_model()
+
+    username = factory.Sequence(lambda number: f"user-{number}")
+    email = factory.LazyAttribute(lambda user: f"{user.username}@example.org")
+    password = "!no password has this hash"
+
+
+class ApplicationFactory(DjangoModelFactory):
+    class Meta:
+        model = get_application_model()
+
+    name = factory.Sequence(lambda number: f"application-{number}")
+    user = factory.SubFactory(UserFactory)
+    client_id = factory.Sequence(lambda number: f"client-id-{number}")
+    client_secret = SECRET
+    client_type = "confidential"
+    authorization_grant_type = "client-credentials"
+
+
+class AccessTokenFactory(DjangoModelFactory):
+    class Meta:
+        model = get_access_token_model()
+
+    application = factory.SubFactory(ApplicationFactory)
+    user = factory.SelfAttribute("application.user")
+    token = factory.Sequence(lambda number: f"token-{number:030}")
+    scope = "read write"
+    expires = factory.LazyFunction(lambda: datetime.now(UTC) + timedelta(days=1))
+
+
+class ApiClientFactory(DjangoModelFactory):
+    class Meta:
+        model = ApiClient
+
+    name = factory.Sequence(lambda number: f"api-client-{number}")
+    application = factory.SubFactory(ApplicationFactory)
+    user = factory.SelfAttribute("application.user")
+    access_token = factory.SubFactory(AccessTokenFactory, application=factory.SelfAttribute("..application"))
+
+
+class CredentialsFactory(factory.Factory):
+    """As of a run that made everything."""
+
+    class Meta:
+        model = Credentials
+
+    name = "report"
+    status = Status.CREATED
+    username = "report"
+    email = "report@lms.example.org"
+    client_id = "the-client-id"
+    client_secret = factory.LazyFunction(lambda: Secret(SECRET))
+    access_token = factory.LazyFunction(lambda: Secret(TOKEN))
+    expires_at = datetime(2036, 3, 1, 12, 0, 0, tzinfo=UTC)
+    scopes = ("read", "write")
+
+
+class SiteFactory(factory.Factory):
+    class Meta:
+        model = Site
+
+    now = NOW
+    host = "lms.example.org"
+    lifetime = timedelta(days=365)
+    max_lifetime = timedelta(days=730)
+    default_scopes = ("read", "write")
+    available_scopes = ("read", "write", "email", "grades:read")
+
+
+class FoundUserFactory(factory.Factory):
+    class Meta:
+        model = FoundUser
+
+    pk = 7
+    username = "report"
+    email = "report@lms.example.org"
+    is_staff = False
+    superuser = False
+    active = True
+    accepted = True
+
+
+class FoundApplicationFactory(factory.Factory):
+    class Meta:
+        model = FoundApplication
+
+    pk = 8
+    client_id = "the-client-id"
+    user_pk = 7
+    client_credentials = True
+    restricted = False
+
+
+class FoundTokenFactory(factory.Factory):
+    class Meta:
+        model = FoundToken
+
+    pk = 9
+    expires_at = NOW + timedelta(days=30)
+    scopes = ("read", "write")
+
+
+class FoundClientFactory(factory.Factory):
+    class Meta:
+        model = FoundClient
+
+    pk = 6
+    name = "report"
+    user_pk = 7
+    username = "report"
+    retired = False
+    contact = ""
+    purpose = ""
+    application = factory.SubFactory(FoundApplicationFactory)
+    token = factory.SubFactory(FoundTokenFactory)
+
+
+class FoundFactory(factory.Factory):
+    """A client that is complete."""
+
+    class Meta:
+        model = Found
+
+    client = factory.SubFactory(FoundClientFactory)
+    user = factory.SubFactory(FoundUserFactory)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Its JSON; nothing but that is on standard output, and nothing went wrong."""
+        assert self.code == 0, self.stderr
+        return json.loads(self.stdout)
+
+    @property
+    def refusal(self) -> str:
+        """Its one line of error; nothing else was printed, and the exit code says so too."""
+        assert (self.code, self.stdout, self.stderr.count("\n")) == (1, "", 1), self
+        return self.stderr.removeprefix("CommandError: ").rstrip("\n")
+
+
+def run(
+    *arguments: str,
+    stdin: str | bytes = "",
+    stdout: io.StringIO | None = None,
+    command: str = "provision_api_client",
+) -> Ran:
+    """Run a command in this process, as `manage.py lms` would."""
+    stdout, stderr = stdout or io.StringIO(), io.StringIO()
+    source = io.BytesIO(stdin if isinstance(stdin, bytes) else stdin.encode())
+    code = 0
+    with (
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
+        mock.patch("sys.stdin", io.TextIOWrapper(source, "utf-8")),
+        # The tests have their own use for the connection that a command closes at its end.
+        mock.patch("django.core.management.base.connections"),
+    ):
+        try:
+            load_command_class("edx_api_provisioning", command).run_from_argv(["manage.py", command, *arguments])
+        except SystemExit as end:
+            code = end.code
+    return Ran(code, stdout.getvalue(), stderr.getvalue())
+
+
+def provisioned(*arguments: str, **options: Any) -> dict[str, Any]:
+    """The JSON of a run that succeeds."""
+    return run(*arguments, "--format", "json", **options).result
+
+
+def row_counts() -> dict[str, int]:
+    """How many rows each table has that a run may write to."""
+    models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
+    return {model.__name__: model._base_manager.count() for model in models}
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL statements sent meanwhile. The package keeps them out of Django's own log, so they are counted here."""
+    sent: list[str] = []
+
+    def record(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        sent.append(sql)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(record):
+        yield sent

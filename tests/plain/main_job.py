@@ -1,0 +1,109 @@
+"""The main job on a site that is no LMS. Run by tests/test_other_sites.py, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+from tests.factories import provisioned, row_counts, run
+
+pytestmark = pytest.mark.django_db
+
+
+def whoami(token: str) -> tuple[int, str]:
+    response = Client().get("/me", HTTP_AUTHORIZATION=f"Bearer {token}")
+    return response.status_code, response.json()["username"] if response.status_code == 200 else ""
+
+
+def test_nothing_of_the_lms_is_there() -> None:
+    assert {config.label for config in apps.get_app_configs()} == {
+        "auth", "contenttypes", "oauth2_provider", "edx_api_provisioning",
+    }  # fmt: skip
+    assert not {"common", "lms", "openedx", "student"} & set(sys.modules)
+
+
+def test_a_run_without_arguments_makes_a_working_client() -> None:
+    result = provisioned()
+
+    assert (result["status"], result["username"], result["verified"]) == ("created", "api-client", True)
+    assert result["email"] == "api-client@site.example.org"
+    assert result["token_url"] == "https://site.example.org/o/token/"
+    assert whoami(result["access_token"]) == (200, "api-client")
+    assert whoami("edxapi_wrong") == (403, "")
+
+
+def test_id_and_secret_get_a_token_that_works() -> None:
+    result = provisioned("--no-token")
+
+    grant = {
+        "grant_type": "client_credentials",
+        "client_id": result["client_id"],
+        "client_secret": result["client_secret"],
+    }
+    response = Client().post("/o/token/", grant)
+
+    assert response.status_code == 200, response.content
+    assert set(response.json()["scope"].split()) == {"read", "write", "https://example.org/auth/reports.readonly"}
+    wrong = Client().post("/o/token/", {**grant, "client_secret": "wrong"})
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
+
+
+def test_the_same_again_changes_nothing() -> None:
+    provisioned("--staff")
+    before = row_counts()
+
+    again = provisioned("--staff")
+
+    assert (again["status"], again["access_token"], again["client_secret"]) == ("unchanged", None, None)
+    assert row_counts() == before
+
+
+def test_user_names_are_those_that_django_takes() -> None:
+    assert provisioned("report.2026")["username"] == "report.2026"
+    assert run("second", "--username", "a b").refusal.startswith("--username: ")
+    assert not User.objects.get().has_usable_password()
+
+
+def test_scopes_are_those_that_the_site_has() -> None:
+    scope = "https://example.org/auth/reports.readonly"
+
+    assert provisioned("--scope", scope)["scope"] == scope
+    assert run("second", "--scope", "grades:read").refusal.startswith("--scope: the site would not grant grades:read")
+
+
+def test_what_only_the_lms_has_is_refused() -> None:
+    assert run("--restricted").refusal.startswith("--restricted: ")
+    assert run("--filter", "content_org:edX").refusal.startswith("--filter: ")
+    assert run("--course-role", "staff@edX").refusal.startswith("--course-role: ")
+
+
+def test_without_an_address_of_the_site_the_email_has_to_be_said(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {}
+
+    assert run().refusal.startswith("--email: give one")
+    result = provisioned("--email", "bot@example.org")
+    assert (result["email"], result["token_url"], result["api_docs_url"]) == ("bot@example.org", None, None)
+
+
+def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {
+        **settings.EDX_API_PROVISIONING,
+        "BEARER_AUTHENTICATION": "rest_framework.authentication.SessionAuthentication",
+    }
+
+    ran = run("--no-verify")
+    assert ran.code == 0
+    failing = run("second")
+    assert failing.code == 1
+    assert "access token at the site's Bearer authentication: " in failing.stderr
+
+
+def test_there_is_nothing_to_migrate_and_nothing_to_complain_about() -> None:
+    call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True, verbosity=0)
+    call_command("check", fail_level="WARNING")

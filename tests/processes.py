@@ -1,0 +1,162 @@
+"""Processes that run the command at once, or that end at a chosen point, against the database of the tests.
+
+They are forked: Django is loaded already, so that many start together and one for each point costs little.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.apps import apps
+from django.core.management import call_command, execute_from_command_line
+from django.db import OperationalError, connection, connections, transaction
+
+FORK = multiprocessing.get_context("fork")
+TIMEOUT = 120  # seconds, for what takes a few: a process that waits for ever is to fail its test
+KILLED = -signal.SIGKILL
+
+Work = Callable[[], object]
+
+
+def provision(*argv: str) -> None:
+    """The command as `manage.py lms` runs it: its exit code is the process's."""
+    execute_from_command_line(["manage.py", "provision_api_client", *argv])
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Process:
+    """Work in a process of its own, with its own connection and its own standard streams."""
+
+    def __init__(self, work: Work, folder: Path, *, stdout: str | None = None) -> None:
+        folder.mkdir(parents=True)
+        self._stdout, self._stderr = Path(stdout or folder / "stdout"), folder / "stderr"
+        connections.close_all()  # A connection that two processes speak through is of no use to either.
+        self._process = FORK.Process(target=self._main, args=(work,))
+        self._process.start()
+
+    def _main(self, work: Work) -> None:
+        for number, path in ((1, self._stdout), (2, self._stderr)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+        work()
+
+    def ended(self) -> Ended:
+        self._process.join(TIMEOUT)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+            raise TimeoutError(f"A process did not end in {TIMEOUT} s: {self._stderr.read_text()}")
+        stdout = self._stdout.read_text() if self._stdout.is_file() else ""
+        return Ended(self._process.exitcode, stdout, self._stderr.read_text())
+
+
+@contextmanager
+def database_for_processes(folder: Path) -> Iterator[None]:
+    """A database that others reach as well: that of the tests, or a file like it where that is in memory."""
+    usual, name = connections["default"], connection.settings_dict["NAME"]
+    if usual.vendor == "sqlite":
+        file = str(folder / "database.sqlite3")
+        with usual.cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [file])
+        usual.settings_dict["NAME"] = file
+        connections["default"] = usual.copy()
+    try:
+        # What a run imports, it imports here, once for all of them.
+        with transaction.atomic():
+            call_command("provision_api_client", stdout=StringIO(), stderr=StringIO())
+            transaction.set_rollback(True)
+        yield
+    finally:
+        if usual.vendor == "sqlite":
+            connections["default"].close()
+            usual.settings_dict["NAME"], connections["default"] = name, usual
+
+
+def table_counts() -> dict[str, int]:
+    """How many rows each table of the site has, in one query."""
+    tables = [model._meta.db_table for model in apps.get_models()]
+    counts = (f"SELECT '{table}', COUNT(*) FROM {connection.ops.quote_name(table)}" for table in tables)  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(counts))
+        return dict(cursor.fetchall())
+
+
+class Points:
+    """The points at which the world may end for a run: before each statement, around each commit, at some of our lines.
+
+    At the chosen one, counted from 1, ``happens`` is called; 0 is none.
+
+    Args:
+        lines_of: what the qualified names of the functions begin with whose lines count as well.
+    """
+
+    def __init__(self, chosen: int, happens: Work, *, lines_of: tuple[str, ...] = ()) -> None:
+        self.passed, self._chosen, self._happens, self._lines_of = 0, chosen, happens, lines_of
+
+    def install(self) -> None:
+        """In this process, from here on."""
+        commit = connection._commit
+
+        def around_commit() -> None:
+            self._pass()
+            commit()
+            self._pass()
+
+        connection._commit = around_commit
+        connection.execute_wrappers.append(self._statement)
+        if self._lines_of:
+            sys.settrace(self._call)
+
+    def _pass(self) -> None:
+        self.passed += 1
+        if self.passed == self._chosen:
+            self._happens()
+
+    def _statement(self, execute: Callable[..., Any], *args: Any) -> Any:
+        self._pass()
+        return execute(*args)
+
+    def _call(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
+        return self._line if frame.f_code.co_qualname.startswith(self._lines_of) else None
+
+    def _line(self, _frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
+        if event == "line":
+            self._pass()
+        return self._line
+
+
+def die() -> None:
+    """As by `kill -9`, by the kernel when memory runs out, or by a power cut."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lose_connection() -> None:
+    """The server ends this process's session, as when it is restarted; SQLite has none and fails at its disk."""
+    if connection.vendor == "sqlite":
+        raise OperationalError("disk I/O error")
+    session, administrator = connection.connection, connection.copy()
+    with administrator.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [session.info.backend_pid])
+        else:
+            cursor.execute("KILL CONNECTION %s", [session.thread_id()])
+            while cursor.execute("SELECT 1 FROM information_schema.processlist WHERE id = %s", [session.thread_id()]):
+                pass
+    administrator.close()

@@ -1,0 +1,70 @@
+"""The main job with swapped models. Run by tests/test_other_sites.py, in a process of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from oauth2_provider.models import get_access_token_model, get_application_model
+from own.models import OwnAccessToken, OwnApplication
+
+from edx_api_provisioning import api, toolkit
+from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.models import ApiClient
+from tests.factories import provisioned, row_counts, run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_models_are_swapped() -> None:
+    assert (get_application_model(), get_access_token_model()) == (OwnApplication, OwnAccessToken)
+    assert ApiClient._meta.get_field("application").related_model is OwnApplication
+    assert ApiClient._meta.get_field("access_token").related_model is OwnAccessToken
+    tables = set(connection.introspection.table_names())
+    assert not {"oauth2_provider_application", "oauth2_provider_accesstoken"} & tables
+
+
+def test_a_run_without_arguments_makes_a_working_client() -> None:
+    result = provisioned()
+
+    assert (result["status"], result["verified"]) == ("created", True)
+    client = ApiClient.objects.select_related("application", "access_token").get()
+    assert (client.application, client.access_token) == (OwnApplication.objects.get(), OwnAccessToken.objects.get())
+    assert (client.application.department, client.access_token.uses) == ("unknown", 0)
+    assert toolkit.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
+    assert toolkit.find_access_token(Secret(result["access_token"])) == client.access_token
+
+
+def test_the_same_again_changes_nothing_and_what_ended_is_renewed() -> None:
+    provisioned()
+    before = row_counts()
+
+    assert provisioned()["status"] == "unchanged"
+    assert row_counts() == before
+
+    OwnAccessToken.objects.update(expires=datetime.now(UTC) - timedelta(seconds=1))
+    again = provisioned()
+    assert (again["status"], again["verified"]) == ("updated", True)
+    OwnApplication.objects.get().delete()
+    assert provisioned()["verified"] is True
+
+
+def test_the_site_s_own_rules_for_applications_hold() -> None:
+    before = row_counts()
+
+    assert "No department wants an application of this name." in run("forbidden").refusal
+    assert row_counts() == before
+
+
+def test_a_run_is_taken_back() -> None:
+    before = row_counts()
+
+    api.undo(api.provision(ClientSpec(name="report"), actor="the test"), actor="the test")
+
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+
+
+def test_there_is_nothing_to_migrate() -> None:
+    call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True, verbosity=0)

@@ -1,0 +1,253 @@
+"""What is the LMS's: user names, accounts, roles, restrictions. And plain Django, where all that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db.models.signals import post_save, pre_save
+
+from common.djangoapps.student.helpers import AccountValidationError
+from common.djangoapps.student.models import CourseAccessRole, UserProfile
+from edx_api_provisioning import lms
+from edx_api_provisioning.exceptions import InvalidSpec
+from lms.djangoapps.user_tours.models import UserTour
+from openedx.core.djangoapps.notifications.models import NotificationPreference
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import ApplicationFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def plain_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no app of the LMS were installed."""
+    monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
+
+
+@contextmanager
+def receiver(signal: Any, function: Callable[..., None]) -> Iterator[None]:
+    signal.connect(function, sender=User)
+    try:
+        yield
+    finally:
+        signal.disconnect(function, sender=User)
+
+
+def create(**options: Any) -> User:
+    wanted = {"username": "report", "email": "report@example.org", "staff": False, "superuser": False}
+    return lms.create_user(**{**wanted, "full_name": "report", **options})
+
+
+# User names
+
+
+@pytest.mark.parametrize("username", ["ab", "a" * 30, "api-client", "API_Client", "007", "-_"])
+def test_a_user_name_that_the_lms_registers_is_taken(username: str) -> None:
+    assert lms.username_problem(username) is None
+
+
+@pytest.mark.parametrize(
+    ("username", "words"),
+    [
+        ("a", "2 to 30"),
+        ("a" * 31, "2 to 30"),
+        ("a b", "letters A-Z"),
+        ("a.b", "letters A-Z"),
+        ("a@example.org", "letters A-Z"),
+        ("apí", "letters A-Z"),
+        ("клиент", "letters A-Z"),
+        ("ab\n", "letters A-Z"),
+        ("retired__user_1", "begin with retired__user_"),
+        ("RETIRED__user_1", "begin with retired__user_"),
+    ],
+)
+def test_a_user_name_that_the_lms_would_not_register_is_refused(username: str, words: str) -> None:
+    assert words in lms.username_problem(username)
+
+
+def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: Any) -> None:
+    settings.FEATURES = {"ENABLE_UNICODE_USERNAME": True}
+    settings.USERNAME_REGEX_PARTIAL = r"[\w .@_+-]+"
+
+    assert lms.username_problem("клиент") is None
+    assert lms.username_problem("a/b") is not None
+    assert lms.username_problem("ab\n") is not None
+    assert lms.username_problem("ы" * 31) is not None
+
+
+@pytest.mark.parametrize(
+    ("username", "taken"), [("a", True), ("a.b@c+d", True), ("a" * 150, True), ("a" * 151, False), ("a b", False)]
+)
+def test_in_plain_django_its_user_model_decides(plain_django: None, username: str, taken: bool) -> None:
+    assert (lms.username_problem(username) is None) is taken
+
+
+# Accounts
+
+
+def test_a_new_user_has_a_profile_and_no_usable_password_and_no_rights() -> None:
+    user = User.objects.get(pk=create().pk)
+
+    assert (user.username, user.email) == ("report", "report@example.org")
+    assert (user.is_active, user.is_staff, user.is_superuser) == (True, False, False)
+    assert not user.has_usable_password()
+    assert UserProfile.objects.get(user=user).name == "report"
+
+
+@pytest.mark.parametrize("rights", [{"staff": True}, {"staff": True, "superuser": True}], ids=str)
+def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -> None:
+    user = create(**rights)
+
+    assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
+
+
+def test_the_receivers_of_the_lms_run() -> None:
+    user = create()
+
+    assert UserTour.objects.filter(user=user).count() == 1
+    assert NotificationPreference.objects.filter(user=user).count() == 14
+
+
+def test_the_lms_is_not_told_to_report_the_user_to_marketing() -> None:
+    seen: list[bool] = []
+
+    def look(instance: User, **_signal: Any) -> None:
+        seen.append(hasattr(instance, "_called_by_management_command"))
+
+    with receiver(pre_save, look), receiver(post_save, look):
+        create()
+
+    assert seen == [False, False]
+
+
+def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
+    def make(instance: User, created: bool, **_signal: Any) -> None:
+        if created:
+            UserProfile.objects.create(user=instance, name="by the site")
+
+    with receiver(post_save, make):
+        user = create()
+
+    assert UserProfile.objects.get(user=user).name == "by the site"
+
+
+@pytest.mark.parametrize(
+    ("error", "field", "words"),
+    [
+        (AccountValidationError("Taken by another.", field="username"), "username", "Taken by another."),
+        (AccountValidationError("No such domain.", field="email"), "email", "No such domain."),
+        (ValidationError({"email": ["Required.", "And valid."]}), "username", "Required. And valid."),
+    ],
+    ids=["of the LMS, for the name", "of the LMS, for the address", "of Django"],
+)
+def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
+    def refuse(**_signal: Any) -> None:
+        raise error
+
+    with receiver(pre_save, refuse), pytest.raises(InvalidSpec) as refusal:
+        create()
+
+    assert (refusal.value.field, refusal.value.message) == (field, words)
+
+
+def test_a_receiver_that_is_broken_is_not_taken_for_a_refusal() -> None:
+    def fail(**_signal: Any) -> None:
+        raise ZeroDivisionError
+
+    with receiver(pre_save, fail), pytest.raises(ZeroDivisionError):
+        create()
+
+
+def test_in_plain_django_there_is_no_profile_to_make(plain_django: None) -> None:
+    user = create()
+
+    assert not UserProfile.objects.filter(user=user).exists()
+
+
+@pytest.mark.parametrize(
+    ("username", "retired"), [("retired__user_abc", True), ("report", False), ("RETIRED__USER_abc", False)]
+)
+def test_the_lms_marks_retired_accounts_by_their_names(username: str, retired: bool) -> None:
+    assert lms.is_retired(username) is retired
+
+
+def test_without_the_lms_s_setting_nobody_is_retired(settings: Any) -> None:
+    del settings.RETIRED_USERNAME_PREFIX
+
+    assert lms.is_retired("retired__user_abc") is False
+    assert lms.username_problem("retired__user_abc") is None
+
+
+# Course access roles
+
+
+def test_course_roles_are_read_as_rights() -> None:
+    user = UserFactory()
+    for role, org, course_id in (
+        ("staff", "edX", "course-v1:edX+DemoX+2026"),
+        ("instructor", "edX", ""),
+        ("support", "", ""),
+    ):
+        CourseAccessRole.objects.create(user=user, role=role, org=org, course_id=course_id)
+
+    assert lms.course_roles(user) == {
+        "course_role:staff@course-v1:edX+DemoX+2026", "course_role:instructor@edX", "global_role:support",
+    }  # fmt: skip
+
+
+def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
+    user = UserFactory()
+    rights = frozenset({"course_role:staff@course-v1:edX+DemoX+2026", "course_role:staff@edX", "global_role:support"})
+
+    lms.change_course_roles(user, add=rights, remove=frozenset())
+    assert lms.course_roles(user) == rights
+    assert CourseAccessRole.objects.get(course_id="course-v1:edX+DemoX+2026").org == "edX"
+
+    lms.change_course_roles(user, add=frozenset(), remove=frozenset({"course_role:staff@edX"}))
+    assert lms.course_roles(user) == rights - {"course_role:staff@edX"}
+
+
+# Applications
+
+
+def test_an_application_is_restricted_if_the_lms_says_so() -> None:
+    application, other = ApplicationFactory(), ApplicationFactory()
+    RestrictedApplication.objects.create(application=application)
+
+    assert lms.is_restricted(application.pk) is True
+    assert lms.is_restricted(other.pk) is False
+
+
+def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
+    application = ApplicationFactory()
+    assert lms.access(application.pk) == ((), ())
+
+    lms.set_access(application, scopes=("grades:read",), filters=("content_org:edX",), restricted=True)
+    assert lms.access(application.pk) == (("grades:read",), ("content_org:edX",))
+    assert lms.is_restricted(application.pk)
+
+    lms.set_access(application, scopes=("user_id",), filters=(), restricted=True)
+    assert lms.access(application.pk) == (("user_id",), ())
+    assert RestrictedApplication.objects.filter(application=application).count() == 1
+
+    lms.set_access(application, scopes=(), filters=(), restricted=False)
+    assert lms.access(application.pk) == ((), ())
+    assert not ApplicationAccess.objects.exists()
+    assert not lms.is_restricted(application.pk)
+
+
+def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) -> None:
+    application = ApplicationFactory()
+
+    lms.set_access(application, scopes=("read",), filters=(), restricted=True)
+    lms.change_course_roles(application.user, add=frozenset({"global_role:support"}), remove=frozenset())
+
+    assert lms.course_roles(application.user) == frozenset()
+    assert lms.access(application.pk) == ((), ())
+    assert lms.restrictions() is None
+    assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)

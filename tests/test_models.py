@@ -1,0 +1,133 @@
+"""The registry's rows: what they outlive, and the history that is only ever added to."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, transaction
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import SECRET, TOKEN, ApiClientFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def event(client: ApiClient) -> ApiClientEvent:
+    return ApiClientEvent.objects.create(client=client, client_name=client.name, kind="created", actor="the test")
+
+
+def test_a_client_and_its_events_are_named_for_people() -> None:
+    client = ApiClientFactory(name="report")
+
+    assert str(client) == "report"
+    assert str(event(client)) == "report: created"
+
+
+def test_a_name_is_given_once() -> None:
+    ApiClientFactory(name="report")
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiClientFactory(name="report")
+
+
+@pytest.mark.vendor("mysql")
+@pytest.mark.parametrize("name", ["REPORT", "repórt"])
+def test_on_mysql_another_spelling_is_the_same_name(name: str) -> None:
+    ApiClientFactory(name="report")
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiClientFactory(name=name)
+    assert ApiClient.objects.get(name=name).name == "report"
+
+
+def test_an_application_belongs_to_one_client() -> None:
+    client = ApiClientFactory()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiClientFactory(application=client.application)
+
+
+def test_many_clients_may_have_lost_their_applications() -> None:
+    for _time in range(2):
+        ApiClientFactory(user=None, application=None, access_token=None)
+
+    assert ApiClient.objects.filter(application=None).count() == 2
+
+
+def reloaded(client: ApiClient) -> ApiClient:
+    return ApiClient.objects.select_related("user", "application", "access_token").get(pk=client.pk)
+
+
+def test_a_client_outlives_its_token() -> None:
+    client = ApiClientFactory()
+    token = client.access_token_id
+
+    get_access_token_model().objects.all().delete()
+
+    assert reloaded(client).access_token is None
+    assert reloaded(client).access_token_id == token
+
+
+def test_a_token_can_be_deleted_without_a_look_at_the_registry() -> None:
+    client = ApiClientFactory()
+
+    get_access_token_model()._base_manager.filter(pk=client.access_token_id)._raw_delete("default")
+
+    assert reloaded(client).access_token is None
+
+
+def test_a_client_outlives_its_application() -> None:
+    client = ApiClientFactory()
+
+    client.application.delete()
+
+    assert reloaded(client).application is None
+    assert reloaded(client).user == client.user
+
+
+def test_a_client_outlives_its_user_and_with_it_all_else() -> None:
+    client = ApiClientFactory()
+
+    client.user.delete()
+
+    assert (reloaded(client).user, reloaded(client).application, reloaded(client).access_token) == (None, None, None)
+
+
+def test_an_event_outlives_its_client() -> None:
+    client = ApiClientFactory(name="report")
+    kept = event(client)
+
+    client.delete()
+
+    kept.refresh_from_db()
+    assert (kept.client, kept.client_name) == (None, "report")
+
+
+def test_an_event_is_neither_changed_nor_deleted() -> None:
+    kept = event(ApiClientFactory())
+    kept.actor = "somebody else"
+
+    with pytest.raises(TypeError, match="only ever added"):
+        kept.save()
+    with pytest.raises(TypeError, match="only ever added"):
+        kept.delete()
+    assert ApiClientEvent.objects.get().actor == "the test"
+
+
+def test_a_request_is_recorded_once() -> None:
+    client = ApiClientFactory()
+    same = {"client": client, "client_name": client.name, "kind": "created", "actor": "the test", "request_id": "r-1"}
+    ApiClientEvent.objects.create(**same)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiClientEvent.objects.create(**same)
+
+
+def test_no_column_of_ours_holds_a_secret() -> None:
+    client = ApiClientFactory(access_token__token=TOKEN)
+    event(client)
+
+    for model in (ApiClient, ApiClientEvent):
+        for row in model.objects.values():
+            assert SECRET not in repr(row)
+            assert TOKEN not in repr(row)

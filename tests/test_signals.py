@@ -1,0 +1,148 @@
+"""Other plugins are told what became of a client: after it is committed, without secrets, and come what may of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.dispatch import Signal
+
+from edx_api_provisioning import api, signals
+from edx_api_provisioning.data import ClientSpec, Status
+from edx_api_provisioning.exceptions import ProvisioningError
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import ApplicationFactory
+from tests.life import client, provisioned, shown
+
+pytestmark = pytest.mark.django_db
+
+SIGNALS = {
+    "provisioned": signals.api_client_provisioned,
+    "rotated": signals.api_client_rotated,
+    "revoked": signals.api_client_revoked,
+}
+Told = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """What receivers were told, in order."""
+    heard: Told = []
+    with ExitStack() as stack:
+        for which, signal in SIGNALS.items():
+
+            def receiver(_which: str = which, /, **payload: Any) -> None:
+                heard.append((_which, payload))
+
+            signal.connect(receiver, weak=False, dispatch_uid=which)
+            stack.callback(signal.disconnect, dispatch_uid=which)
+        yield heard
+
+
+DEEDS: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "provision": (lambda: provisioned("another"), ["provisioned"]),
+    "provision what is changed": (lambda: provisioned(contact="owner@example.org"), ["provisioned"]),
+    "provision what is there": (provisioned, []),
+    "rotate": (lambda: api.rotate("report", actor="ann"), ["rotated"]),
+    "revoke": (lambda: api.revoke("report", actor="ann"), ["revoked"]),
+    "retire": (lambda: api.revoke("report", retire=True, actor="ann"), ["revoked"]),
+    "delete": (lambda: api.revoke("report", delete=True, actor="ann"), ["revoked"]),
+    "adopt": (lambda: api.adopt("old", client_id=ApplicationFactory().client_id, actor="ann"), ["provisioned"]),
+    "notify": (lambda: api.notify_expiring(actor="ann"), []),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_each_deed_is_told_once_and_only_if_something_was_done(
+    told: Told, django_capture_on_commit_callbacks: Any, deed: str
+) -> None:
+    provisioned()
+    do, expected = DEEDS[deed]
+
+    with django_capture_on_commit_callbacks(execute=True):
+        do()
+
+    assert [name for name, _payload in told] == expected
+
+
+def test_what_is_told_is_what_the_history_says(told: Told, django_capture_on_commit_callbacks: Any) -> None:
+    provisioned()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        api.rotate("report", secret=True, grace=timedelta(days=1), actor="admin: ann")
+
+    ((_name, payload),) = told
+    assert payload == {
+        "signal": signals.api_client_rotated,
+        "sender": ApiClient,
+        "name": "report",
+        "actor": "admin: ann",
+        "details": ApiClientEvent.objects.first().details,
+    }
+
+
+def test_nobody_is_told_a_secret(told: Told, django_capture_on_commit_callbacks: Any) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        life = [
+            provisioned(),
+            api.rotate("report", secret=True, actor="ann"),
+            api.rotate("report", secret=True, grace=timedelta(days=1), actor="ann"),
+            api.revoke("report", delete=True, actor="ann"),
+        ]
+
+    assert len(told) == 4
+    secrets = [shown(secret) for one in life for secret in (one.client_secret, one.access_token) if secret is not None]
+    assert len(secrets) == 6
+    heard = json.dumps([payload for _name, payload in told], default=repr)
+    assert not [secret for secret in secrets if secret in heard]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_receivers_hear_of_it_when_others_can_see_it(told: Told) -> None:
+    def must_be_committed(**_payload: Any) -> None:
+        assert not transaction.get_connection().in_atomic_block
+        assert ApiClient.objects.filter(name="report").exists()
+        seen.append(True)
+
+    seen: list[bool] = []
+    signals.api_client_provisioned.connect(must_be_committed)
+    with transaction.atomic():  # As a web request is.
+        provisioned()
+        assert told == []
+    assert seen == [True]
+    assert len(told) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_told_of_what_was_rolled_back(told: Told) -> None:
+    with transaction.atomic():
+        provisioned()
+        transaction.set_rollback(True)
+    with pytest.raises(ProvisioningError):
+        api.provision(ClientSpec(name="report"), actor="the test", reason="two\nlines")
+
+    assert not ApiClient.objects.exists()
+    assert told == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS)
+def test_a_receiver_that_fails_does_no_harm(told: Told, signal: Signal, caplog: Any) -> None:
+    def fails(**_payload: Any) -> None:
+        raise RuntimeError("the plugin's own affair")
+
+    signal.connect(fails)
+    made = provisioned()
+    rotated = api.rotate("report", actor="ann")
+    revoked = api.revoke("report", retire=True, actor="ann")
+
+    assert [made.status, rotated.status, revoked.status] == [Status.CREATED, Status.ROTATED, Status.RETIRED]
+    assert [name for name, _payload in told] == ["provisioned", "rotated", "revoked"]
+    assert client().state == "retired"
+    assert "the plugin's own affair" in caplog.text
+    assert shown(made.access_token) not in caplog.text

@@ -1,0 +1,534 @@
+"""django-oauth-toolkit in every version: what is shown is what authenticates, and the site's own settings hold."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+import re
+import sys
+import threading
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models.signals import pre_save
+from django.utils.module_loading import import_string
+from oauth2_provider.generators import BaseHashGenerator
+from oauth2_provider.models import (
+    get_access_token_model,
+    get_application_model,
+    get_grant_model,
+    get_refresh_token_model,
+)
+from oauth2_provider.settings import oauth2_settings
+from rest_framework.test import APIRequestFactory
+
+from edx_api_provisioning import conf, toolkit
+from edx_api_provisioning.data import Secret
+from edx_api_provisioning.exceptions import InvalidSpec, UnusableToken
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+PREFIX = "edxapi_"
+TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+
+
+def folded(text: str) -> str:
+    """As MySQL's collations compare: without case, accents and trailing blanks."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character)).rstrip(" ")
+
+
+def with_settings(settings: Any, **changes: Any) -> None:
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, **changes}
+
+
+def bearer_user(token: str) -> Any:
+    """Whom the site's own authentication class takes the token for."""
+    request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
+    user, _row = import_string(conf.get("BEARER_AUTHENTICATION"))().authenticate(request)
+    return user
+
+
+def issued(token: str = TOKEN, **changes: Any) -> Any:
+    """The row of a token that was issued."""
+    application = changes.pop("application", None) or ApplicationFactory()
+    wanted = {"user": application.user, "scopes": ("read", "write"), "expires_at": TOMORROW, **changes}
+    pk = toolkit.create_access_token(application=application, token=Secret(token), **wanted)
+    return get_access_token_model().objects.get(pk=pk)
+
+
+# Generated tokens
+
+
+def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
+    token = toolkit.generate_access_token(PREFIX).reveal()
+
+    match = re.fullmatch(r"edxapi_([a-z0-9]{40})([0-9a-z]{7})", token)
+    assert match is not None
+    assert int(match[2], 36) == zlib.crc32(match[1].encode())
+
+
+def test_the_checksum_has_seven_places_however_small_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = next(body for n in itertools.count() if zlib.crc32((body := f"{n:040}").encode()) < 36**3)
+    monkeypatch.setattr(toolkit, "generate_token", lambda length, chars: body)
+
+    token = toolkit.generate_access_token(PREFIX).reveal()
+
+    assert re.fullmatch(r"edxapi_[0-9]{40}0000[0-9a-z]{3}", token)
+    assert int(token[-7:], 36) == zlib.crc32(body.encode())
+
+
+def test_the_prefix_is_the_site_s_and_without_one_there_is_no_checksum() -> None:
+    assert toolkit.generate_access_token("acme_").reveal().startswith("acme_")
+    assert re.fullmatch(r"[a-z0-9]{40}", toolkit.generate_access_token("").reveal())
+
+
+def test_a_token_fits_every_database_column_and_header() -> None:
+    token = toolkit.generate_access_token(PREFIX).reveal()
+
+    assert token.isascii()
+    assert re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token)  # RFC 6750 section 2.1
+    assert len(token) <= 255
+
+
+def test_a_token_has_160_bits_of_randomness_after_the_database_has_folded_it() -> None:
+    tokens = [toolkit.generate_access_token("").reveal() for _ in range(500)]
+
+    # Forty places, drawn one by one; folding leaves every symbol that occurs there a symbol of its own.
+    for place in zip(*tokens, strict=True):
+        assert len({folded(symbol) for symbol in place}) == len(set(place))
+    symbols = {folded(symbol) for token in tokens for symbol in token}
+    assert len(symbols) == 36
+    assert 40 * math.log2(len(symbols)) >= 160
+    # None of the places is fixed or narrow: 500 draws of 36 symbols miss more than 6 of them less than once in 10^9.
+    assert all(len(set(place)) >= 30 for place in zip(*tokens, strict=True))
+    assert len({folded(token) for token in tokens}) == 500
+
+
+def test_tokens_are_drawn_from_a_source_that_no_seed_repeats() -> None:
+    random.seed(1)
+    first = toolkit.generate_access_token("")
+    random.seed(1)
+
+    assert toolkit.generate_access_token("") != first
+
+
+@pytest.mark.parametrize("prefix", ["two words ", "ümlaut_", "x" * 65, "a:b_", "line\n"])
+def test_a_prefix_that_no_client_can_send_is_refused(prefix: str) -> None:
+    with pytest.raises(UnusableToken, match="TOKEN_PREFIX"):
+        toolkit.generate_access_token(prefix)
+
+
+# The site's own generators
+
+
+def strong_generator(request: Any) -> str:
+    return f"{request.user.username}.{request.client.client_id}.{'+'.join(request.scopes)}.{request.expires_in}"
+
+
+def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings: Any) -> None:
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+    application = ApplicationFactory(user__username="grades-report-service-user", client_id="the-client-id-0123456789")
+
+    token = toolkit.generate_access_token(
+        PREFIX, user=application.user, client=application, scopes=["read", "write"], expires_in=3600
+    )
+
+    assert token.reveal() == "grades-report-service-user.the-client-id-0123456789.read+write.3600"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "", "a" * 400, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+        "0123456789 abcdefghijklmnopqrstuvwxyz 0123456789", "aaaabbbb" * 10,
+    ],
+    ids=["empty", "one symbol", "short", "too long", "not ASCII", "blanks", "two symbols"],
+)  # fmt: skip
+def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+
+    with pytest.raises(UnusableToken, match=r"ACCESS_TOKEN_GENERATOR.*40 to 255") as refusal:
+        toolkit.generate_access_token(PREFIX)
+
+    assert made == "" or made not in str(refusal.value)
+
+
+class Constant(BaseHashGenerator):
+    def hash(self) -> str:
+        return "made-by-the-site-0123456789-0123456789"
+
+
+def test_ids_and_secrets_are_made_by_the_site_s_generators(settings: Any) -> None:
+    path = f"{__name__}.Constant"
+    with_settings(settings, CLIENT_ID_GENERATOR_CLASS=path, CLIENT_SECRET_GENERATOR_CLASS=path)
+
+    assert toolkit.new_client_id() == "made-by-the-site-0123456789-0123456789"
+    assert toolkit.new_client_secret().reveal() == "made-by-the-site-0123456789-0123456789"
+
+
+@pytest.mark.parametrize("length", [64, 255])
+def test_a_secret_has_the_site_s_length(settings: Any, length: int) -> None:
+    with_settings(settings, CLIENT_SECRET_GENERATOR_LENGTH=length)
+
+    assert len(toolkit.new_client_secret().reveal()) == length
+
+
+def test_without_settings_ids_and_secrets_are_those_of_django_oauth_toolkit() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", toolkit.new_client_id())
+    assert len(toolkit.new_client_secret().reveal()) == 128
+
+
+def test_a_generated_client_id_fits_the_column(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Constant, "hash", lambda self: "i" * 300)
+    with_settings(settings, CLIENT_ID_GENERATOR_CLASS=f"{__name__}.Constant")
+
+    assert toolkit.new_client_id() == "i" * 100
+
+
+# Applications
+
+
+HASHES = [
+    "pbkdf2_sha256$600000$0123456789abcdef$0123456789abcdef0123456789abcdef",
+    "pbkdf2_sha1$260000$0123456789abcdef$0123456789abcdef",
+    "md5$0123456789abcdef$0123456789abcdef0123456789abcdef",
+]
+
+
+@pytest.mark.parametrize("value", HASHES)
+def test_a_secret_that_would_be_taken_for_a_hash_is_a_problem(settings: Any, value: str) -> None:
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+    ]
+
+    problem = toolkit.secret_problem(Secret(value))
+
+    assert "hash" in problem
+    assert value not in problem
+
+
+@pytest.mark.parametrize("value", [SECRET, "x" * 32, "$2b$12$" + "x" * 53, "sha256$" + "x" * 40, "$" * 40])
+def test_any_other_secret_is_not(value: str) -> None:
+    assert toolkit.secret_problem(Secret(value)) is None
+
+
+NASTY = "'\"\\`$(rm -rf ~)%s{}&=+ #;<>|*?!/%41%00&client_id=x"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "s" * 255, NASTY], ids=["plain", "longest", "nasty"])
+def test_the_secret_that_is_shown_is_the_one_that_authenticates(secret: str) -> None:
+    user = UserFactory()
+
+    application = toolkit.create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
+
+    assert toolkit.client_user("id", Secret(secret)) == user
+    assert toolkit.client_user("id", Secret(secret[:-1] + "~")) is None
+    assert toolkit.client_user("other", Secret(secret)) is None
+    assert toolkit.is_client_credentials(application)
+
+
+def test_what_the_database_keeps_of_a_secret_is_not_read_from_the_new_application() -> None:
+    application = toolkit.create_application(
+        name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET)
+    )
+
+    assert "client_secret" not in vars(application)
+    assert (application.name, application.client_type) == ("report", "confidential")
+    assert application.authorization_grant_type == "client-credentials"
+
+
+def test_an_application_that_the_site_s_model_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> None:
+        raise ValidationError("Applications need a ticket number.")
+
+    monkeypatch.setattr(get_application_model(), "clean", refuse)
+
+    with pytest.raises(InvalidSpec, match="ticket number"):
+        toolkit.create_application(name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET))
+    assert not get_application_model().objects.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"client_type": "public"}, {"authorization_grant_type": "password"}, {"authorization_grant_type": "implicit"}],
+    ids=str,
+)
+def test_an_application_of_another_kind_is_not_one_for_client_credentials(change: dict[str, str]) -> None:
+    assert toolkit.is_client_credentials(ApplicationFactory()) is True
+    assert toolkit.is_client_credentials(ApplicationFactory(**change)) is False
+
+
+def test_an_application_is_found_by_its_client_id() -> None:
+    application = ApplicationFactory(client_id="the-id")
+
+    assert toolkit.find_application("the-id") == application
+    assert toolkit.find_application("the-i") is None
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_an_application_is_found_in_another_spelling_too() -> None:
+    ApplicationFactory(client_id="the-id")
+
+    assert toolkit.find_application("THE-ID").client_id == "the-id"
+
+
+def test_a_new_secret_ends_the_old_one() -> None:
+    application = ApplicationFactory(client_id="id")
+
+    toolkit.set_client_secret(application, Secret("n" * 40))
+
+    assert toolkit.client_user("id", Secret("n" * 40)) == application.user
+    assert toolkit.client_user("id", Secret(SECRET)) is None
+    assert "client_secret" not in vars(application)
+
+
+def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
+    ApplicationFactory(client_id="id")
+
+    stored = get_application_model().objects.get(client_id="id").client_secret
+    assert toolkit.secret_hasher() == (None if stored == SECRET else stored.partition("$")[0])
+
+
+def test_the_applications_of_a_user_are_looked_for_but_some() -> None:
+    application = ApplicationFactory()
+
+    assert toolkit.has_applications(application.user) is True
+    assert toolkit.has_applications(application.user, but=[application.pk]) is False
+    assert toolkit.has_applications(UserFactory()) is False
+
+
+def test_only_applications_for_the_client_credentials_grant_are_listed() -> None:
+    application = ApplicationFactory()
+    ApplicationFactory(authorization_grant_type="password")
+
+    assert list(toolkit.client_credentials_applications()) == [application]
+
+
+# Access tokens
+
+
+@pytest.mark.parametrize("token", [TOKEN, "t" * 255], ids=["plain", "longest"])
+def test_a_token_opens_the_site_for_its_user(token: str) -> None:
+    row = issued(token)
+
+    assert bearer_user(token) == row.user
+    assert (row.scope, row.expires, row.user) == ("read write", TOMORROW, row.application.user)
+    assert toolkit.find_access_token(Secret(token)) == row
+    assert toolkit.find_access_token(Secret(token + "x")) is None
+
+
+def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
+    with_settings(settings, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=True)
+    known = hasattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE")
+
+    row = issued()
+
+    assert row.token == ("" if known else TOKEN)
+    assert bearer_user(TOKEN) == row.user
+    assert toolkit.find_access_token(Secret(TOKEN)) == row
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_a_token_is_found_in_another_case_as_the_site_finds_it() -> None:
+    row = issued()
+    by_checksum = "token_checksum" in {field.name for field in get_access_token_model()._meta.get_fields()}
+
+    assert toolkit.find_access_token(Secret(TOKEN.upper())) == (None if by_checksum else row)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Any]:
+    """Connects a receiver of the site to the saving of tokens."""
+    model, connected = get_access_token_model(), []
+
+    def connect(function: Any) -> None:
+        connected.append(function)
+        pre_save.connect(function, sender=model)
+
+    yield connect
+    for function in connected:
+        pre_save.disconnect(function, sender=model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda instance: setattr(instance, "expires", datetime(1970, 1, 1, tzinfo=UTC)),
+        lambda instance: setattr(instance, "user", None),
+        lambda instance: setattr(instance, "user", UserFactory()),
+    ],
+    ids=["expired", "without a user", "of another user"],
+)
+def test_a_token_that_the_site_changes_on_the_way_is_refused(receiver: Any, change: Any) -> None:
+    def change_it(instance: Any, **_signal: Any) -> None:
+        change(instance)
+
+    receiver(change_it)
+
+    with pytest.raises(UnusableToken, match=r"RestrictedApplication.*nothing was kept"):
+        issued()
+
+
+def test_receivers_that_come_with_the_site_s_validator_are_there_in_time(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Any
+) -> None:
+    (tmp_path / "late_validator.py").write_text(
+        "from oauth2_provider.oauth2_validators import OAuth2Validator as Validator\nLOADED = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with_settings(settings, OAUTH2_VALIDATOR_CLASS="late_validator.Validator")
+    seen = []
+
+    def look(**_signal: Any) -> None:
+        seen.append("late_validator" in sys.modules)
+
+    receiver(look)
+    assert "late_validator" not in sys.modules
+
+    issued()
+
+    assert seen == [True]
+    del sys.modules["late_validator"]
+
+
+def test_scopes_are_changed_without_touching_anything_else_of_the_token(receiver: Any) -> None:
+    row = issued()
+
+    def fail(**_signal: Any) -> None:
+        raise AssertionError("a receiver was asked")
+
+    receiver(fail)
+    toolkit.set_scopes(row.pk, ("email", "profile"))
+
+    after = get_access_token_model().objects.get(pk=row.pk)
+    assert after.scope == "email profile"
+    assert (after.token, after.expires, after.user) == (row.token, row.expires, row.user)
+    assert bearer_user(TOKEN) == row.user
+
+
+def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
+    application = ApplicationFactory()
+    now = datetime.now(UTC)
+    for days in (2, 3, 1):
+        AccessTokenFactory(application=application, expires=now + timedelta(days=days))
+    AccessTokenFactory(application=application, user=UserFactory(), expires=now + timedelta(days=9))
+
+    assert toolkit.longest_token(application).expires == now + timedelta(days=3)
+    assert toolkit.longest_token(ApplicationFactory()) is None
+
+
+def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed() -> None:
+    user, now = UserFactory(), datetime.now(UTC)
+    usual = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    long = AccessTokenFactory(application=None, user=user, expires=now + usual + timedelta(hours=1))
+    AccessTokenFactory(application=None, user=user, expires=now + usual - timedelta(hours=1))
+    AccessTokenFactory(expires=now + 2 * usual)
+
+    assert list(toolkit.long_lived_tokens_without_application()) == [long]
+
+
+def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
+    mine, other = AccessTokenFactory(), AccessTokenFactory()
+    get_refresh_token_model().objects.create(
+        user=mine.user, application=mine.application, token="r" * 40, access_token=mine
+    )
+    get_grant_model().objects.create(
+        user=mine.user, application=mine.application, code="c" * 40, expires=TOMORROW, redirect_uri="", scope="read"
+    )
+
+    assert toolkit.end_tokens(mine.application_id, at=None) == 1
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    assert not get_refresh_token_model().objects.exists()
+    assert not get_grant_model().objects.exists()
+
+
+def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:
+    long = AccessTokenFactory(expires=TOMORROW + timedelta(days=9))
+    short = AccessTokenFactory(application=long.application, expires=TOMORROW - timedelta(hours=1))
+
+    assert toolkit.end_tokens(long.application_id, at=TOMORROW) == 1
+
+    ends = dict(get_access_token_model().objects.values_list("pk", "expires"))
+    assert ends == {long.pk: TOMORROW, short.pk: TOMORROW - timedelta(hours=1)}
+
+
+def test_a_token_ends_even_if_somebody_gave_it_to_another_application() -> None:
+    moved = AccessTokenFactory()
+
+    assert toolkit.end_tokens(ApplicationFactory().pk, at=None, current=moved.pk) == 1
+    assert not get_access_token_model().objects.exists()
+
+
+@pytest.mark.parametrize(("left", "live"), [(timedelta(minutes=1), True), (timedelta(minutes=-1), False)], ids=str)
+def test_a_token_is_live_until_it_ends(left: timedelta, live: bool) -> None:
+    token = AccessTokenFactory(expires=datetime.now(UTC) + left)
+
+    assert toolkit.has_live_tokens(token.application_id) is live
+    assert toolkit.has_live_tokens(ApplicationFactory().pk) is False
+
+
+# Scopes
+
+
+def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
+    assert set(toolkit.default_scopes()) == {"read", "write", "email", "profile"}
+    assert set(toolkit.available_scopes()) == {"read", "write", "email", "profile"}
+
+    with_settings(settings, DEFAULT_SCOPES=["read"])
+    assert toolkit.default_scopes() == ("read",)
+
+
+# The grant
+
+
+def test_a_grant_is_what_the_site_answers() -> None:
+    application = ApplicationFactory(client_id="id")
+
+    status, body = toolkit.grant("id", Secret(SECRET))
+
+    assert status == 200
+    assert bearer_user(body["access_token"]) == application.user
+    assert toolkit.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
+
+
+# Logs
+
+
+def test_a_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    ApplicationFactory(client_id="id")
+    caplog.set_level(logging.DEBUG)
+
+    assert toolkit.client_user("id", Secret("wrong-secret-0123456789-0123456789")) is None
+    assert toolkit.grant("id", Secret("wrong-secret-0123456789-0123456789"))[0] == 401
+
+    assert "wrong-secret" not in caplog.text
+
+
+def test_what_other_threads_log_meanwhile_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("oauth2_provider")
+
+    with toolkit._unlogged():
+        thread = threading.Thread(target=logger.warning, args=("from elsewhere",))
+        thread.start()
+        thread.join()
+        logger.warning("from here")
+    logger.warning("afterwards")
+
+    assert [record.getMessage() for record in caplog.records] == ["from elsewhere", "afterwards"]

@@ -1,0 +1,214 @@
+"""The real Tutor, with a root of its own, before a stand-in for docker and kubectl and the sandbox LMS behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import tutor.__about__
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+CLUSTER = Path(__file__).with_name("cluster.py")
+LMS_PYTHON = Path(os.environ.get("TEST_LMS_PYTHON", REPOSITORY / ".venv/bin/python"))
+TUTOR_VERSION = int(tutor.__about__.__version__.split(".")[0])
+
+
+def ask_lms(code: str, question: Any) -> Any:
+    """What Python code in the LMS prints as JSON, given the question as JSON on standard input."""
+    command = [str(LMS_PYTHON), "manage.py", "lms", "shell", "-c", code]
+    done = subprocess.run(command, cwd=REPOSITORY, env={}, input=json.dumps(question), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Site:
+    """An operator's machine: a Tutor root, and what its docker and kubectl do."""
+
+    def __init__(self, folder: Path, database: Path, server: str) -> None:
+        self.root, self.state, self.programs = folder / "root", folder / "state", folder / "bin"
+        self.folder = folder
+        self.state.mkdir()
+        self.programs.mkdir()
+        for program in ("docker", "kubectl"):
+            path = self.programs / program
+            path.write_text(f'#!/bin/sh\nexec {sys.executable} {CLUSTER} {program} "$@"\n')
+            path.chmod(0o755)
+        # Beside pytest's Python is the tutor that is tested.
+        path = [str(self.programs), str(Path(sys.executable).parent), "/usr/bin", "/bin"]
+        self.environment = {
+            "PATH": ":".join(path),
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "TUTOR_ROOT": str(self.root),
+            "TUTOR_PLUGINS_ROOT": str(folder / "plugins"),
+            "KUBECONFIG": str(folder / "kubeconfig"),
+            "DATABASE_URL": f"sqlite:///{database}",
+            "FAKE_STATE": str(self.state),
+            "FAKE_LMS_PYTHON": str(LMS_PYTHON),
+            "FAKE_LMS_FOLDER": str(REPOSITORY),
+        }
+        (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
+
+    def run(self, *command: str, input: str | None = None) -> Done:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def tutor(self, *arguments: str, input: str | None = None) -> Done:
+        return self.run("tutor", *arguments, input=input)
+
+    def works(self, *arguments: str, input: str | None = None) -> Done:
+        done = self.tutor(*arguments, input=input)
+        assert done.code == 0, done.stdout + done.stderr
+        return done
+
+    def lms(self, *arguments: str, input: str | None = None) -> Done:
+        """A management command in the LMS, past Tutor."""
+        environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": self.environment["DATABASE_URL"]}
+        command = [str(LMS_PYTHON), "manage.py", "lms", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, input=input, capture_output=True, text=True)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def clients(self) -> list[dict[str, Any]]:
+        listed = self.lms("list_api_clients", "--format=json")
+        assert listed.code == 0, listed.stderr
+        return [json.loads(line) for line in listed.stdout.splitlines()]
+
+    def configure(self, **values: Any) -> None:
+        """Write into config.yml, as an operator does with an editor."""
+        path = self.root / "config.yml"
+        config = yaml.safe_load(path.read_text()) if path.exists() else {}
+        path.write_text(yaml.safe_dump({**config, **values}))
+
+    def rendered(self, path: str) -> str:
+        return (self.root / "env" / path).read_text()
+
+    def calls(self, program: str) -> list[list[str]]:
+        calls = map(json.loads, (self.state / "calls.jsonl").read_text().splitlines())
+        return [arguments for name, *arguments in calls if name == program]
+
+    def pod_logs(self) -> str:
+        return (self.state / "pods.log").read_text()
+
+    def everything_said(self) -> str:
+        """All that docker and kubectl were told, and all that pods printed."""
+        return "".join(path.read_text() for path in self.state.glob("*.*"))
+
+
+def _kubeconfig(server: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    }
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a root that Tutor saved with the plugin enabled, and a database that the LMS migrated."""
+    folder = tmp_path_factory.mktemp("template")
+    site = Site(folder, folder / "lms.sqlite3", "http://127.0.0.1:1")
+    assert LMS_PYTHON.exists(), f"{LMS_PYTHON} is missing: run `make demo`, or set TEST_LMS_PYTHON"
+    site.works("config", "save", "--set", "PLUGINS=[]")
+    shutil.copytree(site.root, folder / "plain")
+    site.works("plugins", "enable", "api-provisioning")
+    migrated = site.lms("migrate")
+    assert migrated.code == 0, migrated.stderr
+    return folder
+
+
+@pytest.fixture
+def site(template: Path, tmp_path: Path) -> Iterator[Site]:
+    shutil.copy(template / "lms.sqlite3", tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Kubernetes,), {"jobs": tmp_path / "state/jobs"}))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    site = Site(tmp_path, tmp_path / "lms.sqlite3", f"http://127.0.0.1:{server.server_port}")
+    shutil.copytree(template / "root", site.root)
+    yield site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def server(site: Site) -> Iterator[str]:
+    """The address of the LMS, running."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {"DATABASE_URL": site.environment["DATABASE_URL"]}
+    command = [str(LMS_PYTHON), "manage.py", "lms", "runserver", "--noreload", str(port)]
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for _attempt in range(600):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None
+        time.sleep(0.1)
+    yield f"http://localhost:{port}"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def mounted() -> Iterator[Path]:
+    """A directory on another device than the root's, as one that is mounted into a container is."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    assert folder.stat().st_dev != Path("/").stat().st_dev
+    yield folder
+    shutil.rmtree(folder)
+
+
+class _Kubernetes(BaseHTTPRequestHandler):
+    """The part of the API server that Tutor asks whether its jobs have ended."""
+
+    jobs: Path
+
+    def do_GET(self) -> None:
+        wanted = parse_qs(urlsplit(self.path).query).get("fieldSelector", [""])[0].removeprefix("metadata.name=")
+        jobs = [json.loads(path.read_text()) for path in self.jobs.glob("*.json")]
+        items = [job for job in jobs if job["metadata"]["name"] == wanted]
+        body = json.dumps({"apiVersion": "batch/v1", "kind": "JobList", "items": items}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass

@@ -1,0 +1,167 @@
+"""Clients that are declared in config.yml are there after ``do init``, with the secrets that config.yml has."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from conftest import ask_lms
+from tutor.exceptions import TutorError
+
+from edx_api_provisioning.tutor.clients import check
+
+SECRET = "c" * 40
+TOKEN = "t" * 40
+BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "no_token": True}
+INIT = ("do", "init", "--limit", "api-provisioning")
+
+
+def works(site: Any, client_id: str, secret: str) -> bool:
+    arguments = ("verify_api_client", "--client-id", client_id, "--client-secret-from", "stdin")
+    return site.lms(*arguments, input=secret).code == 0
+
+
+@pytest.mark.parametrize("mode", ["local", "k8s"])
+def test_declared_clients_are_there_after_init_however_often_it_runs(site: Any, mode: str) -> None:
+    reports = {
+        "name": "reports",
+        "username": "reports-user",
+        "purpose": "the dean's $$ `report` -- {}",
+        "staff": True,
+        "scope": ["read", "profile"],
+        "expires_at": date(2027, 6, 1),
+        "client_secret": SECRET.upper(),
+        "access_token": TOKEN,
+    }
+    site.configure(API_PROVISIONING_CLIENTS=[BOT, reports])
+    site.works("config", "save")
+
+    said = ""
+    for _time in range(2):
+        done = site.works(mode, *INIT)
+        said += done.stdout + done.stderr + site.everything_said()
+
+    bot, other = site.clients()
+    assert (bot["name"], bot["client_id"], bot["tokens"]) == ("bot", "bot", 0)
+    assert (other["name"], other["username"], other["is_staff"]) == ("reports", "reports-user", True)
+    assert (other["scopes"], other["expires_at"]) == (["read", "profile"], "2027-06-01T00:00:00Z")
+    assert other["purpose"] == "the dean's $$ `report` -- {}"
+    assert works(site, "bot", SECRET)
+    assert site.lms("verify_api_client", "--token-from", "stdin", input=TOKEN).code == 0
+    for secret in (SECRET, SECRET.upper(), TOKEN):
+        assert secret not in said
+
+
+def test_a_secret_that_tutor_makes_is_kept_in_the_configuration(site: Any) -> None:
+    spec = '[{name: bot, client_id: bot, client_secret: "{{ 40|random_string }}", no_token: true}]'
+    site.works("config", "save", "--set", f"API_PROVISIONING_CLIENTS={spec}")
+    site.works("local", *INIT)
+
+    kept = json.loads(site.rendered("apps/openedx/config/api-clients.json"))["bot"]["API_CLIENT_SECRET"]
+    assert len(kept) == 40
+    assert kept in (site.root / "config.yml").read_text()
+    assert works(site, "bot", kept)
+    site.works("config", "save")
+    site.works("local", *INIT)
+
+
+def test_init_migrates_first(site: Any) -> None:
+    site.works("local", *INIT)
+    script = site.calls("docker")[-1][-1]
+    assert script == "python ./manage.py lms migrate edx_api_provisioning"
+
+
+def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None:
+    site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "scope": ["nonsense"]}])
+    site.works("config", "save")
+    done = site.tutor("local", *INIT)
+    assert done.code == 1
+    assert "--scope: the site would not grant nonsense" in done.stderr
+    assert site.clients() == []
+
+
+def test_init_asks_for_a_configuration_that_was_saved(site: Any) -> None:
+    site.configure(API_PROVISIONING_CLIENTS=[BOT])
+    done = site.tutor("local", *INIT)
+    assert done.code == 1
+    assert "bot is not in the configuration that is mounted" in done.stderr
+    assert site.clients() == []
+
+
+WRONG = [
+    ("a list", "CLIENTS: give a list"),
+    (["bot"], "CLIENTS[0]: give a mapping"),
+    ([BOT, {**BOT, "name": "bot"}], "CLIENTS[1].name: another client has it"),
+    ([{"client_secret": SECRET}], "CLIENTS[0].name: every client needs one"),
+    ([{**BOT, "name": "-bot"}], "CLIENTS[0].name: give letters"),
+    ([{**BOT, "stuff": True}], "CLIENTS[0].stuff: there is no such field"),
+    ([{**BOT, "output": "x"}], "CLIENTS[0].output: there is no such field"),
+    ([{**BOT, "staff": "yes"}], "CLIENTS[0].staff: give true or false"),
+    ([{**BOT, "scope": "read"}], "CLIENTS[0].scope: give a list of texts"),
+    ([{**BOT, "purpose": 2027}], "CLIENTS[0].purpose: give text"),
+    ([{**BOT, "contact": "nobody"}], "CLIENTS[0].contact: give an email address"),
+    ([{**BOT, "expires_in": "90 days"}], "CLIENTS[0].expires_in: give a time span such as 90d"),
+    ([{**BOT, "expires_at": "tomorrow"}], "CLIENTS[0].expires_at: give a date"),
+    ([{**BOT, "client_secret": "short-one"}], "CLIENTS[0].client_secret: give 32 to 255"),
+    ([{"name": "bot", "no_token": True}], "CLIENTS[0].client_secret: a job shows no secret, so bring one"),
+    ([{"name": "bot", "client_secret": SECRET}], "CLIENTS[0].access_token: a job shows no secret, so bring one"),
+]
+
+
+@pytest.mark.parametrize(("clients", "message"), WRONG)
+def test_saving_a_wrong_configuration_fails_with_the_name_of_the_field(clients: Any, message: str) -> None:
+    with pytest.raises(TutorError) as error:
+        check({"API_PROVISIONING_CLIENTS": clients, "API_PROVISIONING_SETTINGS": {}})
+    assert f"API_PROVISIONING_{message}" in error.value.args[0]
+    assert SECRET not in error.value.args[0]
+    assert "short-one" not in error.value.args[0]
+
+
+def test_config_save_says_so_in_one_line(site: Any) -> None:
+    site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "stuff": True}])
+    done = site.tutor("config", "save")
+    assert done.code == 1
+    assert "Error: API_PROVISIONING_CLIENTS[0].stuff: there is no such field" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: give a mapping"):
+        check({"API_PROVISIONING_CLIENTS": [], "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
+
+
+SAMPLES = {
+    "name": ["a", "A.b_c-9", "9" * 100, "9" * 101, "-a", "", "a b", "é"],
+    "email": ["a@example.org", "nobody", "a b@example.org"],
+    "contact": ["a@example.org", "nobody", ""],
+    "expires_in": ["1h", "90d", "999999w", "P90D", "PT12H", "P1DT12H30M", "PT0.5S", "P1D T1H", "90", "1 2:3", "d"],
+    "expires_at": ["2027-01-31", "2027-01-31T12:00Z", "2027-01-31 12:00+02:00", "20270131", "2027-W05-1", "soon"],
+    "client_secret": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "x y" * 20, "!~" * 20, "é" * 40],
+    "access_token": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "a.b_c~d+e/f-" * 4 + "=="],
+}
+# Which of the samples the specification takes.
+TAKEN = """
+import json, sys
+from edx_api_provisioning import data
+from edx_api_provisioning.exceptions import InvalidSpec
+parse = {"expires_in": data.parse_lifetime, "expires_at": data.parse_instant}
+parse |= dict.fromkeys(["client_secret", "access_token"], data.Secret)
+def takes(field, text):
+    try:
+        data.ClientSpec(**{field: parse.get(field, str)(text)})
+    except InvalidSpec:
+        return False
+    return True
+print(json.dumps({field: [t for t in texts if takes(field, t)] for field, texts in json.load(sys.stdin).items()}))
+"""
+
+
+def test_nothing_that_the_command_takes_is_refused() -> None:
+    taken = ask_lms(TAKEN, SAMPLES)
+    assert all(taken[field] for field in SAMPLES)
+    for field, texts in taken.items():
+        for text in texts:
+            client = {**BOT, field: text}
+            check({"API_PROVISIONING_CLIENTS": [client], "API_PROVISIONING_SETTINGS": {}})

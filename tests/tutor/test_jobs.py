@@ -1,0 +1,139 @@
+"""Jobs run in the LMS as the commands do, with the operator's words, and without secrets in their logs."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# dev is local with other files: one test shows that both reach the LMS.
+MODES = ("local", "k8s")
+SECRET = "s" * 40
+# What Jinja, a shell, Kubernetes, argparse or an encoding might take for something of its own.
+VALUES = (
+    "plain",
+    "with  two spaces ",
+    "it's",
+    '"double" and \\backslash\\',
+    "$HOME $(touch {canary}) ${{PATH}} $$ $$$ $(SERVICE_VARIANT) $$(SERVICE_VARIANT)",
+    "`touch {canary}`",
+    "; touch {canary} #",
+    "first\nsecond\r\n\tthird\n",
+    "{{{{ MYSQL_ROOT_PASSWORD }}}} {{% for x in y %}} {{# note #}} {{{{",
+    "-x",
+    "--staff",
+    "--",
+    "=",
+    "",
+    "*",
+    "~",
+    "é ї 漢 🦊",
+    "%s %(prog)s",
+    "&&|<>()!",
+)
+
+
+def credentials(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_operator_types_arrives_unchanged(site: Any, mode: str, tmp_path: Path) -> None:
+    recorder = tmp_path / "recorder"
+    recorder.mkdir()
+    (recorder / "manage.py").write_text("import json, sys; json.dump(sys.argv[1:], open('seen', 'w'))\n")
+    site.environment["FAKE_LMS_FOLDER"] = str(recorder)
+    canary = tmp_path / "canary"
+    values = [value.format(canary=canary) for value in VALUES]
+
+    words = [word for value in values for word in ("--scope", value)]
+    site.works(mode, "do", "provision-api-client", "--dry-run", "--staff", *words, f"--purpose={values[4]}", "--", "-n")
+
+    seen = json.loads((recorder / "seen").read_text())
+    expected = ["--dry-run", "--staff", f"--purpose={values[4]}", *(f"--scope={value}" for value in values)]
+    assert seen == ["lms", "provision_api_client", *expected, "--", "-n"]
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("mode", ["local", "dev", "k8s"])
+def test_a_token_that_works_is_in_the_file_and_in_no_log(site: Any, mode: str, mounted: Path) -> None:
+    path = mounted / "bot.json"
+    done = site.works(mode, "do", "provision-api-client", "bot", "--format", "json", "--output", str(path))
+
+    issued = credentials(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    said = done.stdout + done.stderr + site.everything_said()
+    assert "Done: issue an access token" in said
+    assert issued["access_token"] not in said
+    assert issued["client_secret"] not in said
+    verified = site.lms("verify_api_client", "--token-from", "stdin", input=issued["access_token"])
+    assert verified.code == 0, verified.stderr
+
+
+def test_the_file_that_would_go_away_with_the_container_is_refused(site: Any) -> None:
+    done = site.tutor("local", "do", "provision-api-client", "bot", "--output", "bot.env")
+    assert done.code == 1
+    assert "goes away with this container; give a path in a mounted directory." in done.stderr
+    assert site.clients() == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("job", ["provision-api-client", "rotate-api-client"])
+def test_a_job_that_would_print_secrets_is_refused_before_it_starts(site: Any, mode: str, job: str) -> None:
+    done = site.tutor(mode, "do", job, "bot")
+    assert done.code == 1
+    assert "Error: the job would print secrets" in done.stderr
+    assert "manage.py" not in site.everything_said()
+
+
+def test_secrets_are_printed_where_that_is_accepted(site: Any) -> None:
+    done = site.works("local", "do", "provision-api-client", "bot", "--format=json", "--print-secrets")
+    printed = json.loads(done.stdout[done.stdout.index("{") :])
+    verified = site.lms("verify_api_client", "--token-from", "stdin", input=printed["access_token"])
+    assert verified.code == 0, verified.stderr
+
+
+def test_a_secret_of_the_operator_goes_through_standard_input_and_is_not_repeated(site: Any) -> None:
+    done = site.works(
+        *("local", "do", "provision-api-client", "bot", "--no-token"),
+        *("--client-id", "bot", "--client-secret-from", "stdin"),
+        input=SECRET,
+    )
+    assert SECRET not in done.stdout + done.stderr + site.everything_said()
+    verified = site.works(
+        *("local", "do", "verify-api-client", "--client-id", "bot", "--client-secret-from", "stdin"), input=SECRET
+    )
+    assert "works" in verified.stdout
+
+
+def test_standard_input_is_refused_where_there_is_none(site: Any) -> None:
+    done = site.tutor("k8s", "do", "verify-api-client", "--token-from", "stdin", input="x")
+    assert done.code == 1
+    assert "Error: stdin: a Kubernetes job has no standard input." in done.stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_client_is_listed_verified_rotated_and_revoked(site: Any, mode: str, mounted: Path) -> None:
+    first, second = mounted / "first.json", mounted / "second.json"
+
+    def do(*arguments: str) -> str:
+        done = site.works(mode, "do", *arguments)
+        return done.stdout + (site.pod_logs() if mode == "k8s" else "")
+
+    do("provision-api-client", "bot", "--format=json", f"--output={first}")
+    assert '"name": "bot"' in do("list-api-clients", "--format=json")
+    assert "bot" in do("verify-api-client", "bot")
+    do("rotate-api-client", "bot", "--format=json", f"--output={second}")
+    assert credentials(first)["access_token"] != credentials(second)["access_token"]
+    assert "Done:" in do("revoke-api-client", "bot", "--retire")
+    assert [client["state"] for client in site.clients()] == ["retired"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_job_that_fails_makes_tutor_fail(site: Any, mode: str) -> None:
+    done = site.tutor(mode, "do", "revoke-api-client", "nobody")
+    assert done.code == 1
+    assert "there is no API client of this name" in done.stderr + (site.pod_logs() if mode == "k8s" else "")

@@ -1,0 +1,74 @@
+"""docs/tutor.rst, followed word by word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import REPOSITORY, TUTOR_VERSION
+
+TUTORIAL = REPOSITORY / "docs/tutor.rst"
+END = "--- end of"
+
+
+class Step(NamedTuple):
+    command: str
+    shown: list[str]
+
+
+def blocks() -> Iterator[str]:
+    """The console blocks of the tutorial, less those for another Tutor."""
+    marked = re.compile(r"(?:^\.\. Tutor (\d+)\n\n)?^\.\. code-block:: console\n\n((?:^(?:    .*)?\n)+)", re.MULTILINE)
+    for version, block in marked.findall(TUTORIAL.read_text()):
+        if not version or int(version) == TUTOR_VERSION:
+            yield block
+
+
+def steps() -> Iterator[Step]:
+    for block in blocks():
+        for part in re.split(r"^    \$ ", block, flags=re.MULTILINE)[1:]:
+            first, *lines = [line.removeprefix("    ") for line in part.rstrip().splitlines()]
+            more = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
+            yield Step("\n".join([first, *more]), [line for line in lines if not line.startswith("> ")])
+
+
+def assert_shown(lines: list[str], said: str) -> None:
+    """Every line is in what was said, in this order; `…` stands for anything."""
+    position = 0
+    for line in lines:
+        found = re.compile(re.escape(line).replace("…", ".*")).search(said, position)
+        assert found, f"{line!r} is not in:\n{said[position:]}"
+        position = found.end()
+
+
+def test_the_tutorial_does_what_it_says(site: Any, mounted: Path, server: str) -> None:
+    # A job's /openedx/data is a folder of the operator's; here both are one, on a device of its own.
+    (site.root / "data").mkdir()
+    (site.root / "data/lms-job").symlink_to(mounted)
+    (site.folder / "edx-api-provisioning").mkdir()
+    (site.programs / "pip").write_text("#!/bin/sh\n")  # It is installed beside this Tutor.
+    (site.programs / "pip").chmod(0o755)
+    site.works("plugins", "disable", "api-provisioning")
+
+    followed = list(steps())
+    assert len(followed) > 20
+    script = "".join(f"{step.command}\necho {END} {number}: $?\n" for number, step in enumerate(followed))
+    script = script.replace("/openedx/data", str(mounted)).replace("https://lms.example.org", server)
+    (site.folder / "script").write_text(script)
+    said = site.run("sh", "-c", "sh script 2>&1").stdout
+
+    for number, step in enumerate(followed):
+        output, mark, rest = said.partition(f"{END} {number}: ")
+        assert mark, f"{step.command} did not end:\n{output}"
+        code, _newline, said = rest.partition("\n")
+        assert code == "0", f"{step.command}\n{output}"
+        assert_shown([line.replace("/openedx/data", str(mounted)) for line in step.shown], output)
+
+
+@pytest.mark.parametrize("line", ["nothing", "b…a"])
+def test_an_output_that_differs_would_be_seen(line: str) -> None:
+    with pytest.raises(AssertionError):
+        assert_shown(["a", line], "a\nb\n")
