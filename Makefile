@@ -11,14 +11,14 @@ help:  ## List the targets.
 demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with curl.
 	.venv/bin/python sandbox/demo.py
 
-test: .venv/tools  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on the oldest and the newest versions.
+test: .venv/lms  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on the oldest and the newest versions.
 	PYTHON=$(PYTHON) requirements/system.sh test
-	.venv/bin/tox run -m test
+	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m test
 
 lint: .venv/tools  ## Lint, check formatting, types, layers and migrations.
 	.venv/bin/tox run -e lint
 
-matrix: .venv/tools  ## The tests on every supported combination of versions, and on the newest of all.
+matrix: .venv/lms  ## The tests on every supported combination of versions, and on the newest of all.
 	PYTHON=$(PYTHON) requirements/system.sh test
 	.venv/bin/tox run -m matrix
 

@@ -21,6 +21,7 @@ demo)
 test)
     want gcc cc --version
     want pkg-config pkg-config --version
+    want chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome'
     want libmariadb-dev sh -c 'pkg-config --exists libmariadb || pkg-config --exists mysqlclient'
     want python3-dev "$python" -c 'import sysconfig; open(sysconfig.get_path("include") + "/Python.h")'
     ;;
