@@ -12,6 +12,7 @@ from typing import TypeVar
 from django.db import Error, IntegrityError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.exceptions import DatabaseFailure, NotMigrated, ProvisioningError
@@ -56,6 +57,9 @@ def _once(work: Callable[[], Result]) -> Result:
     finished = False
     try:
         with unlogged(), transaction.atomic(using=wrapper.alias):
+            if not wrapper.features.has_select_for_update:
+                # SQLite has one lock for all writers, and refuses it at once to who has read before asking for it.
+                ApiClient.objects.filter(pk=0).update(name=F("name"))
             result = work()
             finished = True
         return result

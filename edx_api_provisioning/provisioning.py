@@ -262,7 +262,7 @@ def _find_user(lock: bool, **which: Any) -> Any:
 
 
 def _email_owner(email: str | None) -> str | None:
-    owner = get_user_model()._default_manager.filter(email=email).first() if email else None
+    owner = get_user_model()._default_manager.filter(email__iexact=email).first() if email else None
     return owner.get_username() if owner else None
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf, lms, signals, toolkit
@@ -42,9 +42,8 @@ def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClien
         skip_locked: None also if somebody else has it locked, where the database can tell.
     """
     features = connection().features
-    if not features.has_select_for_update:
-        clients.update(name=F("name"))  # SQLite has one lock for all writers; this takes it before anything is read.
-    else:
+    # SQLite locks all of itself when a transaction of ours begins.
+    if features.has_select_for_update:
         skip = skip_locked and features.has_select_for_update_skip_locked
         if not clients.select_for_update(skip_locked=skip).values_list("pk"):
             return None

@@ -79,7 +79,6 @@ def theirs(site: AdminSite, request: pytest.FixtureRequest) -> AdminSite:
     if request.param != "before us":
         site.register(models, TheirAdmin)
     assert site.urls
-    assert site.urls  # A second time, as a project does that includes them twice.
     return site
 
 
@@ -101,6 +100,12 @@ def test_all_that_is_theirs_stays_as_it_is(theirs: AdminSite) -> None:
         assert (model_admin.list_display, model_admin.search_fields) == (("pk",), ("pk",))
         assert (model_admin.change_list_template, model_admin.change_form_template) == (None, None)
     assert TheirAdmin.get_actions.__qualname__ == "TheirAdmin.get_actions"
+
+
+def test_the_urls_may_be_loaded_again(theirs: AdminSite) -> None:
+    before = [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())]
+    assert theirs.urls
+    assert [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())] == before
 
 
 def test_a_site_without_such_models_is_left_alone(site: AdminSite) -> None:

@@ -263,8 +263,9 @@ def test_nobody_but_a_superuser_acts_as_another_person(way: str) -> None:
     person = UserFactory()
     query = f"user={person.pk}" if way == "selected" else ""
     typed = {"name": "mine", "username": person.username, "use_existing_user": "on"} if way == "typed" else {}
+    browser = Browser(somebody(*ALL, *SEE))
     before = row_counts()
-    assert refused(confirmed(Browser(somebody(*ALL, *SEE)), query, **typed), f"username:{person.username}")
+    assert refused(confirmed(browser, query, **typed), f"username:{person.username}")
     assert row_counts() == before
     assert "Shown this once" in text(confirmed(Browser(root()), query, **typed))
 

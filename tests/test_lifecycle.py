@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -34,7 +34,7 @@ from edx_api_provisioning.exceptions import (
 )
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, run
 from tests.life import (
     Clock,
     answer,
@@ -51,6 +51,7 @@ from tests.life import (
 pytestmark = pytest.mark.django_db
 
 NOON = utc(2027, 5, 3, 12)
+PLURAL = ("list", "notify_expiring")
 
 
 @pytest.fixture
@@ -988,6 +989,100 @@ def test_somebody_has_to_answer_for_an_adopted_client_where_the_site_wants_it(se
 
     assert adopt(client_id=by_hand.client_id, contact="owner@example.org").status is Status.ADOPTED
     assert adopt(client_id=by_hand.client_id).status is Status.UNCHANGED
+
+
+# Time
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize(
+    "now",
+    [
+        utc(2028, 2, 28, 23, 59, 59),
+        utc(2028, 2, 29, 12),  # A leap day
+        utc(2027, 3, 28, 0, 59, 59),  # The last second of winter in Berlin,
+        utc(2027, 10, 31, 0, 30),  # half past two there for the first time,
+        utc(2027, 10, 31, 1, 30),  # and for the second.
+        utc(2027, 12, 31, 23, 59, 59),
+    ],
+    ids=str,
+)
+def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: datetime, zone: str) -> None:
+    settings.TIME_ZONE = zone
+    with clock_at(now) as clock:
+        made = provisioned(expires_in=timedelta(days=365))
+        rotated = rotate(secret=True, grace=timedelta(days=1), expires_in=timedelta(days=366))
+
+        assert made.expires_at == now + timedelta(days=365)
+        assert (rotated.expires_at, client().access_token.expires) == (now + timedelta(days=366),) * 2
+        assert client().predecessor_ends == now + timedelta(days=1)
+        clock.to(now + timedelta(days=1))
+        assert (answer(made.access_token), answer(rotated.access_token)) == ("ok", "ok")
+        clock.forward(microseconds=1)
+        assert (answer(made.access_token), answer(rotated.access_token)) == ("token_expired", "ok")
+        api.notify_expiring(actor="the test")
+        assert granted(made.client_id, made.client_secret) is None
+        clock.to(now + timedelta(days=366))
+        assert answer(rotated.access_token) == "ok"
+        clock.forward(microseconds=1)
+        assert answer(rotated.access_token) == "token_expired"
+
+
+def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
+    """By the commands alone, over a leap day and both changes of the clock."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d"}
+
+    def of(command: str, *arguments: str) -> Any:
+        ran = run(*arguments, "--format", "json", command=f"{command}_api_client{'s' * (command in PLURAL)}")
+        assert ran.code == 0, ran
+        return json.loads(ran.stdout or "null")
+
+    with clock_at(utc(2027, 11, 1)) as clock:
+        made = of("provision", "report", "--contact", "owner@example.org", "--expires-in", "120d")
+        assert of("list")["expires_at"] == "2028-02-29T00:00:00Z"
+
+        clock.to(utc(2028, 2, 22))
+        assert of("notify_expiring") == ["report"]
+        assert of("list", "--expiring-within", "7d")["name"] == "report"
+        first = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
+        assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
+
+        clock.to(utc(2028, 2, 29, 0, 0, 1))
+        assert [answer(one["access_token"]) for one in (made, first)] == ["token_expired", "ok"]
+        assert of("list", "--expiring-within", "30d") is None
+
+        clock.to(utc(2028, 8, 27, 0, 0, 1))
+        assert run("report", command="verify_api_client").stderr == "CommandError: Not in order: secret_overdue.\n"
+        second = of("rotate", "report", "--token", "--secret", "--grace", "90d", "--reason", "its age")
+        assert granted(made["client_id"], Secret(made["client_secret"]))
+        clock.forward(days=90)
+        assert of("notify_expiring") == []
+        assert granted(made["client_id"], Secret(made["client_secret"])) is None
+        assert of("verify", "report")["client"]["troubles"] == []
+
+        assert of("revoke", "report", "--reason", "seen in a log")["status"] == "revoked"
+        third = of("rotate", "report", "--token", "--secret")
+        assert granted(second["client_id"], Secret(second["client_secret"])) is None
+        assert answer(third["access_token"]) == "ok"
+        assert of("revoke", "report", "--retire")["status"] == "retired"
+        assert answer(third["access_token"]) == "token_nonexistent"
+        assert of("list", "--expired") is None
+        assert of("revoke", "report", "--delete")["status"] == "deleted"
+        assert of("list") is None
+
+    assert [*ApiClientEvent.objects.order_by("pk").values_list("kind", flat=True)] == [
+        "created",
+        "notified",
+        "rotated",
+        "rotated",
+        "predecessor_ended",
+        "revoked",
+        "rotated",
+        "retired",
+        "deleted",
+    ]
+    assert (User.objects.count(), applications().count(), tokens().count()) == (0, 0, 0)
 
 
 # The record of it

@@ -351,6 +351,7 @@ def test_a_file_is_its_owner_s_alone_from_its_first_byte(tmp_path: Path, mask: i
 
     with umask(mask), output.NewFile(str(path), force=False) as file:
         (draft,) = tmp_path.iterdir()
+        assert draft.name.startswith(".client.json.")  # Nobody who lists *.json meets a file that is not whole.
         assert stat.S_IMODE(draft.stat().st_mode) == 0o600
         assert draft.stat().st_size == 0
         file.write("content\n")

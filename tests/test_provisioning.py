@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -425,6 +426,18 @@ def test_where_the_database_tells_case_apart_another_spelling_is_another_client(
     provision("Report", username="one")
 
     assert provision("report", username="two").status is Status.CREATED
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_an_account_is_locked_before_its_rights_are_looked_at() -> None:
+    existing()
+
+    with statements() as sent:
+        provision(use_existing_user=True)
+
+    of_users = [sql for sql in sent if re.match(r"SELECT .+ FROM .auth_user. ", sql)]
+    assert of_users
+    assert of_users[0].endswith("FOR UPDATE")
 
 
 # Restricted applications

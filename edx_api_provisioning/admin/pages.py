@@ -166,7 +166,7 @@ class Page:
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
-    # With it, the report of an error shows no local variable of this function or of the template engine.
+    # The report of an error then shows no local variable of this function or of any that it calls.
     @sensitive_variables()
     def show(self, done: list[Credentials]) -> HttpResponse:
         """The credentials, once."""

@@ -8,14 +8,11 @@ from urllib.parse import urlsplit
 from django.http import HttpResponse
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_variables
 
 from edx_api_provisioning import api, output
 from edx_api_provisioning.data import Credentials
 
 
-# With it, the report of an error shows no local variable of this function or of those it calls.
-@sensitive_variables()
 def context(done: list[Credentials]) -> dict[str, Any]:
     """What the template shows: the secrets, in every form in which they can be taken along."""
     return {

@@ -1,0 +1,304 @@
+"""`make bench`: what each command costs beside 1,000 and beside 1,000,000 access tokens that are none of its business.
+
+Two databases are made, and every command is timed in both in turn, so that both meet the same machine. It is run in
+this process: starting a process costs the same whatever is in the database, and would only hide the difference.
+Afterwards the database is asked how it gets at the table of tokens, for each statement that touches it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, NamedTuple
+
+from bench import circumstances, database
+
+ROUNDS = 25
+SMALL, LARGE = 1_000, 1_000_000
+AT_MOST = 1.2
+SECRET = "a-secret-of-the-benchmark-0123456789"  # noqa: S105 - of a database that is thrown away
+
+Call = Callable[[str], object]
+
+
+class Work(NamedTuple):
+    """Something to time, and what is done before, both for a client of a name of its own."""
+
+    what: str
+    prepare: Call
+    run: Call
+
+
+def command(*argv: str, **options: Any) -> str:
+    from django.core.management import CommandError, call_command
+
+    out = io.StringIO()
+    try:
+        call_command(*argv, stdout=out, stderr=io.StringIO(), **options)
+    except CommandError as error:  # Exit code 1
+        sys.exit(f"{' '.join(argv)}: {error}")
+    return out.getvalue()
+
+
+def nothing(_name: str) -> None:
+    pass
+
+
+def made(name: str) -> None:
+    from edx_api_provisioning import api
+    from edx_api_provisioning.data import ClientSpec, Secret
+
+    spec = ClientSpec(name=name, contact="owner@example.org", client_id=f"id-{name}", client_secret=Secret(SECRET))
+    credentials = api.provision(spec, actor="benchmark")
+    assert credentials.access_token is not None  # noqa: S101 - for the type checker
+    os.environ["BENCH_TOKEN"], os.environ["BENCH_SECRET"] = credentials.access_token.reveal(), SECRET
+
+
+def made_by_hand(name: str) -> None:
+    from django.contrib.auth import get_user_model
+    from oauth2_provider.models import get_access_token_model, get_application_model
+
+    user = get_user_model().objects.create_user(name, f"{name}@example.org")
+    application = get_application_model().objects.create(
+        name=name,
+        user=user,
+        client_id=f"id-{name}",
+        client_secret=SECRET,
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+    )
+    get_access_token_model().objects.create(application=application, user=user, token=f"token-{name}", **_end(days=400))
+
+
+def succeeded(name: str) -> None:
+    made(name)
+    command("rotate_api_client", name, "--token", "--secret", "--grace", "1h")
+
+
+def expiring(name: str) -> None:
+    made(name)
+    command("rotate_api_client", name, "--expires-in", "12h")
+
+
+def overdue(name: str) -> None:
+    from edx_api_provisioning.models import ApiClient
+
+    succeeded(name)
+    ApiClient.objects.filter(name=name).update(predecessor_ends=datetime.now(UTC))
+
+
+def _end(**span: int) -> dict[str, datetime]:
+    return {"expires": datetime.now(UTC) + timedelta(**span)}
+
+
+def works() -> list[Work]:
+    def of(*argv: str) -> Call:
+        return lambda name: command(*[name if word == "NAME" else word for word in argv])
+
+    return [
+        Work("provision NAME, a new client", nothing, of("provision_api_client", "NAME")),
+        Work("provision NAME, unchanged", made, of("provision_api_client", "NAME")),
+        Work("rotate NAME", made, of("rotate_api_client", "NAME")),
+        Work("rotate NAME --secret", made, of("rotate_api_client", "NAME", "--secret")),
+        Work("rotate NAME --grace 1h", made, of("rotate_api_client", "NAME", "--grace", "1h")),
+        Work(
+            "rotate NAME --token --secret --grace 1h",
+            made,
+            of("rotate_api_client", "NAME", "--token", "--secret", "--grace", "1h"),
+        ),
+        Work("rotate NAME, with a predecessor overdue", overdue, of("rotate_api_client", "NAME")),
+        Work("rotate --expiring-within 1d", expiring, of("rotate_api_client", "--expiring-within", "1d")),
+        Work("revoke NAME", made, of("revoke_api_client", "NAME")),
+        Work("revoke NAME --retire", made, of("revoke_api_client", "NAME", "--retire")),
+        Work("revoke NAME --delete", succeeded, of("revoke_api_client", "NAME", "--delete")),
+        Work(
+            "adopt NAME",
+            made_by_hand,
+            lambda name: command("adopt_api_client", name, "--client-id", f"id-{name}"),
+        ),
+        Work("list", nothing, of("list_api_clients")),
+        Work("list --expiring-within 30d", nothing, of("list_api_clients", "--expiring-within", "30d")),
+        Work("list --expired", nothing, of("list_api_clients", "--expired")),
+        Work("list --overprivileged", nothing, of("list_api_clients", "--overprivileged")),
+        Work("list --unmanaged", made_by_hand, of("list_api_clients", "--unmanaged")),
+        Work("verify NAME", made, of("verify_api_client", "NAME")),
+        Work("verify --token-from", made, of("verify_api_client", "--token-from", "env:BENCH_TOKEN")),
+        Work(
+            "verify --client-id --client-secret-from",
+            made,
+            lambda name: command(
+                "verify_api_client", "--client-id", f"id-{name}", "--client-secret-from", "env:BENCH_SECRET"
+            ),
+        ),
+        Work("notify", expiring, of("notify_expiring_api_clients")),
+    ]
+
+
+def token_table() -> str:
+    from oauth2_provider.models import get_access_token_model
+
+    return str(get_access_token_model()._meta.db_table)
+
+
+def load(count: int) -> None:
+    """Fill the table with tokens of people who use apps: a thousand made one by one, the others copied from them."""
+    from django.contrib.auth import get_user_model
+    from django.db import connection
+    from oauth2_provider.models import get_access_token_model, get_application_model
+
+    users, applications, tokens = get_user_model(), get_application_model(), get_access_token_model()
+    users.objects.bulk_create(users(username=f"person-{n}", email=f"{n}@example.org") for n in range(SMALL))
+    applications.objects.bulk_create(
+        applications(name=f"app-{n}", client_id=f"app-{n}", authorization_grant_type="password") for n in range(100)
+    )
+    people, apps = [*users.objects.order_by("pk")], [*applications.objects.order_by("pk")]
+    rows = (
+        tokens(user=person, application=apps[n % len(apps)], token=f"of-person-{n}", **_end(days=n % 60 - 30))
+        for n, person in enumerate(people)
+    )
+    tokens.objects.bulk_create(rows)
+
+    quote, joined = (
+        connection.ops.quote_name,
+        "CONCAT(%s, '-', n)" if connection.vendor == "mysql" else "%s || '-' || n",
+    )
+    columns = [quote(field.column) for field in tokens._meta.concrete_fields if not field.primary_key]
+    values = dict(zip(columns, columns, strict=True)) | {quote("token"): joined % quote("token")}
+    if (checksum := quote("token_checksum")) in columns:
+        values[checksum] = joined % f"SUBSTR({checksum}, 1, 56)"
+    table = quote(token_table())
+    with connection.cursor() as cursor:
+        if count > SMALL:
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values.values())} FROM {table} "  # noqa: S608
+                f"CROSS JOIN (SELECT id AS n FROM {table} ORDER BY id LIMIT {count // SMALL - 1}) AS numbers"
+            )
+        cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
+    if tokens.objects.count() != count:
+        sys.exit(f"The table of tokens has {tokens.objects.count()} rows and not {count}.")
+
+
+@contextmanager
+def databases() -> Iterator[dict[int, str]]:
+    """The names of a database for each size."""
+    from django.conf import settings
+    from django.db import connection
+
+    names, original = {SMALL: str(connection.settings_dict["NAME"])}, settings.DATABASES["default"]["NAME"]
+    test = connection.settings_dict["TEST"]
+    usual = test["NAME"]
+    test["NAME"] = f"{usual}_large"
+    names[LARGE] = connection.creation.create_test_db(verbosity=0, autoclobber=True)
+    try:
+        yield names
+    finally:
+        switch(names[LARGE])
+        connection.creation.destroy_test_db(original, verbosity=0)
+        test["NAME"] = usual
+        switch(names[SMALL])
+
+
+def switch(name: str) -> None:
+    from django.db import connection
+
+    connection.close()
+    connection.settings_dict["NAME"] = name
+    connection.ensure_connection()
+
+
+def time_works(names: dict[int, str]) -> None:
+    times: dict[tuple[str, int], list[float]] = {}
+    for number in range(ROUNDS + 1):  # The first is to warm up.
+        for position, work in enumerate(works()):
+            for size in sorted(names, reverse=bool(number % 2)):
+                switch(names[size])
+                name = f"w{position}-{number}"
+                work.prepare(name)
+                began = time.perf_counter()
+                work.run(name)
+                if number > 0:
+                    times.setdefault((work.what, size), []).append(time.perf_counter() - began)
+
+    print(
+        f"\n{f'Median milliseconds of {ROUNDS} rounds':<44} {SMALL:>9,} {LARGE:>9,} tokens beside   at most {AT_MOST}"
+    )
+    for work in works():
+        small, large = (median(times[work.what, size]) * 1000 for size in (SMALL, LARGE))
+        mark = "  !" * (large / small > AT_MOST)
+        print(f"  {work.what:<42} {small:>9.1f} {large:>9.1f}                 {large / small:.2f}{mark}")
+
+
+def explain(name: str) -> None:
+    """How the database carries out each statement that touches the table of tokens."""
+    from django.db import connection
+
+    prefix, table = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ", token_table()
+    plans: dict[str, tuple[str, list[str]]] = {}
+    current = ""
+
+    def statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        shape = shortened(sql)
+        if table in sql and sql.startswith(("SELECT", "UPDATE", "DELETE")) and shape not in plans:
+            with connection.cursor() as cursor:  # Before it is carried out: then there is what it looks for.
+                cursor.execute(prefix + sql, params)
+                plans[shape] = current, accesses(cursor.fetchall(), sql)
+        return execute(sql, params, many, context)
+
+    switch(name)
+    for position, work in enumerate(works()):
+        current = work.what
+        work.prepare(f"plan-{position}")
+        with connection.execute_wrapper(statement):
+            work.run(f"plan-{position}")
+
+    print(f"\nHow the database gets at {table} beside {LARGE:,} tokens, statement by statement:")
+    for shape, (seen, found) in plans.items():
+        print(f"  {shape}\n    first seen in: {seen}")
+        for line in found:
+            print(f"    {'! ' * bool(re.search(r'Seq Scan|SCAN|: (ALL|index) ', line))}{line}")
+
+
+def accesses(plan: list[tuple[Any, ...]], sql: str) -> list[str]:
+    """The lines of a plan that are about the table of tokens, under its own name or another."""
+    from django.db import connection
+
+    table = token_table()
+    names = {table, *re.findall(rf"{table}[\"`] ([A-Z]\d+)", sql)}
+    if connection.vendor == "mysql":
+        rows = [(row[2], row[3], row[5], row[8], row[9]) for row in plan if row[2] in names or row[2] is None]
+        return [f"{name or '-'}: {how} by {key}, about {rows} rows; {extra}" for name, how, key, rows, extra in rows]
+    lines = [str(row[-1]).strip() for row in plan]
+    return [line for line in lines if any(re.search(rf"\b{name}\b", line) for name in names)]
+
+
+def shortened(sql: str) -> str:
+    """The statement without its columns and the number of its parameters."""
+    sql = re.sub(r"[\"`]", "", sql)
+    sql = re.sub(r"^SELECT .*? FROM (?!\w+ U0)", "SELECT ... FROM ", sql, flags=re.DOTALL)
+    sql = re.sub(r"^UPDATE (\S+) SET .*? WHERE ", r"UPDATE \1 SET ... WHERE ", sql, flags=re.DOTALL)
+    return re.sub(r"\(%s(, %s)+\)", "(%s, ...)", sql)
+
+
+def main() -> None:
+    with database():
+        from django.conf import settings
+
+        settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+        print(circumstances())
+        with databases() as names:
+            for size, name in names.items():
+                switch(name)
+                load(size)
+            time_works(names)
+            explain(names[LARGE])
+
+
+if __name__ == "__main__":
+    main()
