@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,15 @@ SIGNALS = {
 Told = list[tuple[str, dict[str, Any]]]
 
 
+@contextmanager
+def listening(signal: Signal, receiver: Callable[..., None]) -> Iterator[None]:
+    signal.connect(receiver)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver)
+
+
 @pytest.fixture
 def told() -> Iterator[Told]:
     """What receivers were told, in order."""
@@ -39,8 +48,7 @@ def told() -> Iterator[Told]:
             def receiver(_which: str = which, /, **payload: Any) -> None:
                 heard.append((_which, payload))
 
-            signal.connect(receiver, weak=False, dispatch_uid=which)
-            stack.callback(signal.disconnect, dispatch_uid=which)
+            stack.enter_context(listening(signal, receiver))
         yield heard
 
 
@@ -110,8 +118,7 @@ def test_receivers_hear_of_it_when_others_can_see_it(told: Told) -> None:
         seen.append(True)
 
     seen: list[bool] = []
-    signals.api_client_provisioned.connect(must_be_committed)
-    with transaction.atomic():  # As a web request is.
+    with listening(signals.api_client_provisioned, must_be_committed), transaction.atomic():  # As a web request is.
         provisioned()
         assert told == []
     assert seen == [True]
@@ -136,10 +143,10 @@ def test_a_receiver_that_fails_does_no_harm(told: Told, signal: Signal, caplog: 
     def fails(**_payload: Any) -> None:
         raise RuntimeError("the plugin's own affair")
 
-    signal.connect(fails)
-    made = provisioned()
-    rotated = api.rotate("report", actor="ann")
-    revoked = api.revoke("report", retire=True, actor="ann")
+    with listening(signal, fails):
+        made = provisioned()
+        rotated = api.rotate("report", actor="ann")
+        revoked = api.revoke("report", retire=True, actor="ann")
 
     assert [made.status, rotated.status, revoked.status] == [Status.CREATED, Status.ROTATED, Status.RETIRED]
     assert [name for name, _payload in told] == ["provisioned", "rotated", "revoked"]
