@@ -30,19 +30,19 @@ CLIENT_ID_MAX_LENGTH = 100
 SECRET_MIN_LENGTH = 32
 SECRET_MAX_LENGTH = 255
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # RFC 6749 appendix A.1 allows spaces too, but they do not survive HTTP Basic and forms everywhere; and no colon,
 # which ends the user-id in HTTP Basic (RFC 7617 section 2).
-_CLIENT_ID = re.compile(r"[!-9;-~]+")
+CLIENT_ID = re.compile(r"[!-9;-~]+")
 _CLIENT_SECRET = re.compile(r"[ -~]+")  # RFC 6749 appendix A.2: VSCHAR
 _ACCESS_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1: b64token
-_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3: scope-token
+SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3: scope-token
 COURSE_KEY = re.compile(r"course-v1:(?P<org>[\w.-]+)\+[\w.~-]+\+[\w.~-]+", re.ASCII)
-_PERMISSION = re.compile(r"[a-z_][a-z0-9_]*\.[a-z0-9_]+")
+PERMISSION = re.compile(r"[a-z_][a-z0-9_]*\.[a-z0-9_]+")
 _ROLE = re.compile(r"[a-z_]{1,64}")
 _ORG = re.compile(r"[\w.-]{1,64}", re.ASCII)
 # openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: a comma separates, 25 of 32 characters fit.
-_FILTER = re.compile(r"[A-Za-z0-9_]+:[^,\s]+")
+FILTER = re.compile(r"[A-Za-z0-9_]+:[^,\s]+")
 ACCESS_ITEMS, ACCESS_ITEM_LENGTH = 25, 32
 _LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -180,14 +180,19 @@ class ClientSpec:
     access_token: Secret | None = None
     contact: str | None = None
     purpose: str | None = None
+    self_rotation: bool | None = None
+    """Whether the client may give itself a new access token with the one it has."""
+    manifest: str | None = None
+    """The manifest that declares it."""
 
     def __post_init__(self) -> None:
-        _require(
-            bool(_NAME.fullmatch(self.name)) and len(self.name) <= NAME_MAX_LENGTH,
-            "name",
-            _("use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most %d characters.")
-            % NAME_MAX_LENGTH,
-        )
+        for field_name, name in (("name", self.name), ("manifest", self.manifest)):
+            _require(
+                name is None or (bool(NAME.fullmatch(name)) and len(name) <= NAME_MAX_LENGTH),
+                field_name,
+                _("use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most %d characters.")
+                % NAME_MAX_LENGTH,
+            )
         for field_name, address in (("email", self.email), ("contact", self.contact)):
             if address:
                 _check_email(field_name, address)
@@ -252,7 +257,7 @@ class ClientSpec:
     def _check_scopes(self) -> None:
         for scope in self.scopes or ():
             _require(
-                bool(_SCOPE.fullmatch(scope)),
+                bool(SCOPE.fullmatch(scope)),
                 "scopes",
                 _("give one scope at a time, without spaces or quotes."),
             )
@@ -260,7 +265,7 @@ class ClientSpec:
     def _check_rights(self) -> None:
         for permission in self.permissions or ():
             message = _("write it like course_modes.change_coursemode.")
-            _require(bool(_PERMISSION.fullmatch(permission)), "permissions", message)
+            _require(bool(PERMISSION.fullmatch(permission)), "permissions", message)
         for group in self.groups or ():
             _require(bool(group) and group.isprintable(), "groups", _("give the name of a group."))
         for course_role in self.course_roles or ():
@@ -273,12 +278,12 @@ class ClientSpec:
         for role in self.global_roles or ():
             _require(bool(_ROLE.fullmatch(role)), "global_roles", _("give the name of a role, such as support."))
         for entry in self.filters or ():
-            _require(bool(_FILTER.fullmatch(entry)), "filters", _("write it like content_org:edX."))
+            _require(bool(FILTER.fullmatch(entry)), "filters", _("write it like content_org:edX."))
 
     def _check_credentials(self) -> None:
         _require(
             self.client_id is None
-            or (bool(_CLIENT_ID.fullmatch(self.client_id)) and len(self.client_id) <= CLIENT_ID_MAX_LENGTH),
+            or (bool(CLIENT_ID.fullmatch(self.client_id)) and len(self.client_id) <= CLIENT_ID_MAX_LENGTH),
             "client_id",
             _("use 1 to %d printable ASCII characters without spaces or ':'.") % CLIENT_ID_MAX_LENGTH,
         )

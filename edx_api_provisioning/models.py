@@ -79,6 +79,27 @@ class ApiClient(models.Model):
     predecessor_ends = models.DateTimeField(_("predecessor ends"), null=True, editable=False)
     # The shortest distance, in days, at which the contact was told that the current token ends.
     noticed_days = models.PositiveSmallIntegerField(_("noticed at"), null=True, editable=False)
+    # These three came later. They may be null, so that an older version of the code goes on writing beside a newer.
+    self_rotation = models.BooleanField(
+        _("may rotate itself"),
+        null=True,
+        editable=False,
+        help_text=_("Whether its access token is enough to get the next one."),
+    )
+    manifest = models.CharField(  # noqa: DJ001
+        _("manifest"),
+        max_length=NAME_MAX_LENGTH,
+        null=True,
+        editable=False,
+        db_index=True,
+        help_text=_("The manifest that declares it."),
+    )
+    handover_pending = models.BooleanField(
+        _("not handed over"),
+        null=True,
+        editable=False,
+        help_text=_("Whether the run that issued its credentials has not handed them over yet, or was cut off."),
+    )
     contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
     purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)

@@ -128,6 +128,8 @@ class FoundClient:
     contact: str
     purpose: str
     profile: str = ""
+    self_rotation: bool = False
+    manifest: str = ""
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     application: FoundApplication | None
@@ -540,6 +542,8 @@ def _registry_steps(spec: ClientSpec, client: FoundClient, declared: tuple[str, 
         (_("contact"), spec.contact, client.contact),
         (_("purpose"), spec.purpose, client.purpose),
         (_("profile"), spec.profile, client.profile),
+        (_("right to rotate itself"), _yes(spec.self_rotation), _yes(client.self_rotation)),
+        (_("manifest"), spec.manifest, client.manifest),
         (_("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
@@ -550,6 +554,10 @@ def _registry_steps(spec: ClientSpec, client: FoundClient, declared: tuple[str, 
             }
             steps.append(Step(Action.UPDATE_CLIENT, says))
     return steps
+
+
+def _yes(flag: bool | None) -> str | None:
+    return None if flag is None else _("yes") if flag else _("no")
 
 
 def _warnings(spec: ClientSpec) -> tuple[str, ...]:

@@ -348,6 +348,8 @@ def _execute(plan: Plan, rows: _Rows, site: Site, **request: Any) -> Credentials
         client.contact_email = client.contact_email if spec.contact is None else spec.contact
         client.purpose = client.purpose if spec.purpose is None else spec.purpose
         client.profile = client.profile if spec.profile is None else spec.profile
+        client.self_rotation = client.self_rotation if spec.self_rotation is None else spec.self_rotation
+        client.manifest = client.manifest if spec.manifest is None else spec.manifest
         client.declared_rights = list(plan.declared)
         client.save()
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
@@ -393,6 +395,8 @@ def _found_client(spec: ClientSpec, client: ApiClient) -> FoundClient:
         contact=client.contact_email,
         purpose=client.purpose,
         profile=client.profile,
+        self_rotation=bool(client.self_rotation),
+        manifest=client.manifest or "",
         declared=tuple(client.declared_rights),
         application=application
         and FoundApplication(

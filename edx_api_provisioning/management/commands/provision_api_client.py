@@ -74,6 +74,8 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
         add = token.add_argument
         add("--expires-in", metavar="TIME", help=_("90d, 12h, 52w or P90D (default: 365d, or as the site has it)"))
         add("--expires-at", metavar="DATE", help=_("2027-01-31 or 2027-01-31T12:00Z"))
+        own = _("whether the client may give itself the next token with the one it has (off)")
+        add("--self-rotation", choices=("on", "off"), help=own)
         add("--no-token", dest="token", action="store_false", help=_("only client id and secret"))
         scope = _("repeatable (default: the site's default scopes)")
         add("--scope", action="append", dest="scopes", metavar="SCOPE", help=scope)
@@ -120,6 +122,7 @@ def _spec(options: dict[str, Any]) -> ClientSpec:
         **wanted,
         expires_in=parse_lifetime(options["expires_in"]) if options["expires_in"] is not None else None,
         expires_at=parse_instant(options["expires_at"]) if options["expires_at"] is not None else None,
+        self_rotation=None if options["self_rotation"] is None else options["self_rotation"] == "on",
         client_secret=read_secret("client_secret", options["client_secret_from"]),
         access_token=read_secret("access_token", options["access_token_from"]),
     )

@@ -1,0 +1,44 @@
+"""What came with manifests and self-rotation. Null where an older version of the code writes beside a newer."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("edx_api_provisioning", "0001_initial")]
+
+    operations = [
+        migrations.AddField(
+            model_name="apiclient",
+            name="handover_pending",
+            field=models.BooleanField(
+                editable=False,
+                help_text="Whether the run that issued its credentials has not handed them over yet, or was cut off.",
+                null=True,
+                verbose_name="not handed over",
+            ),
+        ),
+        migrations.AddField(
+            model_name="apiclient",
+            name="manifest",
+            field=models.CharField(
+                db_index=True,
+                editable=False,
+                help_text="The manifest that declares it.",
+                max_length=100,
+                null=True,
+                verbose_name="manifest",
+            ),
+        ),
+        migrations.AddField(
+            model_name="apiclient",
+            name="self_rotation",
+            field=models.BooleanField(
+                editable=False,
+                help_text="Whether its access token is enough to get the next one.",
+                null=True,
+                verbose_name="may rotate itself",
+            ),
+        ),
+    ]
