@@ -198,6 +198,7 @@ class ClientSpec:
                 _check_email(field_name, address)
         _require(self.email != "", "email", _("may not be empty; leave it out for the default."))
         _require(self.username != "", "username", _("may not be empty; leave it out for the client's name."))
+        _require((self.username or "").isprintable(), "username", _("use printable characters only."))
         self._check_expiry()
         self._check_scopes()
         self._check_rights()

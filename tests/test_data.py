@@ -211,6 +211,8 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("name", {"name": "a\n"}, "letters, digits"),
         ("name", {"name": "a/b"}, "letters, digits"),
         ("username", {"username": ""}, "leave it out"),
+        ("username", {"username": "b\udced"}, "printable"),  # as a byte that is no text arrives
+        ("username", {"username": "b\x00"}, "printable"),
         ("email", {"email": ""}, "leave it out"),
         ("email", {"email": "nonsense"}, "not an email address"),
         ("email", {"email": "a b@example.org"}, "not an email address"),

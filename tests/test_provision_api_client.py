@@ -891,3 +891,10 @@ def test_help_names_every_option_of_the_command() -> None:
     ):  # fmt: skip
         assert option in ran.stdout
     assert "Running it again changes nothing and shows no secret." in ran.stdout
+
+
+@pytest.mark.parametrize("option", ["--expires-in", "--expires-at", "--email", "--contact", "--client-id", "--scope"])
+def test_two_dashes_are_a_value_like_any_other(option: str) -> None:
+    refused = run(f"{option}=--", "--client-id=--") if option == "--scope" else run(f"{option}=--", "--scope=none")
+
+    assert refused.refusal.partition(":")[0] in (option, "--scope")

@@ -51,7 +51,7 @@ class ClientCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.quiet = options["verbosity"] == 0
         try:
-            self.run(**options)
+            self.run(**{name: _typed(value) for name, value in options.items()})
         except ProvisioningError as error:
             raise CommandError(_line(error)) from None
 
@@ -175,6 +175,13 @@ def actor() -> str:
         return f"command line: {getpass.getuser()}"
     except (KeyError, OSError):  # In a container the user id may have no name.
         return f"command line: uid {os.getuid()}"
+
+
+def _typed(value: Any) -> Any:
+    """What was typed, where argparse (before Python 3.13) makes an empty list of the value ``--``."""
+    if isinstance(value, list):
+        return [_typed(each) for each in value] or "--"
+    return value
 
 
 def _failures(verification: Verification) -> str:

@@ -28,7 +28,8 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright's loop runs in this thread, Django keeps other connections than before.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert executable, "There is no Chromium on the PATH; on Debian: apt install chromium."
