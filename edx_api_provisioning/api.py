@@ -12,16 +12,8 @@ from __future__ import annotations
 from edx_api_provisioning.lifecycle import adopt, revoke, rotate
 from edx_api_provisioning.listing import list_clients, list_unmanaged
 from edx_api_provisioning.notices import notify_expiring
-from edx_api_provisioning.provisioning import (
-    examine,
-    plan_client,
-    provision,
-    try_profile,
-    undo,
-    verify,
-    verify_client,
-    verify_token,
-)
+from edx_api_provisioning.proving import examine, try_profile, verify, verify_client, verify_token
+from edx_api_provisioning.provisioning import plan_client, provision, undo
 
 __all__ = [
     "adopt",

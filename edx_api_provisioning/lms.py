@@ -5,7 +5,7 @@ In plain Django the labels are missing and each function does what plain Django 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from django.apps import apps
@@ -89,15 +89,18 @@ def has_course_roles() -> bool:
     return _model("student", "CourseAccessRole") is not None
 
 
-def course_roles(user: Any) -> frozenset[str]:
-    """The user's course access roles as rights: ``course_role:ROLE@COURSE_KEY``, ``…@ORG``, or ``global_role:ROLE``.
+def course_roles(users: Iterable[Any]) -> dict[Any, frozenset[str]]:
+    """The course access roles of users, by primary key, as rights.
 
+    They are ``course_role:ROLE@COURSE_KEY``, ``course_role:ROLE@ORG``, or ``global_role:ROLE``.
     Source: common/djangoapps/student/models/user.py, CourseAccessRole.
     """
     roles = _model("student", "CourseAccessRole")
-    if roles is None:
-        return frozenset()
-    return frozenset(_right(row) for row in roles._default_manager.filter(user=user))
+    rights: dict[Any, frozenset[str]] = {}
+    rows: Any = roles._default_manager.filter(user__in=list(users)) if roles is not None else ()
+    for row in rows:
+        rights[row.user_id] = rights.get(row.user_id, frozenset()) | {_right(row)}
+    return rights
 
 
 def _right(row: Any) -> str:
@@ -172,5 +175,12 @@ def is_restricted(application_pk: Any) -> bool:
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py, RestrictedApplication.
     """
+    return application_pk in restricted_among([application_pk])
+
+
+def restricted_among(application_pks: Collection[Any]) -> frozenset[Any]:
+    """Those of some applications that are restricted."""
     rows = restrictions()
-    return rows is not None and rows.filter(application=application_pk).exists()
+    if rows is None or not application_pks:
+        return frozenset()
+    return frozenset(rows.filter(application__in=application_pks).values_list("application", flat=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from edx_api_provisioning.database import connection
 from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.planning import Site, same_spelling
+from edx_api_provisioning.saving import insert
 
 Kind = ApiClientEvent.Kind
 _SIGNALS = {
@@ -31,8 +33,23 @@ _SIGNALS = {
 
 def find(name: str, *, lock_it: bool) -> ApiClient | None:
     """The client that the database finds by this name, on MySQL perhaps in another spelling."""
-    clients = ApiClient.objects.filter(name=name)
-    return lock(clients) if lock_it else _loaded(clients)
+    return next(iter(find_all([name], lock_them=lock_it)), None)
+
+
+def find_all(names: Collection[str], *, lock_them: bool) -> list[ApiClient]:
+    """The clients that the database finds by these names, on MySQL perhaps in other spellings; locked until commit."""
+    clients = ApiClient.objects.filter(name__in=names)
+    if lock_them and connection().features.has_select_for_update:  # As in lock().
+        locked = clients.order_by("pk").select_for_update().values_list("pk")
+        return list(_loaded(clients)) if locked else []
+    return list(_loaded(clients))
+
+
+def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
+    """New rows under these names: none of another run can be made under them from now on."""
+    rows = [ApiClient(name=name) for name in names]
+    insert(rows)
+    return {row.name: row for row in rows}
 
 
 def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:
@@ -47,11 +64,11 @@ def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClien
         skip = skip_locked and features.has_select_for_update_skip_locked
         if not clients.select_for_update(skip_locked=skip).values_list("pk"):
             return None
-    return _loaded(clients)
+    return _loaded(clients).first()
 
 
-def _loaded(clients: QuerySet[ApiClient]) -> ApiClient | None:
-    return clients.select_related("user", "application", "access_token", "predecessor").first()
+def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
+    return clients.select_related("user", "application", "access_token", "predecessor")
 
 
 def get(name: str) -> ApiClient:

@@ -9,17 +9,19 @@ import hashlib
 import json
 import logging
 import math
+import os
 import re
 import string
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from django.contrib.auth.hashers import get_hasher, identify_hasher
+from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import F, Q
 from django.http import HttpRequest, QueryDict
@@ -39,6 +41,7 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.data import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH, Secret
 from edx_api_provisioning.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.saving import insert
 
 __all__ = [
     "ACCESS_TOKEN_MODEL",
@@ -49,10 +52,12 @@ __all__ = [
     "client_user",
     "create_access_token",
     "create_application",
+    "create_applications",
     "default_scopes",
     "end_tokens",
     "find_access_token",
     "find_application",
+    "find_applications",
     "generate_access_token",
     "get_access_token_model",
     "get_application_model",
@@ -60,6 +65,7 @@ __all__ = [
     "has_applications",
     "has_live_tokens",
     "is_client_credentials",
+    "kept_of",
     "long_lived_tokens_without_application",
     "longest_token",
     "new_client_id",
@@ -172,6 +178,11 @@ def find_application(client_id: str) -> Any:
     return get_application_model()._default_manager.filter(client_id=client_id).first()
 
 
+def find_applications(client_ids: Iterable[str]) -> Any:
+    """The applications that some client ids find, on MySQL also those in another spelling."""
+    return get_application_model()._default_manager.filter(client_id__in=list(client_ids))
+
+
 def is_client_credentials(application: Any) -> bool:
     """Whether the application is still a confidential one for the client credentials grant (RFC 6749 section 4.4)."""
     return bool(
@@ -180,31 +191,64 @@ def is_client_credentials(application: Any) -> bool:
     )
 
 
+class NewApplication(NamedTuple):
+    """What is wanted of an Application."""
+
+    name: str
+    user: Any
+    client_id: str
+    client_secret: Secret
+    """The secret, or what this DOT keeps of it: see :func:`kept_of`."""
+
+
 def create_application(*, name: str, user: Any, client_id: str, client_secret: Secret) -> Any:
-    """A saved confidential Application for the client credentials grant.
+    """As :func:`create_applications`, for one."""
+    return create_applications([NewApplication(name, user, client_id, client_secret)])[0]
+
+
+def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
+    """Saved confidential Applications for the client credentials grant.
 
     Raises:
-        InvalidSpec: if the site's Application model refuses it.
+        InvalidSpec: if the site's Application model refuses one.
     """
     model = get_application_model()
-    application = model(
-        name=name,
-        user=user,
-        client_id=client_id,
-        client_secret=client_secret.reveal(),
-        client_type=model.CLIENT_CONFIDENTIAL,
-        authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS,
-    )
-    try:
-        # save() checks nothing. The unique client_id is left to the database, and the user was made or locked just now.
-        application.clean_fields(exclude=["user"])
-        application.clean()
-    except ValidationError as error:
-        raise InvalidSpec(" ".join(error.messages), field="application") from None
-    application.save()
-    # What DOT keeps of the secret is its own affair (clear in 1.7, a hash later); nobody is to read it from here.
-    del application.client_secret
-    return application
+    applications = [
+        model(
+            name=each.name,
+            user=each.user,
+            client_id=each.client_id,
+            client_secret=each.client_secret.reveal(),
+            client_type=model.CLIENT_CONFIDENTIAL,
+            authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS,
+        )
+        for each in wanted
+    ]
+    for application in applications:
+        try:
+            # save() checks nothing. The unique client_id is left to the database; the user was made or locked just now.
+            application.clean_fields(exclude=["user"])
+            application.clean()
+        except ValidationError as error:
+            raise InvalidSpec(" ".join(error.messages), field="application") from None
+    insert(applications)
+    for application in applications:
+        # What DOT keeps of the secret is its own affair (clear in 1.7, a hash later); nobody is to read it from here.
+        del application.client_secret
+    return applications
+
+
+def kept_of(secrets: Sequence[Secret]) -> list[Secret]:
+    """What this DOT keeps of each client secret: the value itself, or its hash.
+
+    Hashing takes its time on purpose, but lets go of the interpreter's lock: it is done on every core at once.
+    DOT takes a value that is a hash already as it is.
+    """
+    if not secrets or secret_hasher() is None:
+        return list(secrets)
+    hasher = getattr(oauth2_settings, "CLIENT_SECRET_HASHER", "default")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda secret: Secret(make_password(secret.reveal(), hasher=hasher)), secrets))
 
 
 def _has_checksum() -> bool:

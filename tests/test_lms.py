@@ -195,7 +195,7 @@ def test_course_roles_are_read_as_rights() -> None:
     ):
         CourseAccessRole.objects.create(user=user, role=role, org=org, course_id=course_id)
 
-    assert lms.course_roles(user) == {
+    assert lms.course_roles([user.pk])[user.pk] == {
         "course_role:staff@course-v1:edX+DemoX+2026", "course_role:instructor@edX", "global_role:support",
     }  # fmt: skip
 
@@ -205,11 +205,11 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
     rights = frozenset({"course_role:staff@course-v1:edX+DemoX+2026", "course_role:staff@edX", "global_role:support"})
 
     lms.change_course_roles(user, add=rights, remove=frozenset())
-    assert lms.course_roles(user) == rights
+    assert lms.course_roles([user.pk])[user.pk] == rights
     assert CourseAccessRole.objects.get(course_id="course-v1:edX+DemoX+2026").org == "edX"
 
     lms.change_course_roles(user, add=frozenset(), remove=frozenset({"course_role:staff@edX"}))
-    assert lms.course_roles(user) == rights - {"course_role:staff@edX"}
+    assert lms.course_roles([user.pk])[user.pk] == rights - {"course_role:staff@edX"}
 
 
 # Applications
@@ -247,7 +247,7 @@ def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) 
     lms.set_access(application, scopes=("read",), filters=(), restricted=True)
     lms.change_course_roles(application.user, add=frozenset({"global_role:support"}), remove=frozenset())
 
-    assert lms.course_roles(application.user) == frozenset()
+    assert lms.course_roles([application.user.pk]) == {}
     assert lms.access(application.pk) == ((), ())
     assert lms.restrictions() is None
     assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)

@@ -568,7 +568,7 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     def gone(*_arguments: Any, **_options: Any) -> None:
         raise OperationalError(2006, f"Server has gone away while it was told {SECRET}")
 
-    monkeypatch.setattr(toolkit, "create_application", gone)
+    monkeypatch.setattr(toolkit, "create_applications", gone)
     before = row_counts()
 
     assert run().refusal == (
@@ -850,7 +850,7 @@ def test_the_proof_over_http_asks_the_site_itself(live_server: Any, monkeypatch:
 def test_a_restricted_application_never_gets_a_token_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     restricted()
     before = row_counts()
-    monkeypatch.setattr(lms, "is_restricted", lambda application_pk: False)
+    monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
 
     assert "RestrictedApplication" in run().refusal
     assert row_counts() == before

@@ -447,7 +447,7 @@ def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch
     provision(token=False)
     RestrictedApplication.objects.create(application=client().application)
     # As if it had been restricted in the moment after we looked.
-    monkeypatch.setattr(lms, "is_restricted", lambda application_pk: False)
+    monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
     before = row_counts()
 
     with pytest.raises(UnusableToken, match="RestrictedApplication"):
@@ -462,7 +462,7 @@ def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch
 
 STEPS = [
     (lms, "create_user"),
-    (toolkit, "create_application"),
+    (toolkit, "create_applications"),
     (toolkit, "create_access_token"),
     (registry, "issue_token"),
     (registry, "record"),

@@ -219,7 +219,7 @@ def test_secrets_that_differ_from_those_that_are_there_are_not_repeated(ears: Ea
 
 STEPS = [
     (lms, "create_user"),
-    (toolkit, "create_application"),
+    (toolkit, "create_applications"),
     (toolkit, "create_access_token"),
     (toolkit, "find_access_token"),
     (toolkit, "client_user"),
