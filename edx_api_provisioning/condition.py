@@ -27,6 +27,7 @@ class Trouble(enum.StrEnum):
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     SECRET_OVERDUE = "secret_overdue"  # noqa: S105
     PREDECESSOR_OVERDUE = "predecessor_overdue"
+    NOT_HANDED_OVER = "not_handed_over"
 
 
 MEANINGS = {
@@ -43,6 +44,7 @@ MEANINGS = {
     Trouble.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
     Trouble.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
     Trouble.PREDECESSOR_OVERDUE: _("the application before its last rotation is past its grace; rotate or revoke"),
+    Trouble.NOT_HANDED_OVER: _("nobody has its credentials: the run that issued them was cut off; provision it again"),
 }
 
 # With these, new credentials would be of no use or of more use than was agreed: nothing is issued.
@@ -75,6 +77,7 @@ def troubles(
         *_application_troubles(client, restricted, oldest_secret),
         *_token_troubles(client, now),
         *([Trouble.PREDECESSOR_OVERDUE] if client.predecessor_ends and client.predecessor_ends <= now else []),
+        *([Trouble.NOT_HANDED_OVER] if client.not_handed_over(now) else []),
     )
 
 

@@ -19,7 +19,7 @@ from django.core.validators import validate_email
 from django.utils.dateparse import parse_duration
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
 
 DEFAULT_NAME = "api-client"
 NAME_MAX_LENGTH = 100
@@ -360,6 +360,8 @@ class Credentials:
     restricted: bool = False
     """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
     made: Made = field(default=Made(), repr=False)
+    reissued: bool = False
+    """Whether it was issued in the place of what was never handed over: there is nothing to go back to."""
     changes: tuple[str, ...] = ()
     """What the run did, one phrase for each step."""
     warnings: tuple[str, ...] = ()
@@ -383,6 +385,16 @@ class Credentials:
     def issued(self) -> bool:
         """Whether there is a secret to hand over."""
         return self.client_secret is not None or self.access_token is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of one of many clients that were wanted."""
+
+    name: str
+    credentials: Credentials | None = None
+    error: ProvisioningError | None = None
+    """Why nothing was done, if so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

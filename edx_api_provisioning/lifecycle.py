@@ -77,7 +77,9 @@ def rotate(
             old_ends = site.now + grace if grace is not None else None
             for application in filter(None, (client.application_id, client.predecessor_id)):
                 toolkit.end_tokens(application, at=old_ends, current=client.access_token_id)
-            access_token = registry.issue_token(client, scopes=scopes, expires_at=token_end(spec, site), now=site.now)
+            issue = registry.Issue(client=client, scopes=scopes, expires_at=token_end(spec, site))
+            [access_token] = registry.issue_tokens([issue], site.now)
+        client.end_handover([what for what, new in (("secret", secret), ("token", token)) if new])
         client.save()
         result = _credentials(
             client,

@@ -5,12 +5,15 @@ In plain Django the labels are missing and each function does what plain Django 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator, validate_slug
 from django.db.models import Model, QuerySet
@@ -18,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.data import COURSE_KEY
 from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.saving import insert
 
 # openedx/core/djangoapps/user_api/accounts/__init__.py
 _USERNAME_LENGTHS = range(2, 31)
@@ -58,19 +62,27 @@ def username_problem(username: str) -> str | None:
     return None
 
 
-def create_user(*, username: str, email: str, staff: bool, superuser: bool, full_name: str) -> Any:
-    """A user with an unusable password and, in the LMS, a profile: all receivers run.
+class NewUser(NamedTuple):
+    """What is wanted of an account."""
+
+    username: str
+    email: str
+    staff: bool
+    superuser: bool
+    full_name: str
+
+
+def create_users(wanted: Sequence[NewUser]) -> list[Any]:
+    """Users with unusable passwords and, in the LMS, with profiles: all receivers run.
 
     The profile is made here and not by the LMS's ``_called_by_management_command`` flag, which would also report the
     user to marketing (common/djangoapps/student/models/user.py, user_post_save_callback).
 
     Raises:
-        InvalidSpec: if a receiver of the LMS refuses the account.
+        InvalidSpec: if a receiver of the LMS refuses an account.
     """
     try:
-        user = get_user_model().objects.create_user(
-            username=username, email=email, password=None, is_staff=staff, is_superuser=superuser
-        )
+        users = _saved_users(wanted)
     except ValidationError as error:
         raise InvalidSpec(" ".join(error.messages), field="username") from None
     except Exception as error:
@@ -79,9 +91,43 @@ def create_user(*, username: str, email: str, staff: bool, superuser: bool, full
             raise
         raise InvalidSpec(str(error), field=getattr(error, "field", None) or "username") from None
     profile = _model("student", "UserProfile")
-    if profile is not None and not profile._default_manager.filter(user=user).exists():
-        profile._default_manager.create(user=user, name=full_name)
-    return user
+    if profile is not None and users:
+        there = set(profile._default_manager.filter(user__in=users).values_list("user", flat=True))
+        missing = [
+            profile(user=user, name=each.full_name)
+            for user, each in zip(users, wanted, strict=True)
+            if user.pk not in there
+        ]
+        insert(missing)
+    return users
+
+
+def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
+    users: Any = get_user_model().objects
+    if len(wanted) > 1 and type(users).create_user is UserManager.create_user:
+        # What that does, for all at once.
+        rows = [
+            users.model(
+                username=users.model.normalize_username(each.username),
+                email=users.normalize_email(each.email),
+                password=make_password(None),
+                is_staff=each.staff,
+                is_superuser=each.superuser,
+            )
+            for each in wanted
+        ]
+        insert(rows, key="username", saved_by=AbstractBaseUser.save)
+        return rows
+    return [
+        users.create_user(
+            username=each.username,
+            email=each.email,
+            password=None,
+            is_staff=each.staff,
+            is_superuser=each.superuser,
+        )
+        for each in wanted
+    ]
 
 
 def has_course_roles() -> bool:

@@ -5,6 +5,8 @@ The unique name and the lock on its row decide between concurrent runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -13,6 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
 from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+
+# How long it may take to write out the credentials of one batch of clients.
+HANDOVER_TIME = timedelta(minutes=10)
 
 
 class ApiClient(models.Model):
@@ -94,11 +99,12 @@ class ApiClient(models.Model):
         db_index=True,
         help_text=_("The manifest that declares it."),
     )
-    handover_pending = models.BooleanField(
-        _("not handed over"),
+    handover = models.CharField(  # noqa: DJ001
+        _("handover"),
+        max_length=64,
         null=True,
         editable=False,
-        help_text=_("Whether the run that issued its credentials has not handed them over yet, or was cut off."),
+        help_text=_("What has been issued and not been handed over yet, and by which run."),
     )
     contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
     purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
@@ -119,6 +125,29 @@ class ApiClient(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def begin_handover(self, what: Iterable[str], run_id: str) -> None:
+        """Note that a run has issued some of ``secret`` and ``token``, and is about to hand them over.
+
+        Args:
+            run_id: at most 32 characters without a space; empty if it is certain that it will not.
+        """
+        self.handover = " ".join([*sorted(what), run_id])
+
+    def not_handed_over(self, now: datetime, *, run_id: str = "") -> frozenset[str]:
+        """Which of ``secret`` and ``token`` nobody has, because the run that issued them was cut off.
+
+        It is taken to be if it is silent for long, or is the one that asks (a task that is delivered again).
+        """
+        *what, by = (self.handover or "").split(" ")
+        cut_off = by in ("", run_id) or self.updated < now - HANDOVER_TIME
+        return frozenset(what) if cut_off else frozenset()
+
+    def end_handover(self, what: Iterable[str]) -> None:
+        """Note that somebody has these by now, or that there are others in their place."""
+        *pending, by = (self.handover or "").split(" ")
+        left = set(pending) - set(what)
+        self.handover = " ".join([*sorted(left), by]) if left else None
 
 
 class ApiClientEvent(models.Model):

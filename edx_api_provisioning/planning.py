@@ -23,6 +23,7 @@ class Action(enum.Enum):
     CREATE_USER = enum.auto()
     USE_USER = enum.auto()
     CREATE_APPLICATION = enum.auto()
+    REISSUE = enum.auto()
     CHANGE_RIGHTS = enum.auto()
     SET_ACCESS = enum.auto()
     UPDATE_SCOPES = enum.auto()
@@ -130,6 +131,8 @@ class FoundClient:
     profile: str = ""
     self_rotation: bool = False
     manifest: str = ""
+    not_handed_over: frozenset[str] = frozenset()
+    """Which of its ``secret`` and ``token`` nobody has."""
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     application: FoundApplication | None
@@ -172,7 +175,18 @@ class Plan:
     """What the application is to be allowed to ask for; None to leave it."""
     declared: tuple[str, ...] = ()
     """The rights that the operator wants the client to have, sorted."""
+    client_id: str = ""
+    """Of the application, if there is one already."""
+    restricted: bool = False
+    """Whether the application is, or is to be, restricted."""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def change(self) -> str:
+        """In one word: ``create``, ``update``, ``rotate`` (there are new credentials for the old) or ``unchanged``."""
+        if self.status is Status.UPDATED:
+            return "rotate" if self.has(Action.ISSUE_TOKEN) or self.has(Action.REISSUE) else "update"
+        return "create" if self.status is Status.CREATED else str(self.status)
 
     def has(self, action: Action) -> bool:
         return any(step.action is action for step in self.steps)
@@ -255,15 +269,19 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
     if client is not None:
         _check_client(spec, client, found)
 
+    application = client.application if client else None
     steps: list[Step] = []
     if client is None:
         steps.append(Step(Action.CREATE_CLIENT, _("register the API client %s") % spec.name))
     user_step, email = _plan_user(spec, username, found, site)
     steps += user_step
-    if client is None or client.application is None:
+    if application is None:
         _check_client_id(spec, found)
         says = _("create a confidential application %s for the client credentials grant") % spec.name
         steps.append(Step(Action.CREATE_APPLICATION, says))
+    elif client is not None and (lost := _lost(spec, client)):
+        says = _("issue what was never handed over, because the run that made it was cut off: %s")
+        steps.append(Step(Action.REISSUE, says % ", ".join(sorted(lost))))
     rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
     steps += rights_steps
     access_steps, access = _plan_access(spec, found, site)
@@ -285,8 +303,16 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
         remove_rights=remove_rights,
         access=access,
         declared=declared,
+        client_id=application.client_id if application else "",
+        restricted=spec.restricted or bool(application and application.restricted),
         warnings=_warnings(spec),
     )
+
+
+def _lost(spec: ClientSpec, client: FoundClient) -> frozenset[str]:
+    """Of what was never handed over, all but what the operator has brought."""
+    brought = {"secret": spec.client_secret, "token": spec.access_token}
+    return frozenset(what for what in client.not_handed_over if brought[what] is None)
 
 
 def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tuple[list[Step], str]:
@@ -391,7 +417,7 @@ def _plan_token(
     spec: ClientSpec, client: FoundClient | None, found: Found, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
-    if token is None or token.expires_at <= site.now:
+    if token is None or token.expires_at <= site.now or (client and "token" in _lost(spec, client)):
         if not spec.wants_token:
             # What a restricted client may ask for with id and secret.
             return (

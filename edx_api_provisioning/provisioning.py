@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -33,10 +33,10 @@ def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
     return plan
 
 
-def look(specs: Sequence[ClientSpec], *, asked_by: Any = None) -> list[Plan | ProvisioningError]:
+def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, run_id: str = "") -> list[Plan | ProvisioningError]:
     """What :func:`provision` would do now with each, or why it would not. Nothing is written or locked."""
     with explained(), unlogged():
-        planned = _planned(specs, registry.site(), asked_by=asked_by)
+        planned = _planned(specs, registry.site(), asked_by=asked_by, run_id=run_id)
     return [each if isinstance(each, ProvisioningError) else each.plan for each in planned]
 
 
@@ -72,13 +72,20 @@ def provision(
 
 
 def provision_together(
-    specs: Sequence[ClientSpec], *, actor: str, reason: str = "", asked_by: Any = None, new: Collection[str] = ()
+    specs: Sequence[ClientSpec],
+    *,
+    run_id: str,
+    actor: str,
+    reason: str = "",
+    asked_by: Any = None,
+    new: Collection[str] = (),
 ) -> list[Credentials]:
     """As :func:`provision`, for some clients in one transaction: all of them or none.
 
     What is issued is marked as not handed over yet; see :func:`handed_over`.
 
     Args:
+        run_id: of the run that will hand it over; see :meth:`ApiClient.not_handed_over`.
         new: the names of those that will get an application, as far as can be seen: their secrets are hashed at once.
 
     Raises:
@@ -89,13 +96,38 @@ def provision_together(
     # Before anything is locked: it takes its time.
     kept = dict(zip(secrets, zip(secrets.values(), toolkit.kept_of([*secrets.values()]), strict=True), strict=True))
     request = {"actor": actor, "reason": reason, "request_id": None}
-    return in_transaction(lambda: _provision(specs, kept, asked_by, handover=True, **request))
+    return in_transaction(lambda: _provision(specs, kept, asked_by, run_id=run_id, **request))
 
 
-def handed_over(names: Sequence[str]) -> None:
-    """The credentials of these clients have arrived: nobody has to issue others in their place."""
+def handed_over(names: Collection[str], *, run_id: str, arrived: bool) -> None:
+    """What this run issued to these clients has arrived; or it has not and will not, and is to be issued anew."""
+    pending = ApiClient.objects.filter(name__in=names, handover__endswith=f" {run_id}")
     with explained():
-        ApiClient.objects.filter(name__in=names, handover_pending=True).update(handover_pending=False)
+        if arrived:
+            pending.update(handover=None)
+            return
+        for client in pending:
+            client.begin_handover((client.handover or "").split(" ")[:-1], "")
+            client.save(update_fields=["handover"])
+
+
+def as_it_is(plan: Plan) -> Credentials:
+    """What is known of a client from a plan alone: all but what is issued."""
+    return Credentials(
+        name=plan.spec.name,
+        status=plan.status,
+        username=plan.username,
+        email=plan.email,
+        client_id=plan.client_id,
+        client_secret=None,
+        access_token=None,
+        expires_at=plan.expires_at,
+        scopes=plan.scopes,
+        profile=plan.spec.profile or "",
+        restricted=plan.restricted,
+        changes=tuple(step.says for step in plan.steps),
+        warnings=plan.warnings if plan.steps else (),
+    )
 
 
 def undo(credentials: Credentials, *, actor: str) -> bool:
@@ -122,6 +154,7 @@ def undo(credentials: Credentials, *, actor: str) -> bool:
             client.refresh_from_db()
             client.user_made = client.user_made and made.user is None
             client.access_token_id = None if client.access_token_id == made.access_token else client.access_token_id
+            client.end_handover(["secret", "token"])
             client.save()
         user = get_user_model()._default_manager.filter(pk=made.user).first()
         if user is not None and not toolkit.has_applications(user):
@@ -142,18 +175,19 @@ class _Planned:
 
 
 def _planned(
-    specs: Sequence[ClientSpec], site: Site, *, asked_by: Any, lock: bool = False
+    specs: Sequence[ClientSpec], site: Site, *, asked_by: Any, lock: bool = False, run_id: str = ""
 ) -> list[_Planned | ProvisioningError]:
     """What is to be done for each, or why it is not; of more than one, one by one where the database is ambiguous."""
     check = _Check()
     checked = [_tried(check, spec) for spec in specs]
     good = [spec for spec in checked if isinstance(spec, ClientSpec)]
     try:
-        found = {spec.name: rows for spec, rows in zip(good, find(good, site, lock=lock), strict=True)} if good else {}
+        rows = find(good, site, lock=lock, run_id=run_id) if good else []
     except Ambiguous:
         if lock:
             raise
-        return [each for spec in specs for each in _planned([spec], site, asked_by=asked_by)]
+        return [each for spec in specs for each in _planned([spec], site, asked_by=asked_by, run_id=run_id)]
+    found = dict(zip((spec.name for spec in good), rows, strict=True))
 
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
@@ -208,22 +242,22 @@ Kept = Mapping[str, tuple[Secret, Secret]]
 
 
 def _provision(
-    specs: Sequence[ClientSpec], kept: Kept, asked_by: Any, *, handover: bool = False, **request: Any
+    specs: Sequence[ClientSpec], kept: Kept, asked_by: Any, *, run_id: str | None = None, **request: Any
 ) -> list[Credentials]:
     """All of it, within a transaction."""
     site = registry.site()
     runs = []
-    for planned in _planned(specs, site, asked_by=asked_by, lock=True):
+    for planned in _planned(specs, site, asked_by=asked_by, lock=True, run_id=run_id or ""):
         if isinstance(planned, ProvisioningError):
             raise planned
         runs.append(_Run(planned.plan, planned.rows))
-    for run in runs:
-        _make_user(run)
+    _make_users(runs)
     _make_applications([run for run in runs if run.plan.has(Action.CREATE_APPLICATION)], kept, site)
     for run in runs:
         _change_rights(run)
-        _issue_token(run, site)
-        _register(run, handover, request)
+        _end_lost(run, site)
+    _issue_tokens([run for run in runs if run.plan.has(Action.ISSUE_TOKEN)], site)
+    _register([run for run in runs if run.plan.steps], run_id, request)
     return [_credentials(run) for run in runs]
 
 
@@ -243,23 +277,24 @@ class _Run:
         return self.rows.client
 
 
-def _make_user(run: _Run) -> None:
-    plan, client, user = run.plan, run.client, run.rows.user
-    spec = plan.spec
-    if plan.has(Action.CREATE_CLIENT):
-        run.made["client"] = client.pk
-    if plan.has(Action.CREATE_USER):
-        user = lms.create_user(
-            username=plan.username,
-            email=plan.email,
-            staff=spec.is_staff,
-            superuser=spec.superuser,
-            full_name=spec.name,
-        )
-        run.made["user"] = user.pk
-    if plan.has(Action.CREATE_USER) or plan.has(Action.USE_USER):
-        client.user, client.user_made = user, plan.has(Action.CREATE_USER)
-        client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
+def _make_users(runs: Sequence[_Run]) -> None:
+    new = [run for run in runs if run.plan.has(Action.CREATE_USER)]
+    wanted = [
+        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.superuser, full_name=spec.name)
+        for run in new
+        for spec in [run.plan.spec]
+    ]
+    made = dict(zip((run.client.pk for run in new), lms.create_users(wanted), strict=True))
+    for run in runs:
+        client = run.client
+        if run.plan.has(Action.CREATE_CLIENT):
+            run.made["client"] = client.pk
+        if client.pk in made:
+            run.made["user"] = made[client.pk].pk
+        if client.pk in made or run.plan.has(Action.USE_USER):
+            user = made.get(client.pk, run.rows.user)
+            client.user, client.user_made = user, client.pk in made
+            client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
 
 
 def _make_applications(runs: Sequence[_Run], kept: Kept, site: Site) -> None:
@@ -287,62 +322,90 @@ def _change_rights(run: _Run) -> None:
         )
 
 
-def _issue_token(run: _Run, site: Site) -> None:
-    plan, client = run.plan, run.client
-    if plan.has(Action.ISSUE_TOKEN):
-        assert plan.expires_at is not None  # noqa: S101 - for the type checker: the step has an end
-        run.access_token = registry.issue_token(
-            client, scopes=plan.scopes, expires_at=plan.expires_at, now=site.now, token=plan.spec.access_token
-        )
-        run.made["access_token"] = client.access_token_id
-    if plan.has(Action.UPDATE_SCOPES):
-        toolkit.set_scopes(client.access_token_id, plan.scopes)
-
-
-def _register(run: _Run, handover: bool, request: dict[str, Any]) -> None:
-    plan, client = run.plan, run.client
-    if not plan.steps:
+def _end_lost(run: _Run, site: Site) -> None:
+    """What was never handed over is replaced or ended."""
+    plan, client, before = run.plan, run.client, run.rows.found.client
+    if not plan.has(Action.REISSUE) or before is None:
         return
-    spec = plan.spec
+    if "secret" in before.not_handed_over and plan.spec.client_secret is None:
+        run.client_secret = toolkit.new_client_secret()
+        toolkit.set_client_secret(client.application, run.client_secret)
+        client.secret_issued = site.now
+    if plan.has(Action.ISSUE_TOKEN):
+        toolkit.end_tokens(client.application_id, at=None, current=client.access_token_id)
+
+
+def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
+    wanted = []
+    for run in runs:
+        assert run.plan.expires_at is not None  # noqa: S101 - for the type checker: the step has an end
+        wanted.append(
+            registry.Issue(
+                client=run.client,
+                scopes=run.plan.scopes,
+                expires_at=run.plan.expires_at,
+                token=run.plan.spec.access_token,
+            )
+        )
+    for run, token in zip(runs, registry.issue_tokens(wanted, site.now), strict=True):
+        run.access_token = token
+        run.made["access_token"] = run.client.access_token_id
+
+
+def _register(runs: Sequence[_Run], run_id: str | None, request: dict[str, Any]) -> None:
+    events = []
+    for run in runs:
+        plan, client = run.plan, run.client
+        if plan.has(Action.UPDATE_SCOPES):
+            toolkit.set_scopes(client.access_token_id, plan.scopes)
+        _describe(run, run_id)
+        client.save()
+        details = {
+            "steps": [step.action.name.lower() for step in plan.steps],
+            "username": plan.username,
+            "client_id": client.application.client_id,
+            "scope": " ".join(plan.scopes),
+            "expires_at": plan.expires_at.isoformat() if plan.expires_at else None,
+        }
+        kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
+        events.append((client, client.name, kind, details))
+    registry.record_all(events, **request)
+
+
+def _describe(run: _Run, run_id: str | None) -> None:
+    """What the registry is to know of the client from now on."""
+    spec, client, before = run.plan.spec, run.client, run.rows.found.client
     for name, wanted in (
         ("contact_email", spec.contact),
         ("purpose", spec.purpose),
         ("profile", spec.profile),
         ("self_rotation", spec.self_rotation),
         ("manifest", spec.manifest),
-        ("handover_pending", True if handover and (run.client_secret or run.access_token) else None),
     ):
         if wanted is not None:
             setattr(client, name, wanted)
-    client.declared_rights = list(plan.declared)
-    client.save()
-    kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
-    details = {
-        "steps": [step.action.name.lower() for step in plan.steps],
-        "username": plan.username,
-        "client_id": client.application.client_id,
-        "scope": " ".join(plan.scopes),
-        "expires_at": plan.expires_at.isoformat() if plan.expires_at else None,
-    }
-    registry.record(client, client.name, kind, details=details, **request)
+    client.declared_rights = list(run.plan.declared)
+    client.end_handover(before.not_handed_over if before is not None else ())
+    # What the operator has brought, the operator has.
+    issued = [
+        what
+        for what, secret, brought in (
+            ("secret", run.client_secret, spec.client_secret),
+            ("token", run.access_token, spec.access_token),
+        )
+        if secret is not None and brought is None
+    ]
+    if issued and run_id is not None:
+        client.begin_handover(issued, run_id)
 
 
 def _credentials(run: _Run) -> Credentials:
-    plan, client, before = run.plan, run.client, run.rows.found.client
-    was_restricted = before is not None and before.application is not None and before.application.restricted
-    return Credentials(
-        name=client.name,
-        status=plan.status,
-        username=plan.username,
-        email=plan.email,
-        client_id=client.application.client_id,
+    return replace(
+        as_it_is(run.plan),
+        client_id=run.client.application.client_id,
         client_secret=run.client_secret,
         access_token=run.access_token,
-        expires_at=plan.expires_at,
-        scopes=plan.scopes,
-        profile=client.profile,
-        restricted=plan.spec.restricted or was_restricted,
+        profile=run.client.profile,
         made=Made(**run.made),
-        changes=tuple(step.says for step in plan.steps),
-        warnings=plan.warnings if plan.steps else (),
+        reissued=run.plan.has(Action.REISSUE),
     )

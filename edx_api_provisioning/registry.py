@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -48,7 +49,7 @@ def find_all(names: Collection[str], *, lock_them: bool) -> list[ApiClient]:
 def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
     """New rows under these names: none of another run can be made under them from now on."""
     rows = [ApiClient(name=name) for name in names]
-    insert(rows)
+    insert(rows, key="name")
     return {row.name: row for row in rows}
 
 
@@ -125,60 +126,88 @@ def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*toolkit.default_scopes(), *scopes)))
 
 
-def issue_token(
-    client: ApiClient, *, scopes: tuple[str, ...], expires_at: datetime, now: datetime, token: Secret | None = None
-) -> Secret:
-    """Make a token the client's current one; saving the client is the caller's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """A token that is wanted for a client."""
+
+    client: ApiClient
+    scopes: tuple[str, ...]
+    expires_at: datetime
+    token: Secret | None = None
+
+
+def issue_tokens(wanted: Sequence[Issue], now: datetime) -> list[Secret]:
+    """Make tokens the current ones of their clients; saving the clients is the caller's.
 
     Raises:
-        UnusableToken: if the site would not let it work.
+        UnusableToken: if the site would not let one work.
     """
-    token = token or toolkit.generate_access_token(
+    tokens = [each.token or _new_token(each, now) for each in wanted]
+    rows = [
+        toolkit.NewAccessToken(each.client.application, each.client.user, token, each.scopes, each.expires_at)
+        for each, token in zip(wanted, tokens, strict=True)
+    ]
+    for each, pk in zip(wanted, toolkit.create_access_tokens(rows), strict=True):
+        each.client.access_token_id = pk
+        each.client.token_issued, each.client.noticed_days = now, None
+    return tokens
+
+
+def _new_token(wanted: Issue, now: datetime) -> Secret:
+    return toolkit.generate_access_token(
         conf.get("TOKEN_PREFIX"),
-        user=client.user,
-        client=client.application,
-        scopes=list(scopes),
-        expires_in=int((expires_at - now).total_seconds()),
+        user=wanted.client.user,
+        client=wanted.client.application,
+        scopes=list(wanted.scopes),
+        expires_in=int((wanted.expires_at - now).total_seconds()),
     )
-    client.access_token_id = toolkit.create_access_token(
-        application=client.application, user=client.user, token=token, scopes=scopes, expires_at=expires_at
-    )
-    client.token_issued, client.noticed_days = now, None
-    return token
 
 
-def record(
-    client: ApiClient | None,
-    name: str,
-    kind: str,
+def record(client: ApiClient | None, name: str, kind: str, *, details: dict[str, Any], **request: Any) -> None:
+    """As :func:`record_all`, for one.
+
+    Args:
+        name: of the client, which may be gone.
+    """
+    record_all([(client, name, kind, details)], **request)
+
+
+def record_all(
+    events: Sequence[tuple[ApiClient | None, str, str, dict[str, Any]]],
     *,
     actor: str,
     reason: str = "",
     request_id: str | None = None,
-    details: dict[str, Any],
 ) -> None:
     """Add to the history, and tell the other plugins once it is committed.
 
     Args:
+        events: of each the client, its name, what was done, and the details.
         actor: who did it: a name, never a secret.
         reason: why, in the words of who did it; may be empty.
+        request_id: of a request that is about one client.
 
     Raises:
         InvalidSpec: for a reason that is not one line.
     """
     check_line("reason", reason)
-    ApiClientEvent.objects.create(
-        client=client,
-        client_name=name,
-        kind=kind,
-        actor=actor[:255],
-        reason=reason,
-        request_id=request_id,
-        details=details,
-    )
-    if (signal := _SIGNALS.get(Kind(kind))) is not None:
-        send = partial(signal.send_robust, sender=ApiClient, name=name, actor=actor, details=details)
-        transaction.on_commit(send, using=connection().alias)
+    rows = [
+        ApiClientEvent(
+            client=client,
+            client_name=name,
+            kind=kind,
+            actor=actor[:255],
+            reason=reason,
+            request_id=request_id,
+            details=details,
+        )
+        for client, name, kind, details in events
+    ]
+    insert(rows, saved_by=ApiClientEvent.save)
+    for _client, name, kind, details in events:
+        if (signal := _SIGNALS.get(Kind(kind))) is not None:
+            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=actor, details=details)
+            transaction.on_commit(send, using=connection().alias)
 
 
 def site() -> Site:

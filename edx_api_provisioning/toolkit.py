@@ -50,7 +50,7 @@ __all__ = [
     "available_scopes",
     "client_credentials_applications",
     "client_user",
-    "create_access_token",
+    "create_access_tokens",
     "create_application",
     "create_applications",
     "default_scopes",
@@ -231,7 +231,7 @@ def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
             application.clean()
         except ValidationError as error:
             raise InvalidSpec(" ".join(error.messages), field="application") from None
-    insert(applications)
+    insert(applications, key="client_id")
     for application in applications:
         # What DOT keeps of the secret is its own affair (clear in 1.7, a hash later); nobody is to read it from here.
         del application.client_secret
@@ -259,31 +259,48 @@ def _has_checksum() -> bool:
     return True
 
 
-def create_access_token(
-    *, application: Any, user: Any, token: Secret, scopes: tuple[str, ...], expires_at: datetime
-) -> Any:
-    """The primary key of a saved AccessToken that works until ``expires_at``.
+class NewAccessToken(NamedTuple):
+    """What is wanted of an AccessToken."""
+
+    application: Any
+    user: Any
+    token: Secret
+    scopes: tuple[str, ...]
+    expires_at: datetime
+
+
+def create_access_tokens(wanted: Sequence[NewAccessToken]) -> list[Any]:
+    """The primary keys of saved AccessTokens that work until their ends.
 
     Raises:
-        UnusableToken: if a receiver of the site changed it on the way, as the LMS does for restricted applications.
+        UnusableToken: if a receiver of the site changed one on the way, as the LMS does for restricted applications.
     """
     # The LMS's receiver comes with the site's validator class, which nothing may have loaded yet.
     _validator()
-    row = get_access_token_model()(
-        application=application, user=user, scope=" ".join(scopes), expires=expires_at, token=token.reveal()
-    )
-    if getattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE", False):
-        # DOT 3.4 then keeps the checksum alone, made from this attribute (oauth2_validators.py, _set_token_value).
-        row._raw_token, row.token = row.token, ""
-    row.save()
-    if row.expires != expires_at or row.user_id != user.pk:
-        raise UnusableToken(
-            _(
-                "the site changed the token while it was saved (a RestrictedApplication's tokens expire at once); "
-                "it would not work, so nothing was kept."
-            )
+    rows = [
+        get_access_token_model()(
+            application=each.application,
+            user=each.user,
+            scope=" ".join(each.scopes),
+            expires=each.expires_at,
+            token=each.token.reveal(),
         )
-    return row.pk
+        for each in wanted
+    ]
+    if getattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE", False):
+        for row in rows:
+            # DOT 3.4 then keeps the checksum alone, made from this attribute (oauth2_validators.py, _set_token_value).
+            row._raw_token, row.token = row.token, ""
+    insert(rows, key="token_checksum" if _has_checksum() else "token")
+    for row, each in zip(rows, wanted, strict=True):
+        if row.expires != each.expires_at or row.user_id != each.user.pk:
+            raise UnusableToken(
+                _(
+                    "the site changed the token while it was saved (a RestrictedApplication's tokens expire at once); "
+                    "it would not work, so nothing was kept."
+                )
+            )
+    return [row.pk for row in rows]
 
 
 def secret_hasher() -> str | None:

@@ -40,7 +40,8 @@ def receiver(signal: Any, function: Callable[..., None]) -> Iterator[None]:
 
 def create(**options: Any) -> User:
     wanted = {"username": "report", "email": "report@example.org", "staff": False, "superuser": False}
-    return lms.create_user(**{**wanted, "full_name": "report", **options})
+    [user] = lms.create_users([lms.NewUser(**{**wanted, "full_name": "report", **options})])
+    return user
 
 
 # User names

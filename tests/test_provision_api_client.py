@@ -772,14 +772,14 @@ def test_if_it_cannot_be_taken_back_the_operator_is_told(monkeypatch: pytest.Mon
 
 def break_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a site where new tokens do not work."""
-    real = toolkit.create_access_token
+    real = toolkit.create_access_tokens
 
-    def create_expired(**options: Any) -> Any:
-        pk = real(**options)
-        get_access_token_model().objects.filter(pk=pk).update(expires=datetime.now(UTC) - timedelta(seconds=1))
-        return pk
+    def create_expired(wanted: Any) -> Any:
+        pks = real(wanted)
+        get_access_token_model().objects.filter(pk__in=pks).update(expires=datetime.now(UTC) - timedelta(seconds=1))
+        return pks
 
-    monkeypatch.setattr(toolkit, "create_access_token", create_expired)
+    monkeypatch.setattr(toolkit, "create_access_tokens", create_expired)
 
 
 def test_credentials_that_cannot_be_proved_are_handed_over_and_the_exit_code_says_so(

@@ -461,11 +461,11 @@ def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch
 
 
 STEPS = [
-    (lms, "create_user"),
+    (lms, "create_users"),
     (toolkit, "create_applications"),
-    (toolkit, "create_access_token"),
-    (registry, "issue_token"),
-    (registry, "record"),
+    (toolkit, "create_access_tokens"),
+    (registry, "issue_tokens"),
+    (registry, "record_all"),
     (ApiClientEvent, "save"),
 ]
 

@@ -251,7 +251,7 @@ def test_credentials_that_do_not_work_are_handed_over_with_exit_code_1() -> None
     from edx_api_provisioning import provisioning
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provisioning.registry, "issue_token", _expired(provisioning.registry.issue_token))
+        patch.setattr(provisioning.registry, "issue_tokens", _expired(provisioning.registry.issue_tokens))
         ran = run("report", "--format", "json")
 
     assert ran.code == 1
@@ -262,14 +262,15 @@ def test_credentials_that_do_not_work_are_handed_over_with_exit_code_1() -> None
 
 
 def _expired(issue: Any) -> Any:
-    def issue_token(row: Any, **wanted: Any) -> Any:
+    def issue_tokens(wanted: Any, now: Any) -> Any:
         from oauth2_provider.models import get_access_token_model
 
-        token = issue(row, **wanted)
-        get_access_token_model().objects.filter(pk=row.access_token_id).update(expires=utc(2020, 1, 1))
-        return token
+        tokens = issue(wanted, now)
+        ours = [each.client.access_token_id for each in wanted]
+        get_access_token_model().objects.filter(pk__in=ours).update(expires=utc(2020, 1, 1))
+        return tokens
 
-    return issue_token
+    return issue_tokens
 
 
 @pytest.mark.django_db

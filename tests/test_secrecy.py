@@ -218,13 +218,13 @@ def test_secrets_that_differ_from_those_that_are_there_are_not_repeated(ears: Ea
 
 
 STEPS = [
-    (lms, "create_user"),
+    (lms, "create_users"),
     (toolkit, "create_applications"),
-    (toolkit, "create_access_token"),
+    (toolkit, "create_access_tokens"),
     (toolkit, "find_access_token"),
     (toolkit, "client_user"),
-    (registry, "issue_token"),
-    (registry, "record"),
+    (registry, "issue_tokens"),
+    (registry, "record_all"),
     (verification, "in_process"),
     (ApiClient, "save"),
     (ApiClientEvent, "save"),
@@ -304,15 +304,15 @@ def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch:
 
 
 def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = toolkit.create_access_token
+    real = toolkit.create_access_tokens
 
-    def create_expired(**options: Any) -> Any:
-        pk = real(**options)
-        get_access_token_model().objects.filter(pk=pk).update(expires=datetime.now(UTC) - timedelta(1))
+    def create_expired(wanted: Any) -> Any:
+        pks = real(wanted)
+        get_access_token_model().objects.filter(pk__in=pks).update(expires=datetime.now(UTC) - timedelta(1))
         get_application_model().objects.update(client_secret="changed meanwhile")
-        return pk
+        return pks
 
-    monkeypatch.setattr(toolkit, "create_access_token", create_expired)
+    monkeypatch.setattr(toolkit, "create_access_tokens", create_expired)
 
     ran = run_with_own("--format", "json")
     rolled_back = run_with_own("second", "--rollback-on-failure")

@@ -62,7 +62,9 @@ def issued(token: str = TOKEN, **changes: Any) -> Any:
     """The row of a token that was issued."""
     application = changes.pop("application", None) or ApplicationFactory()
     wanted = {"user": application.user, "scopes": ("read", "write"), "expires_at": TOMORROW, **changes}
-    pk = toolkit.create_access_token(application=application, token=Secret(token), **wanted)
+    [pk] = toolkit.create_access_tokens(
+        [toolkit.NewAccessToken(application=application, token=Secret(token), **wanted)]
+    )
     return get_access_token_model().objects.get(pk=pk)
 
 

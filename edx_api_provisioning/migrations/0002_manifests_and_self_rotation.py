@@ -11,12 +11,13 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="apiclient",
-            name="handover_pending",
-            field=models.BooleanField(
+            name="handover",
+            field=models.CharField(
                 editable=False,
-                help_text="Whether the run that issued its credentials has not handed them over yet, or was cut off.",
+                help_text="What has been issued and not been handed over yet, and by which run.",
+                max_length=64,
                 null=True,
-                verbose_name="not handed over",
+                verbose_name="handover",
             ),
         ),
         migrations.AddField(
