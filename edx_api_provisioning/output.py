@@ -8,8 +8,8 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +136,34 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
+"""What the names of files end with."""
+
+
 def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
     """Everything about the credentials as one text, secrets included."""
     return FORMATS[format](as_dict(credentials, verification))
+
+
+def render_line(credentials: Credentials, verification: Verification | None, *, format: str = "json") -> str:
+    """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
+    values = as_dict(credentials, verification)
+    if format == "json":
+        return json.dumps(values) + "\n"
+    return f"---\n{FORMATS[format](values)}" if ENDINGS[format] == "yaml" else f"{FORMATS[format](values)}\n"
+
+
+def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> str:
+    """What would be done with one of many, as JSON on a line or as sentences; none where it stays as it is."""
+    steps = [step.says for step in plan.steps] if plan is not None else []
+    warnings = list(plan.warnings) if plan is not None and steps else []
+    if format == "json":
+        return json.dumps({"name": name, "change": change, "steps": steps, "warnings": warnings}) + "\n"
+    if change == "unchanged":
+        return ""
+    lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
+    lines += [f"    {_('Warning: %s') % warning}" for warning in warnings]
+    return "\n".join(lines) + "\n"
 
 
 def render_plan(plan: Plan, *, format: str) -> str:
@@ -233,6 +258,40 @@ def _instant(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def make_directory(path: str) -> None:
+    """See to it that a directory is there; a new one is its owner's alone.
+
+    Raises:
+        OutputFailure: if that cannot be.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        message = _("the directory %(path)s cannot be made: %(why)s.") % {"path": path, "why": error.strerror}
+        raise OutputFailure(message, field="output") from None
+
+
+def write_files(texts: Mapping[str, str], *, force: bool) -> None:
+    """Write a text to a new file under each path: to all of them, or to none.
+
+    Raises:
+        OutputFailure: as :class:`NewFile`. What ``force`` has replaced by then is gone.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(NewFile(path, force=force)) for path in texts]
+        for file, text in zip(files, texts.values(), strict=True):
+            file.fill(text)
+        seen: list[NewFile] = []
+        try:
+            for file in files:
+                file.appear()
+                seen.append(file)
+        except OutputFailure:
+            for file in seen:
+                file.disappear()
+            raise
+
+
 class NewFile:
     """A file that appears under its name whole or not at all, and is its owner's alone from the first byte.
 
@@ -260,14 +319,29 @@ class NewFile:
         return self
 
     def write(self, text: str) -> None:
+        """Fill it and let it appear."""
+        self.fill(text)
+        self.appear()
+
+    def fill(self, text: str) -> None:
+        """Have all of it on the disk, under no name that anybody looks for yet."""
         with self._explained():
             self._file.write(text)
             self._file.flush()
             os.fsync(self._file.fileno())
+
+    def appear(self) -> None:
+        """Give it its name."""
+        with self._explained():
             if self._force:
                 os.replace(self._draft, self._target)
             else:
                 os.link(self._draft, self._target)  # Unlike a rename, it fails if somebody was faster.
+
+    def disappear(self) -> None:
+        """Take it away again."""
+        with suppress(OSError):
+            os.unlink(self._target)
 
     def __exit__(self, *_error: object) -> None:
         # What could not be flushed to a full disk is tried again on closing.

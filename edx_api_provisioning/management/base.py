@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -14,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, DjangoHelpFor
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, Secret, Verification, parse_site_url
-from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+from edx_api_provisioning.data import Credentials, Verification, parse_site_url
+from edx_api_provisioning.exceptions import OutputFailure, ProvisioningError
 
 # The options that are named otherwise than the field that they fill.
 _OPTIONS = {
@@ -145,28 +144,6 @@ class IssuingCommand(ClientCommand):
             self.say(_("The credentials are in %s.") % path)
         elif not credentials.issued:
             self.say(_("Nothing was issued, so there is no secret to show."))
-
-
-def read_secret(field: str, source: str | None) -> Secret | None:
-    """The value that stands in the environment (``env:VARIABLE``) or on the next line of standard input (``stdin``).
-
-    Raises:
-        InvalidSpec: if it is not there, or ``source`` is something else.
-    """
-    if source is None:
-        return None
-    if source == "stdin":
-        try:
-            return Secret(sys.stdin.readline().rstrip("\r\n"))
-        except (AttributeError, UnicodeDecodeError):  # Closed, or bytes that are no text.
-            raise InvalidSpec(_("nothing could be read from standard input."), field=field) from None
-    scheme, _colon, variable = source.partition(":")
-    if scheme != "env" or not variable:
-        # What was typed is not repeated: it may be the secret itself.
-        raise InvalidSpec(_("give env:VARIABLE or stdin, not the value itself."), field=field)
-    if variable not in os.environ:
-        raise InvalidSpec(_("no such variable in the environment."), field=field)
-    return Secret(os.environ[variable])
 
 
 def actor() -> str:

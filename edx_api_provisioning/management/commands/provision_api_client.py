@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -10,7 +11,8 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api, output
 from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec, Credentials, parse_instant, parse_lifetime
 from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
-from edx_api_provisioning.management.base import IssuingCommand, actor, read_secret
+from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.sources import read_secret
 
 # The options that are handed on as they are typed.
 _PLAIN = (
@@ -18,6 +20,11 @@ _PLAIN = (
     "restricted", "profile",
 )  # fmt: skip
 _REPEATABLE = ("scopes", "filters", "permissions", "groups", "course_roles", "global_roles")
+# What is about one client; with --from-file, the file says it.
+_OF_ONE = (
+    *_PLAIN, *_REPEATABLE, "expires_in", "expires_at", "self_rotation", "client_secret_from", "access_token_from",
+    "dry_run", "verify_url", "rollback_on_failure",
+)  # fmt: skip
 
 
 class Command(IssuingCommand):
@@ -30,9 +37,12 @@ examples:
     manage.py lms provision_api_client report --format env --output report.env
   what would happen:
     manage.py lms provision_api_client report --staff --dry-run
+  all clients of a file, each into a file of its own:
+    manage.py lms provision_api_client --from-file clients.yaml --plan
+    manage.py lms provision_api_client --from-file clients.yaml --format env --output /srv/credentials
 
-Running it again changes nothing and shows no secret. Exit code: 0 done or nothing to do, 1 not done or not proved,
-2 wrong usage.
+Running it again changes nothing and shows no secret. Exit code: 0 done or nothing to do, 1 not done (of many: not all)
+or not proved, 2 wrong usage, or --plan found something to do.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -87,11 +97,31 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
         add("--client-secret-from", metavar="SOURCE", help=source)
         add("--access-token-from", metavar="SOURCE", help=source)
 
+        many = parser.add_argument_group(_("many clients"))
+        add = many.add_argument
+        from_file = _("instead of NAME: a manifest of many clients, YAML or JSON; - for standard input")
+        add("--from-file", metavar="PATH", help=from_file)
+        add("--plan", action="store_true", help=_("say what the manifest would change, and do nothing"))
+        add("--prune", action="store_true", help=_("retire clients that have left the manifest of this name"))
+        add("--fail-fast", action="store_true", help=_("stop at the first client that is refused"))
+        add("--print-schema", action="store_true", help=_("print the JSON Schema of a manifest, and do nothing"))
+
         self.add_result_arguments(parser)
         add = parser.add_argument
         add("--rollback-on-failure", action="store_true", help=_("keep nothing that cannot be proved"))
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
+        if options["print_schema"]:
+            from edx_api_provisioning.manifest import manifest_schema
+
+            self.show(json.dumps(manifest_schema(), indent=2) + "\n")
+            return
+        if options["from_file"] is not None:
+            self._run_many({"dry_run": dry_run, "reason": reason, **options})
+            return
+        for option in ("plan", "prune", "fail_fast"):
+            if options[option]:
+                raise InvalidSpec(_("goes with --from-file."), field=option)
         spec, path = _spec(options), options["output"]
         if dry_run:
             self.show(output.render_plan(api.plan_client(spec), format=options["format"]))
@@ -103,6 +133,17 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
             give_up=self._take_back,
             options=options,
         )
+
+    def _run_many(self, options: dict[str, Any]) -> None:
+        # Here, for what reading YAML costs everybody who does not.
+        from edx_api_provisioning.management import many
+
+        parser = self.create_parser("manage.py", "provision_api_client")
+        for name in _OF_ONE:
+            if options[name] != parser.get_default(name):
+                raise InvalidSpec(_("does not go with --from-file: what describes a client is in there."), field=name)
+        manifest = many.read_file(options["from_file"])
+        (many.show_plan if options["plan"] else many.apply)(self, manifest, options)
 
     def _take_back(self, credentials: Credentials) -> None:
         try:

@@ -9,12 +9,10 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api
+from edx_api_provisioning import api, output
 from edx_api_provisioning.data import Credentials, parse_instant, parse_lifetime
 from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
 from edx_api_provisioning.management.base import IssuingCommand, actor
-
-_ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
 
 
 class Command(IssuingCommand):
@@ -67,7 +65,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
         if directory is not None and not os.path.isdir(directory):
             raise InvalidSpec(_("with --expiring-within this is a directory that exists."), field="output")
         for client in list(api.list_clients(expiring_within=within)):
-            file = f"{client.name}.{_ENDINGS[options['format']]}"
+            file = f"{client.name}.{output.ENDINGS[options['format']]}"
             try:
                 self._rotate(client.name, directory and os.path.join(directory, file), wanted, options)
             except OutputFailure:

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api, output
 from edx_api_provisioning.data import Verification, parse_site_url
 from edx_api_provisioning.exceptions import ClientNotFound, InvalidSpec
-from edx_api_provisioning.management.base import ClientCommand, read_secret
+from edx_api_provisioning.management.base import ClientCommand
+from edx_api_provisioning.sources import read_secret
 
 
 class Command(ClientCommand):
