@@ -10,16 +10,17 @@ and ``list_unmanaged`` say what there is; ``notify_expiring`` tells people in ti
 from __future__ import annotations
 
 from edx_api_provisioning.applying import apply, plan_many, prune
-from edx_api_provisioning.lifecycle import adopt, revoke, rotate
+from edx_api_provisioning.lifecycle import adopt, revoke, rotate, rotate_due
 from edx_api_provisioning.listing import list_clients, list_unmanaged
 from edx_api_provisioning.notices import notify_expiring
 from edx_api_provisioning.proving import examine, try_profile, verify, verify_client, verify_token
-from edx_api_provisioning.provisioning import plan_client, provision, undo
+from edx_api_provisioning.provisioning import handed_over, plan_client, provision, undo
 
 __all__ = [
     "adopt",
     "apply",
     "examine",
+    "handed_over",
     "list_clients",
     "list_unmanaged",
     "notify_expiring",
@@ -29,6 +30,7 @@ __all__ = [
     "prune",
     "revoke",
     "rotate",
+    "rotate_due",
     "try_profile",
     "undo",
     "verify",

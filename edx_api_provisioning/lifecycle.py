@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,51 +53,115 @@ def rotate(
         NotAllowed: the client's user has rights that ``asked_by`` does not have.
         Conflict: the client is in no state to be issued anything.
     """
-    spec = ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at)
-    if not (token or secret):
-        raise InvalidSpec(_("say what to rotate: the token, the secret, or both."), field="token")
-    if grace is not None and not timedelta(0) < grace <= _MAX_GRACE:
-        raise InvalidSpec(_("at most %d days.") % _MAX_GRACE.days, field="grace")
+    wanted = _Rotation(
+        token, secret, grace, ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at)
+    )
 
     def work() -> Credentials:
         registry.require_new(request_id)
         site = registry.site()
-        check_policy(spec, site)
-        client = registry.get(name)
-        ended = registry.end_predecessor(client, None if secret and grace is None else site.now, actor=actor)
-        _check_fit(client, site, token=token)
-        if asked_by is not None:
-            rights = privileges.rights_of(client.user, client.application, foreign=not client.user_made)
-            privileges.require_no_more(rights, asked_by=asked_by)
-        scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
-        check_policy(replace(spec, scopes=scopes), site)
-        client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
-        access_token = None
-        if token:
-            old_ends = site.now + grace if grace is not None else None
-            for application in filter(None, (client.application_id, client.predecessor_id)):
-                toolkit.end_tokens(application, at=old_ends, current=client.access_token_id)
-            issue = registry.Issue(client=client, scopes=scopes, expires_at=token_end(spec, site))
-            [access_token] = registry.issue_tokens([issue], site.now)
-        client.end_handover([what for what, new in (("secret", secret), ("token", token)) if new])
-        client.save()
-        result = _credentials(
-            client,
-            Status.ROTATED,
-            client_secret=client_secret,
-            access_token=access_token,
-            changes=_rotated_says(client, token, secret, grace, ended),
-        )
-        details = {
-            "token": token,
-            "secret": secret,
-            "client_id": result.client_id,
-            "grace_seconds": int(grace.total_seconds()) if grace else 0,
-        }
-        registry.record(client, name, Kind.ROTATED, actor=actor, reason=reason, request_id=request_id, details=details)
-        return result
+        check_policy(wanted.spec, site)
+        return _rotate(registry.get(name), wanted, site, asked_by, actor=actor, reason=reason, request_id=request_id)
 
     return in_transaction(work)
+
+
+def rotate_due(
+    name: str,
+    *,
+    within: timedelta,
+    actor: str,
+    secret: bool = False,
+    grace: timedelta | None = None,
+    reason: str = "",
+    run_id: str = "",
+) -> Credentials | None:
+    """As :func:`rotate`, if the client's token ends within this time, or has ended, and nobody is at it already.
+
+    Args:
+        run_id: of a run that may be started again: what it issued and did not hand over is due as well, and what it
+            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.handed_over`.
+
+    Returns:
+        None if it is not due any more: another worker came first.
+    """
+    wanted = _Rotation(True, secret, grace, ClientSpec(name=name))
+
+    def work() -> Credentials | None:
+        site = registry.site()
+        client = registry.lock(ApiClient.objects.filter(name=name, state=ApiClient.State.ACTIVE), skip_locked=True)
+        token: Any = client.access_token if client is not None else None
+        if client is None or client.name != name:
+            return None
+        lost = client.not_handed_over(site.now, run_id=run_id) if run_id else frozenset()
+        if not lost and (token is None or token.expires > site.now + within):
+            return None
+        done = _rotate(
+            client, replace(wanted, secret=secret or "secret" in lost), site, None, actor=actor, reason=reason
+        )
+        if run_id:
+            client.begin_handover(
+                [what for what, new in (("secret", done.client_secret), ("token", True)) if new], run_id
+            )
+            client.save(update_fields=["handover"])
+        return done
+
+    return in_transaction(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    """What is to be rotated, and how."""
+
+    token: bool
+    secret: bool
+    grace: timedelta | None
+    spec: ClientSpec
+
+    def __post_init__(self) -> None:
+        if not (self.token or self.secret):
+            raise InvalidSpec(_("say what to rotate: the token, the secret, or both."), field="token")
+        if self.grace is not None and not timedelta(0) < self.grace <= _MAX_GRACE:
+            raise InvalidSpec(_("at most %d days.") % _MAX_GRACE.days, field="grace")
+
+
+def _rotate(
+    client: ApiClient, wanted: _Rotation, site: Site, asked_by: Any, *, actor: str, **request: Any
+) -> Credentials:
+    """Within a transaction, with the client locked."""
+    token, secret, grace = wanted.token, wanted.secret, wanted.grace
+    ended = registry.end_predecessor(client, None if secret and grace is None else site.now, actor=actor)
+    _check_fit(client, site, token=token)
+    if asked_by is not None:
+        rights = privileges.rights_of(client.user, client.application, foreign=not client.user_made)
+        privileges.require_no_more(rights, asked_by=asked_by)
+    scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
+    check_policy(replace(wanted.spec, scopes=scopes), site)
+    client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
+    access_token = None
+    if token:
+        old_ends = site.now + grace if grace is not None else None
+        for application in filter(None, (client.application_id, client.predecessor_id)):
+            toolkit.end_tokens(application, at=old_ends, current=client.access_token_id)
+        issue = registry.Issue(client=client, scopes=scopes, expires_at=token_end(wanted.spec, site))
+        [access_token] = registry.issue_tokens([issue], site.now)
+    client.end_handover([what for what, new in (("secret", secret), ("token", token)) if new])
+    client.save()
+    result = _credentials(
+        client,
+        Status.ROTATED,
+        client_secret=client_secret,
+        access_token=access_token,
+        changes=_rotated_says(client, token, secret, grace, ended),
+    )
+    details = {
+        "token": token,
+        "secret": secret,
+        "client_id": result.client_id,
+        "grace_seconds": int(grace.total_seconds()) if grace else 0,
+    }
+    registry.record(client, client.name, Kind.ROTATED, details=details, actor=actor, **request)
+    return result
 
 
 def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, token: bool) -> Secret:

@@ -7,6 +7,7 @@ date, a number or ``no`` is what it looks like.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -42,6 +43,14 @@ class Manifest:
     name: str | None
     """What the clients are recorded under, so that those that leave the file can be found; None if it has no name."""
     clients: tuple[ClientSpec, ...]
+    described: tuple[dict[str, Any], ...]
+    """Each client as it is described, its defaults included."""
+
+    def split(self, size: int) -> Iterator[str]:
+        """Manifests of at most so many clients each, as JSON."""
+        for start in range(0, len(self.described), size):
+            part = {"clients": self.described[start : start + size]}
+            yield json.dumps({"manifest": self.name, **part} if self.name is not None else part)
 
 
 class _Value(NamedTuple):
@@ -110,6 +119,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._problems: list[str] = []
         self._anchors: dict[str, _Value] = {}
+        self._described: list[dict[str, Any]] = []
         self._text = text
 
     def read(self) -> Manifest:
@@ -145,7 +155,7 @@ class _Reader:
             self._problems.append(_("this is not text in UTF-8, or has characters that YAML does not allow."))
         if self._problems:
             raise InvalidManifest(self._problems)
-        return Manifest(name=name, clients=tuple(clients))
+        return Manifest(name=name, clients=tuple(clients), described=tuple(self._described))
 
     # The document, part by part
 
@@ -258,7 +268,8 @@ class _Reader:
                 self._say(item, f"{where}.name", _("every client needs one."))
             return None
         pairs = {**defaults, **own} if defaults else own
-        given = {name: value.plain for name, (_key, value) in pairs.items()}
+        described = {name: value.plain for name, (_key, value) in pairs.items()}
+        given = dict(described)
         problems: list[InvalidSpec] = []
         more: dict[str, Any] = {"manifest": manifest}
         for name in _SECRETS.keys() & given.keys():
@@ -271,6 +282,7 @@ class _Reader:
         except InvalidFields as error:
             problems += error.problems
         if not problems:
+            self._described.append(described)
             return spec
         for problem in problems:
             key, value = pairs.get(problem.field or "", (item, item))

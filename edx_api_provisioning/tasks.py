@@ -1,13 +1,149 @@
-"""The door for Celery: the same as the commands, on the LMS's own workers."""
+"""The door for Celery: the same as the commands, on the LMS's own workers.
+
+A task may be delivered twice, and its worker may be killed at any point: what was done is not done again, and what was
+issued and not written out is issued anew. Credentials go to files in a directory that outlives the worker, never into a
+message or a result.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+from datetime import timedelta
+from typing import Any
+
 from celery import shared_task
 
-from edx_api_provisioning import api
+from edx_api_provisioning import api, output
+from edx_api_provisioning.data import Credentials, parse_lifetime
+from edx_api_provisioning.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
+from edx_api_provisioning.manifest import read
+
+# As many as one message is about: some seconds of work, where nothing has to be hashed.
+SHARD = 200
+logger = logging.getLogger(__name__)
+_RELIABLE: dict[str, Any] = {
+    "bind": True,
+    "ignore_result": True,
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    # What may pass; all else is said in the log, and the same the next time.
+    "autoretry_for": (DatabaseFailure, OutputFailure),
+    "retry_backoff": True,
+    "max_retries": 8,
+}
 
 
 @shared_task(name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
 def notify_expiring() -> None:
     """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
     api.notify_expiring(actor="celery")
+
+
+@shared_task(name="edx_api_provisioning.provision_manifest", **_RELIABLE)  # type: ignore[untyped-decorator]
+def provision_manifest(self: Any, manifest: str, *, directory: str, format: str = "env", reason: str = "") -> None:
+    """Provision the clients of a manifest, side by side on all workers if they are many.
+
+    Args:
+        manifest: its text, YAML or JSON. Secrets of the operator's own are in the worker's environment.
+        directory: where each client's credentials are written, in a file of mode 0600; an older one is replaced.
+        format: of these files, as of the command.
+
+    Raises:
+        ProvisioningError: if the manifest is wrong.
+    """
+    declared = read(manifest)
+    if len(declared.clients) > SHARD:
+        for part in declared.split(SHARD):
+            self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
+        return
+    run_id = _run_id(self)
+    passing: list[DatabaseFailure] = []
+
+    def hand_over(issued: list[Credentials]) -> None:
+        _write(issued, directory, format)
+
+    for applied in api.apply(declared.clients, actor="celery", reason=reason, hand_over=hand_over, run_id=run_id):
+        if applied.error is not None:
+            logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
+            passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []
+    if passing:
+        raise passing[0]
+
+
+@shared_task(name="edx_api_provisioning.rotate_expiring", **_RELIABLE)  # type: ignore[untyped-decorator]
+def rotate_expiring(
+    self: Any,
+    names: list[str] | None = None,
+    *,
+    directory: str,
+    within: str = "14d",
+    grace: str | None = "7d",
+    secret: bool = False,
+    format: str = "env",
+    reason: str = "",
+) -> None:
+    """Rotate every client whose token ends soon, side by side on all workers if they are many.
+
+    Args:
+        names: of the clients to look at; None for all.
+        directory, format: as for :func:`provision_manifest`.
+        within, grace, secret: as for the command ``rotate_api_client``.
+
+    Raises:
+        ProvisioningError: if an argument is wrong.
+    """
+    span, left = parse_lifetime(within), parse_lifetime(grace) if grace is not None else None
+    run_id = _run_id(self)
+    if names is None:
+        due = [client.name for client in api.list_clients(expiring_within=span)]
+        options = {"directory": directory, "within": within, "grace": grace, "secret": secret, "format": format}
+        # By name, so that a task that is delivered again finds what it has rotated and not written out.
+        for start in range(0, len(due), SHARD):
+            self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
+        return
+    passing: list[DatabaseFailure] = []
+    for name in names:
+        try:
+            _rotate(name, span, left, secret=secret, reason=reason, run_id=run_id, where=(directory, format))
+        except OutputFailure:
+            raise
+        except ProvisioningError as error:
+            logger.error("The API client %s was not rotated: %s", name, error)
+            passing += [error] if isinstance(error, DatabaseFailure) else []
+    if passing:
+        raise passing[0]
+
+
+def _rotate(
+    name: str,
+    within: timedelta,
+    grace: timedelta | None,
+    *,
+    secret: bool,
+    reason: str,
+    run_id: str,
+    where: tuple[str, str],
+) -> None:
+    rotated = api.rotate_due(
+        name, within=within, grace=grace, secret=secret, actor="celery", reason=reason, run_id=run_id
+    )
+    if rotated is not None:
+        _write([rotated], *where)
+        api.handed_over([name], run_id=run_id, arrived=True)
+
+
+def _run_id(task: Any) -> str:
+    """The same for a task that is delivered or tried again."""
+    return str(task.request.id or "").replace("-", "")[:32]
+
+
+def _write(issued: list[Credentials], directory: str, format: str) -> None:
+    output.make_directory(directory)
+    texts = {
+        os.path.join(directory, f"{credentials.name}.{output.ENDINGS[format]}"): output.render(
+            credentials, api.verify(credentials), format=format
+        )
+        for credentials in issued
+    }
+    output.write_files(texts, force=True)
