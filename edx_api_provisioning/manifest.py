@@ -8,6 +8,7 @@ date, a number or ``no`` is what it looks like.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 20
 _PLAIN = {"": None, "~": None, "null": None, "true": True, "false": False}
 _SECRETS = {"client_secret_from": "client_secret", "access_token_from": "access_token"}
+# How JSON writes what is beyond 16 bits; YAML knows no such pairs.
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _TOP = ("manifest", "defaults", "clients")
 
 
@@ -50,7 +53,8 @@ class Manifest:
         """Manifests of at most so many clients each, as JSON."""
         for start in range(0, len(self.described), size):
             part = {"clients": self.described[start : start + size]}
-            yield json.dumps({"manifest": self.name, **part} if self.name is not None else part)
+            whole = {"manifest": self.name, **part} if self.name is not None else part
+            yield json.dumps(whole, ensure_ascii=False)
 
 
 class _Value(NamedTuple):
@@ -120,7 +124,7 @@ class _Reader:
         self._problems: list[str] = []
         self._anchors: dict[str, _Value] = {}
         self._described: list[dict[str, Any]] = []
-        self._text = text
+        self._text = _json_as_yaml(text) if text.lstrip().startswith("{") else text
 
     def read(self) -> Manifest:
         name: str | None = None
@@ -291,6 +295,11 @@ class _Reader:
 
     def _say(self, at: _Value, what: str, message: str) -> None:
         self._problems.append(f"{at.line}:{at.column}: {what}: {message}")
+
+
+def _json_as_yaml(text: str) -> str:
+    """JSON, without what YAML reads in another way: tabs, which are between its values only, and escaped pairs."""
+    return _PAIR.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text.replace("\t", " "))
 
 
 def _place(event: Any) -> tuple[int, int]:

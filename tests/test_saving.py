@@ -1,0 +1,114 @@
+"""Many rows are saved in one statement, and whoever hears of rows being saved hears the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.db.models import Model
+from django.db.models.signals import post_save, pre_save
+
+from edx_api_provisioning.models import ApiClientEvent
+from edx_api_provisioning.saving import insert
+from tests.factories import statements
+
+pytestmark = pytest.mark.django_db
+
+NAMES = ["one", "two", "three"]
+SIGNALS = (pre_save, post_save)
+
+
+@contextmanager
+def listening(receiver: Callable[..., None]) -> Iterator[None]:
+    for signal in SIGNALS:
+        signal.connect(receiver, sender=Group)
+    try:
+        yield
+    finally:
+        for signal in SIGNALS:
+            signal.disconnect(receiver, sender=Group)
+
+
+def heard(save: Callable[[list[Group]], object]) -> list[dict[str, Any]]:
+    """What is heard of three groups being saved, and whether each was in the database by then."""
+    told: list[dict[str, Any]] = []
+
+    def receiver(signal: Any, instance: Any, **about: Any) -> None:
+        there = Group.objects.filter(name=instance.name).exists()
+        told.append({"when": SIGNALS.index(signal), "name": instance.name, "there": there, **about})
+
+    groups = [Group(name=name) for name in NAMES]
+    with listening(receiver):
+        save(groups)
+    assert [group.pk for group in groups] == [Group.objects.get(name=group.name).pk for group in groups]
+    Group.objects.all().delete()
+    return sorted(told, key=lambda each: (each["name"], each["when"]))
+
+
+def test_what_is_heard_is_what_save_tells() -> None:
+    assert heard(lambda groups: insert(groups, key="name")) == heard(lambda groups: [group.save() for group in groups])
+
+
+def test_what_a_receiver_changes_is_saved() -> None:
+    def rename(signal: Any, instance: Any, **_about: Any) -> None:
+        if signal is pre_save:
+            instance.name = instance.name.upper()
+
+    with listening(rename):
+        insert([Group(name=name) for name in NAMES], key="name")
+
+    assert {*Group.objects.values_list("name", flat=True)} == {"ONE", "TWO", "THREE"}
+
+
+def test_many_take_one_statement() -> None:
+    with statements() as sent:
+        insert([Group(name=f"group {number}") for number in range(50)], key="name")
+
+    told = connection.features.can_return_rows_from_bulk_insert
+    assert len([statement for statement in sent if statement.startswith("INSERT")]) == 1
+    assert len(sent) <= (1 if told else 2)
+
+
+def test_a_database_that_tells_no_keys_is_asked_for_them() -> None:
+    groups = [Group(name=name) for name in NAMES]
+
+    with mock.patch.object(type(connection.features), "can_return_rows_from_bulk_insert", new=False):
+        insert(groups, key="name")
+
+    assert [group.pk for group in groups] == [Group.objects.get(name=name).pk for name in NAMES]
+
+
+def test_where_nobody_needs_the_keys_nobody_asks_for_them() -> None:
+    without = mock.patch.object(type(connection.features), "can_return_rows_from_bulk_insert", new=False)
+    with without, statements() as sent:
+        insert([Group(name=name) for name in NAMES])
+
+    assert len(sent) == 1
+
+
+def test_a_model_with_a_save_of_its_own_is_saved_by_it() -> None:
+    with mock.patch.object(User, "save", autospec=True, side_effect=Model.save) as save:
+        insert([User(username=name, email=f"{name}@example.org") for name in NAMES], key="username")
+
+    assert save.call_count == len(NAMES)
+
+
+def test_a_save_that_is_known_is_not_called() -> None:
+    events = [ApiClientEvent(client_name=name, kind="created", actor="ann") for name in NAMES]
+
+    with statements() as sent:
+        insert(events, saved_by=ApiClientEvent.save)
+
+    assert len(sent) == 1
+    assert ApiClientEvent.objects.count() == len(NAMES)
+
+
+def test_nothing_is_saved_of_nothing() -> None:
+    with statements() as sent:
+        insert([])
+    assert sent == []
