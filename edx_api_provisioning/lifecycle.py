@@ -276,7 +276,13 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
         toolkit.set_client_secret(client.application, toolkit.new_client_secret())
         changes.append(_("end the client secret"))
     user: Any = client.user
-    if _is_ours_alone(client) and user.is_active:
+    if not _is_ours_alone(client):
+        return tuple(changes)
+    if toolkit.has_tokens(user):
+        # Made for it by hand. That the user is not active ends none: most of the LMS's API lets inactive users in.
+        lms.end_tokens_of_user(user)
+        changes.append(_("revoke all other tokens of the user %s") % user.get_username())
+    if user.is_active:
         user.is_active = False
         user.save(update_fields=["is_active"])
         changes.append(_("deactivate the user %s") % user.get_username())

@@ -1,4 +1,4 @@
-"""All that is the LMS's, found through Django's app registry by label: nothing of the LMS is imported.
+"""All that is the LMS's, found through Django's app registry by label: nothing of the LMS is imported by its name.
 
 In plain Django the labels are missing and each function does what plain Django needs.
 """
@@ -6,6 +6,8 @@ In plain Django the labels are missing and each function does what plain Django 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -19,6 +21,7 @@ from django.core.validators import RegexValidator, validate_slug
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
+from edx_api_provisioning import toolkit
 from edx_api_provisioning.data import COURSE_KEY
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.saving import insert
@@ -177,6 +180,19 @@ def is_retired(username: str) -> bool:
     """Whether the LMS has retired the account: its name is a hash behind this prefix then."""
     prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
     return bool(prefix) and username.startswith(prefix)
+
+
+def end_tokens_of_user(user: Any) -> None:
+    """End all tokens of an account, by the LMS's own revocation where there is one.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/api.py, destroy_oauth_tokens, which a password reset calls too.
+    """
+    dispatch = _model("oauth_dispatch", "RestrictedApplication")
+    end = toolkit.end_tokens_of_user
+    if dispatch is not None:
+        with suppress(AttributeError, ImportError):
+            end = import_module(f"{dispatch.__module__.rpartition('.')[0]}.api").destroy_oauth_tokens
+    end(user)
 
 
 def restrictions() -> QuerySet[Any] | None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -33,6 +34,7 @@ from edx_api_provisioning.exceptions import (
     NearMatch,
 )
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, run
 from tests.life import (
@@ -564,8 +566,9 @@ def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None
     assert (revoked.status, revoked.changes) == (Status.REVOKED, ("revoke 2 access tokens",))
     assert answer(made.access_token) == "token_nonexistent"
     assert answer(neighbour.access_token) == "ok"
-    for model in (get_access_token_model(), get_refresh_token_model(), get_grant_model()):
-        assert model.objects.get().application.client_id == neighbour.client_id
+    live = get_refresh_token_model().objects.filter(revoked=None)
+    for rows in (get_access_token_model().objects.all(), live, get_grant_model().objects.all()):
+        assert rows.get().application.client_id == neighbour.client_id
     assert client().access_token_id is None
     assert (client().state, client().user.is_active) == ("active", True)
     assert granted(made.client_id, made.client_secret)  # The secret is another matter.
@@ -629,6 +632,39 @@ def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
     assert (user.is_active, user.is_staff, user.groups.count()) == (False, True, 1)
     assert client().state == "retired"
     assert applications().count() == 1
+
+
+def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioned(token=False)
+    by_hand = AccessTokenFactory(application=None, user=User.objects.get())
+    of_others = AccessTokenFactory(application=None, user=UserFactory())
+    asked = mock.Mock(wraps=oauth_dispatch_api.destroy_oauth_tokens)
+    monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked)
+
+    assert revoke().status is Status.UNCHANGED  # It is none of the client's.
+    assert "revoke all other tokens of the user report" in revoke(retire=True).changes
+
+    assert asked.mock_calls == [mock.call(by_hand.user)]
+    assert [*tokens().all()] == [of_others]
+
+
+def test_retiring_leaves_what_others_made_for_an_account_that_is_not_ours() -> None:
+    of_an_existing_account()
+    by_hand = AccessTokenFactory(application=None, user=User.objects.get())
+
+    revoke(retire=True)
+
+    assert [*tokens().all()] == [by_hand]
+
+
+def test_a_client_that_lost_its_application_is_revoked_without_harm_to_others() -> None:
+    provisioned()
+    applications().get().delete()
+    of_nobody = AccessTokenFactory(application=None, user=UserFactory())
+
+    revoke()
+
+    assert [*tokens().all()] == [of_nobody]
 
 
 def test_retiring_again_has_nothing_to_do() -> None:

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models.signals import post_save, pre_save
+from oauth2_provider.models import get_access_token_model
 
 from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
@@ -17,8 +18,9 @@ from edx_api_provisioning import lms
 from edx_api_provisioning.exceptions import InvalidSpec
 from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.notifications.models import NotificationPreference
+from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import ApplicationFactory, UserFactory
+from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +44,40 @@ def create(**options: Any) -> User:
     wanted = {"username": "report", "email": "report@example.org", "staff": False, "superuser": False}
     [user] = lms.create_users([lms.NewUser(**{**wanted, "full_name": "report", **options})])
     return user
+
+
+# Tokens
+
+
+def test_all_tokens_of_an_account_end_by_the_lmss_own_revocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked.append)
+    user = UserFactory()
+
+    lms.end_tokens_of_user(user)
+
+    assert asked == [user]
+
+
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
+
+
+def of_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(oauth_dispatch_api, "destroy_oauth_tokens")
+
+
+@pytest.mark.parametrize("site", [plain, of_another_release])
+def test_where_the_lms_has_none_they_end_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    site(monkeypatch)
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    AccessTokenFactory(application=None, user=token.user)
+
+    lms.end_tokens_of_user(token.user)
+
+    assert list(get_access_token_model().objects.all()) == [other]
 
 
 # User names

@@ -11,7 +11,7 @@ import sys
 import threading
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db.models.signals import pre_save
 from django.utils.module_loading import import_string
+from oauth2_provider import models
 from oauth2_provider.generators import BaseHashGenerator
 from oauth2_provider.models import (
     get_access_token_model,
@@ -33,7 +34,7 @@ from rest_framework.test import APIRequestFactory
 from edx_api_provisioning import conf, toolkit
 from edx_api_provisioning.data import Secret
 from edx_api_provisioning.exceptions import InvalidSpec, UnusableToken
-from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -444,6 +445,20 @@ def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed
     assert list(toolkit.long_lived_tokens_without_application()) == [long]
 
 
+def refresh_token_of(token: Any) -> Any:
+    return get_refresh_token_model().objects.create(
+        user=token.user, application=token.application, token=f"of {token.pk}", access_token=token
+    )
+
+
+def end_application(token: Any) -> None:
+    toolkit.end_tokens(token.application_id, at=None)
+
+
+def end_user(token: Any) -> None:
+    toolkit.end_tokens_of_user(token.user)
+
+
 def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
     mine, other = AccessTokenFactory(), AccessTokenFactory()
     get_refresh_token_model().objects.create(
@@ -456,8 +471,85 @@ def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -
     assert toolkit.end_tokens(mine.application_id, at=None) == 1
 
     assert list(get_access_token_model().objects.all()) == [other]
-    assert not get_refresh_token_model().objects.exists()
+    assert not get_refresh_token_model().objects.filter(revoked=None).exists()
     assert not get_grant_model().objects.exists()
+
+
+def of_a_site_without_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(models, "revoke_access_token", raising=False)
+
+
+def of_a_site_with_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of DOT 3.4; on that, its own."""
+    if not hasattr(models, "revoke_access_token"):
+        monkeypatch.setattr(models, "revoke_access_token", toolkit._revoke_access_token, raising=False)
+
+
+@pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
+@pytest.mark.parametrize("end", [end_application, end_user])
+def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None], end: Callable[[Any], None]
+) -> None:
+    site(monkeypatch)
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    bound, of_other = refresh_token_of(token), refresh_token_of(other)
+    orphan = get_refresh_token_model().objects.create(user=token.user, application=token.application, token="o" * 40)
+
+    end(token)
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    # What is kept of them is how a site notices that somebody tries them again.
+    revoked = get_refresh_token_model().objects.exclude(revoked=None)
+    assert set(revoked.values_list("pk", "access_token")) == {(bound.pk, None), (orphan.pk, None)}
+    of_other.refresh_from_db()
+    assert (of_other.revoked, of_other.access_token) == (None, other)
+
+
+def test_the_helper_of_django_oauth_toolkit_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = AccessTokenFactory()
+    refresh_token_of(token)
+    AccessTokenFactory(application=token.application)  # Nothing renews it: deleting it is all that there is to do.
+    helped = []
+    monkeypatch.setattr(models, "revoke_access_token", helped.append, raising=False)
+
+    assert toolkit.end_tokens(token.application_id, at=None) == 2
+
+    assert helped == [token]
+    assert not get_access_token_model().objects.exists()
+
+
+def test_a_model_of_the_site_that_revokes_in_its_own_way_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
+    revoked = []
+
+    def revoke(token: Any) -> None:
+        revoked.append(token.pk)
+        token.delete()
+
+    monkeypatch.setattr(get_access_token_model(), "revoke", revoke)
+    token = AccessTokenFactory()
+
+    toolkit.end_tokens(token.application_id, at=None)
+
+    assert revoked == [token.pk]
+
+
+def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
+    token = AccessTokenFactory()
+    AccessTokenFactory.create_batch(30, application=token.application)
+
+    with statements() as sent:
+        assert toolkit.end_tokens(token.application_id, at=None) == 31
+
+    assert len(sent) < 10
+
+
+def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one_stay() -> None:
+    current, other = AccessTokenFactory(), AccessTokenFactory(application=None, user=UserFactory())
+
+    assert toolkit.end_tokens(None, at=None, current=current.pk) == 1
+    assert toolkit.end_tokens(None, at=TOMORROW - timedelta(days=9), current=None) == 0
+
+    assert list(get_access_token_model().objects.values_list("pk", "expires")) == [(other.pk, other.expires)]
 
 
 def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:

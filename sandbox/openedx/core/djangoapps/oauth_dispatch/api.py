@@ -1,11 +1,11 @@
-"""Look-up of access tokens, for every django-oauth-toolkit the sandbox runs on."""
+"""Look-up and end of tokens, for every django-oauth-toolkit the sandbox runs on."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
-from oauth2_provider.models import get_access_token_model
+from oauth2_provider.models import get_access_token_model, get_refresh_token_model
 
 
 def find_access_token(raw_token: str) -> Any | None:
@@ -18,3 +18,9 @@ def find_access_token(raw_token: str) -> Any | None:
         checksum = hashlib.sha256(raw_token.encode()).hexdigest()
         return tokens.filter(token_checksum=checksum).first()
     return tokens.filter(token=raw_token).first()
+
+
+def destroy_oauth_tokens(user: Any) -> None:
+    """All tokens of an account, as after a password reset."""
+    get_access_token_model().objects.filter(user=user.id).delete()
+    get_refresh_token_model().objects.filter(user=user.id).delete()
