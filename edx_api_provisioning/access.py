@@ -1,9 +1,13 @@
 """What each part of the LMS's API asks of its callers, and access profiles: the least rights for a purpose.
 
 Both are data, ``access.json``: endpoints with the rights that open them, as a real LMS was seen to answer, and profiles
-that name endpoints and what they need. A site or another plugin adds profiles of its own::
+that name endpoints and what they need. Another plugin adds profiles of its own in its AppConfig, and a site in its
+settings, which have the last word::
 
-    EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {"title": …, "why": …, "opens": […], "grants": {…}}}}
+    class ReportsConfig(AppConfig):
+        api_access_profiles = {"reports": {"title": …, "why": …, "opens": […], "grants": {…}}}
+
+    EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {…}}}
 
 ``opens`` names endpoints of the file or holds further ones, in the file's form. ``grants`` has fields of a
 :class:`~edx_api_provisioning.data.ClientSpec`, with the reason for each: ``{"staff": reason}``,
@@ -27,6 +31,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
@@ -188,7 +193,7 @@ def profiles() -> tuple[Profile, ...]:
     """Every profile, by name.
 
     Raises:
-        ImproperlyConfigured: if a profile of the settings is not one.
+        ImproperlyConfigured: if a profile of a plugin or of the settings is not one.
     """
     return tuple(sorted(_catalogue()[1].values(), key=lambda each: each.name))
 
@@ -299,10 +304,14 @@ def _file() -> str:
 
 
 def _catalogue() -> tuple[dict[str, Endpoint], dict[str, Profile]]:
-    """Endpoints and profiles by name: those of the file, and the settings' over them."""
-    return _read(
-        _SETTING.sub(_setting, _file()), _SETTING.sub(_setting, json.dumps(conf.get("ACCESS_PROFILES"), default=str))
-    )
+    """Endpoints and profiles by name: those of the file, the plugins' over them, and the settings' over both."""
+    given = [
+        (f"{config.name}: api_access_profiles", getattr(config, "api_access_profiles", {}))
+        for config in (apps.get_app_configs() if apps.ready else ())
+    ]
+    given.append(("EDX_API_PROVISIONING['ACCESS_PROFILES']", conf.get("ACCESS_PROFILES")))
+    more = json.dumps([each for each in given if each[1]], default=str)
+    return _read(_SETTING.sub(_setting, _file()), _SETTING.sub(_setting, more))
 
 
 @functools.lru_cache(maxsize=1)
@@ -312,12 +321,14 @@ def _read(file: str, more: str) -> tuple[dict[str, Endpoint], dict[str, Profile]
     for entry in data["endpoints"]:
         _add_endpoint(endpoints_, entry)
     profiles_ = {name: _profile(name, entry, endpoints_) for name, entry in data["profiles"].items()}
-    for name, entry in json.loads(more).items():
-        try:
-            profiles_[name] = _profile(name, entry, endpoints_)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            where = f"EDX_API_PROVISIONING['ACCESS_PROFILES'][{name!r}]"
-            raise ImproperlyConfigured(f"{where}: {type(error).__name__}: {error}") from None
+    for where, given in json.loads(more):
+        if not isinstance(given, dict):
+            raise ImproperlyConfigured(f"{where}: give a profile for each name.")
+        for name, entry in given.items():
+            try:
+                profiles_[name] = _profile(name, entry, endpoints_)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ImproperlyConfigured(f"{where}[{name!r}]: {type(error).__name__}: {error}") from None
     return endpoints_, profiles_
 
 
@@ -331,9 +342,8 @@ def _add_endpoint(endpoints_: dict[str, Endpoint], entry: Mapping[str, Any]) -> 
     endpoint = Endpoint(**{**entry, "auth": tuple(entry["auth"]), **alternatives})
     if not _AUTH.issuperset(endpoint.auth):
         raise ValueError(f"auth is some of {', '.join(sorted(_AUTH))}")
-    if endpoint.name in endpoints_:
+    if endpoints_.setdefault(endpoint.name, endpoint) != endpoint:
         raise ValueError(f"two endpoints are called {endpoint.name!r}")
-    endpoints_[endpoint.name] = endpoint
     return endpoint
 
 

@@ -12,6 +12,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from edx_api_provisioning import conf
 
@@ -66,6 +67,35 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
                 "EDX_API_PROVISIONING['ALLOWED_SCOPES'] is to be a list of scopes, or None for all.",
                 hint="For example ['read', 'write'].",
                 id="edx_api_provisioning.E005",
+            )
+        )
+    return messages + _named_elsewhere(scopes)
+
+
+def _named_elsewhere(scopes: Any) -> list[CheckMessage]:
+    """What the settings name that is not there."""
+    from edx_api_provisioning import access, toolkit  # Here: the models have to be loaded first.
+
+    messages: list[CheckMessage] = []
+    try:
+        access.profiles()
+    except ImproperlyConfigured as error:
+        hint = "The form is that of edx_api_provisioning/access.json; see edx_api_provisioning/access.py."
+        messages.append(Error(str(error), hint=hint, id="edx_api_provisioning.E006"))
+    try:
+        import_string(conf.get("BEARER_AUTHENTICATION"))
+    except ImportError as error:
+        hint = "Name the class of the site's REST framework that takes Bearer tokens."
+        where = "EDX_API_PROVISIONING['BEARER_AUTHENTICATION']"
+        messages.append(Error(f"{where}: {error}", hint=hint, id="edx_api_provisioning.E007"))
+    known = toolkit.all_scopes()
+    unknown = sorted(set(scopes) - set(known)) if isinstance(scopes, (list, tuple, set, frozenset)) else []
+    if unknown:
+        messages.append(
+            Warning(
+                f"EDX_API_PROVISIONING['ALLOWED_SCOPES'] has {', '.join(map(str, unknown))}, which the site has not.",
+                hint=f"It has {', '.join(sorted(known))} (OAUTH2_PROVIDER['SCOPES']).",
+                id="edx_api_provisioning.W005",
             )
         )
     return messages

@@ -44,6 +44,7 @@ _ORG = re.compile(r"[\w.-]{1,64}", re.ASCII)
 # openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: a comma separates, 25 of 32 characters fit.
 FILTER = re.compile(r"[A-Za-z0-9_]+:[^,\s]+")
 ACCESS_ITEMS, ACCESS_ITEM_LENGTH = 25, 32
+MAX_GRACE = timedelta(days=90)
 _LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -105,6 +106,16 @@ def parse_lifetime(text: str) -> timedelta:
     if span is None or span < timedelta(seconds=1):
         raise InvalidSpec(_("not a time span above zero; write it like 90d, 12h, 52w or P90D."), field="expires_in")
     return span
+
+
+def in_words(span: timedelta) -> str:
+    """How long a time span is, in the largest unit of which there are two at least: ``730 days``, ``36 hours``."""
+    seconds = int(span.total_seconds())
+    if seconds >= 2 * 86400:
+        return _("%d days") % (seconds // 86400)
+    if seconds >= 2 * 3600:
+        return _("%d hours") % (seconds // 3600)
+    return _("%d minutes") % (seconds // 60) if seconds >= 120 else _("%d seconds") % seconds
 
 
 def parse_instant(text: str) -> datetime:
@@ -416,6 +427,8 @@ class ClientSummary:
     last_issued: datetime | None
     profile: str = ""
     """The access profile, if it was provisioned with one."""
+    rights: tuple[str, ...] = ()
+    """``superuser`` and ``staff``, if its user is one now, and the rights that were declared for it."""
     excess: tuple[str, ...] = ()
     """Rights beyond those that were declared, if they were asked for."""
     troubles: tuple[str, ...]
@@ -444,6 +457,8 @@ class Presented:
     username: str | None = None
     is_staff: bool = False
     is_superuser: bool = False
+    rights: tuple[str, ...] = ()
+    """``superuser``, ``staff``, what was given to the user itself, and what its application may ask for."""
     scopes: tuple[str, ...] = ()
     expires_at: datetime | None = None
     client_id: str | None = None

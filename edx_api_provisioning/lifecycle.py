@@ -12,14 +12,13 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import BLOCKING, MEANINGS, Trouble, troubles
-from edx_api_provisioning.data import ClientSpec, Credentials, Secret, Status
+from edx_api_provisioning.data import MAX_GRACE, ClientSpec, Credentials, Secret, Status
 from edx_api_provisioning.database import in_transaction
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import Site, check_policy, check_rights_policy, same_spelling, token_end
 
 Kind = registry.Kind
-_MAX_GRACE = timedelta(days=90)
 
 
 def rotate(
@@ -121,8 +120,8 @@ class _Rotation:
     def __post_init__(self) -> None:
         if not (self.token or self.secret):
             raise InvalidSpec(_("say what to rotate: the token, the secret, or both."), field="token")
-        if self.grace is not None and not timedelta(0) < self.grace <= _MAX_GRACE:
-            raise InvalidSpec(_("at most %d days.") % _MAX_GRACE.days, field="grace")
+        if self.grace is not None and not timedelta(0) < self.grace <= MAX_GRACE:
+            raise InvalidSpec(_("at most %d days.") % MAX_GRACE.days, field="grace")
 
 
 def _rotate(

@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Value
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import troubles
-from edx_api_provisioning.data import ClientSummary, Unmanaged
+from edx_api_provisioning.data import MAX_GRACE, ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import same_spelling
@@ -107,17 +107,23 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
         profile=client.profile,
+        rights=(*_flags(client), *client.declared_rights),
         troubles=tuple(
             troubles(client, restricted=client.restricted, now=now, oldest_secret=registry.oldest_secret(now))
         ),
     )
 
 
+def _flags(client: Any) -> tuple[str, ...]:
+    has = {"superuser": client.user and client.user.is_superuser, "staff": client.user and client.user.is_staff}
+    return tuple(flag for flag, given in has.items() if given)
+
+
 def list_unmanaged() -> Iterator[Unmanaged]:
     """Applications for the client credentials grant, and tokens that outlive what the grant gives, of no client.
 
-    The sign of manual work. Tokens are looked for where such work leaves them, by index: with these applications, and
-    with no application at all.
+    The sign of manual work. Tokens are looked for where such work leaves them, by index: with these applications, with
+    those of clients, and with no application at all.
     """
     known = ApiClient.objects.values("application").exclude(application=None)
     before = ApiClient.objects.values("predecessor").exclude(predecessor=None)
@@ -131,11 +137,22 @@ def list_unmanaged() -> Iterator[Unmanaged]:
                 username=application.user.get_username() if application.user else None,
                 expires_at=token.expires if token else None,
             )
-        for token in toolkit.long_lived_tokens_without_application():
-            yield Unmanaged(
-                kind="access_token",
-                name="",
-                client_id=None,
-                username=token.user.get_username() if token.user else None,
-                expires_at=token.expires,
-            )
+        current = ApiClient.objects.values("access_token").exclude(access_token=None)
+        issued = dict(ApiClient.objects.exclude(application=None).values_list("application", "token_issued"))
+        for token in toolkit.long_lived_tokens(known).exclude(pk__in=current):
+            # Tokens from before a rotation are no manual work: they end with its grace.
+            last = issued.get(token.application_id)
+            if last is None or token.expires > last + MAX_GRACE:
+                yield _unmanaged_token(token)
+        for token in toolkit.long_lived_tokens(None):
+            yield _unmanaged_token(token)
+
+
+def _unmanaged_token(token: Any) -> Unmanaged:
+    return Unmanaged(
+        kind="access_token",
+        name=token.application.name if token.application else "",
+        client_id=token.application.client_id if token.application else None,
+        username=token.user.get_username() if token.user else None,
+        expires_at=token.expires,
+    )

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +20,15 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
 from edx_api_provisioning.condition import MEANINGS, Trouble
-from edx_api_provisioning.data import ClientSummary, Credentials, Presented, Secret, Unmanaged, Verification
+from edx_api_provisioning.data import (
+    ClientSummary,
+    Credentials,
+    Presented,
+    Secret,
+    Unmanaged,
+    Verification,
+    in_words,
+)
 from edx_api_provisioning.exceptions import OutputFailure
 from edx_api_provisioning.planning import Plan
 
@@ -167,8 +175,8 @@ def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> 
 
 
 def render_plan(plan: Plan, *, format: str) -> str:
-    """What would be done, as JSON or as sentences."""
-    if format == "json":
+    """What would be done, as JSON, as YAML or as sentences."""
+    if format in ("json", "yaml"):
         steps = [step.says for step in plan.steps]
         shown = {
             "name": plan.spec.name,
@@ -176,7 +184,7 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "username": plan.username,
             "email": plan.email,
         }
-        return _json({**shown, "steps": steps, "warnings": list(plan.warnings)})
+        return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
     lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
@@ -201,11 +209,24 @@ def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> It
         columns = _CLIENT_COLUMNS if isinstance(row, ClientSummary) else _UNMANAGED_COLUMNS
         if number == 0:
             yield _columns(columns, {key: key.replace("_", " ") for key in columns})
-        yield _columns(columns, {**shown, "rights": _rights(row)} if isinstance(row, ClientSummary) else shown)
-        for right in row.excess if isinstance(row, ClientSummary) else ():
-            yield f"    {_('beyond what was declared')}: {right}\n"
-        for trouble in row.troubles if isinstance(row, ClientSummary) else ():
-            yield f"    {trouble}: {MEANINGS[Trouble(trouble)]}\n"
+        if isinstance(row, ClientSummary):
+            flag = row.rights[0] if row.is_superuser or row.is_staff else ""
+            yield _columns(columns, {**shown, "rights": flag, "scopes": " ".join(row.scopes)})
+            yield from _details(row)
+        else:
+            yield _columns(columns, shown)
+
+
+def _details(client: ClientSummary) -> Iterator[str]:
+    declared = [right for right in client.rights if right not in ("superuser", "staff")]
+    if client.profile:
+        yield f"    {_('profile')}: {client.profile}\n"
+    if declared:
+        yield f"    {_('rights')}: {', '.join(declared)}\n"
+    for right in client.excess:
+        yield f"    {_('beyond what was declared')}: {right}\n"
+    for trouble in client.troubles:
+        yield f"    {trouble}: {MEANINGS[Trouble(trouble)]}\n"
 
 
 def render_examination(
@@ -223,29 +244,33 @@ def render_examination(
         shown["checks"] = [asdict(check) for check in verification.checks]
     if format == "json":
         return _json(shown)
-    lines = []
-    for part in ("client", "token"):
-        lines += [
-            f"{key.replace('_', ' ') + ':':<15} {', '.join(value) if isinstance(value, list) else value}"
-            for key, value in shown.get(part, {}).items()
-            if value not in (None, "", [])
-        ]
+    lines = [line for part in ("client", "token") if part in shown for line in _examined(shown[part])]
     lines += [f"    {trouble}: {MEANINGS[Trouble(trouble)]}" for trouble in (client.troubles if client else ())]
     lines += [f"{check.what}: {check.meaning or _('works')}" for check in verification.checks]
     return "\n".join(lines) + "\n"
 
 
-_CLIENT_COLUMNS = {"name": 24, "state": 8, "username": 24, "rights": 10, "tokens": 6, "expires_at": 20, "contact": 0}
+def _examined(values: dict[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        # The rights say what two of the flags say.
+        if key in ("is_staff", "is_superuser", "excess", "troubles") or value in (None, "", [], False):
+            continue
+        text = ", ".join(value) if isinstance(value, list) else _("yes") if value is True else str(value)
+        if key == "expires_in" and value > 0:
+            text = f"{value} ({in_words(timedelta(seconds=value))})"
+        yield f"{key.replace('_', ' ') + ':':<15} {text}"
+
+
+_CLIENT_COLUMNS = {
+    "name": 20, "state": 7, "username": 20, "rights": 9, "tokens": 6, "expires_at": 20, "last_issued": 20,
+    "contact": 20, "scopes": 0,
+}  # fmt: skip
 _UNMANAGED_COLUMNS = {"kind": 13, "name": 24, "client_id": 40, "username": 24, "expires_at": 0}
 
 
 def _columns(widths: dict[str, int], values: dict[str, Any]) -> str:
     cells = [f"{'-' if values[key] in (None, '') else values[key]:<{width}}" for key, width in widths.items()]
     return "  ".join(cells).rstrip() + "\n"
-
-
-def _rights(client: ClientSummary) -> str:
-    return "superuser" if client.is_superuser else "staff" if client.is_staff else "-"
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status
+from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status, in_words
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
 
 
@@ -215,7 +215,7 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
     if too_long or (end is not None and end - site.now > site.max_lifetime):
         raise InvalidSpec(
-            _("at most %s is allowed here (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).") % site.max_lifetime,
+            _("at most %s, as EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] has it.") % in_words(site.max_lifetime),
             field="expires_at" if spec.expires_at else "expires_in",
         )
     unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))

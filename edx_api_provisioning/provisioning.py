@@ -41,7 +41,13 @@ def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, run_id: str = "")
 
 
 def provision(
-    spec: ClientSpec, *, actor: str, reason: str = "", asked_by: Any = None, request_id: str | None = None
+    spec: ClientSpec,
+    *,
+    actor: str,
+    reason: str = "",
+    asked_by: Any = None,
+    request_id: str | None = None,
+    announce: Callable[[Plan], None] | None = None,
 ) -> Credentials:
     """Leave an API client that matches the spec, however often it is called; all of it or nothing.
 
@@ -50,6 +56,7 @@ def provision(
         reason: why, for the record too.
         asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
         request_id: makes a request unique: the same one is not carried out twice.
+        announce: is told what will be done, if anything will, before it is done; again if another run came first.
 
     Returns:
         What the client is now, with the secrets that this call issued. They are nowhere else to be had.
@@ -65,7 +72,9 @@ def provision(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        [credentials] = _provision([spec], {}, asked_by, actor=actor, reason=reason, request_id=request_id)
+        [credentials] = _provision(
+            [spec], {}, asked_by, announce=announce, actor=actor, reason=reason, request_id=request_id
+        )
         return credentials
 
     return in_transaction(work)
@@ -242,7 +251,13 @@ Kept = Mapping[str, tuple[Secret, Secret]]
 
 
 def _provision(
-    specs: Sequence[ClientSpec], kept: Kept, asked_by: Any, *, run_id: str | None = None, **request: Any
+    specs: Sequence[ClientSpec],
+    kept: Kept,
+    asked_by: Any,
+    *,
+    run_id: str | None = None,
+    announce: Callable[[Plan], None] | None = None,
+    **request: Any,
 ) -> list[Credentials]:
     """All of it, within a transaction."""
     site = registry.site()
@@ -251,6 +266,8 @@ def _provision(
         if isinstance(planned, ProvisioningError):
             raise planned
         runs.append(_Run(planned.plan, planned.rows))
+        if announce is not None and planned.plan.steps:
+            announce(planned.plan)
     _make_users(runs)
     _make_applications([run for run in runs if run.plan.has(Action.CREATE_APPLICATION)], kept, site)
     for run in runs:

@@ -34,10 +34,10 @@ _RELIABLE: dict[str, Any] = {
 }
 
 
-@shared_task(name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
-def notify_expiring() -> None:
+@shared_task(bind=True, name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
+def notify_expiring(self: Any) -> None:
     """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
-    api.notify_expiring(actor="celery")
+    api.notify_expiring(actor=f"celery: {_run_id(self)}")
 
 
 @shared_task(name="edx_api_provisioning.provision_manifest", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -63,7 +63,7 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
     def hand_over(issued: list[Credentials]) -> None:
         _write(issued, directory, format)
 
-    for applied in api.apply(declared.clients, actor="celery", reason=reason, hand_over=hand_over, run_id=run_id):
+    for applied in api.apply(declared.clients, actor=f"celery: {run_id}", reason=reason, hand_over=hand_over, run_id=run_id):
         if applied.error is not None:
             logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
             passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []
@@ -126,7 +126,7 @@ def _rotate(
     where: tuple[str, str],
 ) -> None:
     rotated = api.rotate_due(
-        name, within=within, grace=grace, secret=secret, actor="celery", reason=reason, run_id=run_id
+        name, within=within, grace=grace, secret=secret, actor=f"celery: {run_id}", reason=reason, run_id=run_id
     )
     if rotated is not None:
         _write([rotated], *where)

@@ -70,7 +70,7 @@ __all__ = [
     "has_tokens",
     "is_client_credentials",
     "kept_of",
-    "long_lived_tokens_without_application",
+    "long_lived_tokens",
     "longest_token",
     "new_client_id",
     "new_client_secret",
@@ -398,10 +398,15 @@ def client_credentials_applications() -> Any:
     return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
 
 
-def long_lived_tokens_without_application() -> Any:
-    """The live tokens of no application that were made to live longer than the grant makes them, with their users."""
+def long_lived_tokens(applications: Any) -> Any:
+    """The live tokens that were made to live longer than the grant makes them, with their users and applications.
+
+    Args:
+        applications: a query of the keys of those whose tokens are looked for; None for the tokens of none.
+    """
     longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
-    tokens = get_access_token_model()._default_manager.filter(application=None).select_related("user")
+    which = {"application": None} if applications is None else {"application__in": applications}
+    tokens = get_access_token_model()._default_manager.filter(**which).select_related("user", "application")
     return tokens.filter(expires__gt=timezone.now()).filter(expires__gt=F("created") + longer)
 
 

@@ -13,9 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from rest_framework.exceptions import APIException
 
-from edx_api_provisioning import access, conf, lms, toolkit
+from edx_api_provisioning import access, conf, grants, lms, toolkit
 from edx_api_provisioning.data import Check, Credentials, Presented, Secret
 from edx_api_provisioning.database import connection
+from edx_api_provisioning.planning import Access
 
 # What the LMS answers (openedx/core/lib/api/authentication.py; RFC 6749 section 5.2), what it means, what to do.
 _MEANINGS = {
@@ -73,11 +74,18 @@ def examine(token: Secret) -> Presented:
         username=row.user.get_username(),
         is_staff=row.user.is_staff,
         is_superuser=row.user.is_superuser,
+        rights=_rights(row.user, row.application),
         scopes=tuple(row.scope.split()),
         expires_at=row.expires,
         client_id=row.application.client_id if row.application else None,
         restricted=row.application is not None and lms.is_restricted(row.application.pk),
     )
+
+
+def _rights(user: Any, application: Any) -> tuple[str, ...]:
+    flags = {"superuser": user.is_superuser, "staff": user.is_staff}
+    asks_for = Access(*lms.access(application.pk)).rights if application is not None else frozenset()
+    return (*(flag for flag, has in flags.items() if has), *sorted(grants.user_rights(user) | asks_for))
 
 
 def grant_in_process(client_id: str, client_secret: Secret) -> Check:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from edx_api_provisioning import access
@@ -298,6 +300,43 @@ def test_a_site_adds_profiles_and_endpoints(settings: Any) -> None:
 def test_a_site_replaces_a_profile_by_its_name(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"course-modes": MORE}}
     assert access.profile("course-modes").title == "Read reports"
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Another plugin, which brings profiles."""
+    return lambda given: monkeypatch.setattr(
+        apps.get_app_config("student"), "api_access_profiles", given, raising=False
+    )
+
+
+def test_another_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None]) -> None:
+    before = access.profiles()
+
+    plugin({"reports": MORE})
+
+    assert access.profile("reports").rights == {"permission:reports.view_report"}
+    assert access.find_endpoint("GET", "/reports/7/").name == "read a report"
+    assert len(access.profiles()) == len(before) + 1
+
+
+def test_the_settings_have_the_last_word_over_a_plugin(plugin: Callable[[Any], None], settings: Any) -> None:
+    plugin({"reports": MORE, "course-modes": MORE})
+    assert access.profile("course-modes").title == "Read reports"
+
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {**MORE, "title": "As the site has it"}}}
+
+    assert access.profile("reports").title == "As the site has it"
+
+
+@pytest.mark.parametrize("given", [{"reports": {**MORE, "grants": {}}}, ["reports"], "reports"], ids=str)
+def test_what_a_plugin_brings_that_is_no_profile_is_refused_with_its_place(
+    plugin: Callable[[Any], None], given: Any
+) -> None:
+    plugin(given)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^common\.djangoapps\.student: api_access_profiles"):
+        access.profiles()
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,38 @@ def test_what_the_other_check_names_is_not_named_twice(deployed: Any) -> None:
     assert checks.check_deployment(None) == []
 
 
+# What the settings name elsewhere
+
+
+def test_e006_names_a_profile_that_is_none(settings: Any) -> None:
+    assert check(settings, ACCESS_PROFILES={"reports": {"title": "Reports"}}) == [
+        Error(
+            "EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: KeyError: 'opens'",
+            hint="The form is that of edx_api_provisioning/access.json; see edx_api_provisioning/access.py.",
+            id=f"{APP}.E006",
+        )
+    ]
+
+
+def test_e007_names_an_authentication_class_that_is_not_there(settings: Any) -> None:
+    (error,) = check(settings, BEARER_AUTHENTICATION="openedx.core.lib.api.authentication.BearerAuth")
+
+    assert error == Error(
+        "EDX_API_PROVISIONING['BEARER_AUTHENTICATION']: "
+        'Module "openedx.core.lib.api.authentication" does not define a "BearerAuth" attribute/class',
+        hint="Name the class of the site's REST framework that takes Bearer tokens.",
+        id=f"{APP}.E007",
+    )
+
+
+def test_w005_names_scopes_that_the_site_does_not_have(settings: Any) -> None:
+    (warning,) = check(settings, ALLOWED_SCOPES=["read", "raed", "course_modes:read"])
+
+    assert warning.id == f"{APP}.W005"
+    assert warning.msg == "EDX_API_PROVISIONING['ALLOWED_SCOPES'] has course_modes:read, raed, which the site has not."
+    assert warning.hint.startswith("It has certificates:read, email, ")
+
+
 # How Django asks
 
 

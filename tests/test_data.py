@@ -21,6 +21,7 @@ from edx_api_provisioning.data import (
     Status,
     Verification,
     check_line,
+    in_words,
     parse_instant,
     parse_lifetime,
     parse_site_url,
@@ -81,6 +82,22 @@ def test_any_other_time_span_is_refused_with_how_to_write_it(text: str) -> None:
 def test_an_instant_without_an_offset_is_utc(text: str, instant: datetime) -> None:
     assert parse_instant(text) == instant
     assert parse_instant(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(days=730), "730 days"),
+        (timedelta(hours=48), "2 days"),
+        (timedelta(hours=48, seconds=-1), "47 hours"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(hours=2, seconds=-1), "119 minutes"),
+        (timedelta(seconds=119), "119 seconds"),
+    ],
+    ids=str,
+)
+def test_a_span_is_told_in_the_largest_unit_of_which_there_are_two(span: timedelta, words: str) -> None:
+    assert in_words(span) == words
 
 
 @pytest.mark.parametrize(

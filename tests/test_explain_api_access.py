@@ -158,14 +158,15 @@ def test_profiles_are_listed_with_what_they_grant_why_and_what_is_to_choose() ->
         """\
 gradebook: Read the gradebook and the grading policy of a course
   A role in the one course is enough; limited staff has no access to Studio.
-  grants       course_roles limited_staff@{course_key} \
+  you give     --course-role limited_staff@{course_key} \
 (course_author_access_required and has_access take the least of the staff roles)
-  you choose   course_role:limited_staff@{course_key}
   opens        GET /api/grades/v1/gradebook/{course_key}/
   opens        GET /api/grades/v1/policy/courses/{course_key}/
 grades: """
         in ran.stdout
     )
+    assert "  grants       --staff (" in ran.stdout
+    assert "  grants       --permission student.can_deactivate_users (CanDeactivateUser)\n" in ran.stdout
 
 
 def test_profiles_as_json_are_one_a_line() -> None:

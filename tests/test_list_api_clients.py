@@ -55,6 +55,7 @@ def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
                 "expires_at": "2027-08-01T12:00:00Z",
                 "last_issued": "2027-05-03T12:00:00Z",
                 "profile": "",
+                "rights": ["superuser", "staff"],
                 "excess": [],
                 "troubles": ["user_inactive"],
             }
@@ -66,18 +67,24 @@ def test_text_has_a_heading_a_line_for_each_and_what_is_wrong_with_it() -> None:
         provisioned("a", username="user-a", staff=True, contact="owner@example.org")
         provisioned("b", username="user-b", superuser=True, token=False)
         User.objects.filter(username="user-b").update(is_active=False)
-        provisioned("c", username="user-c")
+        provisioned("c", username="user-c", profile="grades", filters=("content_org:edX",))
 
         ran = run()
 
     assert (ran.code, ran.stderr) == (0, "")
-    ends = "2028-05-02T12:00:00Z"
+    issued, scopes = "2027-05-03T12:00:00Z", "read write email profile"
     assert ran.stdout.splitlines() == [
-        f"{'name':<26}{'state':<10}{'username':<26}{'rights':<12}{'tokens':<8}{'expires at':<22}contact",
-        f"{'a':<26}{'active':<10}{'user-a':<26}{'staff':<12}{'1':<8}{ends}  owner@example.org",
-        f"{'b':<26}{'active':<10}{'user-b':<26}{'superuser':<12}{'0':<8}{'-':<22}-",
+        "name                  state    username              rights     tokens  expires at            "
+        "last issued           contact               scopes",
+        "a                     active   user-a                staff      1       2028-05-02T12:00:00Z  "
+        f"{issued}  owner@example.org     {scopes}",
+        "b                     active   user-b                superuser  0       -                     "
+        f"{issued}  -                     -",
         "    user_inactive: its user is not active; activate it in the admin, or retire the client",
-        f"{'c':<26}{'active':<10}{'user-c':<26}{'-':<12}{'1':<8}{ends}  -",
+        "c                     active   user-c                -          0       -                     "
+        f"{issued}  -                     -",
+        "    profile: grades",
+        "    rights: filter:content_org:edX, restricted, scope:grades:read",
     ]
 
 

@@ -60,6 +60,7 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
             tokens=2,
             expires_at=NOON + timedelta(days=90),
             last_issued=NOON + timedelta(days=1),
+            rights=("staff",),
             troubles=(),
         )
     ]
@@ -91,6 +92,16 @@ def test_the_rights_are_those_that_the_user_has_now() -> None:
 
     (summary,) = api.list_clients()
     assert (summary.is_staff, summary.is_superuser) == (False, True)
+
+
+def test_what_was_declared_is_among_the_rights() -> None:
+    provisioned("grades", restricted=True, scopes=("read", "grades:read"), filters=("content_org:edX",))
+    provisioned("prices", superuser=True, permissions=("course_modes.change_coursemode",))
+
+    assert {summary.name: summary.rights for summary in api.list_clients()} == {
+        "grades": ("filter:content_org:edX", "restricted", "scope:grades:read"),
+        "prices": ("superuser", "staff", "permission:course_modes.change_coursemode"),
+    }
 
 
 def test_clients_are_listed_by_name_and_one_alone_if_asked_for() -> None:
@@ -213,6 +224,42 @@ def test_what_was_made_by_hand_is_found() -> None:
         Unmanaged(kind="application", name="By hand", client_id="the-id", username="reporter", expires_at=ends),
         Unmanaged(kind="access_token", name="", client_id=None, username="reporter", expires_at=ends),
     ]
+
+
+def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> None:
+    made = provisioned()
+    get_access_token_model().objects.update(created=NOON)
+    application = get_application_model().objects.get()
+    by_hand = AccessTokenFactory(application=application, expires=NOON + timedelta(days=90, seconds=1))
+    # As a rotation with the longest grace leaves one, and as the grant makes them.
+    AccessTokenFactory(application=application, expires=NOON + timedelta(days=90))
+    AccessTokenFactory(application=application, expires=NOON + timedelta(hours=9))
+
+    assert [*api.list_unmanaged()] == [
+        Unmanaged(
+            kind="access_token",
+            name="report",
+            client_id=made.client_id,
+            username="report",
+            expires_at=by_hand.expires,
+        )
+    ]
+
+
+def test_any_long_lived_token_of_a_client_that_was_issued_none_is_made_by_hand() -> None:
+    provisioned(token=False)
+    AccessTokenFactory(application=get_application_model().objects.get(), expires=timezone.now() + timedelta(days=1))
+
+    assert [token.kind for token in api.list_unmanaged()] == ["access_token"]
+
+
+def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> None:
+    provisioned()
+    for _ in range(2):
+        clock.forward(days=1)
+        api.rotate("report", grace=timedelta(days=90), actor="the test")
+
+    assert [*api.list_unmanaged()] == []
 
 
 def test_an_application_without_user_or_token_is_found_too() -> None:

@@ -309,6 +309,7 @@ def test_a_plan_is_shown_as_json() -> None:
 
     values = json.loads(output.render_plan(plan, format="json"))
 
+    assert yaml.safe_load(output.render_plan(plan, format="yaml")) == values
     assert list(values) == ["name", "status", "username", "email", "steps", "warnings"]
     assert (values["name"], values["status"], values["warnings"]) == ("report", "created", [])
     assert len(values["steps"]) == 4

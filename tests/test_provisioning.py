@@ -26,6 +26,7 @@ from edx_api_provisioning.exceptions import (
     UnusableToken,
 )
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.planning import Plan
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import (
     SECRET,
@@ -580,6 +581,28 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 
 
 # A plan
+
+
+def test_what_will_be_done_is_announced_before_it_is_done() -> None:
+    before = row_counts()
+    announced = []
+
+    def stop(plan: Plan) -> None:
+        announced.append(plan)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.provision(ClientSpec(name="report", superuser=True), actor="test", announce=stop)
+
+    (plan,) = announced
+    assert (plan.username, len(plan.steps), len(plan.warnings)) == ("report", 4, 1)
+    assert row_counts() == before
+
+
+def test_where_nothing_will_be_done_nothing_is_announced() -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+
+    api.provision(ClientSpec(name="report"), actor="test", announce=lambda plan: pytest.fail(str(plan)))
 
 
 def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:

@@ -33,8 +33,8 @@ def test_an_app_like_the_lms_finds_the_task_where_celery_looks_for_it() -> None:
 def test_the_task_notifies(settings: Any) -> None:
     provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
 
-    assert tasks.notify_expiring.apply().get() is None
+    assert tasks.notify_expiring.apply(task_id="thetask").get() is None
     tasks.notify_expiring.apply().get()
 
     assert [message.to for message in mail.outbox] == [["owner@example.org"]]
-    assert (last_event().kind, last_event().actor) == ("notified", "celery")
+    assert (last_event().kind, last_event().actor) == ("notified", "celery: thetask")

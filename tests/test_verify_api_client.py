@@ -52,6 +52,7 @@ def test_of_a_valid_token_all_is_told_but_the_token() -> None:
         "username": "report",
         "is_staff": True,
         "is_superuser": False,
+        "rights": ["staff"],
         "scopes": ["read", "email"],
         "expires_at": "2027-05-04T12:00:00Z",
         "client_id": made.client_id,
@@ -71,7 +72,32 @@ def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
     lines = ran.stdout.splitlines()
     assert lines[:2] == ["state:          valid", "username:       report"]
     assert "scopes:         read, email" in lines
+    assert lines[-1] == "All is in order."
     assert shown(made.access_token) not in ran.stdout
+
+
+def test_in_text_rights_and_time_left_are_in_words(monkeypatch: Any) -> None:
+    with clock_at(NOON):
+        made = provisioned("plain", expires_in=timedelta(days=90))
+        other = provisioned(
+            "other", superuser=True, permissions=("course_modes.change_coursemode",), scopes=("read", "grades:read")
+        )
+        monkeypatch.setenv("PLAIN", shown(made.access_token))
+        monkeypatch.setenv("OTHER", shown(other.access_token))
+
+        plain = run("--token-from", "env:PLAIN").stdout.splitlines()
+        lines = run("--token-from", "env:OTHER").stdout.splitlines()
+
+    assert plain == [
+        "state:          valid",
+        "username:       plain",
+        "scopes:         read, write, email, profile",
+        "expires at:     2027-08-01T12:00:00Z",
+        f"client id:      {made.client_id}",
+        "expires in:     7776000 (90 days)",
+        "All is in order.",
+    ]
+    assert "rights:         superuser, staff, permission:course_modes.change_coursemode, scope:grades:read" in lines
 
 
 def tokens() -> Any:
@@ -177,7 +203,7 @@ def test_text_says_that_they_work(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET", shown(made.client_secret))
 
     ran = run("--client-id", made.client_id, "--client-secret-from", "env:SECRET")
-    assert ran == Ran(0, "client credentials grant: works\n", "")
+    assert ran == Ran(0, "client credentials grant: works\nAll is in order.\n", "")
 
 
 @pytest.mark.parametrize("wrong", ["secret", "id"])

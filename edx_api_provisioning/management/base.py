@@ -138,8 +138,6 @@ class IssuingCommand(ClientCommand):
     def _tell(self, credentials: Credentials, path: str | None) -> None:
         for change in credentials.changes:
             self.say(_("Done: %s.") % change)
-        for warning in credentials.warnings:
-            self.say(_("Warning: %s") % warning)
         if credentials.issued and path:
             self.say(_("The credentials are in %s.") % path)
         elif not credentials.issued:
@@ -165,8 +163,10 @@ def _failures(verification: Verification) -> str:
     return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok)
 
 
+def option(field: str) -> str:
+    """The option that fills a field of a ClientSpec."""
+    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
+
+
 def _line(error: ProvisioningError) -> str:
-    if error.field is None:
-        return error.message
-    option = _OPTIONS.get(error.field, "--" + error.field.replace("_", "-"))
-    return f"{option}: {error.message}"
+    return f"{option(error.field)}: {error.message}" if error.field is not None else error.message

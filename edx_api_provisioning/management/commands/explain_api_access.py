@@ -13,7 +13,7 @@ from edx_api_provisioning import access
 from edx_api_provisioning.access import Answer, Endpoint, Profile
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.explaining import client_rights
-from edx_api_provisioning.management.base import ClientCommand
+from edx_api_provisioning.management.base import ClientCommand, option
 
 
 class Command(ClientCommand):
@@ -121,7 +121,10 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "name": profile.name,
         "title": profile.title,
         "why": profile.why,
-        "grants": [{"field": each.field, "value": each.value or True, "why": each.why} for each in profile.grants],
+        "grants": [
+            {"field": each.field, "value": each.value or True, "why": each.why, "open": each.is_open}
+            for each in profile.grants
+        ],
         "needs": [grant.right for grant in profile.needs],
         "opens": [f"{each.method} {each.path}" for each in profile.opens],
     }
@@ -132,9 +135,8 @@ def _profile_lines(profile: dict[str, Any]) -> Iterator[str]:
     yield f"  {profile['why']}"
     for grant in profile["grants"]:
         value = "" if grant["value"] is True else f" {grant['value']}"
-        yield _line(_("grants"), f"{grant['field']}{value} ({grant['why']})")
-    for need in profile["needs"]:
-        yield _line(_("you choose"), need)
+        label = _("you give") if grant["open"] else _("grants")
+        yield _line(label, f"{option(grant['field'])}{value} ({grant['why']})")
     for opened in profile["opens"]:
         yield _line(_("opens"), opened)
 

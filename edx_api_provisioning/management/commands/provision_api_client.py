@@ -127,7 +127,7 @@ or not proved, 2 wrong usage, or --plan found something to do.
             self.show(output.render_plan(api.plan_client(spec), format=options["format"]))
             return
         self.issue(
-            lambda: api.provision(spec, actor=actor(), reason=reason),
+            lambda: api.provision(spec, actor=actor(), reason=reason, announce=self._warn),
             # A run that makes nothing needs no file, and is to leave the one it made the first time alone.
             to=path if path and api.plan_client(spec).steps else None,
             give_up=self._take_back,
@@ -144,6 +144,10 @@ or not proved, 2 wrong usage, or --plan found something to do.
                 raise InvalidSpec(_("does not go with --from-file: what describes a client is in there."), field=name)
         manifest = many.read_file(options["from_file"])
         (many.show_plan if options["plan"] else many.apply)(self, manifest, options)
+
+    def _warn(self, plan: Any) -> None:
+        for warning in plan.warnings:
+            self.say(_("Warning: %s") % warning)
 
     def _take_back(self, credentials: Credentials) -> None:
         try:

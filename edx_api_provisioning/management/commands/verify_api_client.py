@@ -33,7 +33,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
         add("name", nargs="?", metavar="NAME", help=_("an API client, to look at what became of it"))
         source = _("env:VARIABLE or stdin; never an argument, which every process can read")
         add("--token-from", metavar="SOURCE", help=source)
-        add("--client-id", metavar="ID")
+        add("--client-id", metavar="ID", help=_("of an application, with its secret: try the real grant"))
         add("--client-secret-from", metavar="SOURCE", help=source)
         add("--url", metavar="URL", help=_("try them over HTTP too, at the site's public https address"))
         add("--course", metavar="KEY", help=_("with NAME and --url: a course to try the endpoints of its profile on"))
@@ -69,3 +69,5 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
         ]
         if faults:
             raise CommandError(_("Not in order: %s.") % ", ".join(faults))
+        if options["format"] == "text":
+            self.show(_("All is in order.") + "\n")
