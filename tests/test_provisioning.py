@@ -588,13 +588,14 @@ def test_what_will_be_done_is_announced_before_it_is_done() -> None:
     announced = []
 
     def stop(plan: Plan) -> None:
-        announced.append(plan)
+        announced.append((plan, User.objects.count()))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         api.provision(ClientSpec(name="report", superuser=True), actor="test", announce=stop)
 
-    (plan,) = announced
+    ((plan, users),) = announced
+    assert users == 0
     assert (plan.username, len(plan.steps), len(plan.warnings)) == ("report", 4, 1)
     assert row_counts() == before
 
