@@ -23,8 +23,10 @@ matrix: .venv/lms  ## The tests on every supported combination of versions, and 
 	PYTHON=$(PYTHON) requirements/system.sh test
 	.venv/bin/tox run -m matrix
 
-bench: .venv/lms  ## Count the queries and time the command.
+bench: .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py
+	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
+	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 
 .venv/tools: requirements/tools.txt requirements/system.sh
 	PYTHON=$(PYTHON) requirements/system.sh demo
@@ -34,4 +36,9 @@ bench: .venv/lms  ## Count the queries and time the command.
 
 .venv/lms: .venv/tools requirements/lms.txt requirements/sandbox.txt setup.py
 	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/sandbox.txt --editable '.[django]'
+	touch $@
+
+.venv/databases: .venv/lms requirements/databases.txt
+	PYTHON=$(PYTHON) requirements/system.sh test
+	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/databases.txt
 	touch $@

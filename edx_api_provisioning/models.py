@@ -150,6 +150,18 @@ class ApiClient(models.Model):
         self.handover = " ".join([*sorted(left), by]) if left else None
 
 
+def _refuse() -> NoReturn:
+    raise TypeError("Events are only ever added.")
+
+
+class _OnlyAdded(models.QuerySet["ApiClientEvent"]):
+    def update(self, **kwargs: Any) -> NoReturn:
+        _refuse()
+
+    def delete(self) -> NoReturn:
+        _refuse()
+
+
 class ApiClientEvent(models.Model):
     """What was done to a client, when and by whom. Rows are only ever added.
 
@@ -181,6 +193,8 @@ class ApiClientEvent(models.Model):
     details = models.JSONField(_("details"), default=dict)
     created = models.DateTimeField(_("when"), auto_now_add=True)
 
+    objects = _OnlyAdded.as_manager()
+
     class Meta:
         verbose_name = _("API client event")
         verbose_name_plural = _("API client events")
@@ -192,11 +206,8 @@ class ApiClientEvent(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if self.pk is not None:
-            self._refuse()
+            _refuse()
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise TypeError("Events are only ever added.")
+        _refuse()

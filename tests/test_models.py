@@ -111,6 +111,10 @@ def test_an_event_is_neither_changed_nor_deleted() -> None:
         kept.save()
     with pytest.raises(TypeError, match="only ever added"):
         kept.delete()
+    with pytest.raises(TypeError, match="only ever added"):
+        ApiClientEvent.objects.update(actor="somebody else")
+    with pytest.raises(TypeError, match="only ever added"):
+        ApiClientEvent.objects.filter(pk=kept.pk).delete()
     assert ApiClientEvent.objects.get().actor == "the test"
 
 

@@ -205,6 +205,7 @@ def throw(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
         outcomes[check(call, dry_first=dry_first)] += 1
 
     one()
+    assert outcomes.total() >= int(EXAMPLES * share)
     return outcomes
 
 
