@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import conf
 from edx_api_provisioning.condition import MEANINGS, Trouble
 from edx_api_provisioning.data import (
+    Check,
     ClientSummary,
     Credentials,
     Presented,
@@ -114,7 +115,8 @@ def _env(values: dict[str, Any]) -> str:
 def _yaml(values: dict[str, Any]) -> str:
     import yaml  # Here, for what it costs everybody who does not ask for it.
 
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    # With the mark of its beginning: of several, one after the other, none is lost.
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, explicit_start=True))
 
 
 def _kubernetes_secret(values: dict[str, Any]) -> str:
@@ -246,8 +248,13 @@ def render_examination(
         return _json(shown)
     lines = [line for part in ("client", "token") if part in shown for line in _examined(shown[part])]
     lines += [f"    {trouble}: {MEANINGS[Trouble(trouble)]}" for trouble in (client.troubles if client else ())]
-    lines += [f"{check.what}: {check.meaning or _('works')}" for check in verification.checks]
+    lines += [render_check(check) for check in verification.checks]
     return "\n".join(lines) + "\n"
+
+
+def render_check(check: Check) -> str:
+    """One thing that was tried, and what came of it."""
+    return f"{check.what}: {check.meaning or _('works')}"
 
 
 def _examined(values: dict[str, Any]) -> Iterator[str]:

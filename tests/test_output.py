@@ -38,8 +38,8 @@ KEYS = [
     "expires_in", "scope", "token_url", "api_docs_url", "verified",
 ]  # fmt: skip
 
-fixed_settings = hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-few_examples = hypothesis_settings(fixed_settings, max_examples=40, deadline=None)
+fixed_settings = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = hypothesis_settings(fixed_settings, max_examples=40)
 
 
 @pytest.fixture(autouse=True)

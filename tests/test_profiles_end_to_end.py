@@ -213,6 +213,30 @@ def test_a_refusal_is_told_in_words_and_by_the_exit_code(live_server: Any, monke
     assert "GET /api/toggles/v0/state/" in ran.stderr
 
 
+def test_provisioning_tells_what_was_tried_over_http_and_how_it_went(live_server: Any) -> None:
+    ran = run(
+        "bot",
+        "--profile",
+        "course-catalog",
+        "--verify-url",
+        live_server.url,
+        "--format",
+        "json",
+        "--contact=a@example.org",
+    )
+    tried = [line for line in ran.stderr.splitlines() if line.startswith("Tried: ")]
+    assert tried == [
+        "Tried: access token at the site's Bearer authentication: works.",
+        "Tried: client id and secret at the site's OAuth2 validator: works.",
+        "Tried: access token over HTTP: works.",
+        "Tried: opaque token for client id and secret over HTTP: works.",
+        "Tried: JWT for client id and secret over HTTP: works.",
+        "Tried: GET /api/courses/v1/courses/: allowed: 200.",
+        "Tried: GET /api/courses/v1/courses/{course_key}: not determined: it was not tried.",
+        "Tried: GET /api/organizations/v0/organizations/: allowed: 200.",
+    ]
+
+
 def test_provisioning_tells_that_the_site_refuses_what_the_profile_opens(
     live_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

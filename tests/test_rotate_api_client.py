@@ -302,14 +302,23 @@ def due(db: None) -> dict[str, Any]:
 
 
 def test_all_that_are_due_are_rotated_and_no_others(due: dict[str, Any]) -> None:
-    ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "env")
+    ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "yaml")
 
     assert ran.code == 0
-    names = [line.partition("=")[2] for line in ran.stdout.splitlines() if line.startswith("OPENEDX_NAME=")]
-    assert names == ["a", "b"]
+    assert [one["name"] for one in yaml.safe_load_all(ran.stdout)] == ["a", "b"]
     assert {event.client_name for event in ApiClientEvent.objects.filter(kind="rotated")} == {"a", "b"}
     assert {answer(made.access_token) for made in due.values()} == {"ok"}
     assert run("--expiring-within", "14d") == Ran(0, "", "")
+
+
+def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -> None:
+    applied = yaml.safe_load_all(run("--expiring-within", "14d", "--format", "kubernetes-secret").stdout)
+
+    assert [secret["metadata"]["name"] for secret in applied] == ["a", "b"]
+    before = everything()
+    ran = run("--expiring-within", "20d", "--format", "env")
+    assert ran.refusal == "--output: the variables of several clients have the same names; give a directory."
+    assert everything() == before
 
 
 @pytest.mark.parametrize(
@@ -337,7 +346,7 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     assert ran.code == 1
     assert json.loads(ran.stdout)["name"] == "b"
     lines = ran.stderr.splitlines()
-    assert lines[0] == "a: name: its user is not active; activate it in the admin, or retire the client."
+    assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
     assert lines[-1] == "CommandError: Not rotated, or not proved: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
 

@@ -72,7 +72,7 @@ def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
     lines = ran.stdout.splitlines()
     assert lines[:2] == ["state:          valid", "username:       report"]
     assert "scopes:         read, email" in lines
-    assert lines[-1] == "All is in order."
+    assert lines[-1] == "No fault was found."
     assert shown(made.access_token) not in ran.stdout
 
 
@@ -95,7 +95,7 @@ def test_in_text_rights_and_time_left_are_in_words(monkeypatch: Any) -> None:
         "expires at:     2027-08-01T12:00:00Z",
         f"client id:      {made.client_id}",
         "expires in:     7776000 (90 days)",
-        "All is in order.",
+        "No fault was found.",
     ]
     assert "rights:         superuser, staff, permission:course_modes.change_coursemode, scope:grades:read" in lines
 
@@ -203,7 +203,7 @@ def test_text_says_that_they_work(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET", shown(made.client_secret))
 
     ran = run("--client-id", made.client_id, "--client-secret-from", "env:SECRET")
-    assert ran == Ran(0, "client credentials grant: works\nAll is in order.\n", "")
+    assert ran == Ran(0, "client credentials grant: works\nNo fault was found.\n", "")
 
 
 @pytest.mark.parametrize("wrong", ["secret", "id"])

@@ -87,7 +87,12 @@ class IssuingCommand(ClientCommand):
     def add_result_arguments(self, parser: ArgumentParser) -> None:
         results = parser.add_argument_group(_("result"))
         add = results.add_argument
-        add("--format", choices=tuple(output.FORMATS), default="text", help=_("of the result (%(default)s)"))
+        add(
+            "--format",
+            choices=tuple(output.FORMATS),
+            default="text",
+            help=_("how the result is shown (default: %(default)s)"),
+        )
         add("--output", metavar="PATH", help=_("write the result to a new file of mode 0600, and no secret elsewhere"))
         add("--force", action="store_true", help=_("let --output replace a file"))
         verify = results.add_mutually_exclusive_group()
@@ -118,6 +123,9 @@ class IssuingCommand(ClientCommand):
                 verification = None
                 if options["verify"] and credentials.issued:
                     verification = api.verify(credentials, url=url)
+                    if url is not None:
+                        for check in verification.checks:
+                            self.say(_("Tried: %s.") % output.render_check(check).rstrip("."))
                     self._check(verification, options)
                 text = output.render(credentials, verification, format=options["format"])
                 if file is not None and credentials.issued:

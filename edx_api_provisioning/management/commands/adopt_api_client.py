@@ -26,7 +26,12 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
         add("--contact", metavar="EMAIL", help=_("the person who answers for this client"))
         add("--purpose", metavar="TEXT", help=_("what it is for"))
         add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
-        add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
+        add(
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help=_("how the result is shown (default: %(default)s)"),
+        )
 
     def run(self, *, name: str, client_id: str, format: str, **options: Any) -> None:
         result = api.adopt(

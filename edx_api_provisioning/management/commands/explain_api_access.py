@@ -37,7 +37,12 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--client", metavar="NAME", help=_("an API client: what it may do"))
         which.add_argument("--profiles", action="store_true", help=_("list the access profiles"))
-        add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
+        add(
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help=_("how the result is shown (default: %(default)s)"),
+        )
 
     def run(
         self, *, method: str | None, path: str | None, client: str | None, profiles: bool, format: str, **options: Any

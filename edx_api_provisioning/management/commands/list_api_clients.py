@@ -36,7 +36,12 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
         overprivileged = _("only those with more rights than were declared, by options or a profile")
         which.add_argument("--overprivileged", action="store_true", help=overprivileged)
         add("--fail-if-any", action="store_true", help=_("exit code 2 if anything is listed"))
-        add("--format", choices=("text", "json"), default="text", help=_("json: one object a line (%(default)s)"))
+        add(
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help=_("json: one object a line (default: %(default)s)"),
+        )
 
     def run(self, *, expiring_within: str | None, unmanaged: bool, format: str, **options: Any) -> None:
         try:

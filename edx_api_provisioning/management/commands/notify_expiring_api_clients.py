@@ -21,7 +21,7 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        text = _("of the names of those who were told; json: a list (%(default)s)")
+        text = _("of the names of those who were told; json: a list (default: %(default)s)")
         parser.add_argument("--format", choices=("text", "json"), default="text", help=text)
 
     def run(self, *, format: str, **_options: Any) -> None:

@@ -47,7 +47,13 @@ or not proved, 2 wrong usage, or --plan found something to do.
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("name", nargs="?", default=DEFAULT_NAME, metavar="NAME", help=_("the API client's name (%(default)s)"))
+        add(
+            "name",
+            nargs="?",
+            default=DEFAULT_NAME,
+            metavar="NAME",
+            help=_("the API client's name (default: %(default)s)"),
+        )
         add("--dry-run", action="store_true", help=_("say what would be done, and do nothing"))
         add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
 

@@ -28,7 +28,12 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
         delete = _("retire it, then remove it with its application and such a user; its history stays")
         how.add_argument("--delete", action="store_true", help=delete)
         add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
-        add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
+        add(
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help=_("how the result is shown (default: %(default)s)"),
+        )
 
     def run(self, *, name: str, retire: bool, delete: bool, reason: str, format: str, **_options: Any) -> None:
         result = api.revoke(name, actor=actor(), retire=retire, delete=delete, reason=reason)

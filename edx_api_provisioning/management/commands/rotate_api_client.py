@@ -64,6 +64,10 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
         directory, failed = options["output"], []
         if directory is not None and not os.path.isdir(directory):
             raise InvalidSpec(_("with --expiring-within this is a directory that exists."), field="output")
+        if directory is None and options["format"] == "env":
+            raise InvalidSpec(
+                _("the variables of several clients have the same names; give a directory."), field="output"
+            )
         for client in list(api.list_clients(expiring_within=within)):
             file = f"{client.name}.{output.ENDINGS[options['format']]}"
             try:
@@ -72,7 +76,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
                 raise  # Nobody would get those of the others either.
             except (ProvisioningError, CommandError) as error:
                 failed.append(client.name)
-                self.stderr.write(f"{client.name}: {error}")
+                self.stderr.write(f"{client.name}: {getattr(error, 'message', error)}")
         if failed:
             raise CommandError(_("Not rotated, or not proved: %s.") % ", ".join(failed))
 

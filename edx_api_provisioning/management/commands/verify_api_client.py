@@ -37,7 +37,12 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
         add("--client-secret-from", metavar="SOURCE", help=source)
         add("--url", metavar="URL", help=_("try them over HTTP too, at the site's public https address"))
         add("--course", metavar="KEY", help=_("with NAME and --url: a course to try the endpoints of its profile on"))
-        add("--format", choices=("text", "json"), default="text", help=_("of the result (%(default)s)"))
+        add(
+            "--format",
+            choices=("text", "json"),
+            default="text",
+            help=_("how the result is shown (default: %(default)s)"),
+        )
 
     def run(self, *, name: str | None, client_id: str | None, url: str | None, **options: Any) -> None:
         token = read_secret("token_from", options["token_from"])
@@ -70,4 +75,4 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
         if faults:
             raise CommandError(_("Not in order: %s.") % ", ".join(faults))
         if options["format"] == "text":
-            self.show(_("All is in order.") + "\n")
+            self.show(_("No fault was found.") + "\n")
