@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,9 @@ from edx_api_provisioning.data import MAX_GRACE, ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import same_spelling
+
+# By this many keys and no more is a table looked up by its index for certain, whatever its size.
+_AT_ONCE = 100
 
 
 def list_clients(
@@ -137,15 +141,21 @@ def list_unmanaged() -> Iterator[Unmanaged]:
                 username=application.user.get_username() if application.user else None,
                 expires_at=token.expires if token else None,
             )
-        current = ApiClient.objects.values("access_token").exclude(access_token=None)
-        issued = dict(ApiClient.objects.exclude(application=None).values_list("application", "token_issued"))
-        for token in toolkit.long_lived_tokens(known).exclude(pk__in=current):
-            # Tokens from before a rotation are no manual work: they end with its grace.
-            last = issued.get(token.application_id)
-            if last is None or token.expires > last + MAX_GRACE:
-                yield _unmanaged_token(token)
-        for token in toolkit.long_lived_tokens(None):
+        for token in itertools.chain(_beside_clients(), toolkit.long_lived_tokens(None)):
             yield _unmanaged_token(token)
+
+
+def _beside_clients() -> Iterator[Any]:
+    """The long-lived tokens of clients' applications that were not issued here."""
+    fields = ("application", "access_token", "token_issued")
+    clients = {row[0]: row[1:] for row in ApiClient.objects.exclude(application=None).values_list(*fields)}
+    keys = list(clients)
+    for start in range(0, len(keys), _AT_ONCE):
+        for token in toolkit.long_lived_tokens(keys[start : start + _AT_ONCE]):
+            current, issued = clients[token.application_id]
+            # Tokens from before a rotation are no manual work: they end with its grace.
+            if token.pk != current and (issued is None or token.expires > issued + MAX_GRACE):
+                yield token
 
 
 def _unmanaged_token(token: Any) -> Unmanaged:

@@ -14,7 +14,7 @@ import re
 import string
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -398,11 +398,11 @@ def client_credentials_applications() -> Any:
     return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
 
 
-def long_lived_tokens(applications: Any) -> Any:
+def long_lived_tokens(applications: Collection[Any] | None) -> Any:
     """The live tokens that were made to live longer than the grant makes them, with their users and applications.
 
     Args:
-        applications: a query of the keys of those whose tokens are looked for; None for the tokens of none.
+        applications: the keys of those whose tokens are looked for; None for the tokens of none.
     """
     longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
     which = {"application": None} if applications is None else {"application__in": applications}

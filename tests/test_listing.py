@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
 
-from edx_api_provisioning import api
+from edx_api_provisioning import api, listing
 from edx_api_provisioning.data import ClientSummary, Unmanaged
 from edx_api_provisioning.exceptions import NearMatch
 from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
@@ -244,6 +244,16 @@ def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> No
             expires_at=by_hand.expires,
         )
     ]
+
+
+def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_AT_ONCE", 2)
+    for number in range(5):
+        made = provisioned(f"client-{number}", token=False)
+        application = get_application_model().objects.get(client_id=made.client_id)
+        AccessTokenFactory(application=application, expires=timezone.now() + timedelta(days=1))
+
+    assert sorted(token.name for token in api.list_unmanaged()) == [f"client-{number}" for number in range(5)]
 
 
 def test_any_long_lived_token_of_a_client_that_was_issued_none_is_made_by_hand() -> None:
