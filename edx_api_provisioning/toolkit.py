@@ -405,7 +405,7 @@ def long_lived_tokens(applications: Collection[Any] | None) -> Any:
         applications: the keys of those whose tokens are looked for; None for the tokens of none.
     """
     longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
-    which = {"application": None} if applications is None else {"application__in": applications}
+    which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
     tokens = get_access_token_model()._default_manager.filter(**which).select_related("user", "application")
     return tokens.filter(expires__gt=timezone.now()).filter(expires__gt=F("created") + longer)
 
