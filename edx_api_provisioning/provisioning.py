@@ -104,7 +104,7 @@ def provision_together(
     secrets = {spec.name: spec.client_secret or toolkit.new_client_secret() for spec in specs if spec.name in new}
     # Before anything is locked: it takes its time.
     kept = dict(zip(secrets, zip(secrets.values(), toolkit.kept_of([*secrets.values()]), strict=True), strict=True))
-    request = {"actor": actor, "reason": reason, "request_id": None}
+    request: dict[str, Any] = {"actor": actor, "reason": reason, "request_id": None}
     return in_transaction(lambda: _provision(specs, kept, asked_by, run_id=run_id, **request))
 
 

@@ -63,7 +63,9 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
     def hand_over(issued: list[Credentials]) -> None:
         _write(issued, directory, format)
 
-    for applied in api.apply(declared.clients, actor=f"celery: {run_id}", reason=reason, hand_over=hand_over, run_id=run_id):
+    for applied in api.apply(
+        declared.clients, actor=f"celery: {run_id}", reason=reason, hand_over=hand_over, run_id=run_id
+    ):
         if applied.error is not None:
             logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
             passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []

@@ -495,14 +495,6 @@ def test_bytes_that_are_no_text_are_refused(stdin: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["--contact", "--scope", "--email", "--expires-at", "--expires-in", "--permission", "--client-secret-from"],
-)
-def test_a_value_of_two_dashes_is_refused_like_any_other(option: str) -> None:
-    assert run(f"{option}=--").refusal.startswith(f"{option}: ")
-
-
-@pytest.mark.parametrize(
     "arguments",
     [["--format", "xml"], ["--client-secret", SECRET, "--nonsense"], ["--verify", "--no-verify"], ["a", "b"]],
     ids=["format", "option", "both", "two names"],
