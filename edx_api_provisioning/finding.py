@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.db import IntegrityError
 from django.db.models.functions import Lower
 
 from edx_api_provisioning import grants, lms, registry, toolkit
@@ -62,6 +63,9 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False, run_id:
         spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users
     }
     owners = _email_owners({email for email in emails.values() if email})
+    if lock and any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
+        # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
+        raise IntegrityError("the account was made meanwhile")
     namesakes = _namesakes(specs, clients)
     return [
         Rows(

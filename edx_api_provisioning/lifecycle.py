@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -230,9 +231,10 @@ def revoke(
     """
 
     def work() -> Credentials:
+        # Locked first: what somebody else does at the same time is done, and in the history, before we look there.
+        gone = registry.find(name, lock_it=True) is None
         registry.require_new(request_id)
-        deleted_before = delete and registry.find(name, lock_it=False) is None and registry.was_deleted(name)
-        if deleted_before:
+        if delete and gone and registry.was_deleted(name):
             return Credentials.of_nothing(name)
         client = registry.get(name)
         changes = _revoke_tokens(client, actor)
@@ -347,7 +349,7 @@ def adopt(
         if site.contact_required and not (contact or (client and client.contact_email)):
             raise InvalidSpec(_("give one; the site wants somebody to answer for every client."), field="contact")
         application = toolkit.find_application(client_id)
-        _check_adoptable(client, application, client_id)
+        _check_adoptable(name, client, application, client_id)
         user = application.user
         made = ApiClient.objects.filter(user=user, user_made=True).exists()
         rights = privileges.rights_of(user, application, foreign=not made)
@@ -381,7 +383,7 @@ def adopt(
     return in_transaction(work)
 
 
-def _check_adoptable(client: ApiClient | None, application: Any, client_id: str) -> None:
+def _check_adoptable(name: str, client: ApiClient | None, application: Any, client_id: str) -> None:
     if application is None:
         raise Conflict(_("no application has it."), field="client_id")
     same_spelling("client_id", client_id, application.client_id)
@@ -389,6 +391,9 @@ def _check_adoptable(client: ApiClient | None, application: Any, client_id: str)
         raise Conflict(_("this client has another application; choose another name."), field="name")
     owner = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
     if owner is not None and (client is None or owner.pk != client.pk):
+        if client is None and owner.name == name:
+            # Another run adopted it under this name since we looked: to be looked at again.
+            raise IntegrityError("the client was made meanwhile")
         raise Conflict(_("it belongs to the API client %s already.") % owner.name, field="client_id")
     if application.user is None:
         raise Conflict(_("the application has no user, so its tokens are of no use; set one first."), field="client_id")

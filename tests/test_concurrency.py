@@ -182,7 +182,8 @@ def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path,
     assert set(ApiClient.objects.values_list("user", flat=True)) == {user.pk}
     assert get_application_model().objects.filter(user=user).count() == 16
     assert get_access_token_model().objects.filter(user=user).count() == 16
-    assert errors["IntegrityError"] >= 15
+    # Of the others each met the taken name, or saw in time that the account had been made meanwhile.
+    assert errors["IntegrityError"] >= 1
 
 
 def test_of_64_processes_that_find_the_token_expired_one_issues_another(tmp_path: Path) -> None:
