@@ -15,6 +15,7 @@ from edx_api_provisioning.data import ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import same_spelling
+from edx_api_provisioning.tracebacks import forgetful
 
 
 def list_clients(
@@ -123,19 +124,18 @@ def list_unmanaged() -> Iterator[Unmanaged]:
     before = ApiClient.objects.values("predecessor").exclude(predecessor=None)
     with explained():
         for application in toolkit.client_credentials_applications().exclude(pk__in=known).exclude(pk__in=before):
-            token = toolkit.longest_token(application)
             yield Unmanaged(
                 kind="application",
                 name=application.name,
                 client_id=application.client_id,
                 username=application.user.get_username() if application.user else None,
-                expires_at=token.expires if token else None,
+                expires_at=_end(application),
             )
-        for token in toolkit.long_lived_tokens_without_application():
-            yield Unmanaged(
-                kind="access_token",
-                name="",
-                client_id=None,
-                username=token.user.get_username() if token.user else None,
-                expires_at=token.expires,
-            )
+        for username, expires_at in toolkit.long_lived_tokens_without_application():
+            yield Unmanaged(kind="access_token", name="", client_id=None, username=username, expires_at=expires_at)
+
+
+@forgetful()
+def _end(application: Any) -> datetime | None:
+    token = toolkit.longest_token(application)
+    return token.expires if token is not None else None

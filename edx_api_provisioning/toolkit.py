@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import F, Q
@@ -360,10 +361,11 @@ def client_credentials_applications() -> Any:
 
 
 def long_lived_tokens_without_application() -> Any:
-    """The live tokens of no application that were made to live longer than the grant makes them, with their users."""
+    """User name and end of each live token of no application that was made to live longer than the grant makes them."""
     longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
-    tokens = get_access_token_model()._default_manager.filter(application=None).select_related("user")
-    return tokens.filter(expires__gt=timezone.now()).filter(expires__gt=F("created") + longer)
+    tokens = get_access_token_model()._default_manager.filter(application=None, expires__gt=timezone.now())
+    username = f"user__{get_user_model().USERNAME_FIELD}"
+    return tokens.filter(expires__gt=F("created") + longer).values_list(username, "expires")
 
 
 def longest_token(application: Any) -> Any:

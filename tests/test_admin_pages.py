@@ -352,10 +352,11 @@ def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeyp
     assert row_counts() == before
 
 
+@pytest.mark.parametrize("debug", [False, True])
 def test_an_error_while_they_are_shown_reports_no_secret(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any, debug: bool
 ) -> None:
-    settings.ADMINS = [("root", "root@example.org")]
+    settings.ADMINS, settings.DEBUG = [("root", "root@example.org")], debug
 
     made: list[str] = []
 
@@ -369,11 +370,14 @@ def test_an_error_while_they_are_shown_reports_no_secret(
     handler = AdminEmailHandler(include_html=True)
     logging.getLogger("django.request").addHandler(handler)
     try:
-        assert browser.send(preview, _confirm="yes").status_code == 500
+        page = browser.send(preview, _confirm="yes")
     finally:
         logging.getLogger("django.request").removeHandler(handler)
         report = "".join(mail.body + "".join(content for content, _type in mail.alternatives) for mail in mailoutbox)
 
+    assert page.status_code == 500
+    assert ("ZeroDivisionError" in page.content.decode()) is debug
+    report += page.content.decode()
     assert "ZeroDivisionError" in report
     assert made
     for secret in made:

@@ -441,7 +441,7 @@ def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed
     AccessTokenFactory(application=None, user=user, expires=now + usual - timedelta(hours=1))
     AccessTokenFactory(expires=now + 2 * usual)
 
-    assert list(toolkit.long_lived_tokens_without_application()) == [long]
+    assert list(toolkit.long_lived_tokens_without_application()) == [(long.user.username, long.expires)]
 
 
 def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
