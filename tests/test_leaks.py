@@ -44,7 +44,9 @@ def test_nothing_is_overheard(ears: Ears, door: Door) -> None:
 # Stops before it writes its result out, when everything is at hand.
 STOPPING = """
 import os, signal, sys
+import django
 from django.core.management import execute_from_command_line
+django.setup()
 from edx_api_provisioning.management.base import ClientCommand
 show = ClientCommand.show
 ClientCommand.show = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP) or show(*arguments)
@@ -74,8 +76,8 @@ def test_nobody_sees_a_secret_of_a_process_in_the_list_of_processes_or_in_proc(t
             text=True,
         )
         assert process.stdin is not None
-        process.stdin.write(OWN_TOKEN)
-        process.stdin.close()
+        process.stdin.write(f"{OWN_TOKEN}\n")
+        process.stdin.flush()
         _pid, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         proc = Path(f"/proc/{process.pid}")
