@@ -390,3 +390,32 @@ def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], pag
     url = address(page, f"client={client_named('report').pk}")
     assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
     assert works(report["access_token"])
+
+
+@pytest.mark.parametrize("others", ["client={second}", "user={user}"])
+def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
+    api.provision(ClientSpec(name="second"), actor="test")
+    others = others.format(second=client_named("second").pk, user=UserFactory().pk)
+    first = f"client={client_named('report').pk}"
+
+    assert browser.open("provision", first).status_code == 200
+    assert browser.open("provision", f"{first}&{others}").status_code == 404
+
+
+def test_an_application_without_a_user_is_no_account_to_provision_for(browser: Browser) -> None:
+    application = ApplicationFactory(user=None)
+
+    assert browser.open("provision", f"application={application.pk}").status_code == 403
+
+
+def test_a_name_that_is_refused_is_refused_beside_its_own_field(browser: Browser, report: dict[str, Any]) -> None:
+    first, second = ApplicationFactory(), ApplicationFactory()
+    page = browser.open("adopt", f"application={first.pk}&application={second.pk}")
+    names = [name for name in form_of(page) if name.startswith("name_")]
+
+    answer = browser.send(page, **dict(zip(names, ("new", "report"), strict=True)))
+
+    errors = answer.context["form"].errors
+    assert list(errors) == [names[1]]
+    assert "this client has another application" in str(errors)
+    assert not ApiClient.objects.filter(name="new").exists()

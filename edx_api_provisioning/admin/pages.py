@@ -13,7 +13,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -225,6 +225,9 @@ class ProvisionPage(Page):
     def form(self, *args: Any, **kwargs: Any) -> Any:
         if any(subject.client is None and subject.user is None for subject in self.subjects):
             raise PermissionDenied
+        # What is said about a client is shown to be changed: about one.
+        if len(self.subjects) > 1 and any(subject.client is not None for subject in self.subjects):
+            raise Http404
         form_class = (
             forms.NewClientForm
             if not self.subjects
