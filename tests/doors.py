@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,12 @@ from tests.ears import OWN_SECRET, OWN_TOKEN, Ears
 from tests.factories import AccessTokenFactory, ApplicationFactory, run
 
 OTHER_TOKEN = "other-token/with+signs.and~more_0123456789=="
+MANIFEST = """
+clients:
+- name: new
+  client_secret_from: env:MY_SECRET
+- name: newer
+"""
 KNOWN = (OWN_SECRET, OWN_TOKEN, OTHER_TOKEN)
 HOUR = timedelta(hours=1)
 
@@ -132,6 +139,23 @@ def _python(call: Callable[[], object]) -> Door:
     return lambda _ears: enter
 
 
+def _by_celery(task: Any, *arguments: Any) -> Door:
+    """A task that writes credentials to files of a directory."""
+
+    def door(ears: Ears) -> Enter:
+        directory = Path("issued").absolute()
+
+        def enter() -> list[str]:
+            shutil.rmtree(directory, ignore_errors=True)
+            result = task.apply(arguments, {"directory": str(directory)})
+            ears.handed_over |= {*directory.rglob("*.env")}
+            return [repr(result.result), str(result.traceback)]
+
+        return enter
+
+    return door
+
+
 def _spec() -> ClientSpec:
     return ClientSpec(name="new", client_secret=Secret(OWN_SECRET), access_token=Secret(_NEW.strip()))
 
@@ -159,7 +183,9 @@ DOORS: dict[str, Door] = {
     "list": _command("list_api_clients", "--format", "json"),
     "list what nobody manages": _command("list_api_clients", "--unmanaged"),
     "notify": _command("notify_expiring_api_clients"),
-    "Celery": _python(lambda: tasks.notify_expiring.apply().result),
+    "Celery: notify": _python(lambda: tasks.notify_expiring.apply().result),
+    "Celery: a manifest": _by_celery(tasks.provision_manifest, MANIFEST),
+    "Celery: rotate": _by_celery(tasks.rotate_expiring, ["report"]),
     "admin: provision": _provision_page,
     "admin: rotate": _page("rotate", token="on", secret="on"),
     "admin: revoke": _page("revoke"),
