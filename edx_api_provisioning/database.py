@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.exceptions import DatabaseFailure, NotMigrated, ProvisioningError
 from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.tracebacks import forgetful
 
 Result = TypeVar("Result")
 
@@ -91,13 +92,18 @@ def _named(error: Error) -> str:
     return " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
 
 
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn the database's errors into one line each."""
-    try:
-        yield
-    except Error as error:
-        raise _explanation(error) from None
+class explained:
+    """A context that turns the database's errors into one line each."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Error):
+            explanation = _explanation(error)
+            # This function is part of the explanation's traceback: the error, which may hold values, is not to be.
+            del error, _trace
+            raise explanation from None
 
 
 def _explanation(error: Error) -> ProvisioningError:
@@ -130,7 +136,7 @@ def _migrations_missing() -> bool:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep the statements of this thread's connection out of Django's SQL log and ``connection.queries``.
+    """Keep the statements of this thread's connection out of Django's SQL log, ``connection.queries`` and tracebacks.
 
     With ``DEBUG`` on they would hold the secrets, which DOT 1.7 stores in clear.
     """
@@ -140,6 +146,7 @@ def unlogged() -> Iterator[None]:
         return
     wrapper.make_debug_cursor = wrapper.make_cursor  # type: ignore[method-assign, assignment]
     try:
-        yield
+        with forgetful():
+            yield
     finally:
         del wrapper.make_debug_cursor

@@ -16,6 +16,7 @@ from edx_api_provisioning.data import MAX_GRACE, ClientSummary, Unmanaged
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import same_spelling
+from edx_api_provisioning.tracebacks import forgetful
 
 # By this many keys and no more is a table looked up by its index for certain, whatever its size.
 _AT_ONCE = 100
@@ -133,16 +134,27 @@ def list_unmanaged() -> Iterator[Unmanaged]:
     before = ApiClient.objects.values("predecessor").exclude(predecessor=None)
     with explained():
         for application in toolkit.client_credentials_applications().exclude(pk__in=known).exclude(pk__in=before):
-            token = toolkit.longest_token(application)
             yield Unmanaged(
                 kind="application",
                 name=application.name,
                 client_id=application.client_id,
                 username=application.user.get_username() if application.user else None,
-                expires_at=token.expires if token else None,
+                expires_at=_end(application),
             )
         for token in itertools.chain(_beside_clients(), toolkit.long_lived_tokens(None)):
-            yield _unmanaged_token(token)
+            yield Unmanaged(
+                kind="access_token",
+                name=token.application__name or "",
+                client_id=token.application__client_id,
+                username=token.username,
+                expires_at=token.expires,
+            )
+
+
+@forgetful()
+def _end(application: Any) -> datetime | None:
+    token = toolkit.longest_token(application)
+    return token.expires if token is not None else None
 
 
 def _beside_clients() -> Iterator[Any]:
@@ -152,17 +164,7 @@ def _beside_clients() -> Iterator[Any]:
     keys = list(clients)
     for start in range(0, len(keys), _AT_ONCE):
         for token in toolkit.long_lived_tokens(keys[start : start + _AT_ONCE]):
-            current, issued = clients[token.application_id]
+            current, issued = clients[token.application]
             # Tokens from before a rotation are no manual work: they end with its grace.
             if token.pk != current and (issued is None or token.expires > issued + MAX_GRACE):
                 yield token
-
-
-def _unmanaged_token(token: Any) -> Unmanaged:
-    return Unmanaged(
-        kind="access_token",
-        name=token.application.name if token.application else "",
-        client_id=token.application.client_id if token.application else None,
-        username=token.user.get_username() if token.user else None,
-        expires_at=token.expires,
-    )

@@ -32,6 +32,7 @@ from edx_api_provisioning.data import (
 )
 from edx_api_provisioning.exceptions import OutputFailure
 from edx_api_provisioning.planning import Plan
+from edx_api_provisioning.tracebacks import forgetful
 
 ENV_PREFIX = "OPENEDX_"
 
@@ -150,6 +151,7 @@ ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kuberne
 """What the names of files end with."""
 
 
+@forgetful()
 def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
     """Everything about the credentials as one text, secrets included."""
     return FORMATS[format](as_dict(credentials, verification))

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Exists, F, OuterRef, Q
@@ -399,15 +400,17 @@ def client_credentials_applications() -> Any:
 
 
 def long_lived_tokens(applications: Collection[Any] | None) -> Any:
-    """The live tokens that were made to live longer than the grant makes them, with their users and applications.
+    """The live tokens that were made to live longer than the grant makes them: what is to be known of each, no token.
 
     Args:
         applications: the keys of those whose tokens are looked for; None for the tokens of none.
     """
     longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
     which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
-    tokens = get_access_token_model()._default_manager.filter(**which).select_related("user", "application")
-    return tokens.filter(expires__gt=timezone.now()).filter(expires__gt=F("created") + longer)
+    tokens = get_access_token_model()._default_manager.filter(expires__gt=timezone.now(), **which)
+    tokens = tokens.annotate(username=F(f"user__{get_user_model().USERNAME_FIELD}"))
+    fields = ("pk", "application", "application__name", "application__client_id", "username", "expires")
+    return tokens.filter(expires__gt=F("created") + longer).values_list(*fields, named=True)
 
 
 def longest_token(application: Any) -> Any:

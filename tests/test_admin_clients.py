@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -191,3 +192,17 @@ def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str
     selected = [client.pk for client in clients]
     answer = browser.post(LIST, action=f"api_client_{page}", _selected_action=selected)
     assert [subject.client for subject in browser.get(answer.url).context["subjects"]] == clients
+
+
+def test_what_has_no_page_in_the_admin_is_named_without_a_link(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_that_expires("report", 1)
+    page = f"{LIST}{client.pk}/change/"
+    link = f'/change/">{client.application}</a>'
+    assert link in browser.get(page).content.decode()
+
+    monkeypatch.delitem(admin.site._registry, type(client.application))
+
+    assert link not in browser.get(page).content.decode()
+    assert str(client.application) in text(browser.get(page))

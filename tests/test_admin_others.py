@@ -10,11 +10,13 @@ from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.http import HttpRequest
+from django.template.backends.dummy import TemplateStrings
+from django.template.response import TemplateResponse
 from django.test import RequestFactory
 from oauth2_provider.admin import ApplicationAdmin
 from oauth2_provider.models import get_application_model
 
-from edx_api_provisioning.admin.others import extend
+from edx_api_provisioning.admin.others import _with_tools, extend
 from edx_api_provisioning.models import ApiClient
 from tests.admin_pages import Browser, root, somebody, text
 from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
@@ -248,3 +250,21 @@ def test_the_pages_of_a_site_without_the_lms_admin_are_served_too() -> None:
     extend(site)
     assert site.urls
     assert set(FOR_APPLICATIONS) <= set(actions(site, model, root()))
+
+
+def test_who_may_not_see_api_clients_is_led_to_none() -> None:
+    application = ApiClientFactory().application
+    browser = Browser(somebody("rotate", "view_application"))
+
+    page = text(browser.get(f"{APPLICATIONS}{application.pk}/change/"))
+
+    assert "Issue access token" in page
+    assert "API client " not in page
+
+
+def test_a_page_of_another_template_engine_is_left_as_it_is() -> None:
+    template = TemplateStrings({"NAME": "strings", "DIRS": [], "APP_DIRS": False, "OPTIONS": {}}).from_string("$title")
+    response = TemplateResponse(request_of(root()), template, {"title": "theirs"})
+
+    assert _with_tools(response, [("/", "ours")]) is response
+    assert response.render().content == b"theirs"

@@ -352,10 +352,11 @@ def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeyp
     assert row_counts() == before
 
 
+@pytest.mark.parametrize("debug", [False, True])
 def test_an_error_while_they_are_shown_reports_no_secret(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any, debug: bool
 ) -> None:
-    settings.ADMINS = [("root", "root@example.org")]
+    settings.ADMINS, settings.DEBUG = [("root", "root@example.org")], debug
 
     made: list[str] = []
 
@@ -369,11 +370,14 @@ def test_an_error_while_they_are_shown_reports_no_secret(
     handler = AdminEmailHandler(include_html=True)
     logging.getLogger("django.request").addHandler(handler)
     try:
-        assert browser.send(preview, _confirm="yes").status_code == 500
+        page = browser.send(preview, _confirm="yes")
     finally:
         logging.getLogger("django.request").removeHandler(handler)
         report = "".join(mail.body + "".join(content for content, _type in mail.alternatives) for mail in mailoutbox)
 
+    assert page.status_code == 500
+    assert ("ZeroDivisionError" in page.content.decode()) is debug
+    report += page.content.decode()
     assert "ZeroDivisionError" in report
     assert made
     for secret in made:
@@ -386,3 +390,32 @@ def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], pag
     url = address(page, f"client={client_named('report').pk}")
     assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
     assert works(report["access_token"])
+
+
+@pytest.mark.parametrize("others", ["client={second}", "user={user}"])
+def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
+    api.provision(ClientSpec(name="second"), actor="test")
+    others = others.format(second=client_named("second").pk, user=UserFactory().pk)
+    first = f"client={client_named('report').pk}"
+
+    assert browser.open("provision", first).status_code == 200
+    assert browser.open("provision", f"{first}&{others}").status_code == 404
+
+
+def test_an_application_without_a_user_is_no_account_to_provision_for(browser: Browser) -> None:
+    application = ApplicationFactory(user=None)
+
+    assert browser.open("provision", f"application={application.pk}").status_code == 403
+
+
+def test_a_name_that_is_refused_is_refused_beside_its_own_field(browser: Browser, report: dict[str, Any]) -> None:
+    first, second = ApplicationFactory(), ApplicationFactory()
+    page = browser.open("adopt", f"application={first.pk}&application={second.pk}")
+    names = [name for name in form_of(page) if name.startswith("name_")]
+
+    answer = browser.send(page, **dict(zip(names, ("new", "report"), strict=True)))
+
+    errors = answer.context["form"].errors
+    assert list(errors) == [names[1]]
+    assert "this client has another application" in str(errors)
+    assert not ApiClient.objects.filter(name="new").exists()

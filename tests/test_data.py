@@ -336,7 +336,9 @@ def test_whatever_holds_a_secret_can_be_shown_without_showing_it(make: Any, show
 
 @pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
 @pytest.mark.parametrize(
-    "write_out", [pickle.dumps, lambda value: pickle.dumps(value, 0), copy.deepcopy, json.dumps], ids=str
+    "write_out",
+    [pickle.dumps, lambda value: pickle.dumps(value, 0), copy.deepcopy, json.dumps],
+    ids=["pickle", "pickle of old", "deepcopy", "JSON"],
 )
 def test_whatever_holds_a_secret_is_not_serialised(make: Any, write_out: Any) -> None:
     with pytest.raises(TypeError) as refusal:

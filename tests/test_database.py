@@ -215,3 +215,18 @@ def test_the_log_is_on_again_after_an_error(sql_log: Callable[[], str]) -> None:
     ask("after")
 
     assert "after" in sql_log()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_connection_that_was_lost_since_the_last_time_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(connection, "errors_occurred", True)
+    monkeypatch.setattr(connection, "is_usable", lambda: usable)
+    monkeypatch.setattr(connection, "close", lambda: closed.append(True))
+
+    assert in_transaction(lambda: "done") == "done"
+
+    assert closed == [True] * (not usable)

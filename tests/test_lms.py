@@ -288,3 +288,8 @@ def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) 
     assert lms.access(application.pk) == ((), ())
     assert lms.restrictions() is None
     assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)
+
+
+def test_where_an_app_is_not_installed_its_models_are_none() -> None:
+    assert lms._model("no_such_app", "Model") is None
+    assert lms._model("student", "NoSuchModel") is None

@@ -411,3 +411,23 @@ def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_p
     assert (second.code, second.stdout, second.stderr) == (0, "b\n", "")
     assert first.ended().stdout == "a\n"
     assert recipients(mails) == ["a@example.org", "b@example.org"]
+
+
+@pytest.mark.django_db
+def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=60))
+    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+    clock.forward(hours=2)
+    real, met = notices.in_transaction, []
+
+    def deleted_first(work: Any) -> Any:
+        if not met:
+            api.revoke("report", delete=True, actor="somebody else")
+        met.append(work)
+        return real(work)
+
+    monkeypatch.setattr(notices, "in_transaction", deleted_first)
+
+    assert notify() == ()
+    assert len(met) == 2  # Its predecessor, and its token.
+    assert (subjects(), last_event().kind) == ([], "deleted")

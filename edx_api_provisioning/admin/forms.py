@@ -215,11 +215,10 @@ class AgainForm(_ProvisionForm):
 
     def __init__(self, *args: Any, subjects: Sequence[Subject], **kwargs: Any) -> None:
         super().__init__(*args, subjects=subjects, **kwargs)
-        for subject in subjects:
-            client = subject.client
-            if client is not None:
-                self.fields["contact"].initial, self.fields["purpose"].initial = client.contact_email, client.purpose
-                self.fields["token"].initial = client.access_token_id is not None
+        client = subjects[0].client
+        assert client is not None  # noqa: S101 - for the type checker: the page is about a client
+        self.fields["contact"].initial, self.fields["purpose"].initial = client.contact_email, client.purpose
+        self.fields["token"].initial = client.access_token_id is not None
 
     def spec(self, subject: Subject) -> ClientSpec:
         """What is wanted.
@@ -228,7 +227,7 @@ class AgainForm(_ProvisionForm):
             InvalidSpec: if no site would take it.
         """
         client = subject.client
-        assert client is not None  # noqa: S101 - for the type checker: the page is about clients
+        assert client is not None  # noqa: S101 - for the type checker: the page is about a client
         return replace(
             self._spec(name=client.name, staff=client.is_staff, superuser=client.is_superuser),
             # They were shown as they are: what is empty now is to be empty.

@@ -13,13 +13,12 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.debug import sensitive_variables
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import forms, shown
@@ -28,6 +27,7 @@ from edx_api_provisioning.data import Credentials, Status
 from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.privileges import Rights, rights_of
+from edx_api_provisioning.tracebacks import forgetful
 
 TEMPLATES = "edx_api_provisioning/admin"
 
@@ -166,8 +166,7 @@ class Page:
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
-    # The report of an error then shows no local variable of this function or of any that it calls.
-    @sensitive_variables()
+    @forgetful()
     def show(self, done: list[Credentials]) -> HttpResponse:
         """The credentials, once."""
         way_back = self.way_back([credentials.name for credentials in done])
@@ -226,6 +225,9 @@ class ProvisionPage(Page):
     def form(self, *args: Any, **kwargs: Any) -> Any:
         if any(subject.client is None and subject.user is None for subject in self.subjects):
             raise PermissionDenied
+        # What is said about a client is shown to be changed: about one.
+        if len(self.subjects) > 1 and any(subject.client is not None for subject in self.subjects):
+            raise Http404
         form_class = (
             forms.NewClientForm
             if not self.subjects

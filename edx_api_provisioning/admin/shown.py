@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,10 +56,15 @@ def _shown(number: int, credentials: Credentials) -> dict[str, Any]:
         if verification
         else [],
         "verified": bool(verification and verification.ok),
-        "values": [(key, label, values[key]) for key, label in labels.items() if values[key] is not None],
-        "calls": output.calls(values),
+        "values": [(key, label, _unspoken(values[key])) for key, label in labels.items() if values[key] is not None],
+        "calls": [(label, _unspoken(line)) for label, line in output.calls(values)],
         "files": [
-            (form, label, f"{credentials.name}.{extension}", output.render(credentials, verification, format=form))
+            (
+                form,
+                label,
+                f"{credentials.name}.{extension}",
+                _unspoken(output.render(credentials, verification, format=form)),
+            )
             for form, label, extension in (
                 ("env", _("Environment variables (dotenv)"), "env"),
                 ("json", "JSON", "json"),
@@ -66,6 +72,14 @@ def _shown(number: int, credentials: Credentials) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _unspoken(text: object) -> Callable[[], str]:
+    """A text for the template, which calls it; its ``repr`` is silent.
+
+    At DEBUG, Django logs a template's whole context for every variable that is not in it.
+    """
+    return lambda: str(text)
 
 
 def _policy() -> str:

@@ -1,0 +1,99 @@
+"""Through whatever door credentials are made, nobody but who asked for them hears a secret, and no error tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.doors import DOORS, KNOWN, Door, furnish
+from tests.ears import OWN_TOKEN, Ears, found, listening
+from tests.processes import TIMEOUT, database_for_processes
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ears(
+    caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Ears]:
+    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
+        yield ears
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_nothing_is_overheard(ears: Ears, door: Door) -> None:
+    furnish()
+    ears.clear()
+
+    printed = door(ears)()
+
+    assert [page.status_code for page in ears.pages if page.status_code >= 400] == []
+    assert ears.leaks(*printed, secrets=KNOWN) == []
+    assert ears.events == []
+
+
+# Stops before it writes its result out, when everything is at hand.
+STOPPING = """
+import os, signal, sys
+import django
+from django.core.management import execute_from_command_line
+django.setup()
+from edx_api_provisioning.management.base import ClientCommand
+show = ClientCommand.show
+ClientCommand.show = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP) or show(*arguments)
+execute_from_command_line(["manage.py", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.vendor("sqlite")
+@pytest.mark.django_db(transaction=True)
+def test_nobody_sees_a_secret_of_a_process_in_the_list_of_processes_or_in_proc(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    arguments = ("--access-token-from", "stdin", "--format", "json")
+    with database_for_processes(tmp_path):
+        process = subprocess.Popen(
+            [sys.executable, "-c", STOPPING, "provision_api_client", *arguments],
+            cwd=home,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "DJANGO_SETTINGS_MODULE": os.environ["DJANGO_SETTINGS_MODULE"],
+                "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+                **dict.fromkeys(("HOME", "TMPDIR"), str(home)),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(f"{OWN_TOKEN}\n")
+        process.stdin.flush()
+        _pid, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        proc = Path(f"/proc/{process.pid}")
+        seen = {
+            "ps": subprocess.run(["ps", "axeww"], capture_output=True, text=True, check=True).stdout,
+            **{name: (proc / name).read_bytes().decode("latin-1") for name in ("cmdline", "environ", "comm", "status")},
+            "open files": repr([os.readlink(file) for file in (proc / "fd").iterdir()]),
+            **{str(path): path.read_bytes().decode("latin-1") for path in home.rglob("*") if path.is_file()},
+        }
+        children = "".join((task / "children").read_text() for task in (proc / "task").iterdir())
+        process.send_signal(signal.SIGCONT)
+        stdout, _none = process.communicate(timeout=TIMEOUT)
+
+    result = json.loads(stdout)
+    assert result["access_token"] == OWN_TOKEN
+    assert str(process.pid) in seen["ps"]
+    assert children == ""
+    for secret in (result["client_secret"], OWN_TOKEN):
+        assert [source for source, text in seen.items() if found(secret, text)] == []
