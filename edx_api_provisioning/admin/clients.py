@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,10 +20,11 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from edx_api_provisioning import listing
+from edx_api_provisioning import api, listing
 from edx_api_provisioning.admin.others import lead
 from edx_api_provisioning.admin.pages import (
     PAGES,
+    TEMPLATES,
     AdoptPage,
     ProvisionPage,
     RetirePage,
@@ -34,6 +36,7 @@ from edx_api_provisioning.admin.pages import (
 from edx_api_provisioning.condition import MEANINGS, Trouble
 from edx_api_provisioning.data import ClientSummary
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.privileges import Rights, rights_of
 
 if TYPE_CHECKING:
     _ClientBase = admin.ModelAdmin[ApiClient]
@@ -43,6 +46,7 @@ else:
 
 _SOON = timedelta(days=30)
 _EVENTS = 200
+_FEW = 3
 
 
 _labelled = lazy(format_html, SafeString)
@@ -107,20 +111,20 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
     show_full_result_count = False
     list_per_page = 50
     actions = tuple(_action(page, page.permission) for page in (RotatePage, RevokePage, RetirePage))
-    change_list_template = "edx_api_provisioning/admin/client_list.html"
-    change_form_template = "edx_api_provisioning/admin/client.html"
-    object_history_template = "edx_api_provisioning/admin/history.html"
+    change_list_template = f"{TEMPLATES}/client_list.html"
+    change_form_template = f"{TEMPLATES}/client.html"
+    object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("name", "state", "findings", "contact", "purpose")}),
-        (gettext_lazy("Service user"), {"fields": ("user_link", "rights", "user_made")}),
+        (gettext_lazy("Service user"), {"fields": ("user_link", "all_rights", "excess", "profile", "user_made")}),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
         (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # All of them: without the permission to change, Django shows every field so.
     readonly_fields = (
-        "findings", "contact", "user_link", "rights", "application_link", "client_id", "grace", "ends", "scopes",
-        "tokens",
+        "findings", "contact", "user_link", "all_rights", "excess", "application_link", "client_id", "grace", "ends",
+        "scopes", "tokens",
     )  # fmt: skip
 
     class Media:
@@ -190,9 +194,21 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
         return client.user.get_username() if client.user else None
 
     @admin.display(description=gettext_lazy("rights"))
-    def rights(self, client: Any) -> str:
+    def rights(self, client: Any) -> Any:
+        """What the list can tell without asking for every client: whether it is staff, and what was declared."""
         summary = _summary(client)
-        return _("superuser") if summary.is_superuser else _("staff") if summary.is_staff else "-"
+        flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
+        declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
+        return _lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
+
+    @admin.display(description=gettext_lazy("rights"))
+    def all_rights(self, client: Any) -> Any:
+        return _lines(rights_of(client.user, client.application).exceeds(Rights()) if client.user else ())
+
+    @admin.display(description=gettext_lazy("beyond what was declared"))
+    def excess(self, client: Any) -> Any:
+        found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
+        return _lines(found[0] if found else ())
 
     @admin.display(description=gettext_lazy("contact"), ordering="contact_email", empty_value="-")
     def contact(self, client: Any) -> str | None:
@@ -212,8 +228,7 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("troubles"))
     def findings(self, client: Any) -> Any:
-        meanings = ((MEANINGS[Trouble(trouble)],) for trouble in _summary(client).troubles)
-        return format_html_join("\n", "<div>{}</div>", meanings) or "-"
+        return _lines(MEANINGS[Trouble(trouble)] for trouble in _summary(client).troubles)
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, client: Any) -> Any:
@@ -250,6 +265,10 @@ def _summary(client: Any) -> ClientSummary:
     return summary
 
 
+def _lines(texts: Iterable[Any]) -> Any:
+    return format_html_join("\n", "<div>{}</div>", ((text,) for text in texts)) or "-"
+
+
 def _day(instant: datetime | None) -> str:
     return date_format(localtime(instant), "DATE_FORMAT") if instant else "-"
 
@@ -276,4 +295,19 @@ class ApiClientEventAdmin(_ReadOnly, _EventBase):
     search_fields = ("client_name", "actor")
     date_hierarchy = None
     show_full_result_count = False
-    fields = ("created", "client_name", "kind", "actor", "reason", "details")
+    change_list_template = f"{TEMPLATES}/client_list.html"
+    change_form_template = f"{TEMPLATES}/event.html"
+    fields = ("created", "client_name", "kind", "actor", "reason", "particulars")
+    readonly_fields = ("particulars",)
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
+
+    # No event is selected for anything.
+    actions = None
+
+    @admin.display(description=gettext_lazy("details"))
+    def particulars(self, event: Any) -> Any:
+        """Names are as they are kept, for they are looked for in other places too."""
+        kept = {key: value for key, value in event.details.items() if value not in (None, "", [])}
+        return _lines(f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in kept.items())

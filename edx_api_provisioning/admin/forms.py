@@ -11,6 +11,7 @@ from django import VERSION, forms
 from django.contrib.admin import helpers, widgets
 from django.utils.translation import gettext_lazy as _
 
+from edx_api_provisioning import access
 from edx_api_provisioning.admin.subjects import Subject
 from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH, ClientSpec, parse_instant, parse_lifetime
 from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
@@ -18,6 +19,16 @@ from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
 _LIFETIME_HELP = _("A time span such as 90d, 12h or 52w.")
 _CREDENTIALS = _("Access token")
 _RECORD = _("For the record")
+_RIGHTS = _("Rights beyond those of any account")
+# The lists of rights: what a list of a ClientSpec is called, and the kind of right in it, as in ``grants``.
+_LISTS = {
+    "permissions": "permission",
+    "groups": "group",
+    "course_roles": "course_role",
+    "global_roles": "global_role",
+    "filters": "filter",
+}
+_LIST_MAX_LENGTH = 4000
 
 
 class _ParsedField(forms.CharField):
@@ -33,6 +44,10 @@ class _ParsedField(forms.CharField):
             return self._parse(text) if text else None
         except InvalidSpec as error:
             raise forms.ValidationError(error.message) from None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        # What is said counts, and not how a browser writes line breaks.
+        return bool(self.clean(initial) != self.clean(data))
 
 
 def _line(label: Any, help_text: Any, *, max_length: int = PURPOSE_MAX_LENGTH) -> forms.CharField:
@@ -53,6 +68,25 @@ def _day(label: Any, help_text: Any) -> forms.Field:
     return _ParsedField(
         parse_instant, label=label, help_text=help_text, widget=forms.DateInput({"type": "date", "class": "vTextField"})
     )
+
+
+def _each_line(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _lines(label: Any, help_text: Any) -> forms.Field:
+    """None where nothing is given."""
+    return _ParsedField(
+        _each_line,
+        label=label,
+        help_text=help_text,
+        max_length=_LIST_MAX_LENGTH,
+        widget=widgets.AdminTextareaWidget({"rows": 3}),
+    )
+
+
+def _profiles() -> list[tuple[str, Any]]:
+    return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in access.profiles())]
 
 
 def _check(label: Any, help_text: Any = "", *, initial: bool = False) -> forms.BooleanField:
@@ -106,10 +140,12 @@ class PageForm(forms.Form):
                     field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"
                 if name in self.errors:
                     field.widget.attrs["aria-invalid"] = "true"
-        names = [(_("API client"), {"fields": [_name_of(subject) for subject in self._unnamed]})]
-        return helpers.AdminForm(
-            cast("Any", self), [*(names if self._unnamed else []), *self.fieldsets], {}, model_admin=None
-        )
+        return helpers.AdminForm(cast("Any", self), self.parts(), {}, model_admin=None)
+
+    def parts(self) -> list[Any]:
+        """The fieldsets."""
+        names = {"fields": [_name_of(subject) for subject in self._unnamed]}
+        return [*([(_("API client"), names)] if self._unnamed else []), *self.fieldsets]
 
 
 def _name_of(subject: Subject) -> str:
@@ -149,7 +185,36 @@ class _ProvisionForm(_TokenForm):
         )
 
 
-class NewClientForm(_ProvisionForm):
+class _RightsForm(_ProvisionForm):
+    """The questions about rights, which hardly any client needs: out of the way as long as nothing is answered."""
+
+    profile = forms.ChoiceField(
+        label=_("Access profile"),
+        help_text=_("All that a purpose needs and no more. Some need a role or filter too, which they then ask for."),
+        choices=_profiles,
+        required=False,
+    )
+    permissions = _lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
+    groups = _lines(_("Groups"), _("Names of groups that exist, one a line."))
+    course_roles = _lines(
+        _("Course roles"), _("One a line, such as staff@course-v1:edX+DemoX+2026, or staff@edX for all courses of edX.")
+    )
+    global_roles = _lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
+    restricted = _check(
+        _("Restricted"),
+        _("A RestrictedApplication: it gets JWTs only, which open only what their scopes and filters say."),
+    )
+    filters = _lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
+
+    def parts(self) -> list[Any]:
+        names = ["profile", "permissions", "groups", "course_roles", "global_roles", "restricted", "filters"]
+        answered = any(self[name].value() or name in self.errors for name in names)
+        rights = (_RIGHTS, {"fields": names, "classes": [] if answered else ["collapse"]})
+        *first, record = super().parts()
+        return [*first, rights, record]
+
+
+class NewClientForm(_RightsForm):
     """An API client with a service user of its own, or an account that is there already."""
 
     name = _line(_("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH)
@@ -180,10 +245,10 @@ class NewClientForm(_ProvisionForm):
         Raises:
             InvalidSpec: if no site would take it.
         """
-        flags = ("use_existing_user", "staff", "superuser")
+        flags = ("use_existing_user", "staff", "superuser", "restricted")
         return self._spec(
             name=self.cleaned_data["name"],
-            **self.given("username", "email"),
+            **self.given("username", "email", "profile", *_LISTS),
             **{name: self.cleaned_data[name] for name in flags},
         )
 
@@ -210,16 +275,28 @@ class AccountsForm(_ProvisionForm):
         )
 
 
-class AgainForm(_ProvisionForm):
+class AgainForm(_RightsForm):
     """An API client that is there: what it lacks is made, what is said about it is changed."""
 
     def __init__(self, *args: Any, subjects: Sequence[Subject], **kwargs: Any) -> None:
         super().__init__(*args, subjects=subjects, **kwargs)
-        for subject in subjects:
-            client = subject.client
-            if client is not None:
-                self.fields["contact"].initial, self.fields["purpose"].initial = client.contact_email, client.purpose
-                self.fields["token"].initial = client.access_token_id is not None
+        (client,) = (subject.client for subject in subjects)
+        assert client is not None  # noqa: S101 - for the type checker: the page is about a client
+        restricted = "restricted" in client.declared_rights
+        shown = {
+            "contact": client.contact_email,
+            "purpose": client.purpose,
+            "token": client.access_token_id is not None,
+            "profile": client.profile,
+            "restricted": restricted,
+        }
+        for name, kind in _LISTS.items():
+            rights = (right.partition(":") for right in client.declared_rights)
+            shown[name] = "\n".join(value for of, _colon, value in rights if of == kind)
+        for name, value in shown.items():
+            self.fields[name].initial = value
+        # It is not taken away here.
+        self.fields["restricted"].disabled = restricted
 
     def spec(self, subject: Subject) -> ClientSpec:
         """What is wanted.
@@ -228,13 +305,15 @@ class AgainForm(_ProvisionForm):
             InvalidSpec: if no site would take it.
         """
         client = subject.client
-        assert client is not None  # noqa: S101 - for the type checker: the page is about clients
-        return replace(
-            self._spec(name=client.name, staff=client.is_staff, superuser=client.is_superuser),
-            # They were shown as they are: what is empty now is to be empty.
-            contact=self.cleaned_data["contact"],
-            purpose=self.cleaned_data["purpose"],
-        )
+        assert client is not None  # noqa: S101 - for the type checker: as above
+        wanted: dict[str, Any] = {name: self.cleaned_data[name] for name in ("contact", "purpose", "restricted")}
+        if {"profile", *_LISTS} & set(self.changed_data):
+            wanted |= {name: self.cleaned_data[name] or () for name in _LISTS}
+            wanted["profile"] = self.cleaned_data["profile"]
+        # All of it was shown as it is: what is empty now is to be empty. But rights that somebody gave to the user
+        # elsewhere are not among what was shown, and stay as long as nothing is said about rights.
+        flags = {"staff": client.is_staff, "superuser": client.is_superuser}
+        return replace(self._spec(name=client.name, **flags), **wanted)
 
 
 class RotateForm(_TokenForm):

@@ -13,7 +13,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -27,7 +27,7 @@ from edx_api_provisioning.admin.subjects import Subject, chosen
 from edx_api_provisioning.data import Credentials, Status
 from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.privileges import Rights, rights_of
+from edx_api_provisioning.privileges import Rights, rights_after
 
 TEMPLATES = "edx_api_provisioning/admin"
 
@@ -105,8 +105,10 @@ class Page:
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
         """The page with the form."""
-        context = {"form": form, "adminform": form.in_admin_dress(), "button": self.button, "says": self.says}
-        return self.render("form.html", {**context, "dangerous": self.dangerous})
+        adminform = form.in_admin_dress()
+        context = {"form": form, "adminform": adminform, "button": self.button, "says": self.says}
+        media = self.model_admin.media + adminform.media
+        return self.render("form.html", {**context, "media": media, "dangerous": self.dangerous})
 
     def answer(self, form: Any) -> HttpResponse:
         """Do what a valid form asks, and show what came of it."""
@@ -226,13 +228,10 @@ class ProvisionPage(Page):
     def form(self, *args: Any, **kwargs: Any) -> Any:
         if any(subject.client is None and subject.user is None for subject in self.subjects):
             raise PermissionDenied
-        form_class = (
-            forms.NewClientForm
-            if not self.subjects
-            else forms.AgainForm
-            if self.subjects[0].client is not None
-            else forms.AccountsForm
-        )
+        clients = [subject for subject in self.subjects if subject.client is not None]
+        if clients and len(self.subjects) > 1:
+            raise Http404  # The form shows what is said about one.
+        form_class = forms.AgainForm if clients else forms.AccountsForm if self.subjects else forms.NewClientForm
         return form_class(*args, subjects=self.subjects, **kwargs)
 
     def answer(self, form: Any) -> HttpResponse:
@@ -270,13 +269,8 @@ def _rights(plan: Any) -> tuple[str, ...]:
     """All that the service user will have and an ordinary account has not, in words."""
     users = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
-    if user is None:
-        has = Rights(superuser=plan.spec.superuser, staff=plan.spec.is_staff)
-    else:
-        client = ApiClient.objects.select_related("application").filter(name=plan.spec.name).first()
-        has = rights_of(user, client.application if client else None)
-    others = (has.others | plan.add_rights) - plan.remove_rights
-    return Rights(superuser=has.superuser, staff=has.staff, others=others).exceeds(Rights())
+    client = ApiClient.objects.select_related("application").filter(name=plan.spec.name).first()
+    return rights_after(plan, user, client.application if client else None).exceeds(Rights())
 
 
 class RotatePage(Page):
