@@ -68,8 +68,8 @@ def somebody(*permissions: str, **flags: Any) -> Any:
     return user
 
 
-def root() -> Any:
-    return somebody(is_superuser=True)
+def root(**values: Any) -> Any:
+    return somebody(is_superuser=True, **values)
 
 
 class Browser:

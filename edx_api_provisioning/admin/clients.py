@@ -1,8 +1,7 @@
-"""API clients and their history in the admin: to be looked at. What changes them are the pages."""
+"""API clients in the admin: to be looked at. What changes them are the pages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,17 +13,17 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.functional import lazy
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api, listing
+from edx_api_provisioning.admin.base import TEMPLATES, ReadOnly, lines
 from edx_api_provisioning.admin.others import lead
 from edx_api_provisioning.admin.pages import (
     PAGES,
-    TEMPLATES,
     AdoptPage,
     ProvisionPage,
     RetirePage,
@@ -40,9 +39,8 @@ from edx_api_provisioning.privileges import Rights, rights_of
 
 if TYPE_CHECKING:
     _ClientBase = admin.ModelAdmin[ApiClient]
-    _EventBase = admin.ModelAdmin[ApiClientEvent]
 else:
-    _ClientBase = _EventBase = admin.ModelAdmin
+    _ClientBase = admin.ModelAdmin
 
 _SOON = timedelta(days=30)
 _EVENTS = 200
@@ -81,19 +79,6 @@ class ExpiryFilter(admin.SimpleListFilter):
         return queryset.filter(**wanted.get(self.value(), {}))
 
 
-class _ReadOnly:
-    """Nothing is added, changed or deleted through Django's own forms."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 def _action(page: type, permission: str, query: str = "") -> Any:
     @admin.action(description=page.title, permissions=[permission])  # type: ignore[attr-defined]
     def act(_model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -103,8 +88,9 @@ def _action(page: type, permission: str, query: str = "") -> Any:
     return act
 
 
-class ApiClientAdmin(_ReadOnly, _ClientBase):
-    list_display = ("name", "username", "rights", "state", "contact", "issued", "expires", "findings")
+class ApiClientAdmin(ReadOnly, _ClientBase):
+    # What may ask for something to be done comes first: what is too much for the window is beyond its end.
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact_email", "user__username")
 
@@ -115,16 +101,19 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "purpose")}),
-        (gettext_lazy("Service user"), {"fields": ("user_link", "all_rights", "excess", "profile", "user_made")}),
+        (None, {"fields": ("name", "state", "findings", "contact", "about")}),
+        (
+            gettext_lazy("Service user"),
+            {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
+        ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
         (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # All of them: without the permission to change, Django shows every field so.
     readonly_fields = (
-        "findings", "contact", "user_link", "all_rights", "excess", "application_link", "client_id", "grace", "ends",
-        "scopes", "tokens",
+        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
+        "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
 
     class Media:
@@ -199,20 +188,28 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
         summary = _summary(client)
         flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
         declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
-        return _lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
+        return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
 
     @admin.display(description=gettext_lazy("rights"))
     def all_rights(self, client: Any) -> Any:
-        return _lines(rights_of(client.user, client.application).exceeds(Rights()) if client.user else ())
+        return lines(rights_of(client.user, client.application).exceeds(Rights()) if client.user else ())
 
     @admin.display(description=gettext_lazy("beyond what was declared"))
     def excess(self, client: Any) -> Any:
         found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
-        return _lines(found[0] if found else ())
+        return lines(found[0] if found else ())
 
     @admin.display(description=gettext_lazy("contact"), ordering="contact_email", empty_value="-")
     def contact(self, client: Any) -> str | None:
         return client.contact_email or None
+
+    @admin.display(description=gettext_lazy("purpose"), empty_value="-")
+    def about(self, client: Any) -> str | None:
+        return client.purpose or None
+
+    @admin.display(description=gettext_lazy("access profile"), empty_value="-")
+    def access_profile(self, client: Any) -> str | None:
+        return client.profile or None
 
     @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
     def issued(self, client: Any) -> str:
@@ -228,7 +225,7 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("troubles"))
     def findings(self, client: Any) -> Any:
-        return _lines(MEANINGS[Trouble(trouble)] for trouble in _summary(client).troubles)
+        return lines(MEANINGS[Trouble(trouble)] for trouble in _summary(client).troubles)
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, client: Any) -> Any:
@@ -265,10 +262,6 @@ def _summary(client: Any) -> ClientSummary:
     return summary
 
 
-def _lines(texts: Iterable[Any]) -> Any:
-    return format_html_join("\n", "<div>{}</div>", ((text,) for text in texts)) or "-"
-
-
 def _day(instant: datetime | None) -> str:
     return date_format(localtime(instant), "DATE_FORMAT") if instant else "-"
 
@@ -285,29 +278,3 @@ def _link(row: Any) -> Any:
         return str(row)
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, row)
-
-
-class ApiClientEventAdmin(_ReadOnly, _EventBase):
-    """The history of all clients, those that were deleted too."""
-
-    list_display = ("created", "client_name", "kind", "actor", "reason")
-    list_filter = ("kind",)
-    search_fields = ("client_name", "actor")
-    date_hierarchy = None
-    show_full_result_count = False
-    change_list_template = f"{TEMPLATES}/client_list.html"
-    change_form_template = f"{TEMPLATES}/event.html"
-    fields = ("created", "client_name", "kind", "actor", "reason", "particulars")
-    readonly_fields = ("particulars",)
-
-    class Media:
-        css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
-
-    # No event is selected for anything.
-    actions = None
-
-    @admin.display(description=gettext_lazy("details"))
-    def particulars(self, event: Any) -> Any:
-        """Names are as they are kept, for they are looked for in other places too."""
-        kept = {key: value for key, value in event.details.items() if value not in (None, "", [])}
-        return _lines(f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in kept.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -12,11 +12,11 @@ from django.contrib.admin import helpers, widgets
 from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning import access
+from edx_api_provisioning.admin import fields
 from edx_api_provisioning.admin.subjects import Subject
-from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH, ClientSpec, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.data import NAME_MAX_LENGTH, ClientSpec
+from edx_api_provisioning.exceptions import ProvisioningError
 
-_LIFETIME_HELP = _("A time span such as 90d, 12h or 52w.")
 _CREDENTIALS = _("Access token")
 _RECORD = _("For the record")
 _RIGHTS = _("Rights beyond those of any account")
@@ -28,69 +28,10 @@ _LISTS = {
     "global_roles": "global_role",
     "filters": "filter",
 }
-_LIST_MAX_LENGTH = 4000
-
-
-class _ParsedField(forms.CharField):
-    """A line of text that one of our own parsers reads; None where there is none."""
-
-    def __init__(self, parse: Callable[[str], Any], **kwargs: Any) -> None:
-        super().__init__(required=False, **kwargs)
-        self._parse = parse
-
-    def clean(self, value: Any) -> Any:
-        text = super().clean(value)
-        try:
-            return self._parse(text) if text else None
-        except InvalidSpec as error:
-            raise forms.ValidationError(error.message) from None
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        # What is said counts, and not how a browser writes line breaks.
-        return bool(self.clean(initial) != self.clean(data))
-
-
-def _line(label: Any, help_text: Any, *, max_length: int = PURPOSE_MAX_LENGTH) -> forms.CharField:
-    return forms.CharField(
-        label=label,
-        help_text=help_text,
-        max_length=max_length,
-        required=False,
-        widget=widgets.AdminTextInputWidget,
-    )
-
-
-def _lifetime(label: Any, help_text: Any) -> forms.Field:
-    return _ParsedField(parse_lifetime, label=label, help_text=help_text, widget=widgets.AdminTextInputWidget)
-
-
-def _day(label: Any, help_text: Any) -> forms.Field:
-    return _ParsedField(
-        parse_instant, label=label, help_text=help_text, widget=forms.DateInput({"type": "date", "class": "vTextField"})
-    )
-
-
-def _each_line(text: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _lines(label: Any, help_text: Any) -> forms.Field:
-    """None where nothing is given."""
-    return _ParsedField(
-        _each_line,
-        label=label,
-        help_text=help_text,
-        max_length=_LIST_MAX_LENGTH,
-        widget=widgets.AdminTextareaWidget({"rows": 3}),
-    )
 
 
 def _profiles() -> list[tuple[str, Any]]:
     return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in access.profiles())]
-
-
-def _check(label: Any, help_text: Any = "", *, initial: bool = False) -> forms.BooleanField:
-    return forms.BooleanField(label=label, help_text=help_text, initial=initial, required=False)
 
 
 class PageForm(forms.Form):
@@ -155,20 +96,20 @@ def _name_of(subject: Subject) -> str:
 class _TokenForm(PageForm):
     """The questions about an access token."""
 
-    expires_in = _lifetime(_("Expires in"), _LIFETIME_HELP)
-    expires_at = _day(_("Or expires on"), _("The token works until this day begins (UTC)."))
+    expires_in = fields.lifetime(_("Expires in"), _("A time span such as 90d, 12h or 52w."))
+    expires_at = fields.day(_("Or expires on"), _("The token works until this day begins (UTC)."))
 
 
 class _ProvisionForm(_TokenForm):
-    token = _check(
+    token = fields.check(
         _("Issue an access token"),
         _("Without one, the client gets tokens with its id and secret."),
         initial=True,
     )
-    scopes = _line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
-    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = _line(_("Purpose"), _("What the client is for."))
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    scopes = fields.line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
+    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = fields.line(_("Purpose"), _("What the client is for."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets: ClassVar[Any] = (
         (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes"]}),
@@ -194,41 +135,46 @@ class _RightsForm(_ProvisionForm):
         choices=_profiles,
         required=False,
     )
-    permissions = _lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
-    groups = _lines(_("Groups"), _("Names of groups that exist, one a line."))
-    course_roles = _lines(
+    permissions = fields.lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
+    groups = fields.lines(_("Groups"), _("Names of groups that exist, one a line."))
+    course_roles = fields.lines(
         _("Course roles"), _("One a line, such as staff@course-v1:edX+DemoX+2026, or staff@edX for all courses of edX.")
     )
-    global_roles = _lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
-    restricted = _check(
+    global_roles = fields.lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
+    restricted = fields.check(
         _("Restricted"),
         _("A RestrictedApplication: it gets JWTs only, which open only what their scopes and filters say."),
     )
-    filters = _lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
+    filters = fields.lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
 
     def parts(self) -> list[Any]:
         names = ["profile", "permissions", "groups", "course_roles", "global_roles", "restricted", "filters"]
         answered = any(self[name].value() or name in self.errors for name in names)
-        rights = (_RIGHTS, {"fields": names, "classes": [] if answered else ["collapse"]})
-        *first, record = super().parts()
-        return [*first, rights, record]
+        rights = (
+            _RIGHTS,
+            {"fields": names, "classes": ["api-client-more", *(["api-client-open"] if answered else [])]},
+        )
+        *first, token, record = super().parts()
+        return [*first, rights, token, record]
 
 
 class NewClientForm(_RightsForm):
     """An API client with a service user of its own, or an account that is there already."""
 
-    name = _line(_("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH)
-    username = _line(_("Username"), _("Of the service user; leave empty for the client's name."))
-    email = _line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
-    use_existing_user = _check(
+    name = fields.line(
+        _("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH
+    )
+    username = fields.line(_("Username"), _("Of the service user; leave empty for the client's name."))
+    email = fields.line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
+    use_existing_user = fields.check(
         _("Use an existing account"),
         _("An account that was made elsewhere becomes the service user: the client may do all that it may."),
     )
-    staff = _check(
+    staff = fields.check(
         _("Staff"),
         _("Staff may use nearly every endpoint: read and change enrolments, grades and personal data of everybody."),
     )
-    superuser = _check(
+    superuser = fields.check(
         _("Superuser"),
         _("A superuser may do everything, retiring and deactivating users included. Hardly any client needs this."),
     )
@@ -317,15 +263,15 @@ class AgainForm(_RightsForm):
 
 
 class RotateForm(_TokenForm):
-    token = _check(_("Issue a new access token"), initial=True)
-    secret = _check(
+    token = fields.check(_("Issue a new access token"), initial=True)
+    secret = fields.check(
         _("Replace the client secret"), _("With a time of grace, the client moves to a new application and client id.")
     )
-    grace = _lifetime(
+    grace = fields.lifetime(
         _("Grace"),
         _("How long the old credentials go on working, such as 7d; leave empty to end them now."),
     )
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = (
         (_("What to rotate"), {"fields": ["token", "secret", "grace"]}),
@@ -335,14 +281,14 @@ class RotateForm(_TokenForm):
 
 
 class EndForm(PageForm):
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["reason"]}),)
 
 
 class AdoptForm(PageForm):
-    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = _line(_("Purpose"), _("What the client is for."))
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = fields.line(_("Purpose"), _("What the client is for."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["contact", "purpose", "reason"]}),)

@@ -23,13 +23,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import forms, shown
+from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.subjects import Subject, chosen
 from edx_api_provisioning.data import Credentials, Status
 from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.privileges import Rights, rights_after
-
-TEMPLATES = "edx_api_provisioning/admin"
 
 
 def address(page: type[Page], query: str = "") -> str:
@@ -105,10 +104,8 @@ class Page:
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
         """The page with the form."""
-        adminform = form.in_admin_dress()
-        context = {"form": form, "adminform": adminform, "button": self.button, "says": self.says}
-        media = self.model_admin.media + adminform.media
-        return self.render("form.html", {**context, "media": media, "dangerous": self.dangerous})
+        context = {"form": form, "adminform": form.in_admin_dress(), "button": self.button, "says": self.says}
+        return self.render("form.html", {**context, "dangerous": self.dangerous})
 
     def answer(self, form: Any) -> HttpResponse:
         """Do what a valid form asks, and show what came of it."""

@@ -55,11 +55,11 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Where screenshots go: to the documentation if SCREENSHOTS names its folder, or away."""
-    path = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else tmp_path / "images"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def images(tmp_path: Path) -> Callable[[str], Path]:
+    """Where a screenshot goes: all to the folder that SCREENSHOTS names, if it does, or away."""
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path / "images"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.joinpath
 
 
 class Visitor:
