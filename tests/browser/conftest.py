@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from axe_playwright_python.sync_playwright import Axe
 from django import VERSION
 from django.conf import settings as django_settings
 from django.test import Client
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from tests.processes import database_for_processes
 
+DOCS = Path(__file__).parents[2] / "docs"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,11 +58,19 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Callable[[str], Path]:
-    """Where a screenshot goes: all to the folder that SCREENSHOTS names, if it does, or away."""
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path / "images"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder.joinpath
+def picture() -> Callable[[Page, str], None]:
+    """Takes a picture of a page, small, into the folder that SCREENSHOTS names; if it is the documentation's own, only of
+    what is shown there: ``SCREENSHOTS=docs/images pytest tests/browser -k "look or lists"``.
+    """
+    folder = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
+    shown = (DOCS / "admin.rst").read_text()
+
+    def take(page: Page, name: str) -> None:
+        taken = page.screenshot(full_page=True)
+        if folder is not None and (folder.resolve() != DOCS / "images" or f"images/{name}.png" in shown):
+            Image.open(BytesIO(taken)).quantize(64).save(folder / f"{name}.png", optimize=True)
+
+    return take
 
 
 class Visitor:

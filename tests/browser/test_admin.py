@@ -244,16 +244,18 @@ def test_without_javascript_the_values_can_be_read_and_selected(visitor: Visit) 
     expect(page.get_by_role("button", name="Copy")).to_have_count(0)
 
 
-def test_from_the_lists_of_users_and_applications(visitor: Visit) -> None:
+def test_from_the_lists_of_users_and_applications(visitor: Visit, picture: Callable[[Page, str], None]) -> None:
     user, application = UserFactory(username="somebody"), ApplicationFactory(name="By hand")
-    visit = visitor(root())
+    visit = visitor(root(username="root"), viewport={"width": 1280, "height": 800})
     page = visit.open("/admin/auth/user/")
     page.locator(f"input.action-select[value='{user.pk}']").check()
     page.locator("select[name=action]").select_option(label="Provision API client for selected users")
+    picture(page, "users")
     page.get_by_role("button", name=re.compile("Go|Run")).click()
     expect(page.get_by_label("Name for somebody:")).to_have_value("somebody")
 
     page = visit.open(f"{APPLICATIONS}{application.pk}/change/")
+    picture(page, "application")
     page.get_by_role("link", name="Issue access token").click()
     page.get_by_role("button", name="Rotate").click()
     assert api.examine(Secret(copied(page, "Access token"))).client_id == application.client_id
@@ -329,7 +331,7 @@ def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
 def test_every_page_in_every_look(
     visitor: Visit,
     violations: Callable[[Page], list[str]],
-    images: Callable[[str], Path],
+    picture: Callable[[Page, str], None],
     settings: Any,
     look: str,
     options: dict[str, Any],
@@ -344,7 +346,7 @@ def test_every_page_in_every_look(
     def stop(name: str) -> None:
         page = visit.page
         page.wait_for_load_state()
-        page.screenshot(path=images(f"{name}-{look}.png"), full_page=True)
+        picture(page, f"{name}-{look}")
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         found[name] = [*violations(page), *(["wider than the window"] if wide else [])]
 
