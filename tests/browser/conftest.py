@@ -59,8 +59,9 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]
 
 @pytest.fixture
 def picture() -> Callable[[Page, str], None]:
-    """Takes a picture of a page, small, into the folder that SCREENSHOTS names; if it is the documentation's own, only of
-    what is shown there: ``SCREENSHOTS=docs/images pytest tests/browser -k "look or lists"``.
+    """Takes a picture of a page, small, into the folder that SCREENSHOTS names; none if it names none.
+
+    Into the documentation's own only what is shown there: ``SCREENSHOTS=docs/images pytest tests/browser``.
     """
     folder = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
     shown = (DOCS / "admin.rst").read_text()
