@@ -510,7 +510,9 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     client.save()
     form = browser.open("provision", f"client={client.pk}")
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
+    assert "Change or complete API client" in text(form)
     preview = browser.send(form, contact="new@example.org", purpose="")
+    assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
     client.refresh_from_db()
     assert (client.contact_email, client.purpose) == ("new@example.org", "")
@@ -535,6 +537,17 @@ def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[s
     for query in (f"client={one}&client={other}", f"client={one}&user={UserFactory().pk}"):
         assert browser.open("provision", query).status_code == 404
     assert browser.open("provision", f"client={one}&client={one}").status_code == 200
+
+
+def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None:
+    browser.provision(name="report", self_rotation="on")
+    client = client_named("report")
+    assert client.self_rotation is True
+    for answers, expected in (({}, True), ({"self_rotation": None}, False), ({"purpose": "reports"}, False)):
+        preview = browser.send(browser.open("provision", f"client={client.pk}"), **answers)
+        browser.send(preview, _confirm="yes")
+        client.refresh_from_db()
+        assert client.self_rotation is expected
 
 
 def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:

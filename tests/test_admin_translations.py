@@ -23,7 +23,7 @@ EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
 ATTRIBUTES = re.compile(r'<[^>]* (?:aria-label|title|placeholder|alt|data-(?:gone|copied|not-copied))="([^"]*)"')
 BUTTONS = re.compile(r'<input type="submit"[^>]* value="([^"]*)"')
 # Data of these pages (an event's details are names too), what is the same in every language, and what Django leaves.
-DATA = re.compile(r"x-\S+|read write email profile|(?m:^[a-z_]+:.*$)|JSON|Kubernetes Secret|^(?:Search|True|None)$")
+DATA = re.compile(r"x-\S+|read write email profile|(?m:^[a-z_]+:.*$)|JSON|Kubernetes Secret|^(?:Search|True|False)$")
 
 
 @pytest.fixture

@@ -71,10 +71,10 @@ class ExpiryFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = datetime.now(UTC)
         wanted: dict[str | None, dict[str, Any]] = {
-            "soon": {"access_token__expires__gt": now, "access_token__expires__lte": now + _SOON},
-            "expired": {"access_token__expires__lte": now},
-            "later": {"access_token__expires__gt": now + _SOON},
-            "none": {"access_token__expires__isnull": True},
+            "soon": {"ends__gt": now, "ends__lte": now + _SOON},
+            "expired": {"ends__lte": now},
+            "later": {"ends__gt": now + _SOON},
+            "none": {"ends__isnull": True},
         }
         return queryset.filter(**wanted.get(self.value(), {}))
 
@@ -101,19 +101,19 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "about")}),
+        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
         (
             gettext_lazy("Service user"),
             {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
         ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # All of them: without the permission to change, Django shows every field so.
     readonly_fields = (
         "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
-        "client_id", "grace", "ends", "scopes", "tokens",
+        "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
     )  # fmt: skip
 
     class Media:
@@ -178,9 +178,9 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
-    @admin.display(description=gettext_lazy("username"), ordering="user__username", empty_value="-")
-    def username(self, client: Any) -> str | None:
-        return client.user.get_username() if client.user else None
+    @admin.display(description=gettext_lazy("username"), ordering="user__username")
+    def username(self, client: Any) -> str:
+        return client.user.get_username() if client.user else "-"
 
     @admin.display(description=gettext_lazy("rights"))
     def rights(self, client: Any) -> Any:
@@ -199,17 +199,25 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
         return lines(found[0] if found else ())
 
-    @admin.display(description=gettext_lazy("contact"), ordering="contact_email", empty_value="-")
-    def contact(self, client: Any) -> str | None:
-        return client.contact_email or None
+    @admin.display(description=gettext_lazy("contact"), ordering="contact_email")
+    def contact(self, client: Any) -> str:
+        return client.contact_email or "-"
 
-    @admin.display(description=gettext_lazy("purpose"), empty_value="-")
-    def about(self, client: Any) -> str | None:
-        return client.purpose or None
+    @admin.display(description=gettext_lazy("purpose"))
+    def about(self, client: Any) -> str:
+        return client.purpose or "-"
 
-    @admin.display(description=gettext_lazy("access profile"), empty_value="-")
-    def access_profile(self, client: Any) -> str | None:
-        return client.profile or None
+    @admin.display(description=gettext_lazy("manifest"))
+    def declared_in(self, client: Any) -> str:
+        return client.manifest or "-"
+
+    @admin.display(description=gettext_lazy("may rotate itself"), boolean=True)
+    def rotates_itself(self, client: Any) -> bool:
+        return bool(client.self_rotation)
+
+    @admin.display(description=gettext_lazy("access profile"))
+    def access_profile(self, client: Any) -> str:
+        return client.profile or "-"
 
     @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
     def issued(self, client: Any) -> str:

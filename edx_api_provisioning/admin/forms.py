@@ -106,13 +106,16 @@ class _ProvisionForm(_TokenForm):
         _("Without one, the client gets tokens with its id and secret."),
         initial=True,
     )
+    self_rotation = fields.check(
+        _("May rotate itself"), _("With the access token that it has, the client may give itself the next one.")
+    )
     scopes = fields.line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
     contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
     purpose = fields.line(_("Purpose"), _("What the client is for."))
     reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets: ClassVar[Any] = (
-        (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes"]}),
+        (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes", "self_rotation"]}),
         (_RECORD, {"fields": ["contact", "purpose", "reason"]}),
     )
 
@@ -120,6 +123,7 @@ class _ProvisionForm(_TokenForm):
         scopes = self.cleaned_data["scopes"].split()
         return ClientSpec(
             token=self.cleaned_data["token"],
+            self_rotation=self.cleaned_data["self_rotation"] or None,
             scopes=tuple(scopes) if scopes else None,
             **self.given("expires_in", "expires_at", "contact", "purpose"),
             **who,
@@ -235,6 +239,7 @@ class AgainForm(_RightsForm):
             "token": client.access_token_id is not None,
             "profile": client.profile,
             "restricted": restricted,
+            "self_rotation": bool(client.self_rotation),
         }
         for name, kind in _LISTS.items():
             rights = (right.partition(":") for right in client.declared_rights)
@@ -252,7 +257,8 @@ class AgainForm(_RightsForm):
         """
         client = subject.client
         assert client is not None  # noqa: S101 - for the type checker: as above
-        wanted: dict[str, Any] = {name: self.cleaned_data[name] for name in ("contact", "purpose", "restricted")}
+        said = ("contact", "purpose", "restricted", "self_rotation")
+        wanted: dict[str, Any] = {name: self.cleaned_data[name] for name in said}
         if {"profile", *_LISTS} & set(self.changed_data):
             wanted |= {name: self.cleaned_data[name] or () for name in _LISTS}
             wanted["profile"] = self.cleaned_data["profile"]

@@ -53,9 +53,9 @@ class Page:
     """One request for one page."""
 
     slug: ClassVar[str]
-    title: ClassVar[Any]
+    title: Any
     button: ClassVar[Any]
-    says: ClassVar[Any] = ""
+    says: Any = ""
     permission: ClassVar[str]
     form_class: ClassVar[type[forms.PageForm]]
     needs_subjects = True
@@ -213,14 +213,23 @@ class ProvisionPage(Page):
     """Asks for a client, or for one for each of some accounts; shows the plan; makes them."""
 
     slug = "provision"
-    title = gettext_lazy("Provision API client")
+    title: Any = gettext_lazy("Provision API client")
     button = gettext_lazy("Preview")
-    says = gettext_lazy(
+    says: Any = gettext_lazy(
         "An API client is a service user, an application with client id and secret, and an access token. "
         "Nothing is made before you have seen what will be."
     )
     permission = "provision"
     needs_subjects = False
+
+    def ask(self, form: forms.PageForm) -> HttpResponse:
+        if isinstance(form, forms.AgainForm):
+            self.title = _("Change or complete API client")
+            self.says = _(
+                "What the client lacks is made, and what is said about it is changed. Nothing is done before you have "
+                "seen what will be."
+            )
+        return super().ask(form)
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
         if any(subject.client is None and subject.user is None for subject in self.subjects):
@@ -241,6 +250,7 @@ class ProvisionPage(Page):
             "preview.html",
             {
                 "title": _("What will be done"),
+                "confirm": _("Carry out") if isinstance(form, forms.AgainForm) else _("Provision"),
                 "form": form,
                 "previews": previews,
                 "request_id": forms.PageForm().fields["request_id"].initial(),

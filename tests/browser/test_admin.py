@@ -262,6 +262,27 @@ def test_from_the_lists_of_users_and_applications(visitor: Visit, picture: Calla
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("width", [1600, 1280, 1030, 800, 375])
+def test_the_buttons_of_a_page_cover_nothing(visitor: Visit, width: int) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    visit = visitor(root(), viewport={"width": width, "height": 800})
+    for path in (f"{APPLICATIONS}{ApplicationFactory().pk}/change/", f"{LIST}{client_named('report').pk}/change/"):
+        page = visit.open(path)
+        boxes = page.locator("h1, #content h2, .object-tools li, #content-main label, #content-main .form-row")
+        rows = [box.bounding_box() for box in boxes.all() if box.is_visible()]
+        tools = [box.bounding_box() for box in page.locator(".object-tools li").all()]
+        assert len(tools) >= 5
+        for tool in tools:
+            assert [row for row in rows if row != tool and overlap(tool, row)] == []
+
+
+def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
+    return all(
+        one[start] + 1 < other[start] + other[size] and other[start] + 1 < one[start] + one[size]
+        for start, size in (("x", "width"), ("y", "height"))
+    )
+
+
 def pages_of_ours(site_client: Any, application: Any, user: Any) -> dict[str, str]:
     """Every page that a link leads to."""
     one = f"client={site_client.pk}"
