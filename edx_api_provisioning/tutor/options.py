@@ -92,6 +92,13 @@ JOBS = {
             *CLIENT,
             Option("--client-secret-from", "SOURCE", _SOURCE),
             Option("--access-token-from", "SOURCE", _SOURCE),
+            Option(
+                "--from-file", "PATH", "instead of NAME: a manifest of many clients, YAML or JSON; - for standard input"
+            ),
+            Option("--plan", None, "say what the manifest would change, and do nothing"),
+            Option("--prune", None, "retire clients that have left the manifest of this name"),
+            Option("--fail-fast", None, "stop at the first client that is refused"),
+            Option("--print-schema", None, "print the JSON Schema of a manifest, and do nothing"),
             *_RESULT,
             Option("--rollback-on-failure", None, "keep nothing that cannot be proved"),
         ),
