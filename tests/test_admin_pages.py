@@ -374,7 +374,7 @@ def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance:
 
 
 def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser: Browser) -> None:
-    browser.provision(name="report", global_roles="support")
+    browser.provision(name="report", global_roles="sales\r\nsupport")
     client = client_named("report")
     given = Permission.objects.get(codename="change_coursemode")
     client.user.user_permissions.add(given)
@@ -383,7 +383,7 @@ def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser
     browser.send(preview, _confirm="yes")
     assert [*client.user.user_permissions.all()] == [given]
 
-    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="")
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales")
     assert "take from the user global_role:support, permission:course_modes.change_coursemode" in text(preview)
 
 
