@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from edx_api_provisioning import api
 from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_pages import Browser, client_named, root, text
+from tests.admin_pages import Browser, client_named, root, somebody, text
 from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 
 pytestmark = pytest.mark.django_db
@@ -219,6 +219,16 @@ def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
     assert f"revoked admin: {browser.user.username} leaked" in page
     assert LogEntry.objects.get().change_message in page
     assert browser.get(f"{LIST}x/history/").status_code == 302
+
+
+def test_the_history_leads_to_the_details_of_each_event_for_those_who_may_see_them(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), actor="test")
+    client = client_named("report")
+    link = f'href="{EVENTS}{client.events.get().pk}/change/"'
+    history = f"{LIST}{client.pk}/history/"
+    assert link in browser.get(history).content.decode()
+    assert link not in Browser(somebody("view")).get(history).content.decode()
+    assert link in Browser(somebody("view", "view_apiclientevent")).get(history).content.decode()
 
 
 def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: Browser) -> None:
