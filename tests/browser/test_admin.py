@@ -126,7 +126,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     tab_to(page, "Rights beyond those of any account")
     page.keyboard.press("Enter")
     tab_to(page, "Permissions:")
-    page.keyboard.type("course_modes.change_coursemode")
+    page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")
     tab_to(page, "Preview")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What will be done")).to_be_visible()
@@ -138,7 +138,10 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     expect(page.get_by_role("status")).to_have_text("Copied.")
     token = page.evaluate("navigator.clipboard.readText()")
     assert api.examine(Secret(token)).is_staff
-    assert client_named("report").declared_rights == ["permission:course_modes.change_coursemode"]
+    assert client_named("report").declared_rights == [
+        "permission:course_modes.change_coursemode",
+        "permission:student.can_deactivate_users",
+    ]
     tab_to(page, "Kubernetes Secret")
     page.keyboard.press("Enter")
     expect(page.locator("pre", has_text="kind: Secret")).to_be_visible()
