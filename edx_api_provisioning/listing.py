@@ -62,12 +62,13 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
         else Value(False)
     )
     loaded = clients.select_related("user", "application", "access_token")
+    # To filter by. By the joined table's own column, a database may begin there, or read all of it for a filter.
+    ends = Subquery(all_tokens.filter(pk=OuterRef("access_token_id")).values("expires")[:1])
     # What is not read cannot leak.
-    return loaded.defer("application__client_secret", "access_token__token").annotate(
-        token_count=count[:1],
-        restricted=restricted,
-        # To filter by. By the joined table's own column, a database may begin there, or read all of it for a filter.
-        ends=Subquery(all_tokens.filter(pk=OuterRef("access_token_id")).values("expires")[:1]),
+    return (
+        loaded.defer("application__client_secret", "access_token__token")
+        .annotate(token_count=count[:1], restricted=restricted)
+        .alias(ends=ends)
     )
 
 
