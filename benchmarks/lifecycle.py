@@ -25,6 +25,9 @@ SMALL, LARGE = 1_000, 1_000_000
 AT_MOST = 1.2
 SECRET = "a-secret-of-the-benchmark-0123456789"  # noqa: S105 - of a database that is thrown away
 
+# Who asks for the admin's pages.
+BROWSER: dict[str, Any] = {}
+
 Call = Callable[[str], object]
 
 
@@ -94,6 +97,33 @@ def overdue(name: str) -> None:
     ApiClient.objects.filter(name=name).update(predecessor_ends=datetime.now(UTC))
 
 
+def shown_in_admin(name: str) -> None:
+    """A client for the admin's pages to show, and somebody who is logged in there, whom every page is asked for."""
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    made(name)
+    users = get_user_model()
+    rights = {"email": "root@example.org", "is_staff": True, "is_superuser": True}
+    root, _made = users.objects.get_or_create(username="root", defaults=rights)
+    BROWSER["of root"] = Client(headers={"host": "localhost"})
+    BROWSER["of root"].force_login(root)
+
+
+def page(path: str) -> Call:
+    """Asks for a page of the admin; ``PK`` is the client's."""
+
+    def get(name: str) -> None:
+        from edx_api_provisioning.models import ApiClient
+
+        pk = str(ApiClient.objects.values_list("pk", flat=True).get(name=name)) if "PK" in path else ""
+        answer = BROWSER["of root"].get(f"/admin/edx_api_provisioning/apiclient/{path.replace('PK', pk)}")
+        if answer.status_code != 200:
+            sys.exit(f"{path}: status {answer.status_code}")
+
+    return get
+
+
 def _end(**span: int) -> dict[str, datetime]:
     return {"expires": datetime.now(UTC) + timedelta(**span)}
 
@@ -138,6 +168,13 @@ def works() -> list[Work]:
             ),
         ),
         Work("notify", expiring, of("notify_expiring_api_clients")),
+        Work("the admin's list", shown_in_admin, page("")),
+        Work("the admin's list, by next expiry", shown_in_admin, page("?o=5")),
+        Work("the admin's list, expires within 30 days", shown_in_admin, page("?expires=soon")),
+        Work("the admin's list, searched", shown_in_admin, page("?q=w1")),
+        Work("the admin's page of a client", shown_in_admin, page("PK/change/")),
+        Work("the admin's history of a client", shown_in_admin, page("PK/history/")),
+        Work("the admin's form to rotate", shown_in_admin, page("rotate/?client=PK")),
     ]
 
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import grants, lms
 from edx_api_provisioning.exceptions import NotAllowed
-from edx_api_provisioning.planning import Access
+from edx_api_provisioning.planning import Access, Plan
 
 _PERSON = "username:"
 
@@ -59,6 +59,24 @@ def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> R
         | (Access(*lms.access(application.pk)).rights if application is not None else frozenset())
         | ({f"{_PERSON}{user.get_username()}"} if foreign else frozenset())
         | _by_name(user.get_username()),
+    )
+
+
+def rights_after(plan: Plan, user: Any, application: Any = None) -> Rights:
+    """The rights of the service user once a plan is carried out.
+
+    Args:
+        user: None where it is yet to be made; the application too.
+    """
+    given = ((grants.user_rights(user) if user is not None else frozenset()) | plan.add_rights) - plan.remove_rights
+    has = Access(*lms.access(application.pk)) if application is not None else Access()
+    return Rights(
+        superuser=plan.spec.superuser if user is None else user.is_superuser,
+        staff=plan.spec.is_staff if user is None else user.is_staff,
+        others=given
+        | group_permissions(right.removeprefix("group:") for right in given if right.startswith("group:"))
+        | (has if plan.access is None else plan.access).rights
+        | _by_name(plan.username),
     )
 
 

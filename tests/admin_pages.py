@@ -26,6 +26,7 @@ class _Form(HTMLParser):
         super().__init__()
         self.values: dict[str, str] | None = None
         self._inside = False
+        self._name, self._in_text = "", False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
@@ -35,9 +36,20 @@ class _Form(HTMLParser):
         elif tag == "input" and self._inside and given["type"] != "submit":
             box = given["type"] == "checkbox"
             self.values |= {} if box and "checked" not in given else {given["name"]: given.get("value") or "on" * box}
+        elif tag in ("select", "textarea") and self._inside:
+            self._name, self._in_text = given["name"], tag == "textarea"
+            self.values[self._name] = ""
+        elif tag == "option" and self._inside and "selected" in given:
+            self.values[self._name] = given["value"]
+
+    def handle_data(self, data: str) -> None:
+        if self._in_text:
+            # HTML drops one line break at the beginning, and a browser sends the others in their long form.
+            self.values[self._name] = data.removeprefix("\n").replace("\n", "\r\n")
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = self._inside and tag != "form"
+        self._in_text = False
 
 
 def form_of(response: Response) -> dict[str, str]:
@@ -56,8 +68,8 @@ def somebody(*permissions: str, **flags: Any) -> Any:
     return user
 
 
-def root() -> Any:
-    return somebody(is_superuser=True)
+def root(**values: Any) -> Any:
+    return somebody(is_superuser=True, **values)
 
 
 class Browser:

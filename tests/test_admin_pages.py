@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.utils.log import AdminEmailHandler
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api, output
+from edx_api_provisioning.access import profiles
 from edx_api_provisioning.data import ClientSpec, Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.privileges import Rights, rights_of
 from tests.admin_pages import Browser, address, client_named, form_of, root, shown, text, user_named
 from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, row_counts
 
@@ -138,6 +141,36 @@ def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
     assert history.count("a new report") == 2
 
 
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        ("provision", ["updated"]),
+        ("rotate", ["rotated"]),
+        ("revoke", ["revoked"]),
+        ("retire", ["retired"]),
+        ("adopt", ["adopted"]),
+    ],
+)
+def test_every_page_keeps_both_records_with_who_and_why(
+    browser: Browser, report: dict[str, Any], page: str, kinds: list[str]
+) -> None:
+    client = client_named("report")
+    client.user.is_staff = True  # so that there is something to adopt
+    client.user.save()
+    type(client).objects.filter(pk=client.pk).update(is_staff=page != "adopt")
+    before = ApiClientEvent.objects.count()
+
+    answers = {"purpose": "reports", "_confirm": "yes"} if page == "provision" else {}
+    browser.send(browser.open(page, f"client={client.pk}"), reason="because", **answers)
+
+    events = ApiClientEvent.objects.all()[: ApiClientEvent.objects.count() - before]
+    assert [event.kind for event in events] == kinds
+    assert {(event.actor, event.reason) for event in events} == {(f"admin: {browser.user.username}", "because")}
+    (entry,) = LogEntry.objects.all()
+    assert (entry.user, entry.object_id, entry.is_change()) == (browser.user, str(client.pk), True)
+    assert "Reason: because" in entry.change_message
+
+
 def test_the_same_request_is_done_once(browser: Browser) -> None:
     preview = browser.send(browser.open("provision"), name="report")
     values = shown(browser.send(preview, _confirm="yes"))
@@ -234,6 +267,173 @@ def test_a_line_break_in_the_reason_is_refused_and_nothing_is_made(browser: Brow
     assert row_counts() == before
 
 
+RIGHTS = {
+    "permissions": "course_modes.change_coursemode\r\n\r\n  student.can_deactivate_users ",
+    "groups": "finance team",
+    "course_roles": "staff@course-v1:edX+DemoX+2026\nstaff@edX",
+    "global_roles": "support",
+    "filters": "content_org:edX",
+}
+THEIR_RIGHTS = [
+    "permission:course_modes.change_coursemode",
+    "permission:student.can_deactivate_users",
+    "group:finance team",
+    "course_role:staff@course-v1:edX+DemoX+2026",
+    "course_role:staff@edX",
+    "global_role:support",
+    "filter:content_org:edX",
+]
+
+
+@pytest.fixture
+def finance() -> Group:
+    """A group that brings a permission."""
+    group = Group.objects.create(name="finance team")
+    group.permissions.add(Permission.objects.get(codename="delete_coursemode"))
+    return group
+
+
+def rights_in(page: Any) -> list[str]:
+    return re.findall(r'class="api-client-right">([^<]*)<', page.content.decode())
+
+
+def test_a_client_gets_the_rights_that_are_asked_for_and_no_others(browser: Browser, finance: Group) -> None:
+    form = browser.send(browser.open("provision"), name="report", **RIGHTS)
+    expected = sorted([*THEIR_RIGHTS, "permission:course_modes.delete_coursemode"])
+    assert rights_in(form) == expected
+
+    browser.send(form, _confirm="yes")
+
+    client = client_named("report")
+    assert list(rights_of(client.user, client.application).exceeds(Rights())) == expected
+    assert client.declared_rights == sorted(THEIR_RIGHTS)
+
+
+def test_a_profile_brings_what_its_purpose_needs(browser: Browser) -> None:
+    page = browser.provision(name="report", profile="commerce")
+    assert works(shown(page)["access_token"])
+    client = client_named("report")
+    assert (client.profile, client.declared_rights) == ("commerce", ["permission:course_modes.change_coursemode"])
+
+
+def test_a_profile_that_makes_staff_is_warned_of(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report", profile="enrollments")
+    assert rights_in(preview) == ["staff"]
+    assert "Warning: a staff client" in text(preview)
+
+
+def test_what_a_profile_leaves_open_is_asked_for_beside_its_field(browser: Browser) -> None:
+    page = browser.send(browser.open("provision"), name="report", profile="grades")
+    assert list(page.context["form"].errors) == ["filters"]
+    assert "needs one of the form content_org:{org}" in text(page)
+    shown_once = browser.provision(name="report", profile="grades", filters="content_org:edX")
+    assert set(shown(shown_once)) >= {"client_id", "client_secret"}
+    assert "access_token" not in shown(shown_once)
+
+
+def test_every_profile_is_there_to_choose_with_its_purpose(browser: Browser) -> None:
+    page = text(browser.open("provision"))
+    for each in profiles():
+        assert f"{each.name}: {each.title}" in page
+
+
+def test_rights_are_out_of_the_way_until_there_are_some(browser: Browser, finance: Group) -> None:
+    def collapsed(page: Any) -> bool:
+        (opened,) = re.findall(r'<details class="module api-client-more"( open)?>', page.content.decode())
+        return not opened
+
+    assert collapsed(browser.open("provision"))
+    assert not collapsed(browser.send(browser.open("provision"), name="", groups="finance team"))
+    assert not collapsed(browser.send(browser.open("provision"), name="report", groups="nobody"))
+    browser.provision(name="report")
+    assert collapsed(browser.open("provision", f"client={client_named('report').pk}"))
+    browser.provision(name="other", groups="finance team")
+    assert not collapsed(browser.open("provision", f"client={client_named('other').pk}"))
+
+
+def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance: Group) -> None:
+    browser.provision(name="report", **RIGHTS)
+    query = f"client={client_named('report').pk}"
+    form = form_of(browser.open("provision", query))
+    assert {name: sorted(form[name].split("\r\n")) for name in RIGHTS} == {
+        name: sorted(line.strip() for line in value.splitlines() if line) for name, value in RIGHTS.items()
+    }
+
+    unchanged = browser.send(browser.open("provision", query))
+    assert "Nothing is to be done" in text(unchanged)
+    preview = browser.send(browser.open("provision", query), course_roles="staff@edX", groups="", filters="")
+    assert "take from the user course_role:staff@course-v1:edX+DemoX+2026, group:finance team" in text(preview)
+    browser.send(preview, _confirm="yes")
+
+    client = client_named("report")
+    expected = sorted(
+        right for right in THEIR_RIGHTS if not re.match(r"group:|filter:|course_role:staff@course", right)
+    )
+    assert list(rights_of(client.user, client.application).exceeds(Rights())) == expected
+    assert client.declared_rights == expected
+
+
+def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser: Browser) -> None:
+    browser.provision(name="report", global_roles="sales\r\nsupport")
+    client = client_named("report")
+    given = Permission.objects.get(codename="change_coursemode")
+    client.user.user_permissions.add(given)
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), contact="ops@example.org")
+    assert "take from" not in text(preview)
+    browser.send(preview, _confirm="yes")
+    assert [*client.user.user_permissions.all()] == [given]
+
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales")
+    assert "take from the user global_role:support, permission:course_modes.change_coursemode" in text(preview)
+
+
+def test_a_profile_is_taken_off_and_put_on(browser: Browser) -> None:
+    browser.provision(name="report", profile="commerce")
+    client = client_named("report")
+    for profile, permissions, declared in (
+        ("", "", []),
+        ("entitlements", "", ["global_role:support"]),
+    ):
+        preview = browser.send(
+            browser.open("provision", f"client={client.pk}"), profile=profile, permissions=permissions
+        )
+        browser.send(preview, _confirm="yes")
+        client.refresh_from_db()
+        assert (client.profile, client.declared_rights) == (profile, declared)
+
+
+def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
+    browser.provision(name="report", restricted="on")
+    query = f"client={client_named('report').pk}"
+    page = browser.open("provision", query)
+    assert re.search(r'<input[^>]* name="restricted"[^>]* disabled', page.content.decode())
+    assert "Nothing is to be done" in text(browser.send(page, restricted=None))
+    assert "restricted" in client_named("report").declared_rights
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"permissions": "nonsense"}, "write it like course_modes.change_coursemode"),
+        ({"permissions": "course_modes.fly"}, "this site has no permission course_modes.fly"),
+        ({"groups": "nobody"}, "this site has no group nobody"),
+        ({"course_roles": "staff"}, "write it like staff@course-v1:edX+DemoX+2026"),
+        ({"global_roles": "Support!"}, "give the name of a role"),
+        ({"filters": "edX"}, "write it like content_org:edX"),
+        ({"profile": "nonsense"}, "Select a valid choice"),
+        ({"groups": "x" * 20_001}, "at most 20000 characters"),
+    ],
+)
+def test_rights_that_are_none_are_refused_beside_their_field(
+    browser: Browser, answers: dict[str, str], message: str
+) -> None:
+    before = row_counts()
+    page = browser.send(browser.open("provision"), name="report", **answers)
+    assert list(page.context["form"].errors) == list(answers)
+    assert message in text(page)
+    assert row_counts() == before
+
+
 def test_the_preview_warns_and_names_the_rights(browser: Browser) -> None:
     preview = text(browser.send(browser.open("provision"), name="report", superuser="on"))
     assert "Warning:" in preview
@@ -310,7 +510,9 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     client.save()
     form = browser.open("provision", f"client={client.pk}")
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
+    assert "Change or complete API client" in text(form)
     preview = browser.send(form, contact="new@example.org", purpose="")
+    assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
     client.refresh_from_db()
     assert (client.contact_email, client.purpose) == ("new@example.org", "")
@@ -327,6 +529,25 @@ def test_too_many_at_once_are_not_found(browser: Browser) -> None:
     users = [UserFactory() for _number in range(51)]
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
+
+
+def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[str, Any]) -> None:
+    api.provision(ClientSpec(name="other"), actor="test")
+    one, other = client_named("report").pk, client_named("other").pk
+    for query in (f"client={one}&client={other}", f"client={one}&user={UserFactory().pk}"):
+        assert browser.open("provision", query).status_code == 404
+    assert browser.open("provision", f"client={one}&client={one}").status_code == 200
+
+
+def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None:
+    browser.provision(name="report", self_rotation="on")
+    client = client_named("report")
+    assert client.self_rotation is True
+    for answers, expected in (({}, True), ({"self_rotation": None}, False), ({"purpose": "reports"}, False)):
+        preview = browser.send(browser.open("provision", f"client={client.pk}"), **answers)
+        browser.send(preview, _confirm="yes")
+        client.refresh_from_db()
+        assert client.self_rotation is expected
 
 
 def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:

@@ -16,6 +16,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.admin.pages import PAGES
 from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.privileges import Rights, rights_of
 from tests.admin_pages import Browser, address, client_named, form_of, root, somebody, text
 from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
@@ -256,6 +257,94 @@ def test_staff_may_make_staff_and_no_superuser() -> None:
     browser = Browser(somebody("provision"))
     assert refused(confirmed(browser, name="mine", superuser="on"), "superuser")
     assert "Shown this once" in text(confirmed(browser, name="mine", staff="on"))
+
+
+def hold_permission(user: Any) -> None:
+    promote_permission(user)
+
+
+def hold_group(user: Any) -> None:
+    user.groups.add(Group.objects.get(name="finance"))
+
+
+def hold_course_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, course_id="course-v1:a+b+c", org="a", role="staff")
+
+
+def hold_org_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, org="a", role="staff")
+
+
+def hold_global_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, role="support")
+
+
+# What can be asked for in the form, the right that it is, and how one comes to hold it oneself: no way but being a
+# superuser where that is None.
+GIFTS = [
+    ({"permissions": "course_modes.change_coursemode"}, "permission:course_modes.change_coursemode", hold_permission),
+    ({"groups": "finance"}, "group:finance", hold_group),
+    ({"course_roles": "staff@course-v1:a+b+c"}, "course_role:staff@course-v1:a+b+c", hold_course_role),
+    ({"course_roles": "staff@a"}, "course_role:staff@a", hold_org_role),
+    ({"global_roles": "support"}, "global_role:support", hold_global_role),
+    ({"profile": "commerce"}, "permission:course_modes.change_coursemode", hold_permission),
+    ({"profile": "entitlements"}, "global_role:support", hold_global_role),
+    ({"profile": "retirement"}, "name:retirement", None),
+    ({"filters": "content_org:edX"}, "filter:content_org:edX", None),
+    ({"scopes": "grades:read"}, "scope:grades:read", None),
+    ({"profile": "grades", "filters": "content_org:edX"}, "scope:grades:read", None),
+]
+gifts = pytest.mark.parametrize(("wanted", "right", "hold"), GIFTS, ids=lambda value: str(value)[:40])
+
+
+@gifts
+def test_nobody_gives_a_right_that_they_lack(wanted: dict[str, str], right: str, hold: Any) -> None:
+    Group.objects.create(name="finance")
+    boss, browser = root(), Browser(somebody("provision"))
+    before = row_counts()
+
+    assert refused(browser.send(browser.open("provision"), name="mine", **wanted), right)
+    assert refused(confirmed(browser, name="mine", **wanted), right)
+
+    assert row_counts() == before
+    if hold is not None:
+        hold(browser.user)
+        assert "Shown this once" in text(confirmed(browser, name="mine", **wanted))
+    assert "Shown this once" in text(confirmed(Browser(boss), name="theirs", **wanted, email="x@example.org"))
+
+
+@gifts
+def test_nobody_gives_it_to_a_client_that_is_there(wanted: dict[str, str], right: str, hold: Any) -> None:
+    Group.objects.create(name="finance")
+    browser = Browser(somebody("provision"))
+    name = settings.RETIREMENT_SERVICE_WORKER_USERNAME if right == "name:retirement" else "mine"
+    api.provision(ClientSpec(name=name, token=False), actor="test")
+    client = client_named(name)
+    before = row_counts()
+
+    query = f"client={client.pk}"
+    assert refused(browser.send(browser.open("provision", query), **wanted), right)
+    assert refused(confirmed(browser, query, **wanted), right)
+
+    assert row_counts() == before
+    assert rights_of(client.user, client.application).others <= {"name:retirement"}
+
+
+def test_a_group_is_not_given_for_the_permissions_that_it_brings() -> None:
+    group = Group.objects.create(name="finance")
+    group.permissions.add(Permission.objects.get(codename="change_coursemode"))
+    browser = Browser(somebody("provision", "change_coursemode"))
+    assert refused(confirmed(browser, name="mine", groups="finance"), "group:finance")
+
+
+def test_with_accounts_rights_are_not_even_asked_for() -> None:
+    user = ApiClientFactory(user_made=True).user
+    browser = Browser(somebody("provision", *SEE))
+    page = confirmed(
+        browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
+    )
+    assert "Shown this once" in text(page)
+    assert rights_of(user) == Rights()
 
 
 @pytest.mark.parametrize("way", ["selected", "typed"])

@@ -1,4 +1,4 @@
-"""API clients and their history in the admin: to be looked at. What changes them are the pages."""
+"""API clients in the admin: to be looked at. What changes them are the pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import date_format
 from django.utils.functional import lazy
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from edx_api_provisioning import listing
+from edx_api_provisioning import api, listing
+from edx_api_provisioning.admin.base import TEMPLATES, ReadOnly, lines
 from edx_api_provisioning.admin.others import lead
 from edx_api_provisioning.admin.pages import (
     PAGES,
@@ -34,15 +35,16 @@ from edx_api_provisioning.admin.pages import (
 from edx_api_provisioning.condition import MEANINGS, Trouble
 from edx_api_provisioning.data import ClientSummary
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.privileges import Rights, rights_of
 
 if TYPE_CHECKING:
     _ClientBase = admin.ModelAdmin[ApiClient]
-    _EventBase = admin.ModelAdmin[ApiClientEvent]
 else:
-    _ClientBase = _EventBase = admin.ModelAdmin
+    _ClientBase = admin.ModelAdmin
 
 _SOON = timedelta(days=30)
 _EVENTS = 200
+_FEW = 3
 
 
 _labelled = lazy(format_html, SafeString)
@@ -69,25 +71,12 @@ class ExpiryFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = datetime.now(UTC)
         wanted: dict[str | None, dict[str, Any]] = {
-            "soon": {"access_token__expires__gt": now, "access_token__expires__lte": now + _SOON},
-            "expired": {"access_token__expires__lte": now},
-            "later": {"access_token__expires__gt": now + _SOON},
-            "none": {"access_token__expires__isnull": True},
+            "soon": {"ends__gt": now, "ends__lte": now + _SOON},
+            "expired": {"ends__lte": now},
+            "later": {"ends__gt": now + _SOON},
+            "none": {"ends__isnull": True},
         }
         return queryset.filter(**wanted.get(self.value(), {}))
-
-
-class _ReadOnly:
-    """Nothing is added, changed or deleted through Django's own forms."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def _action(page: type, permission: str, query: str = "") -> Any:
@@ -99,28 +88,32 @@ def _action(page: type, permission: str, query: str = "") -> Any:
     return act
 
 
-class ApiClientAdmin(_ReadOnly, _ClientBase):
-    list_display = ("name", "username", "rights", "state", "contact", "issued", "expires", "findings")
+class ApiClientAdmin(ReadOnly, _ClientBase):
+    # What may ask for something to be done comes first: what is too much for the window is beyond its end.
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact_email", "user__username")
 
     show_full_result_count = False
     list_per_page = 50
     actions = tuple(_action(page, page.permission) for page in (RotatePage, RevokePage, RetirePage))
-    change_list_template = "edx_api_provisioning/admin/client_list.html"
-    change_form_template = "edx_api_provisioning/admin/client.html"
-    object_history_template = "edx_api_provisioning/admin/history.html"
+    change_list_template = f"{TEMPLATES}/client_list.html"
+    change_form_template = f"{TEMPLATES}/client.html"
+    object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "purpose")}),
-        (gettext_lazy("Service user"), {"fields": ("user_link", "rights", "user_made")}),
+        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
+        (
+            gettext_lazy("Service user"),
+            {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
+        ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # All of them: without the permission to change, Django shows every field so.
     readonly_fields = (
-        "findings", "contact", "user_link", "rights", "application_link", "client_id", "grace", "ends", "scopes",
-        "tokens",
+        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
+        "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
     )  # fmt: skip
 
     class Media:
@@ -185,18 +178,46 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
-    @admin.display(description=gettext_lazy("username"), ordering="user__username", empty_value="-")
-    def username(self, client: Any) -> str | None:
-        return client.user.get_username() if client.user else None
+    @admin.display(description=gettext_lazy("username"), ordering="user__username")
+    def username(self, client: Any) -> str:
+        return client.user.get_username() if client.user else "-"
 
     @admin.display(description=gettext_lazy("rights"))
-    def rights(self, client: Any) -> str:
+    def rights(self, client: Any) -> Any:
+        """What the list can tell without asking for every client: whether it is staff, and what was declared."""
         summary = _summary(client)
-        return _("superuser") if summary.is_superuser else _("staff") if summary.is_staff else "-"
+        flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
+        declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
+        return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
 
-    @admin.display(description=gettext_lazy("contact"), ordering="contact_email", empty_value="-")
-    def contact(self, client: Any) -> str | None:
-        return client.contact_email or None
+    @admin.display(description=gettext_lazy("rights"))
+    def all_rights(self, client: Any) -> Any:
+        return lines(rights_of(client.user, client.application).exceeds(Rights()) if client.user else ())
+
+    @admin.display(description=gettext_lazy("beyond what was declared"))
+    def excess(self, client: Any) -> Any:
+        found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
+        return lines(found[0] if found else ())
+
+    @admin.display(description=gettext_lazy("contact"), ordering="contact_email")
+    def contact(self, client: Any) -> str:
+        return client.contact_email or "-"
+
+    @admin.display(description=gettext_lazy("purpose"))
+    def about(self, client: Any) -> str:
+        return client.purpose or "-"
+
+    @admin.display(description=gettext_lazy("manifest"))
+    def declared_in(self, client: Any) -> str:
+        return client.manifest or "-"
+
+    @admin.display(description=gettext_lazy("may rotate itself"), boolean=True)
+    def rotates_itself(self, client: Any) -> bool:
+        return bool(client.self_rotation)
+
+    @admin.display(description=gettext_lazy("access profile"))
+    def access_profile(self, client: Any) -> str:
+        return client.profile or "-"
 
     @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
     def issued(self, client: Any) -> str:
@@ -212,8 +233,7 @@ class ApiClientAdmin(_ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("troubles"))
     def findings(self, client: Any) -> Any:
-        meanings = ((MEANINGS[Trouble(trouble)],) for trouble in _summary(client).troubles)
-        return format_html_join("\n", "<div>{}</div>", meanings) or "-"
+        return lines(MEANINGS[Trouble(trouble)] for trouble in _summary(client).troubles)
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, client: Any) -> Any:
@@ -266,14 +286,3 @@ def _link(row: Any) -> Any:
         return str(row)
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, row)
-
-
-class ApiClientEventAdmin(_ReadOnly, _EventBase):
-    """The history of all clients, those that were deleted too."""
-
-    list_display = ("created", "client_name", "kind", "actor", "reason")
-    list_filter = ("kind",)
-    search_fields = ("client_name", "actor")
-    date_hierarchy = None
-    show_full_result_count = False
-    fields = ("created", "client_name", "kind", "actor", "reason", "details")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -11,52 +11,27 @@ from django import VERSION, forms
 from django.contrib.admin import helpers, widgets
 from django.utils.translation import gettext_lazy as _
 
+from edx_api_provisioning import access
+from edx_api_provisioning.admin import fields
 from edx_api_provisioning.admin.subjects import Subject
-from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH, ClientSpec, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.data import NAME_MAX_LENGTH, ClientSpec
+from edx_api_provisioning.exceptions import ProvisioningError
 
-_LIFETIME_HELP = _("A time span such as 90d, 12h or 52w.")
 _CREDENTIALS = _("Access token")
 _RECORD = _("For the record")
+_RIGHTS = _("Rights beyond those of any account")
+# The lists of rights: what a list of a ClientSpec is called, and the kind of right in it, as in ``grants``.
+_LISTS = {
+    "permissions": "permission",
+    "groups": "group",
+    "course_roles": "course_role",
+    "global_roles": "global_role",
+    "filters": "filter",
+}
 
 
-class _ParsedField(forms.CharField):
-    """A line of text that one of our own parsers reads; None where there is none."""
-
-    def __init__(self, parse: Callable[[str], Any], **kwargs: Any) -> None:
-        super().__init__(required=False, **kwargs)
-        self._parse = parse
-
-    def clean(self, value: Any) -> Any:
-        text = super().clean(value)
-        try:
-            return self._parse(text) if text else None
-        except InvalidSpec as error:
-            raise forms.ValidationError(error.message) from None
-
-
-def _line(label: Any, help_text: Any, *, max_length: int = PURPOSE_MAX_LENGTH) -> forms.CharField:
-    return forms.CharField(
-        label=label,
-        help_text=help_text,
-        max_length=max_length,
-        required=False,
-        widget=widgets.AdminTextInputWidget,
-    )
-
-
-def _lifetime(label: Any, help_text: Any) -> forms.Field:
-    return _ParsedField(parse_lifetime, label=label, help_text=help_text, widget=widgets.AdminTextInputWidget)
-
-
-def _day(label: Any, help_text: Any) -> forms.Field:
-    return _ParsedField(
-        parse_instant, label=label, help_text=help_text, widget=forms.DateInput({"type": "date", "class": "vTextField"})
-    )
-
-
-def _check(label: Any, help_text: Any = "", *, initial: bool = False) -> forms.BooleanField:
-    return forms.BooleanField(label=label, help_text=help_text, initial=initial, required=False)
+def _profiles() -> list[tuple[str, Any]]:
+    return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in access.profiles())]
 
 
 class PageForm(forms.Form):
@@ -106,10 +81,12 @@ class PageForm(forms.Form):
                     field.widget.attrs["aria-describedby"] = f"id_{name}_helptext"
                 if name in self.errors:
                     field.widget.attrs["aria-invalid"] = "true"
-        names = [(_("API client"), {"fields": [_name_of(subject) for subject in self._unnamed]})]
-        return helpers.AdminForm(
-            cast("Any", self), [*(names if self._unnamed else []), *self.fieldsets], {}, model_admin=None
-        )
+        return helpers.AdminForm(cast("Any", self), self.parts(), {}, model_admin=None)
+
+    def parts(self) -> list[Any]:
+        """The fieldsets."""
+        names = {"fields": [_name_of(subject) for subject in self._unnamed]}
+        return [*([(_("API client"), names)] if self._unnamed else []), *self.fieldsets]
 
 
 def _name_of(subject: Subject) -> str:
@@ -119,23 +96,26 @@ def _name_of(subject: Subject) -> str:
 class _TokenForm(PageForm):
     """The questions about an access token."""
 
-    expires_in = _lifetime(_("Expires in"), _LIFETIME_HELP)
-    expires_at = _day(_("Or expires on"), _("The token works until this day begins (UTC)."))
+    expires_in = fields.lifetime(_("Expires in"), _("A time span such as 90d, 12h or 52w."))
+    expires_at = fields.day(_("Or expires on"), _("The token works until this day begins (UTC)."))
 
 
 class _ProvisionForm(_TokenForm):
-    token = _check(
+    token = fields.check(
         _("Issue an access token"),
         _("Without one, the client gets tokens with its id and secret."),
         initial=True,
     )
-    scopes = _line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
-    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = _line(_("Purpose"), _("What the client is for."))
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    self_rotation = fields.check(
+        _("May rotate itself"), _("With the access token that it has, the client may give itself the next one.")
+    )
+    scopes = fields.line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
+    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = fields.line(_("Purpose"), _("What the client is for."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets: ClassVar[Any] = (
-        (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes"]}),
+        (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes", "self_rotation"]}),
         (_RECORD, {"fields": ["contact", "purpose", "reason"]}),
     )
 
@@ -143,27 +123,62 @@ class _ProvisionForm(_TokenForm):
         scopes = self.cleaned_data["scopes"].split()
         return ClientSpec(
             token=self.cleaned_data["token"],
+            self_rotation=self.cleaned_data["self_rotation"] or None,
             scopes=tuple(scopes) if scopes else None,
             **self.given("expires_in", "expires_at", "contact", "purpose"),
             **who,
         )
 
 
-class NewClientForm(_ProvisionForm):
+class _RightsForm(_ProvisionForm):
+    """The questions about rights, which hardly any client needs: out of the way as long as nothing is answered."""
+
+    profile = forms.ChoiceField(
+        label=_("Access profile"),
+        help_text=_("All that a purpose needs and no more. Some need a role or filter too, which they then ask for."),
+        choices=_profiles,
+        required=False,
+    )
+    permissions = fields.lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
+    groups = fields.lines(_("Groups"), _("Names of groups that exist, one a line."))
+    course_roles = fields.lines(
+        _("Course roles"), _("One a line, such as staff@course-v1:edX+DemoX+2026, or staff@edX for all courses of edX.")
+    )
+    global_roles = fields.lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
+    restricted = fields.check(
+        _("Restricted"),
+        _("A RestrictedApplication: it gets JWTs only, which open only what their scopes and filters say."),
+    )
+    filters = fields.lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
+
+    def parts(self) -> list[Any]:
+        names = ["profile", "permissions", "groups", "course_roles", "global_roles", "restricted", "filters"]
+        answered = any(self[name].value() or name in self.errors for name in names)
+        rights = (
+            _RIGHTS,
+            {"fields": names, "classes": ["api-client-more", *(["api-client-open"] if answered else [])]},
+        )
+        *first, token, record = super().parts()
+        return [*first, rights, token, record]
+
+
+class NewClientForm(_RightsForm):
     """An API client with a service user of its own, or an account that is there already."""
 
-    name = _line(_("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH)
-    username = _line(_("Username"), _("Of the service user; leave empty for the client's name."))
-    email = _line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
-    use_existing_user = _check(
+    name = fields.line(
+        _("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH
+    )
+    username = fields.line(_("Username"), _("Of the service user; leave empty for the client's name."))
+    email = fields.line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
+    use_existing_user = fields.check(
         _("Use an existing account"),
         _("An account that was made elsewhere becomes the service user: the client may do all that it may."),
     )
-    staff = _check(
+    staff = fields.check(
         _("Staff"),
         _("Staff may use nearly every endpoint: read and change enrolments, grades and personal data of everybody."),
     )
-    superuser = _check(
+    superuser = fields.check(
         _("Superuser"),
         _("A superuser may do everything, retiring and deactivating users included. Hardly any client needs this."),
     )
@@ -180,10 +195,10 @@ class NewClientForm(_ProvisionForm):
         Raises:
             InvalidSpec: if no site would take it.
         """
-        flags = ("use_existing_user", "staff", "superuser")
+        flags = ("use_existing_user", "staff", "superuser", "restricted")
         return self._spec(
             name=self.cleaned_data["name"],
-            **self.given("username", "email"),
+            **self.given("username", "email", "profile", *_LISTS),
             **{name: self.cleaned_data[name] for name in flags},
         )
 
@@ -210,15 +225,29 @@ class AccountsForm(_ProvisionForm):
         )
 
 
-class AgainForm(_ProvisionForm):
+class AgainForm(_RightsForm):
     """An API client that is there: what it lacks is made, what is said about it is changed."""
 
     def __init__(self, *args: Any, subjects: Sequence[Subject], **kwargs: Any) -> None:
         super().__init__(*args, subjects=subjects, **kwargs)
-        client = subjects[0].client
+        (client,) = (subject.client for subject in subjects)
         assert client is not None  # noqa: S101 - for the type checker: the page is about a client
-        self.fields["contact"].initial, self.fields["purpose"].initial = client.contact_email, client.purpose
-        self.fields["token"].initial = client.access_token_id is not None
+        restricted = "restricted" in client.declared_rights
+        shown = {
+            "contact": client.contact_email,
+            "purpose": client.purpose,
+            "token": client.access_token_id is not None,
+            "profile": client.profile,
+            "restricted": restricted,
+            "self_rotation": bool(client.self_rotation),
+        }
+        for name, kind in _LISTS.items():
+            rights = (right.partition(":") for right in client.declared_rights)
+            shown[name] = "\n".join(value for of, _colon, value in rights if of == kind)
+        for name, value in shown.items():
+            self.fields[name].initial = value
+        # It is not taken away here.
+        self.fields["restricted"].disabled = restricted
 
     def spec(self, subject: Subject) -> ClientSpec:
         """What is wanted.
@@ -227,25 +256,28 @@ class AgainForm(_ProvisionForm):
             InvalidSpec: if no site would take it.
         """
         client = subject.client
-        assert client is not None  # noqa: S101 - for the type checker: the page is about a client
-        return replace(
-            self._spec(name=client.name, staff=client.is_staff, superuser=client.is_superuser),
-            # They were shown as they are: what is empty now is to be empty.
-            contact=self.cleaned_data["contact"],
-            purpose=self.cleaned_data["purpose"],
-        )
+        assert client is not None  # noqa: S101 - for the type checker: as above
+        said = ("contact", "purpose", "restricted", "self_rotation")
+        wanted: dict[str, Any] = {name: self.cleaned_data[name] for name in said}
+        if {"profile", *_LISTS} & set(self.changed_data):
+            wanted |= {name: self.cleaned_data[name] or () for name in _LISTS}
+            wanted["profile"] = self.cleaned_data["profile"]
+        # All of it was shown as it is: what is empty now is to be empty. But rights that somebody gave to the user
+        # elsewhere are not among what was shown, and stay as long as nothing is said about rights.
+        flags = {"staff": client.is_staff, "superuser": client.is_superuser}
+        return replace(self._spec(name=client.name, **flags), **wanted)
 
 
 class RotateForm(_TokenForm):
-    token = _check(_("Issue a new access token"), initial=True)
-    secret = _check(
+    token = fields.check(_("Issue a new access token"), initial=True)
+    secret = fields.check(
         _("Replace the client secret"), _("With a time of grace, the client moves to a new application and client id.")
     )
-    grace = _lifetime(
+    grace = fields.lifetime(
         _("Grace"),
         _("How long the old credentials go on working, such as 7d; leave empty to end them now."),
     )
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = (
         (_("What to rotate"), {"fields": ["token", "secret", "grace"]}),
@@ -255,14 +287,14 @@ class RotateForm(_TokenForm):
 
 
 class EndForm(PageForm):
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["reason"]}),)
 
 
 class AdoptForm(PageForm):
-    contact = _line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = _line(_("Purpose"), _("What the client is for."))
-    reason = _line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = fields.line(_("Purpose"), _("What the client is for."))
+    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["contact", "purpose", "reason"]}),)

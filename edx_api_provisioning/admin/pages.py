@@ -22,14 +22,13 @@ from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import forms, shown
+from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.subjects import Subject, chosen
 from edx_api_provisioning.data import Credentials, Status
 from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.privileges import Rights, rights_of
+from edx_api_provisioning.privileges import Rights, rights_after
 from edx_api_provisioning.tracebacks import forgetful
-
-TEMPLATES = "edx_api_provisioning/admin"
 
 
 def address(page: type[Page], query: str = "") -> str:
@@ -54,9 +53,9 @@ class Page:
     """One request for one page."""
 
     slug: ClassVar[str]
-    title: ClassVar[Any]
+    title: Any
     button: ClassVar[Any]
-    says: ClassVar[Any] = ""
+    says: Any = ""
     permission: ClassVar[str]
     form_class: ClassVar[type[forms.PageForm]]
     needs_subjects = True
@@ -213,28 +212,31 @@ class ProvisionPage(Page):
     """Asks for a client, or for one for each of some accounts; shows the plan; makes them."""
 
     slug = "provision"
-    title = gettext_lazy("Provision API client")
+    title: Any = gettext_lazy("Provision API client")
     button = gettext_lazy("Preview")
-    says = gettext_lazy(
+    says: Any = gettext_lazy(
         "An API client is a service user, an application with client id and secret, and an access token. "
         "Nothing is made before you have seen what will be."
     )
     permission = "provision"
     needs_subjects = False
 
+    def ask(self, form: forms.PageForm) -> HttpResponse:
+        if isinstance(form, forms.AgainForm):
+            self.title = _("Change or complete API client")
+            self.says = _(
+                "What the client lacks is made, and what is said about it is changed. Nothing is done before you have "
+                "seen what will be."
+            )
+        return super().ask(form)
+
     def form(self, *args: Any, **kwargs: Any) -> Any:
         if any(subject.client is None and subject.user is None for subject in self.subjects):
             raise PermissionDenied
-        # What is said about a client is shown to be changed: about one.
-        if len(self.subjects) > 1 and any(subject.client is not None for subject in self.subjects):
-            raise Http404
-        form_class = (
-            forms.NewClientForm
-            if not self.subjects
-            else forms.AgainForm
-            if self.subjects[0].client is not None
-            else forms.AccountsForm
-        )
+        clients = [subject for subject in self.subjects if subject.client is not None]
+        if clients and len(self.subjects) > 1:
+            raise Http404  # The form shows what is said about one.
+        form_class = forms.AgainForm if clients else forms.AccountsForm if self.subjects else forms.NewClientForm
         return form_class(*args, subjects=self.subjects, **kwargs)
 
     def answer(self, form: Any) -> HttpResponse:
@@ -247,6 +249,7 @@ class ProvisionPage(Page):
             "preview.html",
             {
                 "title": _("What will be done"),
+                "confirm": _("Carry out") if isinstance(form, forms.AgainForm) else _("Provision"),
                 "form": form,
                 "previews": previews,
                 "request_id": forms.PageForm().fields["request_id"].initial(),
@@ -272,13 +275,8 @@ def _rights(plan: Any) -> tuple[str, ...]:
     """All that the service user will have and an ordinary account has not, in words."""
     users = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
-    if user is None:
-        has = Rights(superuser=plan.spec.superuser, staff=plan.spec.is_staff)
-    else:
-        client = ApiClient.objects.select_related("application").filter(name=plan.spec.name).first()
-        has = rights_of(user, client.application if client else None)
-    others = (has.others | plan.add_rights) - plan.remove_rights
-    return Rights(superuser=has.superuser, staff=has.staff, others=others).exceeds(Rights())
+    client = ApiClient.objects.select_related("application").filter(name=plan.spec.name).first()
+    return rights_after(plan, user, client.application if client else None).exceeds(Rights())
 
 
 class RotatePage(Page):

@@ -15,7 +15,7 @@ from tutor.exceptions import TutorError
 from tutor.types import Config
 
 from edx_api_provisioning.tutor.jobs import command_line, script
-from edx_api_provisioning.tutor.options import CLIENT, Option
+from edx_api_provisioning.tutor.options import CLIENT, ON_OFF, Option
 
 _OPTIONS = {option.field: option for option in CLIENT}
 _TEXT = Option("", "TEXT", "")
@@ -64,6 +64,9 @@ def _check_field(where: str, field: Any, value: Any) -> None:
     option = _FIELDS[field]
     if option.value is None:
         kind, fits = "true or false", isinstance(value, bool)
+    elif option.value == ON_OFF:
+        # YAML makes true and false of on and off.
+        kind, fits = "on or off", isinstance(value, bool) or value in ("on", "off")
     elif option.many:
         kind, fits = "a list of texts", isinstance(value, list) and all(isinstance(item, str) for item in value)
     else:
@@ -92,7 +95,8 @@ def commands(clients: list[dict[str, Any]]) -> str:
 
 
 def _command(client: dict[str, Any]) -> str:
-    words = command_line("provision_api_client", CLIENT, {key: _plain(value) for key, value in client.items()})
+    values = {field: _plain(_FIELDS[field], value) for field, value in client.items()}
+    words = command_line("provision_api_client", CLIENT, values)
     sources = [f"--{field.replace('_', '-')}-from=env:{variable}" for field, variable in _secrets(client)]
     return script([words[0], *sources, *words[1:]], client=client["name"], silent=True)
 
@@ -108,5 +112,8 @@ def _secrets(client: dict[str, Any]) -> list[tuple[str, str]]:
     return [(field, f"API_{field.upper()}") for field in ("client_secret", "access_token") if field in client]
 
 
-def _plain(value: Any) -> Any:
+def _plain(option: Option, value: Any) -> Any:
+    """As an operator would type it."""
+    if option.value == ON_OFF and isinstance(value, bool):
+        return "on" if value else "off"
     return value.isoformat() if isinstance(value, date) else value

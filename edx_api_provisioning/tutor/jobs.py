@@ -45,6 +45,9 @@ _REFUSED = (
     "is mounted into the job, or declare the client in API_PROVISIONING_CLIENTS, or accept it with --print-secrets."
 )
 
+# With these a command only says something.
+_DOES_NOTHING = ("dry_run", "plan", "print_schema")
+
 
 def script(
     arguments: Sequence[str], *, output: str | None = None, client: str | None = None, silent: bool = False
@@ -81,13 +84,15 @@ def command_line(command: str, options: Iterable[Option], values: dict[str, Any]
 
 def _run(command: str, **values: Any) -> Iterator[tuple[str, str]]:
     job = JOBS[command]
-    if "stdin" in values.values() and isinstance(click.get_current_context().obj, K8sContext):
+    reads = "stdin" in values.values() or values.get("from_file") == "-"
+    if reads and isinstance(click.get_current_context().obj, K8sContext):
         raise TutorError("stdin: a Kubernetes job has no standard input.")
     brought = _brings_its_secrets(values)
-    if job.issues and not (values["print_secrets"] or values["output"] or values.get("dry_run") or brought):
+    issues = job.issues and not any(values.get(name) for name in _DOES_NOTHING)
+    if issues and not (values["print_secrets"] or values["output"] or brought):
         raise TutorError(_REFUSED)
     # The result would repeat the secrets that were brought.
-    silent = brought and not (values["print_secrets"] or values["output"] or values["dry_run"])
+    silent = brought and issues and not (values["print_secrets"] or values["output"])
     arguments = command_line(command, job.options, values)
     yield "lms", script(arguments, output=values.get("output"), silent=silent)
 

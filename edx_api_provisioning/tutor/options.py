@@ -34,6 +34,7 @@ class Job(NamedTuple):
     """Whether its result holds secrets."""
 
 
+ON_OFF = "on|off"
 _SOURCE = "env:VARIABLE or stdin; never an argument, which every process can read"
 _REASON = Option("--reason", "TEXT", "why, for the history")
 _OUTCOME = Option("--format", "text|json", "of the result (text)")
@@ -66,7 +67,7 @@ CLIENT = (
     Option("--profile", "NAME", "all that a purpose needs and no more; see explain_api_access --profiles"),
     Option("--expires-in", "TIME", "90d, 12h, 52w or P90D (default: 365d, or as the site has it)"),
     Option("--expires-at", "DATE", "2027-01-31 or 2027-01-31T12:00Z"),
-    Option("--self-rotation", "on|off", "whether the client may give itself the next token with the one it has (off)"),
+    Option("--self-rotation", ON_OFF, "whether the client may give itself the next token with the one it has (off)"),
     Option("--no-token", None, "only client id and secret"),
     Option("--scope", "SCOPE", "repeatable (default: the site's default scopes)", many=True),
     Option("--client-id", "ID", "default: generated"),
@@ -91,6 +92,13 @@ JOBS = {
             *CLIENT,
             Option("--client-secret-from", "SOURCE", _SOURCE),
             Option("--access-token-from", "SOURCE", _SOURCE),
+            Option(
+                "--from-file", "PATH", "instead of NAME: a manifest of many clients, YAML or JSON; - for standard input"
+            ),
+            Option("--plan", None, "say what the manifest would change, and do nothing"),
+            Option("--prune", None, "retire clients that have left the manifest of this name"),
+            Option("--fail-fast", None, "stop at the first client that is refused"),
+            Option("--print-schema", None, "print the JSON Schema of a manifest, and do nothing"),
             *_RESULT,
             Option("--rollback-on-failure", None, "keep nothing that cannot be proved"),
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from axe_playwright_python.sync_playwright import Axe
 from django import VERSION
 from django.conf import settings as django_settings
 from django.test import Client
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from tests.processes import database_for_processes
 
+DOCS = Path(__file__).parents[2] / "docs"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,11 +58,20 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Where screenshots go: to the documentation if SCREENSHOTS names its folder, or away."""
-    path = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else tmp_path / "images"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+def picture() -> Callable[[Page, str], None]:
+    """Takes a picture of a page, small, into the folder that SCREENSHOTS names; none if it names none.
+
+    Into the documentation's own only what is shown there: ``SCREENSHOTS=docs/images pytest tests/browser``.
+    """
+    folder = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
+    shown = (DOCS / "admin.rst").read_text()
+
+    def take(page: Page, name: str) -> None:
+        taken = page.screenshot(full_page=True)
+        if folder is not None and (folder.resolve() != DOCS / "images" or f"images/{name}.png" in shown):
+            Image.open(BytesIO(taken)).quantize(64).save(folder / f"{name}.png", optimize=True)
+
+    return take
 
 
 class Visitor:

@@ -54,7 +54,7 @@ def _compose_environment(options: list[str], service: str) -> dict[str, str]:
             services = yaml.safe_load(Path(path).read_text())["services"]
             environment |= services.get(service, {}).get("environment", {})
     # The sandbox has settings of its own.
-    return {name: value for name, value in environment.items() if name != "DJANGO_SETTINGS_MODULE"}
+    return {name: str(value) for name, value in environment.items() if name != "DJANGO_SETTINGS_MODULE"}
 
 
 def kubectl(arguments: list[str]) -> int:

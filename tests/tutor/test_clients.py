@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from conftest import ask_lms
 from tutor.exceptions import TutorError
 
-from edx_api_provisioning.tutor.clients import check
+from edx_api_provisioning.tutor.clients import check, commands
 
 SECRET = "c" * 40
 TOKEN = "t" * 40
@@ -52,6 +54,28 @@ def test_declared_clients_are_there_after_init_however_often_it_runs(site: Any, 
     assert site.lms("verify_api_client", "--token-from", "stdin", input=TOKEN).code == 0
     for secret in (SECRET, SECRET.upper(), TOKEN):
         assert secret not in said
+
+
+# What JSON, YAML or a shell might take for something of its own; Jinja is Tutor's own language for its configuration.
+NASTY = 'it\'s "quoted" $HOME $(id) `id` $$ \\n | & ; <x> #'
+
+
+@pytest.mark.parametrize("mode", ["local", "k8s"])
+def test_a_secret_arrives_as_it_is(site: Any, mode: str) -> None:
+    secret, purpose = f"{NASTY} {'-' * 10}", f"{NASTY} é 漢"
+    site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "client_secret": secret, "purpose": purpose}])
+    site.works("config", "save")
+    site.works(mode, *INIT)
+    assert [client["purpose"] for client in site.clients()] == [purpose]
+    assert works(site, "bot", secret)
+
+
+@pytest.mark.parametrize(("written", "declared"), [(True, "on"), (False, "off"), ("on", "on")])
+def test_on_and_off_are_what_yaml_makes_of_them(written: Any, declared: str) -> None:
+    client = {**BOT, "self_rotation": written}
+    check({"API_PROVISIONING_CLIENTS": [client], "API_PROVISIONING_SETTINGS": {}})
+    (word,) = re.findall(r"' (\S+) >", commands([client]))
+    assert f"--self-rotation={declared}" in json.loads(base64.b64decode(word))["arguments"]
 
 
 def test_a_secret_that_tutor_makes_is_kept_in_the_configuration(site: Any) -> None:
@@ -99,6 +123,7 @@ WRONG = [
     ([{**BOT, "stuff": True}], "CLIENTS[0].stuff: there is no such field"),
     ([{**BOT, "output": "x"}], "CLIENTS[0].output: there is no such field"),
     ([{**BOT, "staff": "yes"}], "CLIENTS[0].staff: give true or false"),
+    ([{**BOT, "self_rotation": "maybe"}], "CLIENTS[0].self_rotation: give on or off"),
     ([{**BOT, "scope": "read"}], "CLIENTS[0].scope: give a list of texts"),
     ([{**BOT, "purpose": 2027}], "CLIENTS[0].purpose: give text"),
     ([{**BOT, "contact": "nobody"}], "CLIENTS[0].contact: give an email address"),

@@ -110,9 +110,26 @@ def test_a_secret_of_the_operator_goes_through_standard_input_and_is_not_repeate
 
 
 def test_standard_input_is_refused_where_there_is_none(site: Any) -> None:
-    done = site.tutor("k8s", "do", "verify-api-client", "--token-from", "stdin", input="x")
-    assert done.code == 1
-    assert "Error: stdin: a Kubernetes job has no standard input." in done.stderr
+    for job in (("verify-api-client", "--token-from", "stdin"), ("provision-api-client", "--plan", "--from-file", "-")):
+        done = site.tutor("k8s", "do", *job, input="x")
+        assert done.code == 1
+        assert "Error: stdin: a Kubernetes job has no standard input." in done.stderr
+
+
+def test_a_manifest_is_planned_and_carried_out(site: Any, mounted: Path) -> None:
+    manifest = json.dumps({"clients": [{"name": "bot"}, {"name": "reports"}]})
+    job = ("local", "do", "provision-api-client", "--from-file", "-")
+    planned = site.tutor(*job, "--plan", input=manifest)
+    assert "register the API client bot" in planned.stdout + planned.stderr
+    assert site.clients() == []
+
+    refused = site.tutor(*job, input=manifest)
+    assert "Error: the job would print secrets" in refused.stderr
+    done = site.works(*job, "--format=json", f"--output={mounted}", input=manifest)
+    assert [client["name"] for client in site.clients()] == ["bot", "reports"]
+    for path in mounted.iterdir():
+        assert credentials(path)["access_token"] not in done.stdout + done.stderr + site.everything_said()
+    assert len([*mounted.iterdir()]) == 2
 
 
 @pytest.mark.parametrize("mode", MODES)
