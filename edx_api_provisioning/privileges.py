@@ -62,6 +62,11 @@ def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> R
     )
 
 
+def application_rights(application: Any) -> tuple[str, ...]:
+    """What an application may ask for beyond what any may."""
+    return tuple(sorted(Access(*lms.access(application.pk)).rights)) if application is not None else ()
+
+
 def group_permissions(names: Iterable[str]) -> frozenset[str]:
     """The permissions that groups bring."""
     rows = Permission.objects.filter(group__name__in=list(names)).values_list("content_type__app_label", "codename")

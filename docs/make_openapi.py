@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Write docs/reference/openapi.json, the description of the REST API, from the views: `python docs/make_openapi.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docs/reference/openapi.json"
+PREFIX = "api/api-provisioning/"
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 2.0 document of the views as they are."""
+    from django.test import override_settings
+    from django.urls import include, path
+    from drf_yasg import openapi
+    from drf_yasg.codecs import OpenAPICodecJson
+    from drf_yasg.generators import OpenAPISchemaGenerator
+
+    from edx_api_provisioning import conf
+
+    info = openapi.Info(
+        title="edx-api-provisioning",
+        default_version="v1",
+        description="API clients of an Open edX site: made, rotated, revoked and looked after.",
+    )
+    patterns = [path(PREFIX, include("edx_api_provisioning.rest_api.urls", namespace="edx_api_provisioning"))]
+    with override_settings(EDX_API_PROVISIONING={**conf.DEFAULTS, "REST_API": True}):
+        found = OpenAPISchemaGenerator(info, url="https://lms.example.org", patterns=patterns).get_schema(None, True)
+    return json.loads(OpenAPICodecJson([]).encode(found))
+
+
+def text() -> str:
+    return json.dumps(document(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "sandbox"))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lms.envs.sandbox")
+    import django
+
+    django.setup()
+    FILE.write_text(text())
