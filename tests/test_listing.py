@@ -60,6 +60,8 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
             tokens=2,
             expires_at=NOON + timedelta(days=90),
             last_issued=NOON + timedelta(days=1),
+            created=NOON,
+            updated=NOON + timedelta(days=1),
             troubles=(),
         )
     ]
