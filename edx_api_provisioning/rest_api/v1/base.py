@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from edx_api_provisioning import api, conf, identity, output
 from edx_api_provisioning.data import ClientSummary, Credentials
-from edx_api_provisioning.exceptions import AlreadyDone
+from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
 from edx_api_provisioning.rest_api.v1.permissions import HasRight, HasScope, IsActive
@@ -123,9 +123,21 @@ class ApiView(APIView):
         try:
             return api.in_transaction(done)
         except AlreadyDone:
-            answer = self._answer(api.describe(name))
-            answer[REPLAYED] = "true"
-            return answer
+            pass
+        except (ProvisioningError, errors.PreconditionFailed):
+            # It may be this very request that was faster, and made what is in the way now.
+            if not self._was_carried_out():
+                raise
+        answer = self._answer(api.describe(name))
+        answer[REPLAYED] = "true"
+        return answer
+
+    def _was_carried_out(self) -> bool:
+        try:
+            api.require_new(requests.request_id(self.request))
+        except AlreadyDone:
+            return True
+        return False
 
     # The report of an error then shows no local variable of this function or of any that it calls.
     @method_decorator(sensitive_variables())
