@@ -12,6 +12,17 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs/reference/openapi.json"
 PREFIX = "api/api-provisioning/"
+_NAMES = ("Client", "Credentials", "Event", "Identity", "Problem", "Planned", "Applied")
+_SECURITY = {
+    "Bearer": {
+        "type": "apiKey", "in": "header", "name": "Authorization",
+        "description": "An opaque access token: Bearer TOKEN.",
+    },
+    "JWT": {
+        "type": "apiKey", "in": "header", "name": "Authorization",
+        "description": "A JWT of the site's token endpoint: JWT TOKEN.",
+    },
+}  # fmt: skip
 
 
 def document() -> dict[str, Any]:
@@ -32,7 +43,25 @@ def document() -> dict[str, Any]:
     patterns = [path(PREFIX, include("edx_api_provisioning.rest_api.urls", namespace="edx_api_provisioning"))]
     with override_settings(EDX_API_PROVISIONING={**conf.DEFAULTS, "REST_API": True}):
         found = OpenAPISchemaGenerator(info, url="https://lms.example.org", patterns=patterns).get_schema(None, True)
-    return json.loads(OpenAPICodecJson([]).encode(found))
+    made = json.loads(OpenAPICodecJson([]).encode(found))
+    made |= {"securityDefinitions": _SECURITY, "security": [{name: []} for name in _SECURITY], "definitions": {}}
+    return _named(made, made["definitions"])
+
+
+def _named(part: Any, definitions: dict[str, Any]) -> Any:
+    """The document with what stands in many answers written once, under its name."""
+    from edx_api_provisioning.rest_api.v1 import documentation
+
+    names = {getattr(documentation, name.upper())["description"]: name for name in _NAMES}
+    if isinstance(part, list):
+        return [_named(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    made = {key: value if value is definitions else _named(value, definitions) for key, value in part.items()}
+    if made.get("type") != "object" or (name := names.get(str(made.get("description")))) is None:
+        return made
+    definitions[name] = {key: value for key, value in made.items() if key != "x-nullable"}
+    return {"$ref": f"#/definitions/{name}"}
 
 
 def text() -> str:

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.django_db
 # What each takes beside that to view, in the words of the admin; None where being somebody is enough.
 CALLS: dict[tuple[str, str], str | None] = {
     ("GET", "/whoami/"): None,
+    ("POST", "/plan/"): "provision",
+    ("POST", "/apply/"): "provision",
     ("GET", "/clients/"): "view",
     ("POST", "/clients/"): "provision",
     ("GET", "/clients/{name}/"): "view",
@@ -29,7 +31,11 @@ CALLS: dict[tuple[str, str], str | None] = {
     ("GET", "/clients/{name}/events/"): "view",
 }
 SELF = ("POST", "/self/rotate/")
-BODIES: dict[tuple[str, str], Any] = {("POST", "/clients/"): {"name": "second"}}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/clients/"): {"name": "second"},
+    ("POST", "/plan/"): {"clients": [{"name": "second"}]},
+    ("POST", "/apply/"): {"clients": [{"name": "second"}]},
+}
 
 WHO: dict[str, Callable[[], tuple[Caller, set[str]]]] = {
     "a plain user": lambda: (by_session(somebody()), set()),

@@ -60,6 +60,11 @@ class ApiView(APIView):
     def _is_on(self) -> bool:
         return bool(conf.get("REST_API")) or not self.switched
 
+    # The report of an error then shows no local variable of anything that is called from here.
+    @method_decorator(sensitive_variables())
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anybody is asked who they are: what is off is not there.
         if not self._is_on():
@@ -139,12 +144,14 @@ class ApiView(APIView):
             return True
         return False
 
-    # The report of an error then shows no local variable of this function or of any that it calls.
-    @method_decorator(sensitive_variables())
-    def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
+    def shown(self, credentials: Credentials) -> dict[str, Any]:
+        """Everything about credentials, proved, secrets included."""
         verification = api.verify(credentials) if credentials.issued else None
         says = {"changes": list(credentials.changes), "warnings": list(credentials.warnings)}
-        answer = Response({**output.as_dict(credentials, verification), **says}, status=status)
+        return {**output.as_dict(credentials, verification), **says}
+
+    def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
+        answer = Response(self.shown(credentials), status=status)
         answer["ETag"] = requests.etag(api.get_client(credentials.name))
         return answer
 

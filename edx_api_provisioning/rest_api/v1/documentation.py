@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from edx_api_provisioning.data import NAME, NAME_MAX_LENGTH
+from edx_api_provisioning.rest_api.v1 import requests
 from edx_api_provisioning.rest_api.v1.errors import MEDIA_TYPE
-from edx_api_provisioning.schema import Field
+from edx_api_provisioning.schema import FIELDS, Field
 
 try:
     from drf_yasg import openapi
@@ -159,6 +160,52 @@ PROBLEM = _object(
     },
     ("type", "title", "status", "detail", "error_code"),
 )
+
+_EACH = {
+    "name": _text("Of the API client."),
+    "error": _maybe(_object("Why nothing was done, as a problem; null if it was.", {})),
+}
+PLANNED = _object(
+    "What would be done, client by client.",
+    {
+        "clients": {
+            "type": "array",
+            "items": _object(
+                "",
+                {
+                    **_EACH,
+                    "status": _maybe(_text("What it would be: created, updated or unchanged.")),
+                    "steps": _texts("What would be done, one phrase for each step."),
+                    "warnings": _texts("What to bear in mind."),
+                },
+                ("name", "status", "steps", "error"),
+            ),
+        }
+    },
+    ("clients",),
+)
+APPLIED = _object(
+    "What was done, client by client.",
+    {
+        "clients": {
+            "type": "array",
+            "items": _object("", {**_EACH, "credentials": _maybe(CREDENTIALS)}, ("name", "credentials", "error")),
+        }
+    },
+    ("clients",),
+)
+
+
+def manifest() -> Shape:
+    """The shape of a manifest."""
+    every = {name: field for name, field in FIELDS.items() if name != "name"}
+    about = "What holds for every client that does not say otherwise."
+    properties = {
+        **body(requests.MANIFEST)["properties"],
+        "defaults": {**body(every), "description": about, "x_nullable": True},
+        "clients": {"type": "array", "maxItems": requests.MOST, "items": body(FIELDS, required=("name",))},
+    }
+    return {**_object("", properties, ("clients",)), "additional_properties": False}
 
 
 def page_of(item: Shape) -> Shape:

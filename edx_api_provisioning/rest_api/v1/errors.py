@@ -71,10 +71,16 @@ def respond(error: Exception, _context: dict[str, Any]) -> Response | None:
 
 
 def _of_ours(error: ProvisioningError) -> Response:
+    body = of_ours(error)
+    return Response(body, status=body["status"], content_type=MEDIA_TYPE)
+
+
+def of_ours(error: ProvisioningError) -> dict[str, Any]:
+    """The body that says what a service function refused."""
     status, code = next(((status, code) for kind, status, code in _PROBLEMS if isinstance(error, kind)), _UNKNOWN)
     problems = error.problems if isinstance(error, InvalidFields) else (error,)
     fields = {problem.field: problem.message for problem in problems if problem.field is not None}
-    return problem(status, code, str(error), fields)
+    return _body(status, code, str(error), fields)
 
 
 _UNKNOWN = (HTTPStatus.CONFLICT, "refused")
@@ -92,19 +98,15 @@ def _of_drf(error: Exception) -> Response:
     else:
         message, code = str(detail), str(error.get_codes())
     code = code if re.fullmatch(r"[a-z0-9_]{1,40}", code) else str(error.default_code)
-    response = problem(HTTPStatus(error.status_code), code, message or str(error.default_detail))
+    body = _body(HTTPStatus(error.status_code), code, message or str(error.default_detail), {})
+    response = Response(body, status=error.status_code, content_type=MEDIA_TYPE)
     for header, attribute in (("WWW-Authenticate", "auth_header"), ("Retry-After", "wait")):
         if (value := getattr(error, attribute, None)) is not None:
             response[header] = str(value) if header == "WWW-Authenticate" else f"{value:.0f}"
     return response
 
 
-def problem(status: HTTPStatus, code: str, message: str, fields: dict[str, str] | None = None) -> Response:
-    """The answer that says what is wrong.
-
-    Args:
-        fields: what is wrong with which field of the body.
-    """
+def _body(status: HTTPStatus, code: str, message: str, fields: dict[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,
@@ -117,4 +119,4 @@ def problem(status: HTTPStatus, code: str, message: str, fields: dict[str, str] 
         body["field_errors"] = {
             name: {"developer_message": text, "user_message": text} for name, text in fields.items()
         }
-    return Response(body, status=int(status), content_type=MEDIA_TYPE)
+    return body

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from edx_api_provisioning import output, schema
 from edx_api_provisioning.condition import MEANINGS, Trouble
 from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId, parse_lifetime
-from edx_api_provisioning.exceptions import Conflict
+from edx_api_provisioning.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.rest_api.v1.errors import PreconditionFailed
 from edx_api_provisioning.schema import Field
 
@@ -61,6 +61,14 @@ SELF = {
 }
 
 
+# What one request may hold: each client is some dozen statements, all in one transaction.
+MOST = 100
+MANIFEST = {
+    "manifest": Field({"type": "string", "description": "Its name, which its clients are recorded under."}),
+    **_REASON,
+}
+
+
 class BoundedJSONParser(JSONParser):
     """JSON, but none that is too deep for Python."""
 
@@ -94,6 +102,37 @@ def new_client(request: Request) -> tuple[ClientSpec, str]:
     return schema.read_client(body), reason
 
 
+def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
+    """The clients that a manifest describes, and the reason that it gives.
+
+    Secrets of one's own are not taken from the environment, as by the command: that is the server's.
+
+    Raises:
+        InvalidFields: with all that is wrong, each with its place.
+    """
+    body = dict(mapping(request))
+    defaults, clients = body.pop("defaults", None) or {}, body.pop("clients", None)
+    given = schema.read(body, MANIFEST)
+    if not isinstance(defaults, dict) or not isinstance(clients, list) or not all(isinstance(c, dict) for c in clients):
+        raise InvalidSpec(_("give a list of clients, each an object, and defaults that are one."), field="clients")
+    if len(clients) > MOST:
+        raise InvalidSpec(_("at most %d in one request.") % MOST, field="clients")
+    specs: dict[str, ClientSpec] = {}
+    problems = []
+    for number, client in enumerate(clients):
+        where = f"clients[{number}]"
+        try:
+            spec = schema.read_client({**defaults, **client}, manifest=given.get("manifest"))
+        except schema.InvalidFields as error:
+            problems += [InvalidSpec(each.message, field=f"{where}.{each.field}") for each in error.problems]
+            continue
+        if specs.setdefault(spec.name, spec) is not spec:
+            problems.append(InvalidSpec(_("there is one of this name already."), field=f"{where}.name"))
+    if problems:
+        raise schema.InvalidFields(problems)
+    return list(specs.values()), given.get("reason", "")
+
+
 def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec, str]:
     """The client as it is, with what the body says instead, and the reason that it gives.
 
@@ -119,8 +158,8 @@ def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec,
     return ClientSpec(name=client.name, **{**kept, **given}), reason
 
 
-def request_id(request: Request) -> RequestId | None:
-    """What the Idempotency-Key makes of a request; None without one.
+def request_id(request: Request, part: str = "") -> RequestId | None:
+    """What the Idempotency-Key makes of a request, or of a part of it; None without one.
 
     The key is one's own: another user's same key is another. Kept is a digest of both, and one of what is asked for.
     Source: draft-ietf-httpapi-idempotency-key-header.
@@ -134,7 +173,7 @@ def request_id(request: Request) -> RequestId | None:
     if not (key.isascii() and key.isprintable() and len(key.strip()) > 0 and len(key) <= _KEY_LENGTH):
         raise ParseError(_("Idempotency-Key: use 1 to %d printable ASCII characters.") % _KEY_LENGTH)
     asked = json.dumps([request.method, request.path, mapping(request)], sort_keys=True)
-    return RequestId(key=_digest(f"rest:{request.user.pk}:{key}"), digest=_digest(asked))
+    return RequestId(key=_digest(f"rest:{request.user.pk}:{part}:{key}"), digest=_digest(asked))
 
 
 def _digest(text: str) -> str:

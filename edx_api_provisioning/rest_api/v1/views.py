@@ -10,10 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api, identity, output
-from edx_api_provisioning.data import Credentials, parse_lifetime
+from edx_api_provisioning.data import ClientSpec, Credentials, parse_lifetime
+from edx_api_provisioning.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
 from edx_api_provisioning.listing import ORDERINGS
 from edx_api_provisioning.rest_api.v1 import documentation as docs
-from edx_api_provisioning.rest_api.v1 import requests
+from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.base import ApiView
 from edx_api_provisioning.rest_api.v1.documentation import documented
 from edx_api_provisioning.rest_api.v1.permissions import IsActive
@@ -73,6 +74,66 @@ class SelfRotateView(ApiView):
 
         client = identity.identify(request.user, self.credential).client
         return self.carry_out(rotate, name=client or "")
+
+
+class PlanView(ApiView):
+    rights: ClassVar = {"POST": ("provision",)}
+
+    @documented(
+        {200: ("For each client, what would be done, or why it would not.", docs.PLANNED)},
+        problems=(400, 415),
+        takes=docs.manifest(),
+    )
+    def post(self, request: Request) -> Response:
+        """What apply/ would do with a manifest.
+
+        Nothing is written.
+        """
+        specs, _reason = requests.many_clients(request)
+        planned = api.plan_many(specs, asked_by=request.user)
+        return Response({"clients": [_planned(spec, plan) for spec, plan in planned]})
+
+
+def _planned(spec: ClientSpec, plan: Any) -> dict[str, Any]:
+    if isinstance(plan, ProvisioningError):
+        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.of_ours(plan)}
+    says = {"steps": [step.says for step in plan.steps], "warnings": list(plan.warnings)}
+    return {"name": spec.name, "status": str(plan.status), **says, "error": None}
+
+
+class ApplyView(ApiView):
+    rights: ClassVar = {"POST": ("provision",)}
+
+    @documented(
+        {200: ("For each client, what it is now, or why nothing was done.", docs.APPLIED)},
+        problems=(400, 415),
+        takes=docs.manifest(),
+        parameters=(docs.IDEMPOTENCY_KEY,),
+    )
+    def post(self, request: Request) -> Response:
+        """Make and change API clients until they are as a manifest describes them.
+
+        Each is all or nothing, and one that is refused does not keep the others from being made: look at every `error`.
+        The same manifest again changes nothing and shows no secret. At most 100 clients in one request.
+        """
+        specs, reason = requests.many_clients(request)
+
+        def work() -> Response:
+            return Response({"clients": [self._applied(spec, reason) for spec in specs]})
+
+        return api.in_transaction(work)
+
+    def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
+        asked = {**self.asked, "request_id": requests.request_id(self.request, part=spec.name)}
+        try:
+            credentials = api.provision(spec, reason=reason, asked_by=self.request.user, **asked)
+        except AlreadyDone:
+            credentials = api.describe(spec.name)
+        except DatabaseFailure:
+            raise  # It would be the same with all others.
+        except ProvisioningError as error:
+            return {"name": spec.name, "credentials": None, "error": errors.of_ours(error)}
+        return {"name": spec.name, "credentials": self.shown(credentials), "error": None}
 
 
 class ClientListView(ApiView):
