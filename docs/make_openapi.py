@@ -44,8 +44,21 @@ def document() -> dict[str, Any]:
     with override_settings(EDX_API_PROVISIONING={**conf.DEFAULTS, "REST_API": True}):
         found = OpenAPISchemaGenerator(info, url="https://lms.example.org", patterns=patterns).get_schema(None, True)
     made = json.loads(OpenAPICodecJson([]).encode(found))
+    _link(made["paths"])
     made |= {"securityDefinitions": _SECURITY, "security": [{name: []} for name in _SECURITY], "definitions": {}}
     return _named(made, made["definitions"])
+
+
+def _link(paths: dict[str, Any]) -> None:
+    """What may be done with a client once it was made (x-links: OpenAPI 3 has links, 2 has not)."""
+    named = {"parameters": {"name": "$response.body#/name"}}
+    links = {
+        operation["operationId"]: {"operationId": operation["operationId"], **named}
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if "{name}" in path and method != "parameters"
+    }
+    paths["/clients/"]["post"]["responses"]["201"]["x-links"] = links
 
 
 def _named(part: Any, definitions: dict[str, Any]) -> Any:
@@ -58,9 +71,14 @@ def _named(part: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     made = {key: value if value is definitions else _named(value, definitions) for key, value in part.items()}
-    if made.get("type") != "object" or (name := names.get(str(made.get("description")))) is None:
+    # Of what may be null too, only the place itself can say so.
+    if (
+        made.get("type") != "object"
+        or "x-nullable" in made
+        or (name := names.get(str(made.get("description")))) is None
+    ):
         return made
-    definitions[name] = {key: value for key, value in made.items() if key != "x-nullable"}
+    definitions[name] = made
     return {"$ref": f"#/definitions/{name}"}
 
 

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from edx_api_provisioning import api, conf, identity, output
 from edx_api_provisioning.data import ClientSummary, Credentials
+from edx_api_provisioning.database import unlogged
 from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
@@ -60,10 +61,12 @@ class ApiView(APIView):
     def _is_on(self) -> bool:
         return bool(conf.get("REST_API")) or not self.switched
 
-    # The report of an error then shows no local variable of anything that is called from here.
+    # The report of an error then shows no local variable of anything that is called from here, and the log of
+    # statements, where DEBUG keeps one, not the tokens that the site's own authentication looks for.
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().dispatch(request, *args, **kwargs)
+        with unlogged():
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before anybody is asked who they are: what is off is not there.

@@ -34,7 +34,8 @@ class AutoSchema(SwaggerAutoSchema):  # type: ignore[misc]
 
 
 def _object(about: str, properties: Shape, required: tuple[str, ...] = ()) -> Shape:
-    return {"type": "object", "description": about, "properties": properties, "required": list(required)}
+    said = {"description": about} if about else {}
+    return {"type": "object", **said, "properties": properties, "required": list(required)}
 
 
 def _text(about: str, **more: Any) -> Shape:
@@ -61,12 +62,13 @@ def _maybe(shape: Shape) -> Shape:
     return {**shape, "x_nullable": True}
 
 
-def body(fields: Mapping[str, Field], required: tuple[str, ...] = ()) -> Shape:
+def body(fields: Mapping[str, Field], required: tuple[str, ...] = (), *, example: Shape | None = None) -> Shape:
     """The shape of a body that is read by these fields. Null is as if it were left out."""
     shapes = {
         name: {**field.schema, **({} if name in required else {"x_nullable": True})} for name, field in fields.items()
     }
-    return {**_object("", shapes, required), "additional_properties": False}
+    shown = {"example": dict(example)} if example is not None else {}
+    return {**_object("", shapes, required), "additional_properties": False, **shown}
 
 
 CREDENTIALS = _object(
@@ -205,7 +207,12 @@ def manifest() -> Shape:
         "defaults": {**body(every), "description": about, "x_nullable": True},
         "clients": {"type": "array", "maxItems": requests.MOST, "items": body(FIELDS, required=("name",))},
     }
-    return {**_object("", properties, ("clients",)), "additional_properties": False}
+    example = {
+        "manifest": "reporting",
+        "defaults": {"contact": "ops@example.org", "expires_in": "90d"},
+        "clients": [{"name": "grades", "profile": "grades", "filters": ["content_org:edX"]}, {"name": "report"}],
+    }
+    return {**_object("", properties, ("clients",)), "additional_properties": False, "example": example}
 
 
 def page_of(item: Shape) -> Shape:

@@ -56,7 +56,7 @@ class SelfRotateView(ApiView):
     @documented(
         {200: ("The client, with its new token; without, if the request was carried out before.", docs.CREDENTIALS)},
         problems=(400, 409, 415, 422),
-        takes=docs.body(requests.SELF),
+        takes=docs.body(requests.SELF, example={"expires_in": "30d", "grace": "1h"}),
         parameters=(docs.IDEMPOTENCY_KEY,),
     )
     def post(self, request: Request) -> Response:
@@ -161,7 +161,11 @@ class ClientListView(ApiView):
             201: ("It was made; this is the only time that its secrets are shown.", docs.CREDENTIALS),
         },
         problems=(400, 409, 415, 422),
-        takes=docs.body(requests.CREATE, required=("name",)),
+        takes=docs.body(
+            requests.CREATE,
+            required=("name",),
+            example={"name": "report", "contact": "ops@example.org", "expires_in": "90d", "reason": "monthly report"},
+        ),
         parameters=(docs.IDEMPOTENCY_KEY,),
     )
     def post(self, request: Request) -> Response:
@@ -193,7 +197,7 @@ class ClientView(ApiView):
     @documented(
         {200: ("The client; with secrets only if something of it was gone and was made again.", docs.CREDENTIALS)},
         problems=_CHANGES,
-        takes=docs.body(requests.CHANGE),
+        takes=docs.body(requests.CHANGE, example={"contact": "bob@example.org", "reason": "ann has left"}),
         parameters=_ISSUES,
     )
     def patch(self, request: Request, name: str) -> Response:
@@ -225,7 +229,7 @@ class TokenView(_RotateView):
     @documented(
         {200: ("The client, with its new token.", docs.CREDENTIALS)},
         problems=_CHANGES,
-        takes=docs.body(requests.TOKEN),
+        takes=docs.body(requests.TOKEN, example={"expires_in": "90d", "grace": "24h"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
@@ -240,7 +244,7 @@ class SecretView(_RotateView):
     @documented(
         {200: ("The client, with its new secret.", docs.CREDENTIALS)},
         problems=_CHANGES,
-        takes=docs.body(requests.SECRET),
+        takes=docs.body(requests.SECRET, example={"reason": "found in a public log"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
@@ -258,7 +262,7 @@ class RevokeView(ApiView):
     @documented(
         {200: ("The client, without any token.", docs.CREDENTIALS)},
         problems=_CHANGES,
-        takes=docs.body(requests.REVOKE),
+        takes=docs.body(requests.REVOKE, example={"retire": True, "reason": "not needed any more"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
