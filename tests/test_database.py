@@ -215,3 +215,21 @@ def test_the_log_is_on_again_after_an_error(sql_log: Callable[[], str]) -> None:
     ask("after")
 
     assert "after" in sql_log()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deadlock_within_is_for_the_outermost_transaction_to_repeat() -> None:
+    tries: list[str] = []
+
+    def inner() -> str:
+        tries.append("inner")
+        if len(tries) < 6:
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return "done"
+
+    def outer() -> str:
+        tries.append("outer")
+        return in_transaction(inner)
+
+    assert in_transaction(outer) == "done"
+    assert tries == ["outer", "inner"] * 3

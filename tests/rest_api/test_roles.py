@@ -83,6 +83,10 @@ def client(db: None) -> str:
     return provisioned("report").name
 
 
+def test_every_view_brings_a_transaction_of_its_own() -> None:
+    assert all(pattern.callback._non_atomic_requests == {"default"} for pattern in urlpatterns)
+
+
 def test_no_address_is_left_out() -> None:
     known = {path for _method, path in [*CALLS, SELF]}
     assert {"/" + str(pattern.pattern).replace("<str:name>", "{name}") for pattern in urlpatterns} == known

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import AuthenticationFailed, NotFound
@@ -57,6 +58,12 @@ class ApiView(APIView):
     def swagger_schema(self) -> Any:
         """How drf-yasg describes it; None for not at all, where the site has not turned it on."""
         return AutoSchema if self._is_on() else None
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        # Each brings a transaction of its own, which is begun again if the database ends it for a deadlock. That of a
+        # whole request (ATOMIC_REQUESTS) could not be.
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def _is_on(self) -> bool:
         return bool(conf.get("REST_API")) or not self.switched
@@ -123,13 +130,8 @@ class ApiView(APIView):
             status: of the answer where it is done now.
         """
 
-        def done() -> Response:
-            api.require_new(requests.request_id(self.request))
-            credentials = work()
-            return self._answer(credentials, status=status)
-
         try:
-            return api.in_transaction(done)
+            return api.in_transaction(lambda: self._answer(work(), status=status))
         except AlreadyDone:
             pass
         except (ProvisioningError, errors.PreconditionFailed):

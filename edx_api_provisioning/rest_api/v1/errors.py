@@ -16,7 +16,6 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from edx_api_provisioning.exceptions import (
     ClientExists,
@@ -58,16 +57,13 @@ class PreconditionFailed(drf.APIException):
 def respond(error: Exception, _context: dict[str, Any]) -> Response | None:
     """What DRF's EXCEPTION_HANDLER returns; None for a mistake of ours, which Django logs and answers with 500."""
     if isinstance(error, ProvisioningError):
-        response = _of_ours(error)
-    elif isinstance(error, Error):
+        return _of_ours(error)
+    if isinstance(error, Error):
         # Its own words may hold values.
-        response = _of_ours(DatabaseFailure(_("the database did not do it; nothing was changed. Try again.")))
-    elif isinstance(error, (Http404, PermissionDenied, drf.APIException)):
-        response = _of_drf(error)
-    else:
-        return None
-    set_rollback()  # A web request is one transaction in the LMS: nothing of what failed is kept.
-    return response
+        return _of_ours(DatabaseFailure(_("the database did not do it; nothing was changed. Try again.")))
+    if isinstance(error, (Http404, PermissionDenied, drf.APIException)):
+        return _of_drf(error)
+    return None
 
 
 def _of_ours(error: ProvisioningError) -> Response:
