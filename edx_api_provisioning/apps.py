@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 _SETTINGS = {name: {"relative_path": f"settings.{name}"} for name in ("common", "production", "test")}
 
+_URLS = {"namespace": "edx_api_provisioning", "regex": r"^api/api-provisioning/", "relative_path": "rest_api.urls"}
+
 
 class ApiProvisioningConfig(AppConfig):
     name = "edx_api_provisioning"
@@ -25,4 +27,7 @@ class ApiProvisioningConfig(AppConfig):
 
         register_checks()
 
-    plugin_app: ClassVar[dict[str, Any]] = {"settings_config": {"lms.djangoapp": _SETTINGS}}
+    plugin_app: ClassVar[dict[str, Any]] = {
+        "settings_config": {"lms.djangoapp": _SETTINGS},
+        "url_config": {"lms.djangoapp": _URLS},
+    }

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from edx_api_provisioning import conf
 
 _PREFIX = re.compile(r"[A-Za-z0-9._~-]{0,64}")
+_RATE = re.compile(r"[1-9][0-9]{0,5}/(s|sec|m|min|h|hour|d|day)")
 _WEAK_HASHERS = ("md5", "unsalted_md5", "sha1", "unsalted_sha1", "crypt")
 _SPANS = {
     "TOKEN_LIFETIME": conf.lifetime,
@@ -69,7 +70,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
                 id="edx_api_provisioning.E005",
             )
         )
-    return messages + _named_elsewhere(scopes)
+    return messages + _named_elsewhere(scopes) + _rest_api_errors()
 
 
 def _named_elsewhere(scopes: Any) -> list[CheckMessage]:
@@ -96,6 +97,28 @@ def _named_elsewhere(scopes: Any) -> list[CheckMessage]:
                 f"EDX_API_PROVISIONING['ALLOWED_SCOPES'] has {', '.join(map(str, unknown))}, which the site has not.",
                 hint=f"It has {', '.join(sorted(known))} (OAUTH2_PROVIDER['SCOPES']).",
                 id="edx_api_provisioning.W005",
+            )
+        )
+    return messages
+
+
+def _rest_api_errors() -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if not isinstance(conf.get("REST_API"), bool):
+        messages.append(
+            Error(
+                "EDX_API_PROVISIONING['REST_API'] is to be True or False.",
+                hint="A text such as 'False' counts as True.",
+                id="edx_api_provisioning.E010",
+            )
+        )
+    rate = conf.get("REST_API_RATE")
+    if rate is not None and not (isinstance(rate, str) and _RATE.fullmatch(rate)):
+        messages.append(
+            Error(
+                "EDX_API_PROVISIONING['REST_API_RATE'] is to be a number of requests for a time, or None.",
+                hint="For example '120/min'.",
+                id="edx_api_provisioning.E011",
             )
         )
     return messages
@@ -131,8 +154,24 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) ->
                 id="edx_api_provisioning.W003",
             )
         )
+    messages += _rest_api_warnings()
     with suppress(ImproperlyConfigured):  # Which is for the other check to say.
         messages += _lifetime_warnings(conf.lifetime("MAX_TOKEN_LIFETIME"))
+    return messages
+
+
+def _rest_api_warnings() -> list[CheckMessage]:
+    if not conf.get("REST_API"):
+        return []
+    messages: list[CheckMessage] = []
+    if conf.get("REST_API_RATE") is None or settings.CACHES["default"]["BACKEND"].endswith(".DummyCache"):
+        messages.append(
+            Warning(
+                "The REST API answers as often as anybody asks: it has no rate, or the cache that counts is none.",
+                hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
+                id="edx_api_provisioning.W010",
+            )
+        )
     return messages
 
 

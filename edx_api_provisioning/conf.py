@@ -32,6 +32,10 @@ DEFAULTS: dict[str, Any] = {
     "ACCESS_PROFILES": {},
     # The class that Bearer tokens are proved with. In the LMS the plugin's settings name the LMS's own.
     "BEARER_AUTHENTICATION": "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
+    # The REST API: whether there is one (but for whoami, which tells nobody more than they know), and how often each
+    # caller may ask; None for as often as they like.
+    "REST_API": False,
+    "REST_API_RATE": "120/min",
     # Where the site is and what is where on it; the LMS has it in LMS_ROOT_URL.
     "ROOT_URL": None,
     "TOKEN_PATH": "/oauth2/access_token",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -429,10 +429,41 @@ class ClientSummary:
     """The access profile, if it was provisioned with one."""
     rights: tuple[str, ...] = ()
     """``superuser`` and ``staff``, if its user is one now, and the rights that were declared for it."""
+    restricted: bool = False
+    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
+    self_rotation: bool = False
+    """Whether its access token is enough to get the next one."""
+    manifest: str = ""
+    """The manifest that declares it."""
+    declared: tuple[str, ...] = ()
+    """The rights that it was declared to have, as in ``grants``, and what its application may ask for."""
+    created: datetime | None = None
+    updated: datetime | None = None
+    """When its row in the registry last changed."""
     excess: tuple[str, ...] = ()
     """Rights beyond those that were declared, if they were asked for."""
     troubles: tuple[str, ...]
     """What others did to it: see :class:`~edx_api_provisioning.condition.Trouble`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What was done to a client, when, why and by whom."""
+
+    kind: str
+    actor: str
+    reason: str
+    details: dict[str, Any]
+    created: datetime
+
+
+class RequestId(NamedTuple):
+    """What tells a request from all others: the same one is not carried out twice."""
+
+    key: str
+    """At most 64 characters."""
+    digest: str
+    """Of all that is asked for, so that something else under the same key is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -483,3 +514,26 @@ class Verification:
     @property
     def ok(self) -> bool:
         return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a request comes from: what its credential is, and what that opens. No secret."""
+
+    username: str
+    is_staff: bool
+    is_superuser: bool
+    scheme: str
+    """``bearer``, ``jwt`` (in a header or a cookie) or ``session``."""
+    client: str | None = None
+    """The API client whose credential it is, as far as it can be told."""
+    client_id: str | None = None
+    scopes: tuple[str, ...] | None = None
+    """None where the credential has none: a session."""
+    restricted: bool = False
+    """Whether the rights of the user count for nothing, because the application is restricted."""
+    rights: tuple[str, ...] = ()
+    """What no ordinary account may do, in words."""
+    self_rotation: bool = False
+    """Whether the credential is enough to get the next one."""
+    expires_at: datetime | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from django.db import Error, IntegrityError, connections, router, transaction
@@ -22,6 +23,7 @@ from edx_api_provisioning.tracebacks import forgetful
 Result = TypeVar("Result")
 
 _ATTEMPTS = 5
+_within: ContextVar[bool] = ContextVar("within a transaction of ours", default=False)
 # Deadlock, lock wait time-out (MySQL); deadlock, serialization failure, lock not available (PostgreSQL).
 _PASSING = {1213, 1205, "40P01", "40001", "55P03"}
 
@@ -41,14 +43,24 @@ def in_transaction(work: Callable[[], Result]) -> Result:
         NotMigrated, DatabaseFailure: for whatever else the database says; its own words may hold values, so they
             are not passed on.
     """
-    with explained():
-        for _attempt in range(_ATTEMPTS - 1):
-            try:
-                return _once(work)
-            except Error as error:
-                if not _may_pass(error):
-                    raise
-        return _once(work)
+    if _within.get():
+        return _repeated(work)  # What takes the whole transaction with it is for the outermost to explain or repeat.
+    outermost = _within.set(True)
+    try:
+        with explained():
+            return _repeated(work)
+    finally:
+        _within.reset(outermost)
+
+
+def _repeated(work: Callable[[], Result]) -> Result:
+    for _attempt in range(_ATTEMPTS - 1):
+        try:
+            return _once(work)
+        except Error as error:
+            if not _may_pass(error):
+                raise
+    return _once(work)
 
 
 def _once(work: Callable[[], Result]) -> Result:

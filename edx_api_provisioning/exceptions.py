@@ -29,6 +29,10 @@ class Conflict(ProvisioningError):
     """What exists differs from what is wanted, and making it match is not for us to do unasked."""
 
 
+class ClientExists(Conflict):
+    """An API client of this name is there already, and a new one was asked for."""
+
+
 class NearMatch(Conflict):
     """The database took another spelling for the same name (MySQL ignores case and accents)."""
 
@@ -39,6 +43,10 @@ class NotAllowed(ProvisioningError):
 
 class AlreadyDone(ProvisioningError):
     """This very request was carried out before; what it issued is not shown a second time."""
+
+
+class RequestReused(ProvisioningError):
+    """The id of a request that was carried out before came with something else to do."""
 
 
 class ClientNotFound(ProvisioningError):

@@ -13,8 +13,8 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import BLOCKING, MEANINGS, Trouble, troubles
-from edx_api_provisioning.data import MAX_GRACE, ClientSpec, Credentials, Secret, Status
-from edx_api_provisioning.database import in_transaction
+from edx_api_provisioning.data import MAX_GRACE, ClientSpec, Credentials, RequestId, Secret, Status
+from edx_api_provisioning.database import explained, in_transaction
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import Site, check_policy, check_rights_policy, same_spelling, token_end
@@ -33,7 +33,7 @@ def rotate(
     grace: timedelta | None = None,
     reason: str = "",
     asked_by: Any = None,
-    request_id: str | None = None,
+    request_id: str | RequestId | None = None,
 ) -> Credentials:
     """Give a client a new access token, a new secret, or both.
 
@@ -217,7 +217,7 @@ def revoke(
     retire: bool = False,
     delete: bool = False,
     reason: str = "",
-    request_id: str | None = None,
+    request_id: str | RequestId | None = None,
 ) -> Credentials:
     """End all tokens of a client, at once.
 
@@ -254,6 +254,20 @@ def revoke(
         return result
 
     return in_transaction(work)
+
+
+def describe(name: str) -> Credentials:
+    """What a client's credentials are now, without any secret. Nothing is written or locked.
+
+    Raises:
+        ClientNotFound, NearMatch: no such client.
+    """
+    with explained():
+        client = registry.find(name, lock_it=False)
+        if client is None:
+            raise registry.not_found()
+        same_spelling("name", name, client.name)
+        return _credentials(client, Status.UNCHANGED)
 
 
 def _revoke_tokens(client: ApiClient, actor: str) -> tuple[str, ...]:
@@ -327,7 +341,7 @@ def adopt(
     purpose: str | None = None,
     reason: str = "",
     asked_by: Any = None,
-    request_id: str | None = None,
+    request_id: str | RequestId | None = None,
 ) -> Credentials:
     """Take an application that was made by other means under management, with its user and longest token.
 

@@ -3,23 +3,131 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery, Value
+from django.utils.translation import gettext as _
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import troubles
-from edx_api_provisioning.data import MAX_GRACE, ClientSummary, Unmanaged
+from edx_api_provisioning.data import MAX_GRACE, NAME, ClientSummary, Event, Unmanaged, check_line
 from edx_api_provisioning.database import explained
-from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.planning import same_spelling
 from edx_api_provisioning.tracebacks import forgetful
 
 # By this many keys and no more is a table looked up by its index for certain, whatever its size.
 _AT_ONCE = 100
+
+Row = TypeVar("Row")
+
+_FOREVER = timedelta(days=36500)
+ORDERINGS = ("name", "expires_at", "created", "updated")
+
+
+class Rows(Sequence[Row]):
+    """Rows that are counted and read only when asked for, page by page."""
+
+    def __init__(self, found: QuerySet[Any], show: Callable[[QuerySet[Any]], list[Row]]) -> None:
+        self._found, self._show = found, show
+
+    def __len__(self) -> int:
+        with explained():
+            return self._found.count()
+
+    def __getitem__(self, which: Any) -> Any:
+        with explained():
+            return self._show(self._found[which if isinstance(which, slice) else slice(which, which + 1)])
+
+
+def find_clients(
+    *,
+    state: str | None = None,
+    username: str | None = None,
+    contact: str | None = None,
+    profile: str | None = None,
+    manifest: str | None = None,
+    expiring_within: timedelta | None = None,
+    ordering: str = "name",
+) -> Rows[ClientSummary]:
+    """The clients that match all that is said, to be read page by page.
+
+    Args:
+        ordering: one of ``ORDERINGS``, behind ``-`` for the other way round.
+
+    Raises:
+        InvalidSpec: for what no client could match, or an ordering that there is not.
+    """
+    wanted = {
+        "state": state,
+        "user__username": username,
+        "contact_email": contact,
+        "profile": profile,
+        "manifest": manifest,
+    }
+    for value in wanted.values():
+        check_line("filter", value or "")
+    clients = ApiClient.objects.filter(**{field: value for field, value in wanted.items() if value is not None})
+    if expiring_within is not None:
+        clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
+    column = ordering.removeprefix("-")
+    if column not in ORDERINGS:
+        raise InvalidSpec(_("there is no such order; there are %s.") % ", ".join(ORDERINGS), field="ordering")
+    order = F("access_token__expires" if column == "expires_at" else column)
+    # Left to themselves, some databases put what has no end first, some last.
+    directed = order.desc(nulls_last=True) if ordering.startswith("-") else order.asc(nulls_last=True)
+    return Rows(clients.order_by(directed, "pk"), _summaries)
+
+
+def _summaries(clients: QuerySet[ApiClient]) -> list[ClientSummary]:
+    now = datetime.now(UTC)
+    return [summary(client, now) for client in with_facts(clients)]
+
+
+def get_client(name: str) -> ClientSummary:
+    """The client of exactly this name. Nothing is locked.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    with explained():
+        # What is no name may be what no database takes.
+        found = _summaries(ApiClient.objects.filter(name=name)) if NAME.fullmatch(name) else []
+    if not found:
+        raise registry.not_found()
+    same_spelling("name", name, found[0].name)
+    return found[0]
+
+
+def hold_client(name: str) -> ClientSummary:
+    """The client of exactly this name, locked until the end of the transaction that this is called in.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    registry.get(name)
+    return get_client(name)
+
+
+def list_events(name: str) -> Rows[Event]:
+    """What was done to a client that is there, the last first, to be read page by page.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    get_client(name)
+    return Rows(ApiClientEvent.objects.filter(client__name=name).order_by("-pk"), _events)
+
+
+def _events(events: QuerySet[ApiClientEvent]) -> list[Event]:
+    return [
+        Event(kind=row.kind, actor=row.actor, reason=row.reason, details=row.details, created=row.created)
+        for row in events
+    ]
 
 
 def list_clients(
@@ -45,8 +153,7 @@ def list_clients(
             for client in clients:
                 same_spelling("name", name, client.name)
         if expired or expiring_within is not None:
-            limit = now if expired else now + (expiring_within or timedelta(0))
-            clients = clients.filter(state=ApiClient.State.ACTIVE, ends__lte=limit)
+            clients = _ending(clients, now if expired else now + min(expiring_within or timedelta(0), _FOREVER))
         for client in clients.iterator(chunk_size=1000):
             shown = summary(client, now)
             if not overprivileged:
@@ -55,10 +162,20 @@ def list_clients(
                 yield replace(shown, excess=excess)
 
 
+def _ending(clients: QuerySet[ApiClient], limit: datetime) -> QuerySet[ApiClient]:
+    return _with_end(clients).filter(state=ApiClient.State.ACTIVE, ends__lte=limit)
+
+
+def _with_end(clients: QuerySet[Any]) -> QuerySet[Any]:
+    """With ``ends`` to filter by: by the joined table's own column, a database may begin there, or read all of it."""
+    tokens = toolkit.get_access_token_model()._default_manager.filter(pk=OuterRef("access_token_id"))
+    aliased: QuerySet[Any] = clients.alias(ends=Subquery(tokens.values("expires")[:1]))
+    return aliased
+
+
 def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
     """Clients with all that a summary tells, in one statement that stays small in a token table that does not."""
-    all_tokens = toolkit.get_access_token_model()._default_manager
-    tokens = all_tokens.filter(application=OuterRef("application_id"))
+    tokens = toolkit.get_access_token_model()._default_manager.filter(application=OuterRef("application_id"))
     count = tokens.order_by().values("application").annotate(number=Count("pk")).values("number")
     restrictions = lms.restrictions()
     restricted = (
@@ -67,14 +184,9 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
         else Value(False)
     )
     loaded = clients.select_related("user", "application", "access_token")
-    # To filter by. By the joined table's own column, a database may begin there, or read all of it for a filter.
-    ends = Subquery(all_tokens.filter(pk=OuterRef("access_token_id")).values("expires")[:1])
     # What is not read cannot leak.
-    return (
-        loaded.defer("application__client_secret", "access_token__token")
-        .annotate(token_count=count[:1], restricted=restricted)
-        .alias(ends=ends)
-    )
+    facts = loaded.defer("application__client_secret", "access_token__token")
+    return _with_end(facts.annotate(token_count=count[:1], restricted=restricted))
 
 
 def _excess(client: Any) -> tuple[str, ...]:
@@ -118,6 +230,12 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
         profile=client.profile,
         rights=(*_flags(client), *client.declared_rights),
+        restricted=client.restricted,
+        self_rotation=bool(client.self_rotation),
+        manifest=client.manifest or "",
+        declared=tuple(client.declared_rights),
+        created=client.created,
+        updated=client.updated,
         troubles=tuple(
             troubles(client, restricted=client.restricted, now=now, oldest_secret=registry.oldest_secret(now))
         ),

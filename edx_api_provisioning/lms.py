@@ -19,15 +19,52 @@ from django.contrib.auth.models import UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator, validate_slug
 from django.db.models import Model, QuerySet
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import toolkit
+from edx_api_provisioning import conf, toolkit
 from edx_api_provisioning.data import COURSE_KEY
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.saving import insert
 
 # openedx/core/djangoapps/user_api/accounts/__init__.py
 _USERNAME_LENGTHS = range(2, 31)
+
+
+def authentication_classes() -> tuple[type, ...]:
+    """What our own REST API asks who is there: JWTs where the site takes them, Bearer tokens, the session with CSRF.
+
+    JWTs, in a header or a cookie, are taken by edx-drf-extensions; an LMS has its class among DRF's defaults.
+    """
+    from rest_framework.authentication import SessionAuthentication
+
+    jwt = _jwt_authentication()
+    bearer = import_string(conf.get("BEARER_AUTHENTICATION"))
+    return (*([jwt] if jwt else []), bearer, SessionAuthentication)
+
+
+def _jwt_authentication() -> type | None:
+    from rest_framework.settings import api_settings
+
+    classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    return next((each for each in classes if hasattr(each, "is_authenticating_with_jwt_cookie")), None)
+
+
+def jwt_claims(auth: Any, authenticator: Any) -> dict[str, Any] | None:
+    """What is in the JWT that a request was authenticated with, checked again; None if it was by other means."""
+    jwt = _jwt_authentication()
+    if jwt is None or not isinstance(authenticator, jwt):
+        return None
+    decode = import_string("edx_rest_framework_extensions.auth.jwt.decoder.configured_jwt_decode_handler")
+    return dict(decode(auth))
+
+
+def pagination_class() -> Any:
+    """The LMS's own way to give a list in pages; None where its library is missing."""
+    try:
+        return import_string("edx_rest_framework_extensions.paginators.DefaultPagination")
+    except ImportError:
+        return None
 
 
 def _model(app_label: str, name: str) -> type[Model] | None:

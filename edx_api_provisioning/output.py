@@ -24,6 +24,8 @@ from edx_api_provisioning.data import (
     Check,
     ClientSummary,
     Credentials,
+    Event,
+    Identity,
     Presented,
     Secret,
     Unmanaged,
@@ -206,7 +208,7 @@ def render_outcome(credentials: Credentials, *, format: str) -> str:
 def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> Iterator[str]:
     """A line for each, as JSON objects or in columns; streamed, however many there are."""
     for number, row in enumerate(rows):
-        shown = {key: _plain(value) for key, value in asdict(row).items()}
+        shown = row_as_dict(row)
         if format == "json":
             yield json.dumps(shown) + "\n"
             continue
@@ -233,15 +235,20 @@ def _details(client: ClientSummary) -> Iterator[str]:
         yield f"    {trouble}: {MEANINGS[Trouble(trouble)]}\n"
 
 
+def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
+    """What JSON shows of something that holds no secret."""
+    return {key: _plain(value) for key, value in asdict(row).items()}
+
+
 def render_examination(
     client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
 ) -> str:
     """What is to be said of credentials that somebody presented and of the client they are for."""
     shown: dict[str, Any] = {}
     if client is not None:
-        shown["client"] = {key: _plain(value) for key, value in asdict(client).items()}
+        shown["client"] = row_as_dict(client)
     if presented is not None:
-        shown["token"] = {key: _plain(value) for key, value in asdict(presented).items()}
+        shown["token"] = row_as_dict(presented)
         left = presented.expires_at and int((presented.expires_at - datetime.now(UTC)).total_seconds())
         shown["token"]["expires_in"] = left
     if verification.checks:

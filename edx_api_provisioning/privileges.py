@@ -80,6 +80,11 @@ def rights_after(plan: Plan, user: Any, application: Any = None) -> Rights:
     )
 
 
+def application_rights(application: Any) -> tuple[str, ...]:
+    """What an application may ask for beyond what any may."""
+    return tuple(sorted(Access(*lms.access(application.pk)).rights)) if application is not None else ()
+
+
 def group_permissions(names: Iterable[str]) -> frozenset[str]:
     """The permissions that groups bring."""
     rows = Permission.objects.filter(group__name__in=list(names)).values_list("content_type__app_label", "codename")

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
+from django.utils.translation import gettext as _
 
 from edx_api_provisioning import access, grants, lms, privileges, registry, toolkit
-from edx_api_provisioning.data import ClientSpec, Credentials, Made, Secret
+from edx_api_provisioning.data import ClientSpec, Credentials, Made, RequestId, Secret
 from edx_api_provisioning.database import explained, in_transaction, unlogged
-from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.finding import Ambiguous, Rows, find
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.planning import Action, Plan, Site, make_plan
@@ -46,7 +47,8 @@ def provision(
     actor: str,
     reason: str = "",
     asked_by: Any = None,
-    request_id: str | None = None,
+    request_id: str | RequestId | None = None,
+    new: bool = False,
     announce: Callable[[Plan], None] | None = None,
 ) -> Credentials:
     """Leave an API client that matches the spec, however often it is called; all of it or nothing.
@@ -56,6 +58,7 @@ def provision(
         reason: why, for the record too.
         asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
         request_id: makes a request unique: the same one is not carried out twice.
+        new: whether a client of this name that is there already is to be refused.
         announce: is told what will be done, if anything will, before it is done; again if another run came first.
 
     Returns:
@@ -64,7 +67,7 @@ def provision(
     Raises:
         InvalidSpec: something wanted is not allowed.
         NotAllowed: the credentials would carry rights that ``asked_by`` does not have.
-        Conflict: what exists differs, and is not changed unasked.
+        Conflict: what exists differs, and is not changed unasked; ClientExists: it is not ``new``.
         AlreadyDone: a request of this id was carried out before.
         UnusableToken: the site would not let the token work.
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
@@ -72,9 +75,8 @@ def provision(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        [credentials] = _provision(
-            [spec], {}, asked_by, announce=announce, actor=actor, reason=reason, request_id=request_id
-        )
+        request: dict[str, Any] = {"actor": actor, "reason": reason, "request_id": request_id}
+        [credentials] = _provision([spec], {}, asked_by, announce=announce, only_new=new, **request)
         return credentials
 
     return in_transaction(work)
@@ -184,7 +186,13 @@ class _Planned:
 
 
 def _planned(
-    specs: Sequence[ClientSpec], site: Site, *, asked_by: Any, lock: bool = False, run_id: str = ""
+    specs: Sequence[ClientSpec],
+    site: Site,
+    *,
+    asked_by: Any,
+    lock: bool = False,
+    run_id: str = "",
+    only_new: bool = False,
 ) -> list[_Planned | ProvisioningError]:
     """What is to be done for each, or why it is not; of more than one, one by one where the database is ambiguous."""
     check = _Check()
@@ -200,6 +208,8 @@ def _planned(
 
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
+        if only_new and rows.found.client is not None:
+            raise ClientExists(_("there is an API client of this name already."), field="name")
         planned = _Planned(make_plan(spec, rows.found, site), rows)
         _check_asker(planned, asked_by)
         return planned
@@ -257,12 +267,13 @@ def _provision(
     *,
     run_id: str | None = None,
     announce: Callable[[Plan], None] | None = None,
+    only_new: bool = False,
     **request: Any,
 ) -> list[Credentials]:
     """All of it, within a transaction."""
     site = registry.site()
     runs = []
-    for planned in _planned(specs, site, asked_by=asked_by, lock=True, run_id=run_id or ""):
+    for planned in _planned(specs, site, asked_by=asked_by, lock=True, run_id=run_id or "", only_new=only_new):
         if isinstance(planned, ProvisioningError):
             raise planned
         runs.append(_Run(planned.plan, planned.rows))

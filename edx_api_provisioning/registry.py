@@ -13,14 +13,15 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf, lms, signals, toolkit
-from edx_api_provisioning.data import Secret, check_line
+from edx_api_provisioning.data import NAME, RequestId, Secret, check_line
 from edx_api_provisioning.database import connection
-from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound
+from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound, RequestReused
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.planning import Site, same_spelling
 from edx_api_provisioning.saving import insert
 
 Kind = ApiClientEvent.Kind
+_DIGEST = "request"
 _SIGNALS = {
     Kind.CREATED: signals.api_client_provisioned,
     Kind.UPDATED: signals.api_client_provisioned,
@@ -78,11 +79,17 @@ def get(name: str) -> ApiClient:
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
     """
-    client = find(name, lock_it=True)
+    # What is no name may be what no database takes.
+    client = find(name, lock_it=True) if NAME.fullmatch(name) else None
     if client is None:
-        raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
+        raise not_found()
     same_spelling("name", name, client.name)
     return client
+
+
+def not_found() -> ClientNotFound:
+    """That there is no such client."""
+    return ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
 
 
 def end_predecessor(client: ApiClient, now: datetime | None, *, actor: str) -> bool:
@@ -102,14 +109,25 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, actor: str) -> b
     return True
 
 
-def require_new(request_id: str | None) -> None:
+def require_new(request_id: str | RequestId | None) -> None:
     """Whether this request has not been carried out yet; its unique row in the history decides between two at once.
 
     Raises:
         AlreadyDone: if it has.
+        RequestReused: if something else was, under the same key.
     """
-    if request_id is not None and ApiClientEvent.objects.filter(request_id=request_id).exists():
-        raise AlreadyDone(_("this was done already; what it issued is not shown again."))
+    if request_id is None:
+        return
+    done = ApiClientEvent.objects.filter(request_id=_key(request_id)).values_list("details", flat=True).first()
+    if done is None:
+        return
+    if isinstance(request_id, RequestId) and done.get(_DIGEST) != request_id.digest:
+        raise RequestReused(_("this key came with another request before; use a new key for what is new."))
+    raise AlreadyDone(_("this was done already; what it issued is not shown again."))
+
+
+def _key(request_id: str | RequestId | None) -> str | None:
+    return request_id.key if isinstance(request_id, RequestId) else request_id
 
 
 def was_deleted(name: str) -> bool:
@@ -177,7 +195,7 @@ def record_all(
     *,
     actor: str,
     reason: str = "",
-    request_id: str | None = None,
+    request_id: str | RequestId | None = None,
 ) -> None:
     """Add to the history, and tell the other plugins once it is committed.
 
@@ -191,6 +209,7 @@ def record_all(
         InvalidSpec: for a reason that is not one line.
     """
     check_line("reason", reason)
+    digest = {_DIGEST: request_id.digest} if isinstance(request_id, RequestId) else {}
     rows = [
         ApiClientEvent(
             client=client,
@@ -198,8 +217,8 @@ def record_all(
             kind=kind,
             actor=actor[:255],
             reason=reason,
-            request_id=request_id,
-            details=details,
+            request_id=_key(request_id),
+            details=details | digest,
         )
         for client, name, kind, details in events
     ]

@@ -53,6 +53,9 @@ class Field(NamedTuple):
             InvalidSpec: if it is of another type, or is not understood.
         """
         kind = self.schema["type"]
+        texts = value if isinstance(value, (list, tuple)) else [value]
+        if not all(text.isprintable() for text in texts if isinstance(text, str)):
+            raise InvalidSpec(_("use printable characters only."), field=name)  # Databases and UTF-8 know no others.
         if kind == "boolean" and not isinstance(value, bool):
             raise InvalidSpec(_("give true or false."), field=name)
         if kind == "array":
@@ -124,6 +127,32 @@ def client_schema() -> dict[str, Any]:
     }
 
 
+def read(given: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """What a mapping holds, field by field. What is null is as if it were left out.
+
+    Raises:
+        InvalidFields: with all that is wrong.
+    """
+    found, problems = _read(given, fields)
+    if problems:
+        raise InvalidFields(problems)
+    return found
+
+
+def _read(given: Mapping[str, Any], fields: Mapping[str, Field]) -> tuple[dict[str, Any], list[InvalidSpec]]:
+    found, problems = {}, []
+    for name, value in given.items():
+        if value is None:
+            continue
+        try:
+            if name not in fields:
+                raise InvalidSpec(_("there is no such field; there are %s.") % ", ".join(fields), field=name)
+            found[name] = fields[name].read(name, value)
+        except InvalidSpec as error:
+            problems.append(InvalidSpec(error.message, field=name))
+    return found, problems
+
+
 def read_client(given: Mapping[str, Any], **more: Any) -> ClientSpec:
     """The spec that a mapping describes. What is null is as if it were left out.
 
@@ -133,16 +162,8 @@ def read_client(given: Mapping[str, Any], **more: Any) -> ClientSpec:
     Raises:
         InvalidFields: with all that is wrong, field by field; a value is never repeated.
     """
-    wanted, problems = dict(more), []
-    for name, value in given.items():
-        if value is None:
-            continue
-        try:
-            if name not in FIELDS:
-                raise InvalidSpec(_("there is no such field; there are %s.") % ", ".join(FIELDS), field=name)
-            wanted[name] = FIELDS[name].read(name, value)
-        except InvalidSpec as error:
-            problems.append(InvalidSpec(error.message, field=name))
+    found, problems = _read(given, FIELDS)
+    wanted = {**more, **found}
     if "name" not in wanted and given.get("name") is None:
         problems.append(InvalidSpec(_("every client needs one."), field="name"))
     if not problems:

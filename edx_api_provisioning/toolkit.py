@@ -69,12 +69,14 @@ __all__ = [
     "has_applications",
     "has_live_tokens",
     "has_tokens",
+    "is_access_token",
     "is_client_credentials",
     "kept_of",
     "long_lived_tokens",
     "longest_token",
     "new_client_id",
     "new_client_secret",
+    "only_application",
     "secret_hasher",
     "secret_problem",
     "set_client_secret",
@@ -186,6 +188,17 @@ def find_application(client_id: str) -> Any:
 def find_applications(client_ids: Iterable[str]) -> Any:
     """The applications that some client ids find, on MySQL also those in another spelling."""
     return get_application_model()._default_manager.filter(client_id__in=list(client_ids))
+
+
+def is_access_token(value: Any) -> bool:
+    """Whether this is a row of the site's access tokens, as authentication classes leave it with a request."""
+    return isinstance(value, get_access_token_model())
+
+
+def only_application(user: Any) -> Any:
+    """The one application that acts for this user; None if there is none, or more than one."""
+    found = list(get_application_model()._default_manager.filter(user=user)[:2])
+    return found[0] if len(found) == 1 else None
 
 
 def is_client_credentials(application: Any) -> bool:

@@ -241,3 +241,49 @@ def test_django_asks_for_both_and_for_the_second_on_deployment_only(deployed: An
 
     assert ids(tags=["security"]) == {f"{APP}.E001"}
     assert ids(tags=["security"], include_deployment_checks=True) == {f"{APP}.E001", f"{APP}.W002"}
+
+
+# The REST API
+
+
+@pytest.mark.parametrize("value", ["False", 1, None])
+def test_e010_wants_the_rest_api_on_or_off(settings: Any, value: Any) -> None:
+    assert check(settings, REST_API=value) == [
+        Error(
+            "EDX_API_PROVISIONING['REST_API'] is to be True or False.",
+            hint="A text such as 'False' counts as True.",
+            id=f"{APP}.E010",
+        )
+    ]
+
+
+@pytest.mark.parametrize("value", ["often", "0/min", "5 per minute", 5, "", "5/week"])
+def test_e011_wants_a_rate_that_can_be_counted(settings: Any, value: Any) -> None:
+    assert check(settings, REST_API_RATE=value) == [
+        Error(
+            "EDX_API_PROVISIONING['REST_API_RATE'] is to be a number of requests for a time, or None.",
+            hint="For example '120/min'.",
+            id=f"{APP}.E011",
+        )
+    ]
+    assert check(settings, REST_API_RATE="5/s") == check(settings, REST_API_RATE=None) == []
+
+
+@pytest.mark.parametrize("without", ["a rate", "a cache"])
+def test_w010_warns_of_a_rest_api_that_nothing_slows_down(deployed: Any, without: str) -> None:
+    deployed.EDX_API_PROVISIONING = {"REST_API": True}
+    assert checks.check_deployment(None) == []
+    if without == "a rate":
+        deployed.EDX_API_PROVISIONING = {"REST_API": True, "REST_API_RATE": None}
+    else:
+        deployed.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+
+    assert checks.check_deployment(None) == [
+        Warning(
+            "The REST API answers as often as anybody asks: it has no rate, or the cache that counts is none.",
+            hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
+            id=f"{APP}.W010",
+        )
+    ]
+    deployed.EDX_API_PROVISIONING = {"REST_API": False}
+    assert checks.check_deployment(None) == []

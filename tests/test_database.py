@@ -230,3 +230,21 @@ def test_a_connection_that_was_lost_since_the_last_time_is_opened_again(
     assert in_transaction(lambda: "done") == "done"
 
     assert closed == [True] * (not usable)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deadlock_within_is_for_the_outermost_transaction_to_repeat() -> None:
+    tries: list[str] = []
+
+    def inner() -> str:
+        tries.append("inner")
+        if len(tries) < 6:
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return "done"
+
+    def outer() -> str:
+        tries.append("outer")
+        return in_transaction(inner)
+
+    assert in_transaction(outer) == "done"
+    assert tries == ["outer", "inner"] * 3

@@ -56,6 +56,12 @@ def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
                 "last_issued": "2027-05-03T12:00:00Z",
                 "profile": "",
                 "rights": ["superuser", "staff"],
+                "restricted": False,
+                "self_rotation": False,
+                "manifest": "",
+                "declared": [],
+                "created": "2027-05-03T12:00:00Z",
+                "updated": "2027-05-03T12:00:00Z",
                 "excess": [],
                 "troubles": ["user_inactive"],
             }

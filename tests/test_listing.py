@@ -61,6 +61,8 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
             expires_at=NOON + timedelta(days=90),
             last_issued=NOON + timedelta(days=1),
             rights=("staff",),
+            created=NOON,
+            updated=NOON + timedelta(days=1),
             troubles=(),
         )
     ]

@@ -107,6 +107,14 @@ def test_what_does_not_go_together_is_said_too() -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["a\0b", "line\nbreak", "\ud800"], ids=["NUL", "newline", "half a character"])
+@pytest.mark.parametrize("field", ["username", "profile", "groups"])
+def test_what_no_database_takes_is_not_read(field: str, value: str) -> None:
+    given = {"name": "report", field: [value] if field == "groups" else value}
+
+    assert problems(given) == {field: "use printable characters only."}
+
+
 def test_no_value_is_repeated() -> None:
     secret = "a-secret-in-the-wrong-place-0123456789"
     with pytest.raises(InvalidSpec) as refusal:

@@ -104,6 +104,30 @@ def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
     assert "access token at the site's Bearer authentication: " in failing.stderr
 
 
+def test_the_rest_api_is_there_for_bearer_tokens(settings: Any) -> None:
+    root = "/provisioning/v1"
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True}
+    rights = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", "provision", "rotate")]
+    made = provisioned(*[f"--permission={right}" for right in rights])
+    bearer = {"Authorization": f"Bearer {made['access_token']}"}
+
+    known = Client().get(f"{root}/whoami/", headers=bearer).json()
+    assert (known["client"], known["scheme"], known["rights"]) == ("api-client", "bearer", sorted(
+        f"permission:{right}" for right in rights
+    ))  # fmt: skip
+    sent = {"path": f"{root}/clients/", "data": {"name": "second"}, "content_type": "application/json"}
+    second = Client().post(**sent, headers={**bearer, "Idempotency-Key": "k"})
+    assert (second.status_code, second.json()["verified"]) == (201, True), second.content
+    assert Client().post(**sent, headers={**bearer, "Idempotency-Key": "k"})["Idempotency-Replayed"] == "true"
+    rotated = Client().post(f"{root}/clients/second/token/", headers=bearer, content_type="application/json")
+    assert whoami(rotated.json()["access_token"]) == (200, "second")
+    listed = Client().get(f"{root}/clients/?page_size=1", headers=bearer).json()
+    assert (listed["count"], [row["name"] for row in listed["results"]]) == (2, ["api-client"])
+    refused = Client().get(f"{root}/clients/")
+    assert (refused.status_code, refused["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
+    assert Client().get(f"{root}/clients/", headers={"Authorization": "JWT a.b.c"}).status_code == 401
+
+
 def test_there_is_nothing_to_migrate_and_nothing_to_complain_about() -> None:
     call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True, verbosity=0)
     call_command("check", fail_level="WARNING")

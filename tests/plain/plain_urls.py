@@ -15,4 +15,5 @@ def me(request: HttpRequest) -> JsonResponse:
 urlpatterns = [
     path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
     path("me", me),
+    path("provisioning/", include("edx_api_provisioning.rest_api.urls")),
 ]

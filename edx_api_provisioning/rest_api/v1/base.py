@@ -1,0 +1,167 @@
+"""What the views share: the order in which a request is let in, and how secrets go out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.db import transaction
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request, WrappedAttributeError
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from edx_api_provisioning import api, conf, identity, output
+from edx_api_provisioning.data import ClientSummary, Credentials
+from edx_api_provisioning.database import unlogged
+from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.rest_api.v1 import errors, requests
+from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
+from edx_api_provisioning.rest_api.v1.permissions import HasRight, HasScope, IsActive
+from edx_api_provisioning.rest_api.v1.throttling import CallerThrottle
+
+REPLAYED = "Idempotency-Replayed"
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy": "no-referrer"}
+
+
+class Pages(PageNumberPagination):
+    """Where the LMS's own are missing."""
+
+    page_size = 10
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+class ApiView(APIView):
+    """One request: is there such an API, who asks, may they, how often; then what is asked for."""
+
+    switched: ClassVar[bool] = True
+    """Whether the site has to turn it on."""
+    rights: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The permissions that a method takes beside that to view API clients, by their first word."""
+
+    renderer_classes = (JSONRenderer,)  # No pages to click on: a browser's history is no place for secrets.
+    parser_classes = (requests.BoundedJSONParser,)
+    # Found for each request. The LMS's middleware closes every class that names its JWT authentication to restricted
+    # applications, whatever scopes it asks of them (edx_rest_framework_extensions/auth/jwt/middleware.py).
+    authentication_classes = ()
+    permission_classes: Any = (IsActive, HasScope, HasRight)
+    throttle_classes = (CallerThrottle,)
+    http_method_names = ("get", "head", "post", "patch")
+
+    @property
+    def swagger_schema(self) -> Any:
+        """How drf-yasg describes it; None for not at all, where the site has not turned it on."""
+        return AutoSchema if self._is_on() else None
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        # Each brings a transaction of its own, which is begun again if the database ends it for a deadlock. That of a
+        # whole request (ATOMIC_REQUESTS) could not be.
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
+    def _is_on(self) -> bool:
+        return bool(conf.get("REST_API")) or not self.switched
+
+    # The report of an error then shows no local variable of anything that is called from here, and the log of
+    # statements, where DEBUG keeps one, not the tokens that the site's own authentication looks for.
+    @method_decorator(sensitive_variables())
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with unlogged():
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        # Before anybody is asked who they are: what is off is not there.
+        if not self._is_on():
+            raise NotFound
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request)
+        super().initial(request, *args, **kwargs)
+
+    def get_authenticators(self) -> list[Any]:
+        return [each() for each in identity.authentication_classes()]
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except (UnicodeDecodeError, WrappedAttributeError):
+            # The LMS's own class stumbles over tokens that are no ASCII, and over tokens without a user.
+            raise AuthenticationFailed from None
+
+    def get_exception_handler(self) -> Any:
+        return errors.respond
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        for header, value in _NO_STORE.items():
+            answer.headers.setdefault(header, value)
+        return answer
+
+    @cached_property
+    def credential(self) -> identity.Credential:
+        """What the request was authenticated with."""
+        return identity.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the service functions want to know of who asks, and of the request."""
+        username = self.request.user.get_username()
+        return {"actor": f"REST API: {username}", "request_id": requests.request_id(self.request)}
+
+    def page(self, rows: Any) -> Response:
+        """One page of rows, as JSON."""
+        paginator = (identity.pagination_class() or Pages)()
+        found: Any = paginator.paginate_queryset(rows, self.request, view=self)
+        answer: Response = paginator.get_paginated_response([output.row_as_dict(row) for row in found])
+        return answer
+
+    def carry_out(self, work: Callable[[], Credentials], *, name: str, status: int = 200) -> Response:
+        """Do it, prove what was issued, and answer, all in one transaction: what cannot be shown is not made.
+
+        A request that was carried out before is answered with what there is now.
+
+        Args:
+            name: of the client.
+            status: of the answer where it is done now.
+        """
+
+        try:
+            return api.in_transaction(lambda: self._answer(work(), status=status))
+        except AlreadyDone:
+            pass
+        except (ProvisioningError, errors.PreconditionFailed):
+            # It may be this very request that was faster, and made what is in the way now.
+            if not self._was_carried_out():
+                raise
+        answer = self._answer(api.describe(name))
+        answer[REPLAYED] = "true"
+        return answer
+
+    def _was_carried_out(self) -> bool:
+        try:
+            api.require_new(requests.request_id(self.request))
+        except AlreadyDone:
+            return True
+        return False
+
+    def shown(self, credentials: Credentials) -> dict[str, Any]:
+        """Everything about credentials, proved, secrets included."""
+        verification = api.verify(credentials) if credentials.issued else None
+        says = {"changes": list(credentials.changes), "warnings": list(credentials.warnings)}
+        return {**output.as_dict(credentials, verification), **says}
+
+    def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
+        answer = Response(self.shown(credentials), status=status)
+        answer["ETag"] = requests.etag(api.get_client(credentials.name))
+        return answer
+
+    def hold(self, name: str) -> ClientSummary:
+        """The client, locked, if it is as whoever asks takes it to be."""
+        client = api.hold_client(name)
+        requests.require_match(self.request, client)
+        return client

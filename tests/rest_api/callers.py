@@ -1,0 +1,108 @@
+"""Who calls the REST API, and how: by session, by opaque token, by JWT."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.http import HttpResponse
+from django.test import Client
+from oauth2_provider.models import get_access_token_model
+
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
+from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
+from tests.factories import ApplicationFactory, UserFactory
+
+ROOT = "/api/api-provisioning/v1"
+SCOPES = ("api_provisioning:read", "api_provisioning:write")
+ALL = ("view", "provision", "rotate", "revoke")
+
+
+def somebody(*rights: str, **flags: Any) -> Any:
+    """An account with some permissions: those of API clients by their first word, others by their codename."""
+    user = UserFactory(**flags)
+    names = [right if "_" in right else f"{right}_apiclient" for right in rights]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    assert user.user_permissions.count() == len(rights)
+    return user
+
+
+class Caller:
+    """Sends requests with one credential."""
+
+    def __init__(self, authorization: str | None = None, *, session: Any = None) -> None:
+        self.headers = {"Authorization": authorization} if authorization else {}
+        self.http = Client(enforce_csrf_checks=True)
+        self.csrf = session is not None
+        if session is not None:
+            self.http.force_login(session)
+            self.http.get("/admin/login/")
+            self.http.cookies["csrftoken"] = "c" * 32
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if self.csrf and "X-CSRFToken" not in sent:
+            sent["X-CSRFToken"] = "c" * 32
+        if body is None and method in ("POST", "PATCH"):
+            body = {}
+        data = {} if body is None else {"data": body, "content_type": "application/json"}
+        send = getattr(self.http, method.lower())
+        return send(ROOT + path, headers=sent, **data)
+
+    def get(self, path: str, **headers: str) -> HttpResponse:
+        return self("GET", path, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        return self("POST", path, body, **headers)
+
+    def patch(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        return self("PATCH", path, body, **headers)
+
+
+def by_session(user: Any) -> Caller:
+    return Caller(session=user)
+
+
+def token_of(user: Any, *, restricted: bool = False, scope: str = "read write") -> Any:
+    """An opaque token, made past the receiver that ends those of restricted applications at once."""
+    application = ApplicationFactory(user=user)
+    if restricted:
+        RestrictedApplication.objects.create(application=application)
+    row = get_access_token_model()(
+        application=application, user=user, scope=scope, token=f"token-of-{user.pk}-{application.pk}-" + "x" * 20,
+        expires=datetime.now(UTC) + timedelta(days=1),
+    )  # fmt: skip
+    get_access_token_model().objects.bulk_create([row])
+    return get_access_token_model().objects.get(application=application)
+
+
+def value_of(row: Any) -> str:
+    return f"token-of-{row.user_id}-{row.application_id}-" + "x" * 20
+
+
+def by_bearer(user: Any, **kinds: Any) -> Caller:
+    return Caller(f"Bearer {value_of(token_of(user, **kinds))}")
+
+
+def by_jwt(user: Any, *scopes: str, restricted: bool = False) -> Caller:
+    row = token_of(user, restricted=restricted, scope=" ".join(scopes or ("read", "write")))
+    return Caller(f"JWT {create_jwt(row, asymmetric=restricted)}")
+
+
+def problem(response: HttpResponse, status: int, code: str | None = None) -> dict[str, Any]:
+    """The body of an answer that says what is wrong."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == status
+    assert body["detail"] == body["developer_message"] != ""
+    assert {"type", "title", "error_code"} <= set(body)
+    assert code is None or body["error_code"] == code, body
+    return body
+
+
+def good(response: HttpResponse, status: int = 200) -> dict[str, Any]:
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/json"
+    return response.json()

@@ -1,0 +1,27 @@
+"""The REST API is on here, and nobody has asked too often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from tests.rest_api.callers import ALL, Caller, by_session, somebody
+
+
+@pytest.fixture(autouse=True)
+def switched_on(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_RATE": None}
+    cache.clear()
+
+
+@pytest.fixture
+def root(db: None) -> Caller:
+    return by_session(somebody(is_staff=True, is_superuser=True))
+
+
+@pytest.fixture
+def helper(db: None) -> Caller:
+    """Somebody with all permissions of API clients, and no other right."""
+    return by_session(somebody(*ALL))

@@ -1,0 +1,354 @@
+"""Clients over HTTP: made, read, changed, rotated, ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import row_counts, statements
+from tests.life import answer, client, granted, last_event, provisioned
+from tests.rest_api.callers import ROOT, Caller, good, problem
+
+pytestmark = pytest.mark.django_db
+
+
+# Made
+
+
+def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
+    response = root.post("/clients/", {"name": "report", "contact": "ann@example.org", "reason": "it is May"})
+
+    made = good(response, 201)
+    assert (made["name"], made["status"], made["username"], made["verified"]) == ("report", "created", "report", True)
+    assert answer(made["access_token"]) == "ok"
+    assert made["changes"][0] == "register the API client report"
+    assert response["Location"] == f"http://testserver{ROOT}/clients/report/"
+    assert (client().user.is_staff, client().user.has_usable_password()) == (False, False)
+    event = last_event()
+    assert (event.kind, event.reason, event.actor) == (
+        "created",
+        "it is May",
+        "REST API: user-0"[:10] + event.actor[10:],
+    )
+
+
+def test_the_default_client_is_neither_staff_nor_superuser_and_that_it_is_has_to_be_said(root: Caller) -> None:
+    good(root.post("/clients/", {"name": "plain"}), 201)
+    warned = good(root.post("/clients/", {"name": "staff", "staff": True}), 201)
+
+    assert not client("plain").user.is_staff
+    assert client("staff").user.is_staff
+    assert "nearly every course" in warned["warnings"][0]
+
+
+def test_a_client_that_is_there_is_not_touched_by_one_that_is_to_be_made(root: Caller) -> None:
+    provisioned(purpose="mine")
+    before = row_counts()
+
+    problem(root.post("/clients/", {"name": "report", "purpose": "theirs"}), 409, "client_exists")
+
+    assert client().purpose == "mine"
+    assert row_counts() == before
+
+
+def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(root: Caller) -> None:
+    before = row_counts()
+
+    said = problem(root.post("/clients/", {"name": "a b", "staff": "yes", "expires_in": "soon", "owner": "ann"}), 400)
+
+    assert said["error_code"] == "invalid"
+    assert set(said["field_errors"]) == {"name", "staff", "expires_in", "owner"}
+    assert said["field_errors"]["staff"] == dict.fromkeys(("developer_message", "user_message"), "give true or false.")
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("value", ["a\0b", "line\nbreak", "\ud800"], ids=["NUL", "newline", "half a character"])
+@pytest.mark.parametrize("field", ["username", "purpose", "profile", "reason", "groups"])
+def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, field: str, value: str) -> None:
+    sent = {"name": "report", field: [value] if field == "groups" else value}
+
+    assert field in problem(root.post("/clients/", sent), 400)["field_errors"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("[]", 400, "parse_error"),
+        ('"text"', 400, "parse_error"),
+        ("{", 400, "parse_error"),
+        ('{"name": NaN}', 400, "parse_error"),
+        ("[" * 100_000, 400, "parse_error"),
+        (b"\xff", 400, "parse_error"),
+        ("", 400, "invalid"),
+    ],
+)
+def test_what_is_no_object_is_refused(root: Caller, body: Any, status: int, code: str) -> None:
+    problem(root.post("/clients/", body), status, code)
+
+
+def test_only_json_is_read_and_only_json_is_written(root: Caller) -> None:
+    response = root.http.post(f"{ROOT}/clients/", {"name": "report"}, headers={"X-CSRFToken": "c" * 32})
+    problem(response, 415, "unsupported_media_type")
+    problem(root.get("/clients/", Accept="text/html"), 406, "not_acceptable")
+    assert not ApiClient.objects.exists()
+
+
+# Read
+
+
+def test_a_client_is_told_with_all_that_is_known_and_no_secret(root: Caller) -> None:
+    made = provisioned(contact="ann@example.org", self_rotation=True)
+
+    shown = good(root.get("/clients/report/"))
+
+    assert (shown["name"], shown["contact"], shown["self_rotation"]) == ("report", "ann@example.org", True)
+    assert shown["client_id"] == made.client_id
+    assert not {"client_secret", "access_token"} & set(shown)
+
+
+def test_clients_come_in_pages_as_in_the_lms(root: Caller) -> None:
+    for number in range(12):
+        ApiClient.objects.create(name=f"client-{number:02}")
+
+    page = good(root.get("/clients/?page_size=5&page=2&ordering=-name"))
+
+    assert [row["name"] for row in page["results"]] == [f"client-{number:02}" for number in (6, 5, 4, 3, 2)]
+    assert (page["count"], page["num_pages"], page["current_page"], page["start"]) == (12, 3, 2, 5)
+    assert "page=3" in page["next"]
+    assert good(root.get("/clients/"))["results"][0]["name"] == "client-00"
+    problem(root.get("/clients/?page=9"), 404)
+
+
+def test_a_page_of_clients_takes_the_same_number_of_statements_however_many_are_on_it(root: Caller) -> None:
+    def taken() -> int:
+        with statements() as sent:
+            good(root.get("/clients/?page_size=50"))
+        return len(sent)
+
+    for number in range(3):
+        ApiClient.objects.create(name=f"client-{number:02}")
+    few = taken()
+    for number in range(3, 40):
+        ApiClient.objects.create(name=f"client-{number:02}")
+
+    assert taken() == few
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("state=retired", ["old"]),
+        ("username=reader", ["read"]),
+        ("contact=ann@example.org", ["soon"]),
+        ("profile=", ["late", "old", "read", "soon"]),
+        ("manifest=team", ["late"]),
+        ("expiring_within=30d", ["soon"]),
+        ("expiring_within=999999w", ["late", "read", "soon"]),
+        ("ordering=expires_at", ["soon", "late", "read", "old"]),
+        ("ordering=-expires_at", ["read", "late", "soon", "old"]),
+        ("ordering=created", ["soon", "late", "read", "old"]),
+    ],
+)
+def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[str]) -> None:
+    provisioned("soon", contact="ann@example.org", expires_in=timedelta(days=5))
+    provisioned("late", manifest="team", expires_in=timedelta(days=100))
+    provisioned("read", username="reader", expires_in=timedelta(days=200))
+    provisioned("old", token=False)
+    ApiClient.objects.filter(name="old").update(state="retired")
+
+    assert [row["name"] for row in good(root.get(f"/clients/?{query}"))["results"]] == names
+
+
+@pytest.mark.parametrize(
+    "query", ["expiring_within=soon", "ordering=secret", "username=a%00b", "manifest=" + "x" * 300]
+)
+def test_a_filter_that_cannot_be_meant_is_refused(root: Caller, query: str) -> None:
+    problem(root.get(f"/clients/?{query}"), 400, "invalid")
+
+
+def test_the_history_of_a_client_is_told_the_last_first(root: Caller) -> None:
+    provisioned()
+    provisioned("other")
+    good(root.post("/clients/report/revoke/", {"reason": "seen in a log"}))
+
+    page = good(root.get("/clients/report/events/?page_size=1"))
+
+    assert (page["count"], len(page["results"])) == (2, 1)
+    assert (page["results"][0]["kind"], page["results"][0]["reason"]) == ("revoked", "seen in a log")
+    assert page["results"][0]["actor"].startswith("REST API: user-")
+
+
+# Changed
+
+
+def test_a_change_leaves_what_it_does_not_name(root: Caller) -> None:
+    provisioned(contact="ann@example.org", purpose="reports", staff=True, groups=())
+    token = client().access_token_id
+
+    changed = good(root.patch("/clients/report/", {"contact": "bob@example.org", "reason": "ann has left"}))
+
+    assert (changed["status"], changed["access_token"], changed["client_secret"]) == ("updated", None, None)
+    assert (client().contact_email, client().purpose, client().access_token_id) == ("bob@example.org", "reports", token)
+    assert client().user.is_staff
+    assert last_event().reason == "ann has left"
+
+
+def test_a_change_of_nothing_changes_nothing(root: Caller) -> None:
+    provisioned()
+    before = row_counts()
+
+    assert good(root.patch("/clients/report/", {}))["status"] == "unchanged"
+    assert row_counts() == before
+
+
+def test_the_rights_of_other_kinds_stay(root: Caller) -> None:
+    provisioned(permissions=("course_modes.view_coursemode",), global_roles=("support",))
+
+    good(root.patch("/clients/report/", {"permissions": ["course_modes.change_coursemode"]}))
+
+    assert client().declared_rights == ["global_role:support", "permission:course_modes.change_coursemode"]
+
+
+@pytest.mark.parametrize("ended", ["expired", "deleted"])
+def test_no_token_is_issued_by_a_change_of_something_else(root: Caller, ended: str) -> None:
+    provisioned()
+    tokens = get_access_token_model().objects
+    tokens.update(expires=timezone.now() - timedelta(days=1)) if ended == "expired" else tokens.all().delete()
+
+    assert good(root.patch("/clients/report/", {"purpose": "reports"}))["access_token"] is None
+    issued = good(root.patch("/clients/report/", {"expires_in": "5d"}))
+    assert answer(issued["access_token"]) == "ok"
+
+
+def test_a_user_who_was_promoted_is_not_taken_for_what_was_meant(root: Caller) -> None:
+    provisioned()
+    user = client().user
+    user.is_staff = True
+    user.save()
+
+    said = problem(root.patch("/clients/report/", {"token": True}), 409, "conflict")
+
+    assert "more rights than it was given" in said["detail"]
+
+
+def test_the_name_and_the_id_of_a_client_do_not_change(root: Caller) -> None:
+    provisioned()
+
+    assert set(problem(root.patch("/clients/report/", {"name": "a", "client_id": "b"}), 400)["field_errors"]) == {
+        "name",
+        "client_id",
+    }
+
+
+# An ETag tells one state from another
+
+
+def test_a_change_is_made_to_the_state_that_was_read_or_not_at_all(root: Caller) -> None:
+    provisioned()
+    read = root.get("/clients/report/")["ETag"]
+
+    changed = root.patch("/clients/report/", {"purpose": "first"}, If_Match=read)
+    assert good(changed)["status"] == "updated"
+
+    problem(root.patch("/clients/report/", {"purpose": "second"}, If_Match=read), 412, "precondition_failed")
+    assert client().purpose == "first"
+    assert changed["ETag"] == root.get("/clients/report/")["ETag"] != read
+    good(root.patch("/clients/report/", {"purpose": "second"}, If_Match=f'"other", {changed["ETag"]}'))
+
+
+@pytest.mark.parametrize("address", ["/clients/report/token/", "/clients/report/secret/", "/clients/report/revoke/"])
+def test_so_is_everything_else_that_is_done_to_a_client(root: Caller, address: str) -> None:
+    provisioned()
+    before = row_counts()
+
+    for stale in ('"stale"', "nonsense", f"W/{root.get('/clients/report/')['ETag']}"):
+        problem(root.post(address, {}, If_Match=stale), 412)
+    assert row_counts() == before
+    good(root.post(address, {}, If_Match="*"))
+
+
+def test_two_changes_within_a_second_are_told_apart(root: Caller) -> None:
+    provisioned()
+    first = good(root.post("/clients/report/token/", {})) and root.get("/clients/report/")["ETag"]
+
+    assert root.post("/clients/report/token/", {})["ETag"] != first
+
+
+# Rotated and ended
+
+
+def test_a_new_token_ends_the_old_one_or_leaves_it_a_time_of_grace(root: Caller) -> None:
+    first = provisioned().access_token
+
+    second = good(root.post("/clients/report/token/", {"expires_in": "30d"}))
+    third = good(root.post("/clients/report/token/", {"grace": "1h", "reason": "it is May"}))
+
+    assert (second["status"], second["client_secret"], second["verified"]) == ("rotated", None, True)
+    assert answer(first) == "token_nonexistent"
+    assert [answer(each["access_token"]) for each in (second, third)] == ["ok", "ok"]
+    assert timedelta(days=29) < datetime.fromisoformat(second["expires_at"]) - datetime.now(UTC) < timedelta(days=31)
+    assert last_event().reason == "it is May"
+
+
+def test_a_new_secret_ends_the_old_one_and_leaves_the_token(root: Caller) -> None:
+    made = provisioned()
+
+    rotated = good(root.post("/clients/report/secret/"))
+
+    assert rotated["access_token"] is None
+    assert granted(made.client_id, made.client_secret) is None
+    assert rotated["client_secret"]
+    assert answer(made.access_token) == "ok"
+
+
+def test_a_new_secret_with_grace_is_that_of_a_new_application(root: Caller) -> None:
+    made = provisioned()
+
+    problem(root.post("/clients/report/secret/", {"grace": "1d"}), 409, "conflict")
+    rotated = good(root.post("/clients/report/secret/", {"grace": "1d", "token": True}))
+
+    assert rotated["client_id"] != made.client_id
+    assert granted(made.client_id, made.client_secret)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"grace": "91d"}, {"grace"}),
+        ({"expires_in": "9999d"}, {"expires_in"}),
+        ({"expires_at": "2001-01-01"}, {"expires_at"}),
+        ({"expires_in": "1d", "expires_at": "2127-01-01"}, {"expires_at"}),
+        ({"reason": "x" * 256}, {"reason"}),
+        ({"name": "other"}, {"name"}),
+    ],
+)
+def test_a_rotation_that_is_not_allowed_says_why(root: Caller, body: dict[str, str], fields: set[str]) -> None:
+    made = provisioned()
+
+    assert set(problem(root.post("/clients/report/token/", body), 400, "invalid")["field_errors"]) == fields
+    assert answer(made.access_token) == "ok"
+
+
+def test_a_client_ends_for_now_or_for_good(root: Caller) -> None:
+    made = provisioned()
+
+    ended = good(root.post("/clients/report/revoke/"))
+    assert (ended["status"], ended["expires_at"], ended["access_token"]) == ("revoked", None, None)
+    assert answer(made.access_token) == "token_nonexistent"
+    assert good(root.post("/clients/report/revoke/"))["status"] == "unchanged"
+
+    assert good(root.post("/clients/report/revoke/", {"retire": True}))["status"] == "retired"
+    assert granted(made.client_id, made.client_secret) is None
+    problem(root.post("/clients/report/token/"), 409, "conflict")
+    assert ApiClientEvent.objects.count() == 3
+
+
+def test_what_must_not_be_kept_says_so(root: Caller) -> None:
+    for response in (root.post("/clients/", {"name": "report"}), root.post("/clients/report/token/")):
+        assert "no-store" in response["Cache-Control"]
+        assert (response["Pragma"], response["Referrer-Policy"]) == ("no-cache", "no-referrer")

@@ -1,0 +1,65 @@
+"""What is said of the API, in the LMS's /api-docs/ and in our documentation, is what it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from edx_api_provisioning.rest_api.v1 import requests
+from edx_api_provisioning.schema import FIELDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def maker() -> Any:
+    spec = importlib.util.spec_from_file_location("make_openapi", ROOT / "docs/make_openapi.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_openapi_file_is_that_of_the_views() -> None:
+    written = json.loads((ROOT / "docs/reference/openapi.json").read_text())
+
+    assert maker().document() == written, "Run: python docs/make_openapi.py"
+
+
+def test_every_method_is_described_with_a_sentence_and_every_field_too() -> None:
+    document = json.loads((ROOT / "docs/reference/openapi.json").read_text())
+    operations = [
+        operation
+        for methods in document["paths"].values()
+        for method, operation in methods.items()
+        if method != "parameters"
+    ]
+
+    assert len(operations) == 12
+    for operation in operations:
+        assert operation["summary"].endswith(".")
+        assert {"401", "403", "404", "429", "503"} <= set(operation["responses"])
+        assert all(parameter["description"] for parameter in operation["parameters"] if parameter["in"] != "body")
+    create = document["paths"]["/clients/"]["post"]["parameters"][0]["schema"]
+    assert set(create["properties"]) == {*FIELDS, "reason"} == set(requests.CREATE)
+    assert create["required"] == ["name"]
+    assert create["additionalProperties"] is False
+    assert create["example"]["name"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("on", [True, False])
+def test_the_api_docs_of_the_site_show_it_where_it_is_on(on: bool, settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": on}
+
+    shown = json.loads(Client().get("/api-docs/", headers={"Accept": "application/openapi+json"}).content)
+
+    paths = {path for path in shown["paths"] if "api-provisioning" in path}
+    assert any(path.endswith("/whoami/") for path in paths)
+    assert any(path.endswith("/clients/{name}/token/") for path in paths) is on
+    assert (len(paths) == 1) is not on

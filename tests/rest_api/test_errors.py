@@ -1,0 +1,115 @@
+"""Whatever goes wrong is said in one form, without a secret, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.test import Client
+
+from edx_api_provisioning import exceptions
+from edx_api_provisioning.exceptions import ProvisioningError, UnusableToken
+from edx_api_provisioning.rest_api.v1 import errors
+from tests.factories import row_counts
+from tests.life import provisioned
+from tests.rest_api.callers import ROOT, Caller, good, problem
+
+pytestmark = pytest.mark.django_db
+
+# They are said otherwise, or never come this far.
+_ELSEWHERE = {"ProvisioningError", "AlreadyDone", "OutputFailure"}
+
+
+def test_every_error_of_ours_has_a_status_and_a_code_of_its_own() -> None:
+    ours = [each for _name, each in inspect.getmembers(exceptions, inspect.isclass)]
+    said = {}
+    for kind in ours:
+        if issubclass(kind, ProvisioningError) and kind.__name__ not in _ELSEWHERE:
+            response = errors.respond(kind("why"), {})
+            assert response is not None
+            said[kind] = response.data["error_code"]
+    assert "refused" not in said.values()
+    assert len(set(said.values())) == len(said)
+
+
+@pytest.mark.parametrize("error", [OperationalError, DatabaseError, IntegrityError])
+@pytest.mark.parametrize("at", ["FROM .?edx_api_provisioning", "INSERT INTO .?oauth2_provider", "FROM .?auth_user"])
+def test_an_error_of_the_database_is_one_line_without_its_words(error: type[Exception], at: str, root: Caller) -> None:
+    import re
+
+    provisioned("other")
+    before = row_counts()
+
+    def fail(execute: Any, sql: str, *arguments: Any) -> Any:
+        if re.search(at, sql):
+            raise error(1205, "the words of the database: edxapi_secret")
+        return execute(sql, *arguments)
+
+    for send in (
+        lambda: root.post("/clients/", {"name": "report"}),
+        lambda: root.post("/clients/other/token/"),
+        lambda: root.get("/clients/"),
+        lambda: root.get("/clients/other/"),
+    ):
+        with connection.execute_wrapper(fail):
+            response = send()
+        if response.status_code in (200, 201):
+            continue  # It does not pass there.
+        said = problem(response, 503, "database_failure")
+        assert "words of the database" not in str(said)
+    with transaction.atomic():
+        assert row_counts()["ApiClient"] == before["ApiClient"]
+
+
+def test_a_failure_of_ours_keeps_nothing_of_a_request_that_is_one_transaction(root: Caller) -> None:
+    before = row_counts()
+
+    with mock.patch(
+        "edx_api_provisioning.api.verify", side_effect=UnusableToken("the site changed the token while it was saved.")
+    ):
+        problem(root.post("/clients/", {"name": "report"}), 409, "unusable_token")
+
+    assert row_counts() == before
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic_requests", [True, False])
+def test_credentials_that_cannot_be_shown_are_not_made(atomic_requests: bool, root: Caller) -> None:
+    before = row_counts()
+    root.http.raise_request_exception = False
+
+    with (
+        mock.patch.dict(connection.settings_dict, {"ATOMIC_REQUESTS": atomic_requests}),
+        mock.patch("edx_api_provisioning.output.as_dict", side_effect=RuntimeError("a mistake of ours")),
+    ):
+        response = root.post("/clients/", {"name": "report"})
+
+    assert response.status_code == 500
+    assert row_counts() == before
+
+
+def test_an_answer_is_never_a_page(root: Caller) -> None:
+    for response in (
+        root.get("/clients/nobody/"),
+        root.http.get(f"{ROOT}/clients/?format=api"),
+        Client().get(f"{ROOT}/clients/"),
+    ):
+        assert "html" not in response["Content-Type"]
+
+
+def test_other_spellings_of_a_name_are_told_apart_or_refused(root: Caller) -> None:
+    provisioned("report")
+
+    response = root.get("/clients/Report/")
+
+    if connection.vendor == "mysql":
+        problem(response, 409, "near_match")
+        problem(root.post("/clients/Report/token/"), 409, "near_match")
+        problem(root.post("/clients/", {"name": "Report"}), 409)
+    else:
+        problem(response, 404, "client_not_found")
+        problem(root.post("/clients/Report/token/"), 404)
+        good(root.post("/clients/", {"name": "Report", "email": "r@example.org"}), 201)

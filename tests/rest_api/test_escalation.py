@@ -1,0 +1,180 @@
+"""Nobody makes, takes or changes credentials of more rights than their own, whatever they send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+
+from tests.factories import ApplicationFactory, UserFactory, row_counts
+from tests.life import client, everything, provisioned
+from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, good, problem, somebody
+
+pytestmark = pytest.mark.django_db
+
+MORE: dict[str, dict[str, Any]] = {
+    "staff": {"staff": True},
+    "superuser": {"superuser": True},
+    "a permission": {"permissions": ["auth.change_user"]},
+    "a group": {"groups": ["admins"]},
+    "a course role": {"course_roles": ["staff@edX"]},
+    "a global role": {"global_roles": ["support"]},
+    "a scope": {"scopes": ["read", "grades:read"]},
+    "a filter": {"filters": ["content_org:edX"]},
+    "a profile": {"profile": "grades", "filters": ["content_org:edX"]},
+    "the account of the retirement service": {"username": "RETIREMENT_SERVICE_USER"},
+    "somebody else's account": {"username": "person", "use_existing_user": True},
+    "an administrator's account": {"username": "admin", "use_existing_user": True, "staff": True, "superuser": True},
+}
+
+
+@pytest.fixture
+def others(settings: Any, db: None) -> None:
+    settings.RETIREMENT_SERVICE_WORKER_USERNAME = "RETIREMENT_SERVICE_USER"
+    group = Group.objects.create(name="admins")
+    group.permissions.set(Permission.objects.filter(codename="change_user"))
+    UserFactory(username="person")
+    UserFactory(username="admin", is_staff=True, is_superuser=True)
+
+
+def callers() -> list[Caller]:
+    return [by_bearer(somebody(*ALL)), by_jwt(somebody(*ALL)), by_jwt(somebody(*ALL), *SCOPES, restricted=True)]
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_no_client_is_made_with_more_rights_than_who_asks_has(more: str, others: None) -> None:
+    for caller in callers():
+        before = everything()
+
+        said = problem(caller.post("/clients/", {"name": "report", **MORE[more]}), 403, "beyond_own_rights")
+
+        assert "rights that you do not have" in said["detail"]
+        assert everything() == before
+
+
+@pytest.mark.parametrize("more", [name for name in MORE if "account" not in name])
+def test_no_client_is_given_more_rights_than_who_asks_has(more: str, others: None) -> None:
+    provisioned()
+    for caller in callers():
+        before = everything()
+
+        response = caller.patch("/clients/report/", MORE[more])
+
+        assert response.status_code in (403, 409), response.content
+        assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "powerful",
+    [
+        {"staff": True},
+        {"superuser": True},
+        {"permissions": ("auth.change_user",)},
+        {"groups": ("admins",)},
+        {"global_roles": ("support",)},
+        {"scopes": ("read", "grades:read")},
+        {"username": "person", "use_existing_user": True},
+    ],
+    ids=repr,
+)
+def test_no_credentials_are_taken_from_a_client_with_more_rights(powerful: dict[str, Any], others: None) -> None:
+    provisioned(self_rotation=True, **powerful)
+    for caller in callers():
+        before = everything()
+        for path in ("token", "secret"):
+            problem(caller.post(f"/clients/report/{path}/", {"token": True}
+                    if path == "secret" else {}), 403, "beyond_own_rights")  # fmt: skip
+        for body in ({"token": True}, {"contact": "mine@example.org"}, {"self_rotation": True}, {"purpose": "mine"}):
+            assert caller.patch("/clients/report/", body).status_code in (403, 200)
+            if body.keys() != {"self_rotation"}:
+                assert everything() == before
+        assert everything() == before
+
+
+def test_who_may_make_clients_may_make_others_that_may_and_no_more(others: None) -> None:
+    caller = by_bearer(somebody(*ALL))
+    mine = [f"edx_api_provisioning.{right}_apiclient" for right in ALL]
+
+    made = good(caller.post("/clients/", {"name": "deputy", "permissions": mine}), 201)
+
+    deputy = Caller(f"Bearer {made['access_token']}")
+    problem(deputy.post("/clients/", {"name": "third", "staff": True}), 403, "beyond_own_rights")
+    problem(deputy.post("/clients/", {"name": "third", "permissions": ["auth.view_user"]}), 403, "beyond_own_rights")
+    good(deputy.post("/clients/", {"name": "third"}), 201)
+
+
+def test_a_client_does_not_give_itself_rights(others: None) -> None:
+    made = provisioned(permissions=[f"edx_api_provisioning.{right}_apiclient" for right in ALL], self_rotation=True)
+    itself = Caller(f"Bearer {made.access_token.reveal()}")
+    before = everything()
+
+    for body in (
+        {"permissions": ["auth.change_user"]},
+        {"scopes": ["read", "grades:read"]},
+        {"global_roles": ["support"]},
+    ):
+        problem(itself.patch("/clients/report/", body), 403, "beyond_own_rights")
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"client_secret": "x" * 40},
+        {"access_token": "x" * 40},
+        {"user_made": True},
+        {"user": 1},
+        {"application": 1},
+        {"is_superuser": True},
+        {"declared_rights": []},
+        {"asked_by": None, "actor": "root"},
+        {"manifest": "team"},
+        {"request_id": "x"},
+        {"state": "active"},
+        {"__class__": "x"},
+    ],
+    ids=lambda sent: next(iter(sent)),
+)
+def test_no_field_is_taken_but_those_that_there_are(sent: dict[str, Any], root: Caller) -> None:
+    unknown = {name for name, value in sent.items() if value is not None}
+    before = row_counts()
+
+    assert set(problem(root.post("/clients/", {"name": "report", **sent}), 400)["field_errors"]) == unknown
+    assert row_counts() == before
+
+
+def test_the_site_s_policy_holds_for_a_superuser_too(root: Caller, settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {
+        **settings.EDX_API_PROVISIONING,
+        "ALLOW_STAFF": False,
+        "ALLOWED_SCOPES": ["read"],
+        "MAX_TOKEN_LIFETIME": "30d",
+        "REQUIRE_CONTACT": True,
+    }
+    good_one = {"name": "report", "contact": "ann@example.org", "scopes": ["read"]}
+
+    for field, value in (("staff", True), ("scopes", ["write"]), ("expires_in", "31d"), ("contact", "")):
+        said = problem(root.post("/clients/", {**good_one, field: value}), 400, "invalid")
+        assert set(said["field_errors"]) == {field}
+    good(root.post("/clients/", good_one), 201)
+
+
+def test_an_account_that_was_made_elsewhere_is_used_only_if_that_is_said(root: Caller, others: None) -> None:
+    problem(root.post("/clients/", {"name": "report", "username": "person"}), 409, "conflict")
+    good(root.post("/clients/", {"name": "report", "username": "person", "use_existing_user": True}), 201)
+    assert not client().user_made
+
+
+def test_another_application_s_id_is_not_taken(root: Caller) -> None:
+    ApplicationFactory(client_id="theirs")
+
+    problem(root.post("/clients/", {"name": "report", "client_id": "theirs"}), 409, "conflict")
+
+
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Original-Method", "X-Forwarded-User", "Remote-User"])
+def test_no_header_makes_somebody_of_nobody(header: str, db: None) -> None:
+    somebody(is_superuser=True, username="admin")
+
+    problem(Caller().post("/clients/", {"name": "report"}, **{header: "admin"}), 401)
+    problem(Caller().get("/clients/?username=admin&user=admin&access_token=x", **{header: "POST"}), 401)

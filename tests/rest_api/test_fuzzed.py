@@ -1,0 +1,120 @@
+"""Whatever is sent, by whomever, the API answers as its OpenAPI document says, and never fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, transaction
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from tests.life import provisioned
+from tests.rest_api.callers import ALL, by_bearer, somebody
+
+pytestmark = pytest.mark.django_db
+
+DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"
+QUIET = settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+WHO: dict[str, Callable[[], dict[str, str]]] = {
+    "anonymous": dict,
+    "plain": lambda: by_bearer(somebody()).headers,
+    "staff": lambda: by_bearer(somebody(*ALL, is_staff=True)).headers,
+    "superuser": lambda: by_bearer(somebody(is_superuser=True, is_staff=True)).headers,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_connection() -> Iterator[None]:
+    """A server lets go of its connection after a request; here it is that of the test."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    """The sandbox, in this process, with its document."""
+    site = get_wsgi_application()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/openapi.json":
+            return site(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [DOCUMENT.read_bytes()]
+
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    # What no document can say: which permissions, groups and profiles there are, what the LMS calls a user name, what
+    # does not go together; and what was read or asked before.
+    schema.config.checks.positive_data_acceptance.expected_statuses += ["400", "412", "422"]
+    # Every caller comes with a credential of its own; none is made up in its place.
+    schema.config.generation.with_security_parameters = False
+    return schema
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
+@pytest.mark.parametrize("who", WHO)
+def test_every_answer_is_one_that_is_described(described: Any, who: str, mode: GenerationMode) -> None:
+    headers = WHO[who]()
+    provisioned("aa")
+    failures = []
+    for result in described.get_all_operations():
+        operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and operation.label == "GET /whoami/":
+            continue  # It takes nothing that could be said wrong.
+
+        @QUIET
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def answered(case: Any) -> None:
+            case.call_and_validate(headers=headers)
+
+        try:
+            answered()
+        except Exception as failure:  # Of Schemathesis, which has many.
+            failures.append(f"{operation.label}: {failure!r} {getattr(failure, 'exceptions', '')}")
+    assert not failures, "\n\n".join(failures)
+
+
+def test_what_is_done_to_a_client_one_after_the_other_is_answered_as_described(described: Any) -> None:
+    headers = WHO["superuser"]()
+    done = set()
+
+    class Life(described.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            # Each life begins in the same world.
+            self.world = transaction.atomic()
+            self.world.__enter__()
+
+        def teardown(self) -> None:
+            transaction.set_rollback(True)
+            self.world.__exit__(None, None, None)
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": headers}
+
+        def validate_response(self, response: Any, case: Any, **_kwargs: Any) -> None:
+            case.validate_response(response, headers=headers, recorder=self.recorder)
+
+        def after_call(self, response: Any, case: Any) -> None:
+            super().after_call(response, case)
+            if response.status_code < 300:
+                done.add(case.operation.label)
+
+    Life.run(settings=settings(QUIET, max_examples=12, stateful_step_count=8))
+
+    # The links lead somewhere: what was made was found again.
+    assert {"POST /clients/", "GET /clients/{name}/"} <= done, done

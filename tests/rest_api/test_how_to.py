@@ -1,0 +1,65 @@
+"""What docs/how-to/rest.rst tells people to run does what it says there."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from tests.factories import run
+from tests.life import answer, client, last_event
+from tests.processes import database_for_processes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TEXT = (Path(__file__).parents[2] / "docs/how-to/rest.rst").read_text()
+
+
+def block(language: str, number: int) -> str:
+    blocks = re.findall(rf"\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", TEXT)
+    return textwrap.dedent(blocks[number])
+
+
+@pytest.fixture
+def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
+    with database_for_processes(tmp_path):
+        server = LiveServer("localhost")
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
+def test_the_setting_is_one() -> None:
+    from edx_api_provisioning import conf
+
+    told: dict[str, Any] = {}
+    exec(block("python", 0), told)  # noqa: S102 - it is ours
+    assert set(told["EDX_API_PROVISIONING"]) <= set(conf.DEFAULTS)
+
+
+def test_the_client_of_a_few_lines_works(site: str) -> None:
+    command = re.sub(r"\\\n\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
+    token = run(*command.split(), "--format", "json").result["access_token"]
+    kept: list[str] = []
+
+    exec(block("python", 1), {"site": site, "token": token, "keep": lambda *secrets: kept.extend(secrets)})  # noqa: S102
+
+    assert len(kept) == 5
+    assert all(kept)
+    assert (client("grade-report").state, client("grade-report").purpose) == ("retired", "the monthly report")
+    assert answer(kept[4]) == "ok"
+    assert last_event().actor == "itself: provisioner"
+
+
+@pytest.mark.parametrize("address", re.findall(r'_path += "(.*)"', TEXT))
+def test_the_addresses_for_terraform_are_there(address: str, settings: Any) -> None:
+    from django.test import Client
+
+    path = "/api/api-provisioning/v1" + address.format(id="report")
+    assert Client().get(path).status_code in (401, 405)

@@ -1,0 +1,267 @@
+"""The same request under the same key is carried out once, and shows its secrets once, however often it comes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import override_settings
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import row_counts
+from tests.life import answer, client, provisioned, shown
+from tests.processes import FORK, TIMEOUT, Process, Work, database_for_processes
+from tests.rest_api.callers import ALL, Caller, by_session, good, problem, somebody
+
+pytestmark = pytest.mark.django_db
+
+CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "create": ("POST", "/clients/", {"name": "second"}),
+    "change": ("PATCH", "/clients/report/", {"token": True, "expires_in": "5d"}),
+    "token": ("POST", "/clients/report/token/", {"grace": "1d"}),
+    "secret": ("POST", "/clients/report/secret/", {}),
+    "revoke": ("POST", "/clients/report/revoke/", {}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_request_that_comes_again_is_answered_with_what_there_is_and_no_secret(call: str, root: Caller) -> None:
+    provisioned()
+    if call == "change":
+        get_access_token_model().objects.all().delete()
+    method, path, body = CALLS[call]
+    first = root(method, path, body, Idempotency_Key="k-1")
+    made = good(first, 201 if call == "create" else 200)
+    assert "Idempotency-Replayed" not in first
+    before = row_counts()
+
+    again = root(method, path, body, Idempotency_Key="k-1")
+
+    told = good(again)
+    assert again["Idempotency-Replayed"] == "true"
+    assert (told["status"], told["client_secret"], told["access_token"]) == ("unchanged", None, None)
+    same = ("name", "username", "client_id", "expires_at", "scope")
+    assert {name: told[name] for name in same} == {name: made[name] for name in same}
+    assert row_counts() == before
+    secrets = {value for value in (made["client_secret"], made["access_token"]) if value}
+    assert (call == "revoke") is (not secrets)
+    assert not any(secret in again.content.decode() + str(again.headers) for secret in secrets)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_without_a_key_or_with_another_it_is_another_request(call: str, root: Caller) -> None:
+    provisioned()
+    method, path, body = CALLS[call]
+    first = root(method, path, body, Idempotency_Key="k-1")
+    assert first.status_code in (200, 201)
+
+    for headers in ({}, {"Idempotency_Key": "k-2"}):
+        assert "Idempotency-Replayed" not in root(method, path, body, **headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/clients/", {"name": "other"}),
+        ("POST", "/clients/", {"name": "report", "staff": True}),
+        ("POST", "/clients/report/token/", {"name": "report"}),
+        ("POST", "/clients/report/token/", {}),
+        ("PATCH", "/clients/report/", {"purpose": "x"}),
+        ("POST", "/self/rotate/", {}),
+    ],
+)
+def test_the_same_key_for_something_else_is_refused(method: str, path: str, body: dict[str, Any], root: Caller) -> None:
+    good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
+    before = row_counts()
+
+    response = root(method, path, body, Idempotency_Key="k")
+
+    if "name" in body and path.endswith("token/"):
+        problem(response, 400, "invalid")
+    else:
+        problem(response, 422, "idempotency_key_reused")
+    assert row_counts() == before
+
+
+def test_the_order_of_the_fields_makes_no_other_request(root: Caller) -> None:
+    good(root.post("/clients/", '{"name": "report", "purpose": "x"}', Idempotency_Key="k"), 201)
+
+    assert root.post("/clients/", '{"purpose": "x", "name": "report"}', Idempotency_Key="k")["Idempotency-Replayed"]
+
+
+def test_the_same_key_of_somebody_else_is_another_key(root: Caller, helper: Caller) -> None:
+    good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
+
+    good(helper.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
+
+
+def test_what_failed_may_be_tried_again_under_the_same_key(root: Caller) -> None:
+    provisioned("report")
+    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 409)
+
+    good(root.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
+
+
+def test_a_request_that_was_carried_out_is_told_so_even_if_its_precondition_holds_no_longer(root: Caller) -> None:
+    provisioned()
+    read = root.get("/clients/report/")["ETag"]
+    good(root.post("/clients/report/token/", {}, Idempotency_Key="k", If_Match=read))
+
+    again = root.post("/clients/report/token/", {}, Idempotency_Key="k", If_Match=read)
+
+    assert good(again)["status"] == "unchanged"
+    assert again["Idempotency-Replayed"]
+
+
+def test_of_a_client_that_is_gone_there_is_nothing_to_tell(root: Caller) -> None:
+    good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
+    ApiClient.objects.all().delete()
+
+    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 404, "client_not_found")
+
+
+@pytest.mark.parametrize("key", ["", "   ", "x" * 256, "k\xe9y", "tab\tbed"])
+def test_a_key_that_is_none_is_refused(key: str, root: Caller) -> None:
+    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key=key), 400, "parse_error")
+    assert not ApiClient.objects.exists()
+
+
+def test_keys_are_not_kept(root: Caller) -> None:
+    good(root.post("/clients/", {"name": "report"}, Idempotency_Key="my-own-key"), 201)
+
+    assert "my-own-key" not in repr(list(ApiClientEvent.objects.values()))
+
+
+# Many at once
+
+
+@pytest.fixture
+def crowd(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., list[HttpResponse]]]:
+    """All callers at once, each in a process of its own, as a server's workers are; their answers."""
+
+    def run(works: list[Callable[[], HttpResponse]]) -> list[dict[str, Any]]:
+        barrier = FORK.Barrier(len(works))
+
+        def member(work: Callable[[], HttpResponse]) -> Work:
+            def joined() -> None:
+                barrier.wait(TIMEOUT)
+                response = work()
+                print(json.dumps({"status": response.status_code, "body": response.json(), **dict(response.headers)}))
+
+            return joined
+
+        processes = [Process(member(work), tmp_path / str(number)) for number, work in enumerate(works)]
+        ended = [process.ended() for process in processes]
+        failures = {(each.code, each.stderr) for each in ended if each.code != 0 or "Traceback" in each.stderr}
+        assert not failures
+        return [json.loads(each.stdout.splitlines()[-1]) for each in ended]
+
+    with database_for_processes(tmp_path):
+        yield run
+
+
+MANY = 50
+concurrent = pytest.mark.vendor("mysql", "postgresql")
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> None:
+    caller = by_session(somebody(*ALL))
+    answers = crowd([lambda: caller.post("/clients/", {"name": "report"})] * MANY)
+
+    assert Counter(each["status"] for each in answers) == {201: 1, 409: MANY - 1}
+    assert {each["body"].get("error_code") for each in answers} == {None, "client_exists"}
+    (made,) = (each["body"] for each in answers if each["status"] == 201)
+    assert_one_client(made)
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+def test_of_16_that_are_the_same_request_one_makes_it_and_the_others_are_told_so(crowd: Any) -> None:
+    caller = by_session(somebody(*ALL))
+    answers = crowd([lambda: caller.post("/clients/", {"name": "report"}, Idempotency_Key="k")] * 16)
+
+    assert Counter(each["status"] for each in answers) == {201: 1, 200: 15}
+    (made,) = (each["body"] for each in answers if each["status"] == 201)
+    others = [each for each in answers if each["status"] == 200]
+    assert {each["Idempotency-Replayed"] for each in others} == {"true"}
+    assert {(each["body"]["client_secret"], each["body"]["access_token"]) for each in others} == {(None, None)}
+    assert {each["body"]["client_id"] for each in others} == {made["client_id"]}
+    assert_one_client(made)
+
+
+def assert_one_client(made: dict[str, Any]) -> None:
+    assert client().application == get_application_model().objects.get()
+    assert get_access_token_model().objects.count() == 1
+    assert ApiClientEvent.objects.count() == 1
+    assert made["client_id"] == client().application.client_id
+    assert answer(made["access_token"]) == "ok"
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+def test_of_requests_for_different_clients_under_one_key_one_is_carried_out(crowd: Any) -> None:
+    caller = by_session(somebody(*ALL))
+    bodies = [{"name": f"report-{number}"} for number in range(16)]
+    answers = crowd([lambda body=body: caller.post("/clients/", body, Idempotency_Key="k") for body in bodies])
+
+    assert Counter(each["status"] for each in answers) == {201: 1, 422: 15}
+    assert ApiClient.objects.count() == get_application_model().objects.count() == 1
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+def test_of_rotations_that_are_the_same_request_one_is_carried_out(crowd: Any) -> None:
+    provisioned()
+    caller = by_session(somebody(*ALL, is_superuser=True))
+    answers = crowd([lambda: caller.post("/clients/report/token/", Idempotency_Key="k")] * 16)
+
+    assert Counter(each["status"] for each in answers) == {200: 16}
+    assert sum(each["body"]["access_token"] is not None for each in answers) == 1
+    assert get_access_token_model().objects.count() == 1
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", [None, "k"])
+def test_of_16_rotations_of_a_client_by_itself_at_once_one_makes_a_token(crowd: Any, key: str | None) -> None:
+    made = provisioned(self_rotation=True)
+    caller = Caller(f"Bearer {shown(made.access_token)}")
+    headers = {"Idempotency_Key": key} if key else {}
+    answers = crowd([lambda: caller.post("/self/rotate/", **headers)] * 16)
+
+    assert Counter(each["status"] for each in answers) == ({200: 16} if key else {200: 1, 409: 15})
+    (token,) = (each["body"]["access_token"] for each in answers if each["body"].get("access_token"))
+    assert get_access_token_model().objects.count() == 2
+    assert answer(token) == answer(made.access_token) == "ok"
+
+
+@concurrent
+@pytest.mark.django_db(transaction=True)
+def test_of_16_changes_to_the_state_that_all_have_read_one_is_made(crowd: Any) -> None:
+    provisioned()
+    caller = by_session(somebody(*ALL, is_superuser=True))
+    read = caller.get("/clients/report/")["ETag"]
+    works = [
+        lambda number=number: caller.patch("/clients/report/", {"purpose": f"no. {number}"}, If_Match=read)
+        for number in range(16)
+    ]
+    answers = crowd(works)
+
+    assert Counter(each["status"] for each in answers) == {200: 1, 412: 15}
+
+
+def test_it_holds_where_a_request_is_no_transaction_of_its_own_too(root: Caller) -> None:
+    from django.db import connection
+
+    with override_settings(), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
+        good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
+        assert root.post("/clients/", {"name": "report"}, Idempotency_Key="k")["Idempotency-Replayed"]

@@ -1,0 +1,154 @@
+"""A client gives itself its next token for the one that it has."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning.data import Credentials
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
+from tests.factories import row_counts
+from tests.life import answer, client, clock_at, last_event, provisioned, shown
+from tests.rest_api.callers import Caller, by_bearer, by_session, good, problem, somebody
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/self/rotate/"
+
+
+def own(made: Credentials | dict[str, Any]) -> Caller:
+    """The client itself, with the token that it was given."""
+    token = made["access_token"] if isinstance(made, dict) else shown(made.access_token)
+    return Caller(f"Bearer {token}")
+
+
+def test_the_next_token_has_the_same_scopes_and_life_and_the_old_one_a_day_of_grace() -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(days=30), scopes=("read", "email"))
+    with clock_at(timezone.now() + timedelta(days=10)) as clock:
+        following = good(own(made).post(ADDRESS))
+
+        assert (following["name"], following["status"], following["verified"]) == ("report", "rotated", True)
+        assert (following["scope"], following["client_secret"]) == ("read email", None)
+        assert abs(following["expires_in"] - timedelta(days=30).total_seconds()) < 5
+        assert (last_event().kind, last_event().actor) == ("rotated", "itself: report")
+        assert answer(made.access_token) == answer(following["access_token"]) == "ok"
+        clock.forward(hours=25)
+        assert (answer(made.access_token), answer(following["access_token"])) == ("token_expired", "ok")
+
+
+def test_the_life_stays_the_same_from_one_to_the_next() -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
+
+    for _turn in range(3):
+        made = good(own(made).post(ADDRESS))
+
+    assert timedelta(days=29, hours=23) < timedelta(seconds=made["expires_in"]) <= timedelta(days=30)
+
+
+def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
+
+    said = problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "invalid")
+    assert set(said["field_errors"]) == {"expires_in"}
+    shorter = good(own(made).post(ADDRESS, {"expires_in": "1d", "grace": "1h"}))
+
+    assert shorter["expires_in"] <= timedelta(days=1).total_seconds()
+    problem(own(shorter).post(ADDRESS, {"expires_in": "30d"}), 400, "invalid")
+
+
+def test_the_grace_never_lengthens_the_life_of_the_old_token() -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(hours=2))
+
+    good(own(made).post(ADDRESS, {"grace": "90d"}))
+
+    assert get_access_token_model().objects.filter(expires__gt=timezone.now() + timedelta(hours=3)).count() == 0
+
+
+def test_a_token_that_is_not_the_current_one_any_more_makes_no_other() -> None:
+    made = provisioned(self_rotation=True)
+    good(own(made).post(ADDRESS))
+    before = row_counts()
+
+    problem(own(made).post(ADDRESS), 409, "conflict")
+
+    assert row_counts() == before
+
+
+def test_the_right_to_it_has_to_be_given_and_can_be_taken(root: Caller) -> None:
+    made = provisioned()
+    before = row_counts()
+    problem(own(made).post(ADDRESS), 403, "beyond_own_rights")
+    assert row_counts() == before
+
+    good(root.patch("/clients/report/", {"self_rotation": True}))
+    made = good(own(made).post(ADDRESS))
+    good(root.patch("/clients/report/", {"self_rotation": False}))
+
+    problem(own(made).post(ADDRESS), 403, "beyond_own_rights")
+
+
+def test_only_an_opaque_token_of_the_client_does_it() -> None:
+    provisioned(self_rotation=True)
+    user, token = client().user, client().access_token
+    user.is_superuser = True
+
+    for caller in (
+        Caller(f"JWT {create_jwt(token, asymmetric=False)}"),
+        by_session(user),
+        by_bearer(user),  # Of another application of the same user
+        by_bearer(somebody(is_superuser=True)),
+    ):
+        problem(caller.post(ADDRESS), 403, "beyond_own_rights")
+    assert client().access_token_id == token.pk
+
+
+def test_a_token_that_was_moved_elsewhere_does_not_do_it() -> None:
+    made = provisioned(self_rotation=True)
+    other = provisioned("other", self_rotation=True)
+    get_access_token_model().objects.filter(pk=client().access_token_id).update(
+        application=client("other").application_id
+    )
+
+    problem(own(made).post(ADDRESS), 409, "conflict")
+    assert answer(other.access_token) == "ok"
+
+
+@pytest.mark.parametrize("change", ["promoted", "retired", "application changed"])
+def test_a_client_in_no_state_to_be_given_anything_gives_itself_nothing(change: str) -> None:
+    made = provisioned(self_rotation=True)
+    row = client()
+    if change == "promoted":
+        row.user.is_superuser = True
+        row.user.save()
+    elif change == "retired":
+        row.state = "retired"
+        row.save()
+    else:
+        row.application.client_type = "public"
+        row.application.save()
+
+    problem(own(made).post(ADDRESS), 409, "conflict")
+
+
+def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(days=300))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    problem(own(made).post(ADDRESS), 400, "invalid")
+    good(own(made).post(ADDRESS, {"expires_in": "30d"}))
+
+
+def test_the_same_request_again_makes_no_other_token_and_shows_none() -> None:
+    made = provisioned(self_rotation=True)
+    first = own(made).post(ADDRESS, {}, Idempotency_Key="k")
+    assert good(first)["access_token"]
+    before = row_counts()
+
+    again = own(made).post(ADDRESS, {}, Idempotency_Key="k")
+
+    assert (good(again)["access_token"], again["Idempotency-Replayed"]) == (None, "true")
+    assert row_counts() == before

@@ -1,0 +1,104 @@
+"""The first call with a new credential: whose it is, what it opens, how long it lives."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from oauth2_provider.models import get_access_token_model
+
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
+from tests.factories import ApplicationFactory
+from tests.life import client, provisioned, shown
+from tests.rest_api.callers import SCOPES, Caller, by_bearer, by_jwt, by_session, good, problem, somebody
+
+pytestmark = pytest.mark.django_db
+
+
+def whoami(caller: Caller) -> dict[str, Any]:
+    return good(caller.get("/whoami/"))
+
+
+def test_a_token_of_a_client_is_told_all_that_it_is() -> None:
+    made = provisioned(permissions=("course_modes.change_coursemode",), expires_in=timedelta(days=30))
+
+    told = whoami(Caller(f"Bearer {shown(made.access_token)}"))
+
+    assert timedelta(days=29) < timedelta(seconds=told.pop("expires_in")) <= timedelta(days=30)
+    assert told == {
+        "username": "report",
+        "is_staff": False,
+        "is_superuser": False,
+        "scheme": "bearer",
+        "client": "report",
+        "client_id": made.client_id,
+        "scopes": ["read", "write", "email", "profile"],
+        "restricted": False,
+        "rights": ["permission:course_modes.change_coursemode"],
+        "self_rotation": False,
+        "expires_at": f"{made.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def test_a_jwt_is_told_its_client_where_that_can_only_be_one() -> None:
+    made = provisioned()
+    jwt = Caller(f"JWT {create_jwt(client().access_token, asymmetric=False)}")
+
+    told = whoami(jwt)
+    assert (told["scheme"], told["client"], told["client_id"]) == ("jwt", "report", made.client_id)
+    assert 3500 < told["expires_in"] <= 3600
+
+    ApplicationFactory(user=client().user)
+    assert (whoami(jwt)["client"], whoami(jwt)["client_id"]) == (None, None)
+
+
+def test_a_restricted_client_is_told_that_the_rights_of_its_user_count_for_nothing() -> None:
+    told = whoami(by_jwt(somebody("view", is_staff=True), SCOPES[0], restricted=True))
+
+    assert (told["restricted"], told["rights"], told["scopes"]) == (True, [], [SCOPES[0]])
+
+
+def test_a_session_has_neither_scopes_nor_an_end() -> None:
+    told = whoami(by_session(somebody("view")))
+
+    assert (told["scheme"], told["scopes"], told["expires_at"], told["expires_in"]) == ("session", None, None, None)
+    assert (told["client"], told["rights"]) == (None, ["permission:edx_api_provisioning.view_apiclient"])
+
+
+def test_a_token_before_a_rotation_is_that_of_the_client_still(root: Caller) -> None:
+    made = provisioned()
+    good(root.post("/clients/report/secret/", {"grace": "1d", "token": True}))
+
+    told = whoami(Caller(f"Bearer {shown(made.access_token)}"))
+
+    assert (told["client"], told["client_id"]) == ("report", made.client_id)
+
+
+def test_it_is_there_where_the_rest_is_off(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": False}
+
+    assert whoami(by_bearer(somebody()))["scheme"] == "bearer"
+    problem(Caller().get("/whoami/"), 401)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        ("Bearer", "token_not_provided"),
+        ("Bearer a b", "token_malformed"),
+        ("Bearer t\xf6ken", "authentication_failed"),
+        ("JWT nonsense", "authentication_failed"),
+        ("JWT a.b.c", "authentication_failed"),
+        ("Basic YTpi", "not_authenticated"),
+    ],
+)
+def test_what_is_no_credential_is_said_in_one_form(authorization: str, code: str, db: None) -> None:
+    problem(Caller(authorization).get("/whoami/"), 401, code)
+
+
+def test_a_token_without_a_user_is_no_failure_of_the_site() -> None:
+    caller = by_bearer(somebody())
+    get_access_token_model().objects.update(user=None)
+
+    problem(caller.get("/whoami/"), 401, "authentication_failed")
