@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix bench
+.PHONY: help demo test lint docs matrix bench
 
 PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
@@ -16,8 +16,12 @@ test: .venv/lms  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on t
 	.venv/bin/tox run -e lint
 	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m test
 
-lint: .venv/tools  ## Lint, check formatting, types, layers and migrations.
-	.venv/bin/tox run -e lint
+lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
+	.venv/bin/tox run -e lint,audit
+
+docs: .venv/tools  ## Make the documentation in build/docs, and run every command in it.
+	PYTHON=$(PYTHON) requirements/system.sh docs
+	.venv/bin/tox run -e docs
 
 matrix: .venv/lms  ## The tests on every supported combination of versions, and on the newest of all.
 	PYTHON=$(PYTHON) requirements/system.sh test
