@@ -51,6 +51,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(folder / "source", wheel, sdist)
 
 
+def test_built_twice_it_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+
+    def build(name: str, mode: int) -> dict[str, bytes]:
+        source = tmp_path / name
+        shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile)
+        for path in source.rglob("*"):  # as with another umask, and cloned at another time
+            path.chmod(path.stat().st_mode & mode)
+        run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", tmp_path / f"{name}-dist", source)
+        return {path.name: path.read_bytes() for path in (tmp_path / f"{name}-dist").glob("edx_*")}
+
+    assert build("one", 0o755) == build("two", 0o700)
+
+
 def package_files(source: Path) -> set[str]:
     """Every file of the package in a clean copy of the repository."""
     files = (source / "edx_api_provisioning").rglob("*")
