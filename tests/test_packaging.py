@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tarfile
-from configparser import ConfigParser
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -127,19 +124,3 @@ def test_installing_beside_the_pins_of_the_lms_moves_none_of_them(built: Built, 
 @pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="outside of tox the package may be editable")
 def test_it_is_the_installed_package_that_is_tested() -> None:
     assert Path(edx_api_provisioning.__file__).is_relative_to(sys.prefix)
-
-
-def test_the_classifiers_claim_what_the_matrix_tests() -> None:
-    tox = ConfigParser()
-    tox.read(ROOT / "tox.ini")
-    claimed = distribution("edx-api-provisioning").metadata.get_all("Classifier") or []
-
-    matrix = tox["tox"]["env_list"]
-    (pythons,), (djangos,) = re.findall(r"py\{([\d,]+)\}", matrix), re.findall(r"dj\{([\d,]+)\}", matrix)
-
-    assert {f"{number[0]}.{number[1:]}" for number in pythons.split(",")} == {
-        classifier.rpartition(" ")[2] for classifier in claimed if re.search(r"Python :: 3\.", classifier)
-    }
-    assert {f"{number[0]}.{number[1:]}" for number in djangos.split(",")} == {
-        classifier.rpartition(" ")[2] for classifier in claimed if re.search(r"Django :: \d", classifier)
-    }

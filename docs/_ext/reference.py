@@ -1,7 +1,8 @@
 """Directives that write reference pages from the code, so that what is new there is here as well.
 
 ``commands``: every management command with its options. ``settings``: every setting, from its annotation in conf.py.
-``words``: the values of an enumeration. ``checks``: every system check. ``rooms``: the layers of the package.
+``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
+``rooms``: the layers of the package.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 from edx_api_provisioning import checks, conf
 from edx_api_provisioning.management import commands
 
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+TOOLS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]
 _NOTE = re.compile(r"\.\. setting_(name|default|description|warning): (.*(?:\n  .*)*)")
 
 
@@ -132,9 +133,15 @@ def _text(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else "…"
 
 
+class Support(_Generated):
+    def lines(self) -> Iterator[str]:
+        for thing, versions in TOOLS["edx-api-provisioning"]["support"].items():
+            yield from (thing, f"   {', '.join(versions)}", "")
+
+
 class Rooms(_Generated):
     def lines(self) -> Iterator[str]:
-        contracts = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
+        contracts = TOOLS["importlinter"]["contracts"]
         (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
         said = {module.name: _purpose(module.name) for module in pkgutil.iter_modules([str(_PACKAGE)])}
         yield from (".. code-block:: text", "")
@@ -155,6 +162,6 @@ def _purpose(room: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for directive in (Commands, Settings, Words, Checks, Rooms):
+    for directive in (Commands, Settings, Words, Checks, Support, Rooms):
         app.add_directive(directive.__name__.lower(), directive)
     return {"parallel_read_safe": True}
