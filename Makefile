@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs matrix bench
+.PHONY: help demo test lint docs matrix bench extract_translations compile_translations
 
 PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
 export PATH := $(shell printf %s "$$PATH"; printf ':%s' $(HOME)/.pyenv/versions/3.1*/bin)
 
 help:  ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z_]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with curl.
 	.venv/bin/python sandbox/demo.py
@@ -29,6 +29,14 @@ matrix: .venv/lms  ## The tests on every supported combination of versions, and 
 
 bench: .venv/lms  ## Count the queries and time the command.
 	.venv/bin/python benchmarks/bench.py
+
+extract_translations: .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).
+	PYTHON=$(PYTHON) requirements/system.sh translations
+	cd edx_api_provisioning && ../.venv/bin/django-admin makemessages --locale en --locale ru --add-location file --no-wrap --no-obsolete
+
+compile_translations: .venv/lms  ## Compile the catalogs that are complete.
+	PYTHON=$(PYTHON) requirements/system.sh translations
+	cd edx_api_provisioning && ../.venv/bin/django-admin compilemessages --locale ru
 
 .venv/tools: requirements/tools.txt requirements/system.sh
 	PYTHON=$(PYTHON) requirements/system.sh demo

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sees to it that what pip cannot bring is there. As root on Debian it installs what is missing; elsewhere it says what is.
 #   system.sh demo    a Python that can make virtual environments, and curl
+#   system.sh translations    what extracts and compiles messages
 #   system.sh docs    what the documentation shows at work
 #   system.sh test    that, and what mysqlclient is built with
 set -eu
@@ -23,7 +24,11 @@ docs)
     want curl curl --version
     want jq jq --version
     ;;
+translations)
+    want gettext msgfmt --version
+    ;;
 test)
+    want gettext msgfmt --version
     want jq jq --version
     want gcc cc --version
     want pkg-config pkg-config --version

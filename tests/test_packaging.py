@@ -41,7 +41,7 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The sdist of a clean copy, and the wheel made from that sdist."""
     folder = tmp_path_factory.mktemp("packaging")
-    shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE)
+    shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE, symlinks=True)
     run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", folder / "dist", folder / "source")
     (wheel,) = folder.glob("dist/*.whl")
     (sdist,) = folder.glob("dist/*.tar.gz")
@@ -53,7 +53,7 @@ def test_built_twice_it_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mo
 
     def build(name: str, mode: int) -> dict[str, bytes]:
         source = tmp_path / name
-        shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile)
+        shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile, symlinks=True)
         for path in source.rglob("*"):  # as with another umask, and cloned at another time
             path.chmod(path.stat().st_mode & mode)
         run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", tmp_path / f"{name}-dist", source)

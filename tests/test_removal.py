@@ -95,7 +95,8 @@ def site(tmp_path: Path) -> Site:
 
 def test_the_lms_starts_without_the_package_and_with_its_tables(site: Site, tmp_path: Path) -> None:
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__"))
+    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored, symlinks=True)
     site.run(find_uv_bin(), "build", "--wheel", "--python", sys.executable, "--out-dir", tmp_path / "dist", source)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     lms, sandbox = ROOT / "requirements/lms.txt", ROOT / "requirements/sandbox.txt"
