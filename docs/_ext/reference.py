@@ -62,7 +62,7 @@ _DJANGOS = {action.dest for action in BaseCommand().create_parser("", "")._actio
 
 def _usage(parser: argparse.ArgumentParser) -> str:
     """Without the options that every command of Django has."""
-    formatter = argparse.HelpFormatter(prog=parser.prog, width=110)
+    formatter = argparse.HelpFormatter(prog=parser.prog, width=88)
     ours = [action for action in parser._actions if action.dest not in _DJANGOS]
     formatter.add_usage(None, ours, parser._mutually_exclusive_groups, prefix="")
     return formatter.format_help().strip()
