@@ -161,7 +161,22 @@ def _purpose(room: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
+# Napoleon takes what is before the first colon of an attribute's docstring for its type; ours are sentences.
+_COLON = "\N{RATIO}"
+
+
+def _hide_colons(_app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    if what in ("attribute", "data", "property"):
+        lines[:] = [line.replace(":", _COLON) for line in lines]
+
+
+def _show_colons(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     for directive in (Commands, Settings, Words, Checks, Support, Rooms):
         app.add_directive(directive.__name__.lower(), directive)
+    app.connect("autodoc-process-docstring", _hide_colons, priority=400)  # before Napoleon's, which is at 500
+    app.connect("autodoc-process-docstring", _show_colons, priority=600)
     return {"parallel_read_safe": True}
