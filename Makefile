@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix bench
+.PHONY: help demo test lint docs matrix bench extract_translations compile_translations
 
 PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
 export PATH := $(shell printf %s "$$PATH"; printf ':%s' $(HOME)/.pyenv/versions/3.1*/bin)
 
 help:  ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z_]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with curl.
 	.venv/bin/python sandbox/demo.py
@@ -16,8 +16,12 @@ test: .venv/lms  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on t
 	.venv/bin/tox run -e lint
 	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m test
 
-lint: .venv/tools  ## Lint, check formatting, types, layers and migrations.
-	.venv/bin/tox run -e lint
+lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
+	.venv/bin/tox run -e lint,audit
+
+docs: .venv/tools  ## Make the documentation in build/docs, and run every command in it.
+	PYTHON=$(PYTHON) requirements/system.sh docs
+	.venv/bin/tox run -e docs
 
 matrix: .venv/lms  ## The tests on every supported combination of versions, and on the newest of all.
 	PYTHON=$(PYTHON) requirements/system.sh test
@@ -27,6 +31,14 @@ bench: .venv/databases  ## Count the queries, time the command, and time all of 
 	.venv/bin/python benchmarks/bench.py
 	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
+
+extract_translations: .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).
+	PYTHON=$(PYTHON) requirements/system.sh translations
+	cd edx_api_provisioning && ../.venv/bin/django-admin makemessages --locale en --locale ru --add-location file --no-wrap --no-obsolete
+
+compile_translations: .venv/lms  ## Compile the catalogs that are complete.
+	PYTHON=$(PYTHON) requirements/system.sh translations
+	cd edx_api_provisioning && ../.venv/bin/django-admin compilemessages --locale ru
 
 .venv/tools: requirements/tools.txt requirements/system.sh
 	PYTHON=$(PYTHON) requirements/system.sh demo

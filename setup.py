@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import re
+import tarfile
+import time
 from pathlib import Path
+from typing import Any
 
 from setuptools import find_packages, setup
+from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "edx_api_provisioning/__init__.py").read_text())[1]
+
+
+class ReproducibleSdist(sdist):
+    """The same bytes from the same source, under SOURCE_DATE_EPOCH; setuptools keeps to that in wheels alone."""
+
+    def make_archive(self, base_name: str, *_args: Any, base_dir: str, **_kwargs: Any) -> str:
+        made = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.mtime, member.uid, member.gid, member.uname, member.gname = made, 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        path = f"{base_name}.tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=made) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            archive.add(base_dir, filter=plain)  # by name, whatever the order on the disk
+        return path
+
 
 setup(
     name="edx-api-provisioning",
@@ -19,6 +47,7 @@ setup(
     author="The edx-api-provisioning contributors",
     license="Apache-2.0",
     license_files=["LICENSE"],
+    cmdclass={"sdist": ReproducibleSdist},
     packages=find_packages(include=["edx_api_provisioning", "edx_api_provisioning.*"]),
     include_package_data=True,
     zip_safe=False,

@@ -1,4 +1,8 @@
-"""The one reader of ``EDX_API_PROVISIONING``: every setting, its default, and nothing kept between calls."""
+"""The one reader of ``EDX_API_PROVISIONING``: every setting, its default, and nothing kept between calls.
+
+The comments are annotations as Open edX has them: docs/reference/settings.rst is made from them.
+Source: https://docs.openedx.org/projects/edx-toggles/en/latest/how_to/documenting_django_settings.html
+"""
 
 from __future__ import annotations
 
@@ -13,33 +17,76 @@ from edx_api_provisioning.data import parse_lifetime
 from edx_api_provisioning.exceptions import InvalidSpec
 
 DEFAULTS: dict[str, Any] = {
-    # How long an access token lives if nothing is said, and the longest that may be asked for.
+    # .. setting_name: EDX_API_PROVISIONING["TOKEN_LIFETIME"]
+    # .. setting_default: timedelta(days=365)
+    # .. setting_description: How long an access token lives if nothing is said: a timedelta, or text such as 90d.
     "TOKEN_LIFETIME": timedelta(days=365),
+    # .. setting_name: EDX_API_PROVISIONING["MAX_TOKEN_LIFETIME"]
+    # .. setting_default: timedelta(days=730)
+    # .. setting_description: The longest that may be asked for.
     "MAX_TOKEN_LIFETIME": timedelta(days=730),
-    # Beyond this age a client secret is listed as overdue; None for no limit.
+    # .. setting_name: EDX_API_PROVISIONING["MAX_SECRET_AGE"]
+    # .. setting_default: None
+    # .. setting_description: Beyond this age a client secret is listed as overdue; None for no limit.
     "MAX_SECRET_AGE": None,
-    # What clients may be: their scopes (None for all that the site has), and the rights of users made for them.
+    # .. setting_name: EDX_API_PROVISIONING["ALLOWED_SCOPES"]
+    # .. setting_default: None
+    # .. setting_description: The scopes that clients may be given; None for all that the site has.
     "ALLOWED_SCOPES": None,
+    # .. setting_name: EDX_API_PROVISIONING["ALLOW_STAFF"]
+    # .. setting_default: True
+    # .. setting_description: Whether clients may be staff.
     "ALLOW_STAFF": True,
+    # .. setting_name: EDX_API_PROVISIONING["ALLOW_SUPERUSER"]
+    # .. setting_default: True
+    # .. setting_description: Whether clients may be superusers.
     "ALLOW_SUPERUSER": True,
-    # Whether every client needs somebody's address.
+    # .. setting_name: EDX_API_PROVISIONING["REQUIRE_CONTACT"]
+    # .. setting_default: False
+    # .. setting_description: Whether every client needs somebody's address.
     "REQUIRE_CONTACT": False,
-    # How many days before the end of a token its contact is told.
+    # .. setting_name: EDX_API_PROVISIONING["NOTICE_DAYS"]
+    # .. setting_default: (30, 7, 1)
+    # .. setting_description: How many days before the end of a token its contact is told.
     "NOTICE_DAYS": (30, 7, 1),
-    # What generated tokens begin with, so that secret scanners know them; "" for none (and then no checksum either).
+    # .. setting_name: EDX_API_PROVISIONING["TOKEN_PREFIX"]
+    # .. setting_default: "edxapi_"
+    # .. setting_description: What generated tokens begin with, so that secret scanners know them; "" for none,
+    #   and then no checksum either.
     "TOKEN_PREFIX": "edxapi_",
-    # More access profiles, or others under the same name, in the form of access.json; see access.py.
+    # .. setting_name: EDX_API_PROVISIONING["ACCESS_PROFILES"]
+    # .. setting_default: {}
+    # .. setting_description: More access profiles, or others under the same name, in the form of access.json;
+    #   see access.py.
     "ACCESS_PROFILES": {},
-    # The class that Bearer tokens are proved with. In the LMS the plugin's settings name the LMS's own.
+    # .. setting_name: EDX_API_PROVISIONING["BEARER_AUTHENTICATION"]
+    # .. setting_default: "oauth2_provider.contrib.rest_framework.OAuth2Authentication"
+    # .. setting_description: The class that Bearer tokens are proved with. In the LMS the plugin's settings name
+    #   the LMS's own.
     "BEARER_AUTHENTICATION": "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
-    # The REST API: whether there is one (but for whoami, which tells nobody more than they know), and how often each
-    # caller may ask; None for as often as they like.
+    # .. setting_name: EDX_API_PROVISIONING["REST_API"]
+    # .. setting_default: False
+    # .. setting_description: Whether there is a REST API beyond whoami, which tells nobody more than they know.
     "REST_API": False,
+    # .. setting_name: EDX_API_PROVISIONING["REST_API_RATE"]
+    # .. setting_default: "120/min"
+    # .. setting_description: How often each client and user may ask the REST API; None for as often as they like.
     "REST_API_RATE": "120/min",
-    # Where the site is and what is where on it; the LMS has it in LMS_ROOT_URL.
+    # .. setting_name: EDX_API_PROVISIONING["ROOT_URL"]
+    # .. setting_default: None
+    # .. setting_description: The site's address; None for what LMS_ROOT_URL says.
     "ROOT_URL": None,
+    # .. setting_name: EDX_API_PROVISIONING["TOKEN_PATH"]
+    # .. setting_default: "/oauth2/access_token"
+    # .. setting_description: Where the token endpoint is on the site.
     "TOKEN_PATH": "/oauth2/access_token",
+    # .. setting_name: EDX_API_PROVISIONING["API_DOCS_PATH"]
+    # .. setting_default: "/api-docs/"
+    # .. setting_description: Where the documentation of the API is on the site.
     "API_DOCS_PATH": "/api-docs/",
+    # .. setting_name: EDX_API_PROVISIONING["ME_PATH"]
+    # .. setting_default: "/api/user/v1/me"
+    # .. setting_description: What is called to prove a token over HTTP.
     "ME_PATH": "/api/user/v1/me",
 }
 

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Sees to it that what pip cannot bring is there. As root on Debian it installs what is missing; elsewhere it says what is.
 #   system.sh demo    a Python that can make virtual environments, and curl
-#   system.sh test    what mysqlclient is built with
+#   system.sh translations    what extracts and compiles messages
+#   system.sh docs    what the documentation shows at work
+#   system.sh test    that, and what mysqlclient is built with
 set -eu
 
 python=${PYTHON:-python3.11}
@@ -18,7 +20,16 @@ demo)
     want python3-venv "$python" -c 'import ensurepip'
     want curl curl --version
     ;;
+docs)
+    want curl curl --version
+    want jq jq --version
+    ;;
+translations)
+    want gettext msgfmt --version
+    ;;
 test)
+    want gettext msgfmt --version
+    want jq jq --version
     want gcc cc --version
     want pkg-config pkg-config --version
     want chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome'

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 # Last on the path: `tests.…` is found, and the package is still the installed one.
 sys.path.append(str(ROOT))
 
-# It runs beside Tutor and without Django; see tox.ini.
-collect_ignore = ["tutor"]
+# They have environments of their own; see tox.ini.
+collect_ignore = ["docs", "tutor"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
 

@@ -102,6 +102,7 @@ def _volumes(site: Any, path: str, service: str) -> list[str]:
 
 def test_it_works_as_a_requirement_without_the_plugin_too(site: Any, without: dict[str, list[str]]) -> None:
     site.works("plugins", "disable", "api-provisioning")
+    # pragma: allowlist nextline secret
     site.works("config", "save", "--append", "OPENEDX_EXTRA_PIP_REQUIREMENTS=edx-api-provisioning")
     changed = changes(without, tree(site.root))
     changed.pop("apps/openedx/config/api-clients.json", None)  # Tutor leaves files of disabled plugins where they are.

@@ -1,4 +1,4 @@
-"""docs/tutor.rst, followed word by word."""
+"""docs/tutor.rst, and what other pages have of Tutor, followed word by word."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from conftest import REPOSITORY, TUTOR_VERSION
 
 TUTORIAL = REPOSITORY / "docs/tutor.rst"
+README = REPOSITORY / "README.rst"
 END = "--- end of"
 
 
@@ -19,16 +20,17 @@ class Step(NamedTuple):
     shown: list[str]
 
 
-def blocks() -> Iterator[str]:
-    """The console blocks of the tutorial, less those for another Tutor."""
-    marked = re.compile(r"(?:^\.\. Tutor (\d+)\n\n)?^\.\. code-block:: console\n\n((?:^(?:    .*)?\n)+)", re.MULTILINE)
-    for version, block in marked.findall(TUTORIAL.read_text()):
+def blocks(page: Path) -> Iterator[str]:
+    """The console blocks of the tutorial, less those for another Tutor; of another page those that are marked."""
+    block = r"^\.\. code-block:: console\n\n((?:^(?:    .*)?\n)+)"
+    mark = r"(?:^\.\. Tutor (\d+)\n\n)?" if page == TUTORIAL else r"^\.\. Tutor()\n\n"
+    for version, found in re.findall(mark + block, page.read_text(), re.MULTILINE):
         if not version or int(version) == TUTOR_VERSION:
-            yield block
+            yield found
 
 
-def steps() -> Iterator[Step]:
-    for block in blocks():
+def steps(page: Path) -> Iterator[Step]:
+    for block in blocks(page):
         for part in re.split(r"^    \$ ", block, flags=re.MULTILINE)[1:]:
             first, *lines = [line.removeprefix("    ") for line in part.rstrip().splitlines()]
             more = [line.removeprefix("> ") for line in lines if line.startswith("> ")]
@@ -44,7 +46,8 @@ def assert_shown(lines: list[str], said: str) -> None:
         position = found.end()
 
 
-def test_the_tutorial_does_what_it_says(site: Any, mounted: Path, server: str) -> None:
+@pytest.mark.parametrize(("page", "least"), [(TUTORIAL, 20), (README, 6)], ids=["tutorial", "README"])
+def test_a_page_does_what_it_says(page: Path, least: int, site: Any, mounted: Path, server: str) -> None:
     # A job's /openedx/data is a folder of the operator's; here both are one, on a device of its own.
     (site.root / "data").mkdir()
     (site.root / "data/lms-job").symlink_to(mounted)
@@ -53,8 +56,8 @@ def test_the_tutorial_does_what_it_says(site: Any, mounted: Path, server: str) -
     (site.programs / "pip").chmod(0o755)
     site.works("plugins", "disable", "api-provisioning")
 
-    followed = list(steps())
-    assert len(followed) > 20
+    followed = list(steps(page))
+    assert len(followed) >= least
     script = "".join(f"{step.command}\necho {END} {number}: $?\n" for number, step in enumerate(followed))
     script = script.replace("/openedx/data", str(mounted)).replace("https://lms.example.org", server)
     (site.folder / "script").write_text(script)

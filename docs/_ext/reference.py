@@ -1,0 +1,182 @@
+"""Directives that write reference pages from the code, so that what is new there is here as well.
+
+``commands``: every management command with its options. ``settings``: every setting, from its annotation in conf.py.
+``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
+``rooms``: the layers of the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import pkgutil
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module, resources
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from edx_api_provisioning import checks, conf
+from edx_api_provisioning.management import commands
+
+TOOLS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]
+_NOTE = re.compile(r"\.\. setting_(name|default|description|warning): (.*(?:\n  .*)*)")
+
+
+class _Generated(SphinxDirective):
+    """Lines of reStructuredText that a subclass makes."""
+
+    def lines(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
+
+
+class Commands(_Generated):
+    def lines(self) -> Iterator[str]:
+        for module in pkgutil.iter_modules(commands.__path__):
+            command = import_module(f"{commands.__name__}.{module.name}").Command()
+            parser = command.create_parser("manage.py lms", module.name)
+            yield from (f".. _{module.name}:", "", module.name, "-" * len(module.name), "", str(command.help), "")
+            yield from _literal(_usage(parser))
+            yield from (f".. program:: {module.name}", "")
+            yield from _arguments(parser)
+            yield from _literal(str(parser.epilog).strip())
+
+
+def _literal(text: str) -> Iterator[str]:
+    yield from (".. code-block:: text", "", indent(text, "    "), "")
+
+
+_DJANGOS = {action.dest for action in BaseCommand().create_parser("", "")._actions}
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """Without the options that every command of Django has."""
+    formatter = argparse.HelpFormatter(prog=parser.prog, width=88)
+    ours = [action for action in parser._actions if action.dest not in _DJANGOS]
+    formatter.add_usage(None, ours, parser._mutually_exclusive_groups, prefix="")
+    return formatter.format_help().strip()
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if action.dest not in _DJANGOS]
+        if actions and group.title not in ("options", "positional arguments"):
+            yield from (f"*{group.title}*", "")
+        for action in actions:
+            shown = argparse.HelpFormatter("")._format_args(action, action.metavar or action.dest.upper())
+            names = ", ".join(f"{name} {shown}".strip() for name in action.option_strings) or shown
+            help = argparse.HelpFormatter("")._expand_help(action) if action.help else ""
+            yield from (f".. option:: {names}", "", f"   {_escaped(help)}", "")
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([*`_|\\])", r"\\\1", text)
+
+
+class Settings(_Generated):
+    def lines(self) -> Iterator[str]:
+        for name, note in annotations(inspect.getsource(conf)).items():
+            yield from (f".. _{name}:", "", f"``{name}``", f"   {_escaped(note['description'])}", "")
+            yield from (f"   Default: ``{note['default']}``", "")
+
+
+def annotations(source: str) -> dict[str, dict[str, str]]:
+    """The notes on each setting of a source text, by its name within the dict."""
+    comments = "".join(re.findall(r"^ *# ?(.*\n)|^.*\n", source, flags=re.MULTILINE))
+    notes: dict[str, dict[str, str]] = {}
+    for kind, text in _NOTE.findall(comments):
+        if kind == "name":
+            note = notes[re.fullmatch(r'EDX_API_PROVISIONING\["(\w+)"\]', text)[1]] = {}
+        note[kind] = " ".join(text.split())
+    return notes
+
+
+class Words(_Generated):
+    """``words:: ENUMERATION [MEANINGS]``"""
+
+    required_arguments, optional_arguments = 1, 1
+
+    def lines(self) -> Iterator[str]:
+        enumeration = pkgutil.resolve_name(self.arguments[0])
+        meanings = pkgutil.resolve_name(self.arguments[1]) if self.arguments[1:] else {}
+        for member in enumeration:
+            meaning = str(meanings.get(member, member.value if not meanings else ""))
+            yield from (f"``{member.value}``", f"   {meaning[0].upper()}{_escaped(meaning[1:])}.", "")
+
+
+class Checks(_Generated):
+    def lines(self) -> Iterator[str]:
+        found = {}
+        for call in ast.walk(ast.parse(inspect.getsource(checks))):
+            given = {keyword.arg: keyword.value for keyword in getattr(call, "keywords", ())}
+            if isinstance(call, ast.Call) and "id" in given and "hint" in given:
+                found[_text(given["id"])] = _text(call.args[0]), _text(given["hint"])
+        for name, (message, hint) in sorted(found.items()):
+            yield from (f"``{name}``", f"   {_escaped(message)}", "", f"   {_escaped(hint)}", "")
+
+
+def _text(node: ast.expr) -> str:
+    """A string of the source; what is filled in when it runs is shown as ``…``."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "…"
+
+
+class Support(_Generated):
+    def lines(self) -> Iterator[str]:
+        for thing, versions in TOOLS["edx-api-provisioning"]["support"].items():
+            yield from (thing, f"   {', '.join(versions)}", "")
+
+
+class Rooms(_Generated):
+    def lines(self) -> Iterator[str]:
+        contracts = TOOLS["importlinter"]["contracts"]
+        (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
+        said = {module.name: _purpose(module.name) for module in pkgutil.iter_modules([str(_PACKAGE)])}
+        yield from (".. code-block:: text", "")
+        for number, layer in enumerate(layers):
+            yield from ["    " + " " * 20 + "↓"] if number else []
+            yield from (f"    {room:<20} {said[room]}" for room in map(str.strip, re.split(r"[|:]", layer)))
+        yield ""
+
+
+_PACKAGE = resources.files("edx_api_provisioning")
+
+
+def _purpose(room: str) -> str:
+    """The first sentence of its docstring."""
+    files = (_PACKAGE / f"{room}.py", _PACKAGE / room / "__init__.py")
+    source = next(file for file in files if file.is_file()).read_text()
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+# Napoleon takes what is before the first colon of an attribute's docstring for its type; ours are sentences.
+_COLON = "\N{RATIO}"
+
+
+def _hide_colons(_app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    if what in ("attribute", "data", "property"):
+        lines[:] = [line.replace(":", _COLON) for line in lines]
+
+
+def _show_colons(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    for directive in (Commands, Settings, Words, Checks, Support, Rooms):
+        app.add_directive(directive.__name__.lower(), directive)
+    app.connect("autodoc-process-docstring", _hide_colons, priority=400)  # before Napoleon's, which is at 500
+    app.connect("autodoc-process-docstring", _show_colons, priority=600)
+    return {"parallel_read_safe": True}

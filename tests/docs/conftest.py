@@ -1,0 +1,93 @@
+"""An operator's folder in an LMS, for each page its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests/docs"))
+PROGRAMS = ROOT / "tests/docs/programs.py"
+STAND_INS = ("kubectl", "make", "pip", "tutor")
+
+
+class Operator:
+    """Somebody in the folder of the LMS's ``manage.py``, with a shell."""
+
+    def __init__(self, folder: Path, migrated: Path) -> None:
+        self.folder = folder / "lms"
+        self.folder.mkdir()
+        programs = folder / "bin"
+        programs.mkdir()
+        shutil.copy(migrated, folder / "lms.sqlite3")
+        self.calls = folder / "calls"
+        self.environment = {
+            "PATH": f"{programs}:/usr/bin:/bin",
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "DATABASE_URL": f"sqlite:///{folder / 'lms.sqlite3'}",
+            "LMS_ROOT_URL": "https://lms.example.org",
+            "REPOSITORY": str(ROOT),
+            "CALLS": str(self.calls),
+        }
+        for name in STAND_INS:
+            _program(programs / name, f'exec {sys.executable} {PROGRAMS} {name} "$@"')
+        _program(self.folder / "manage.py", f'exec {sys.executable} {ROOT / "manage.py"} "$@"')
+
+    def run(self, script: str) -> str:
+        """What a terminal shows."""
+        (self.folder.parent / "script").write_text(script)
+        done = subprocess.run(
+            ["sh", "../script"], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        return done.stdout
+
+    @contextmanager
+    def site(self) -> Iterator[str]:
+        """The address of the LMS, running."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "lms", "runserver", "--noreload", str(port)],
+            cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for _attempt in range(600):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None
+                time.sleep(0.1)
+            yield f"http://localhost:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "lms.sqlite3"
+    command = [sys.executable, str(ROOT / "manage.py"), "lms", "migrate", "--verbosity=0"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"}, check=True)
+    return path
+
+
+@pytest.fixture
+def operator(tmp_path: Path, migrated: Path) -> Operator:
+    return Operator(tmp_path, migrated)

@@ -1,0 +1,60 @@
+"""The console blocks of a page: commands, and what they are said to answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+# Followed by tests/tutor, as are the blocks that are marked so on other pages.
+TUTOR = ROOT / "docs/tutor.rst"
+_BLOCK = re.compile(r"^(\.\. Tutor(?: \d+)?\n\n)?^( *)\.\. code-block:: console\n\n((?:^\2 +.*\n|^\n)+)", re.MULTILINE)
+# A comment of the page with what is there before its reader begins.
+_BEFORE = re.compile(r"^\.\. Before\n\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
+_WHEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?")
+
+
+class Step(NamedTuple):
+    command: str
+    shown: list[str]
+
+
+def pages() -> list[Path]:
+    found = [ROOT / "README.rst", ROOT / "SECURITY.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+    return [page for page in found if page != TUTOR and list(steps(page.read_text()))]
+
+
+def steps(text: str) -> Iterator[Step]:
+    before = _BEFORE.findall(text)
+    for block in (*before, *(block for tutor, _indent, block in _BLOCK.findall(text) if not tutor)):
+        yield from _steps(block)
+
+
+def _steps(block: str) -> Iterator[Step]:
+    margin = min(len(line) - len(line.lstrip()) for line in block.splitlines() if line)
+    lines = "\n".join(line[margin:] for line in block.splitlines())
+    assert lines.startswith("$ "), f"A console block begins with a command: {lines}"
+    for part in re.split(r"^\$ ", lines, flags=re.MULTILINE)[1:]:
+        first, *rest = part.rstrip().splitlines()
+        more = [line[2:] for line in rest if line.startswith("> ")]
+        yield Step("\n".join([first, *more]), [line for line in rest if not line.startswith("> ")])
+
+
+def answers(shown: list[str], said: str) -> bool:
+    """Whether all that was said is what the page shows.
+
+    ``…`` stands for anything in a line, and for any lines where it is alone; a date for any date.
+    """
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == "…" else re.escape(_at_any_time(line)).replace("…", ".*") + r"\n"
+        for line in shown
+    )
+    tidy = "".join(f"{line.rstrip()}\n" for line in said.rstrip().splitlines())
+    return re.fullmatch(pattern, _at_any_time(tidy)) is not None
+
+
+def _at_any_time(text: str) -> str:
+    """Dates and times keep their form and lose their digits."""
+    return _WHEN.sub(lambda when: re.sub(r"\d", "0", when[0]), text)

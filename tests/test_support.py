@@ -1,0 +1,84 @@
+"""What is supported is said once, in pyproject.toml: nothing else claims more or tests less."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from configparser import ConfigParser
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SUPPORT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["edx-api-provisioning"]["support"]
+README = " ".join((ROOT / "README.rst").read_text().split())
+
+
+def environments(label: str) -> set[str]:
+    """The names of a label's environments, with their braces expanded."""
+    tox = ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    (names,) = re.findall(rf"^{label} = (.+)$", tox["tox"]["labels"], re.MULTILINE)
+    expanded: set[str] = set()
+    for name in re.findall(r"(?:[^,{}]|{[^}]*})+", names):
+        parts = [part.strip("{}").split(",") for part in re.split(r"({[^}]*})", name.strip())]
+        expanded |= {"".join(chosen) for chosen in itertools.product(*parts)}
+    return expanded
+
+
+def listed(versions: list[str], last: str) -> str:
+    return f"{', '.join(versions[:-1])} {last} {versions[-1]}"
+
+
+@pytest.mark.parametrize(
+    ("thing", "classifier"), [("Python", "Programming Language :: Python :: 3."), ("Django", "Framework :: Django :: ")]
+)
+def test_the_classifiers_claim_what_is_supported(thing: str, classifier: str) -> None:
+    claimed = distribution("edx-api-provisioning").metadata.get_all("Classifier") or []
+
+    assert [one.rpartition(" ")[2] for one in claimed if one.startswith(classifier)] == SUPPORT[thing]
+
+
+def test_the_matrix_tests_every_combination_of_what_is_supported() -> None:
+    matrix = environments("matrix")
+    pythons, djangos, toolkits = (
+        [version.replace(".", "") for version in SUPPORT[thing]]
+        for thing in ("Python", "Django", "django-oauth-toolkit")
+    )
+    # Of 1.7 it is the one version that the LMS has.
+    toolkits[0] += "1"
+    versions = {
+        f"py{python}-dj{django}-dot{dot}" for python, django, dot in itertools.product(pythons, djangos, toolkits)
+    }
+    newest = f"py{pythons[-1]}-dj{djangos[-1]}-dot{toolkits[-1]}"
+
+    assert versions <= matrix
+    assert {f"{newest}-{database}" for database in ("mysql", "postgres")} <= matrix
+    assert {f"tutor{version}" for version in SUPPORT["Tutor"]} <= matrix
+    claimed = re.compile(r"py(\d+)-dj(\d+)-dot(\d+)|tutor\d+")
+    assert {claimed.match(name)[0] for name in matrix - {"latest"}} == versions | {
+        f"tutor{version}" for version in SUPPORT["Tutor"]
+    }
+
+
+def test_the_oldest_versions_are_those_of_the_lms_and_the_newest_are_pinned() -> None:
+    for pins, position in (("lms", 0), ("newest", -1)):
+        pinned = dict(re.findall(r"^([\w-]+)==(.+)$", (ROOT / f"requirements/{pins}.txt").read_text(), re.MULTILINE))
+        for thing in ("Django", "django-oauth-toolkit"):
+            assert f"{pinned[thing]}.".startswith(f"{SUPPORT[thing][position]}.")
+
+
+def test_the_readme_names_what_is_supported() -> None:
+    for thing, last in (("Python", "and"), ("Django", "and"), ("Tutor", "and"), ("django-oauth-toolkit", "or")):
+        assert f"{thing} {listed(SUPPORT[thing], last)}" in README
+    assert listed(SUPPORT["databases"], "or") in README
+
+
+def test_the_tutorial_for_tutor_names_what_is_supported() -> None:
+    assert f"Tutor {listed(SUPPORT['Tutor'], 'and')}" in (ROOT / "docs/tutor.rst").read_text()
+
+
+def test_python_is_required_as_it_is_supported() -> None:
+    assert distribution("edx-api-provisioning").metadata["Requires-Python"] == f">={SUPPORT['Python'][0]}"
