@@ -28,6 +28,8 @@ html_title = f"{project} {version}"
 # Pages link to pages of ours alone, and every such link has an end. Others' classes are named, not linked.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!edx_api_provisioning\.).*")]
+# A type variable is what it stands for.
+nitpick_ignore = [("py:class", "edx_api_provisioning.database.Result")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

@@ -25,7 +25,7 @@ from tests.life import Clock, answer, clock_at, everything, granted, utc
 pytestmark = pytest.mark.django_db
 
 NAMES = tuple(f"client-{number}" for number in range(7))
-RUN = "0123456789abcdef0123456789abcdef"
+RUN = "0" * 32
 
 
 class Taken:

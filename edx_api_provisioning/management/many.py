@@ -111,6 +111,8 @@ def _tell(
         return
     assert applied.credentials is not None  # noqa: S101 - for the type checker: it is one or the other
     counts[str(applied.credentials.status)] += 1
+    for warning in applied.credentials.warnings:
+        command.say(f"{applied.name}: {_('Warning: %s') % warning}")
     if options["format"] == "json" and not applied.credentials.issued and options["output"] is None:
         command.show(output.render_line(applied.credentials, None))
 
