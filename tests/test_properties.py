@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 # In each secret that is thrown: where it shows, however it is spelled, a secret was told.
 NEEDLE = "Needle-0123.zY_9"
 VARIABLE = "SECRET_OF_THE_TEST"
-EXAMPLES = 10_000 if connection.vendor == "sqlite" else 500
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", 10_000 if connection.vendor == "sqlite" else 500))
 
 
 @dataclass(frozen=True)
