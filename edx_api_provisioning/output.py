@@ -164,7 +164,7 @@ def render_line(credentials: Credentials, verification: Verification | None, *, 
     values = as_dict(credentials, verification)
     if format == "json":
         return json.dumps(values) + "\n"
-    return f"---\n{FORMATS[format](values)}" if ENDINGS[format] == "yaml" else f"{FORMATS[format](values)}\n"
+    return FORMATS[format](values) + ("" if ENDINGS[format] == "yaml" else "\n")
 
 
 def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> str:
