@@ -1,14 +1,15 @@
 """The public Python API: every door leads here, and other plugins may.
 
-``plan_client`` says what ``provision`` would do; ``provision`` does it in one transaction; ``undo`` takes back what one
-run made. ``plan_many`` and ``apply`` are the same for many; ``prune`` retires those that a manifest has lost.
+``plan_client`` says what ``provision`` would do; ``provision`` does it in one transaction; ``undo`` takes back what
+one run made. ``plan_many`` and ``apply`` are the same for many; ``prune`` retires those that a manifest has lost.
 ``verify`` proves what was issued; ``examine``, ``verify_token`` and ``verify_client`` what somebody presents;
-``try_profile`` what it opens. ``rotate``, ``revoke`` and ``adopt`` are the rest of a client's life; ``rotate_due`` is for
-workers that may be started again, which say with ``handed_over`` what has arrived. ``list_clients`` and
+``try_profile`` what it opens. ``rotate``, ``revoke`` and ``adopt`` are the rest of a client's life; ``rotate_due`` is
+for workers that may be started again, which say with ``handed_over`` what has arrived. ``list_clients`` and
 ``list_unmanaged`` say what there is; ``notify_expiring`` tells people in time. ``find_clients``, ``get_client`` and
-``list_events`` are for who reads page by page; ``describe`` says what a client's credentials are, without a secret. Who
-looks before changing something does both ``in_transaction``, with ``require_new`` for a request that comes twice and
-``hold_client`` for a client that nobody else changes meanwhile. ``rotate_self`` is what a client may do for itself.
+``list_events`` are for who reads page by page; ``describe`` says what a client's credentials are, without a secret.
+Who looks before changing something does both ``in_transaction``, with ``require_new`` for a request that comes twice
+and ``hold_client`` for a client that nobody else changes meanwhile. ``rotate_self`` is what a client may do for
+itself.
 """
 
 from __future__ import annotations
