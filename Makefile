@@ -29,6 +29,9 @@ matrix: .venv/lms  ## The tests on every supported combination of versions, and 
 
 bench: .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py
+	.venv/bin/python benchmarks/many.py
+	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/many.py
+	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/many.py
 	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status, in_words
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
@@ -564,26 +565,26 @@ def _check_token(spec: ClientSpec, token: FoundToken, found: Found) -> None:
 
 def _registry_steps(spec: ClientSpec, client: FoundClient, declared: tuple[str, ...]) -> list[Step]:
     steps = []
+    # Translated only where they are said: of many clients, most are as they are wanted.
     for label, wanted, existing in (
-        (_("contact"), spec.contact, client.contact),
-        (_("purpose"), spec.purpose, client.purpose),
-        (_("profile"), spec.profile, client.profile),
-        (_("right to rotate itself"), _yes(spec.self_rotation), _yes(client.self_rotation)),
-        (_("manifest"), spec.manifest, client.manifest),
-        (_("declared rights"), " ".join(declared), " ".join(client.declared)),
+        (gettext_noop("contact"), spec.contact, client.contact),
+        (gettext_noop("purpose"), spec.purpose, client.purpose),
+        (gettext_noop("profile"), spec.profile, client.profile),
+        (gettext_noop("right to rotate itself"), spec.self_rotation, client.self_rotation),
+        (gettext_noop("manifest"), spec.manifest, client.manifest),
+        (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
-            says = _("change the %(what)s from %(old)s to %(new)s") % {
-                "what": label,
-                "old": existing or "-",
-                "new": wanted or "-",
-            }
-            steps.append(Step(Action.UPDATE_CLIENT, says))
+            says = _("change the %(what)s from %(old)s to %(new)s")
+            values = {"what": _(label), "old": _in_words(existing), "new": _in_words(wanted)}
+            steps.append(Step(Action.UPDATE_CLIENT, says % values))
     return steps
 
 
-def _yes(flag: bool | None) -> str | None:
-    return None if flag is None else _("yes") if flag else _("no")
+def _in_words(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return value or "-"
 
 
 def _warnings(spec: ClientSpec) -> tuple[str, ...]:
