@@ -18,6 +18,7 @@ from edx_api_provisioning import api, output
 from edx_api_provisioning.data import Credentials, parse_lifetime
 from edx_api_provisioning.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
 from edx_api_provisioning.manifest import read
+from edx_api_provisioning.tracebacks import forgetful
 
 # As many as one message is about: some seconds of work, where nothing has to be hashed.
 SHARD = 200
@@ -140,6 +141,7 @@ def _run_id(task: Any) -> str:
     return str(task.request.id or "").replace("-", "")[:32]
 
 
+@forgetful()
 def _write(issued: list[Credentials], directory: str, format: str) -> None:
     output.make_directory(directory)
     texts = {

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse
+from django.test import Client, override_settings
 
 from edx_api_provisioning import api, tasks
 from edx_api_provisioning.data import ClientSpec, Secret
@@ -114,6 +116,28 @@ def _send(ears: Ears, browser: Browser, page: HttpResponse, **answers: Any) -> l
     return []
 
 
+def _rest(path: str, **body: Any) -> Door:
+    """The REST API; what it shows on purpose is the body of a success."""
+
+    def door(ears: Ears) -> Enter:
+        client = Client(raise_request_exception=False)
+        client.force_login(root())
+        ours = {**settings.EDX_API_PROVISIONING, "REST_API": True}
+
+        def enter() -> list[str]:
+            with override_settings(EDX_API_PROVISIONING=ours):
+                address = f"/api/api-provisioning/v1/{path}"
+                answer = client.post(address, body, content_type="application/json")
+            if answer.status_code in (200, 201):
+                answer.content = b""
+            ears.pages.append(answer)
+            return []
+
+        return enter
+
+    return door
+
+
 def _looking_around(ears: Ears) -> Enter:
     browser, base = _browser(), "/admin/edx_api_provisioning"
     paths = ("apiclient/", f"apiclient/{_pk()}/change/", f"apiclient/{_pk()}/history/", "apiclientevent/")
@@ -167,6 +191,10 @@ DOORS: dict[str, Door] = {
     "provision, or nothing": _command("provision_api_client", "new", "--rollback-on-failure", shows=True),
     "provision, again": _command("provision_api_client", "report"),
     "provision, as a preview": _command("provision_api_client", "new", *_OWN, "--dry-run", stdin=_NEW),
+    "a manifest": _command("provision_api_client", "--from-file", "-", stdin=MANIFEST, shows=True),
+    "a manifest, as a plan": _command("provision_api_client", "--from-file", "-", "--plan", stdin=MANIFEST),
+    "REST: provision": _rest("clients/", name="new"),
+    "REST: rotate": _rest("clients/report/token/", grace="1h"),
     "rotate": _command("rotate_api_client", "report", "--token", "--secret", "--format", "env", shows=True),
     "rotate, with grace": _command("rotate_api_client", "report", "--token", "--secret", "--grace", "1h", shows=True),
     "rotate all": _command("rotate_api_client", "--expiring-within", "30d", shows=True),

@@ -97,7 +97,7 @@ def disturbed(ears: Ears, door: Door, fail: Callable[..., Any]) -> Iterator[tupl
 # With these no secret is at hand and nothing is written but by functions that others call too.
 PLAIN = ("admin: look", "admin: revoke")
 # One transaction for each client, tried again until all is done: what becomes of them is said by test_tasks.py.
-IN_PARTS = ("Celery: a manifest", "Celery: rotate")
+IN_PARTS = ("a manifest", "Celery: a manifest", "Celery: rotate")
 
 
 @pytest.mark.parametrize("fail", [refused, interrupted])

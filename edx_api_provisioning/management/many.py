@@ -18,6 +18,7 @@ from edx_api_provisioning.data import Applied, Credentials, Verification
 from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.management.base import ClientCommand, actor
 from edx_api_provisioning.manifest import InvalidManifest, Manifest, read
+from edx_api_provisioning.tracebacks import forgetful
 
 
 def read_file(path: str) -> Manifest:
@@ -129,6 +130,7 @@ class _Delivery:
         if self._directory is not None:
             output.make_directory(self._directory)
 
+    @forgetful()
     def __call__(self, issued: list[Credentials]) -> None:
         texts = []
         for credentials in issued:
