@@ -37,7 +37,7 @@ class Job(NamedTuple):
 ON_OFF = "on|off"
 _SOURCE = "env:VARIABLE or stdin; never an argument, which every process can read"
 _REASON = Option("--reason", "TEXT", "why, for the history")
-_OUTCOME = Option("--format", "text|json", "of the result (text)")
+_OUTCOME = Option("--format", "text|json", "how the result is shown (default: text)")
 
 # What a client is: these may stand in API_PROVISIONING_CLIENTS too.
 CLIENT = (
@@ -73,7 +73,7 @@ CLIENT = (
     Option("--client-id", "ID", "default: generated"),
 )
 _RESULT = (
-    Option("--format", "text|json|env|yaml|kubernetes-secret", "of the result (text)"),
+    Option("--format", "text|json|env|yaml|kubernetes-secret", "how the result is shown (default: text)"),
     Option("--output", "PATH", "write the result to a new file of mode 0600, and no secret elsewhere"),
     Option("--force", None, "let --output replace a file"),
     Option("--no-verify", None, "do not prove the credentials first"),
@@ -84,7 +84,7 @@ _RESULT = (
 JOBS = {
     "provision_api_client": Job(
         help="Make a service user, an OAuth2 application and an access token for the site's API; show them once.",
-        name="the API client's name (api-client)",
+        name="the API client's name (default: api-client)",
         issues=True,
         options=(
             Option("--dry-run", None, "say what would be done, and do nothing"),
@@ -153,7 +153,7 @@ JOBS = {
                 "only those with more rights than were declared, by options or a profile",
             ),
             Option("--fail-if-any", None, "exit code 2 if anything is listed"),
-            Option("--format", "text|json", "json: one object a line (text)"),
+            Option("--format", "text|json", "json: one object a line (default: text)"),
         ),
     ),
     "verify_api_client": Job(
@@ -161,7 +161,7 @@ JOBS = {
         name="an API client, to look at what became of it",
         options=(
             Option("--token-from", "SOURCE", _SOURCE),
-            Option("--client-id", "ID", ""),
+            Option("--client-id", "ID", "of an application, with its secret: try the real grant"),
             Option("--client-secret-from", "SOURCE", _SOURCE),
             Option("--url", "URL", "try them over HTTP too, at the site's public https address"),
             Option("--course", "KEY", "with NAME and --url: a course to try the endpoints of its profile on"),
