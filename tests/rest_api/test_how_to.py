@@ -44,8 +44,9 @@ def test_the_setting_is_one() -> None:
 
 
 def test_the_client_of_a_few_lines_works(site: str) -> None:
-    command = re.sub(r"\\\n\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
-    token = run(*command.split(), "--format", "json").result["access_token"]
+    command = re.sub(r"\\\n>\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
+    arguments = command.partition("--format env")[0].split()
+    token = run(*arguments, "--format", "json").result["access_token"]
     kept: list[str] = []
 
     exec(block("python", 1), {"site": site, "token": token, "keep": lambda *secrets: kept.extend(secrets)})  # noqa: S102
