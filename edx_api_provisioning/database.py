@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 from django.db import Error, IntegrityError, connections, router, transaction
@@ -33,6 +34,16 @@ def connection() -> BaseDatabaseWrapper:
     return connections[router.db_for_write(ApiClient)]
 
 
+def looked(work: Callable[[], Result]) -> Result:
+    """What ``work`` finds, writing nothing; it looks again, as in a transaction, if another run came between.
+
+    Raises:
+        NotMigrated, DatabaseFailure: as in a transaction.
+    """
+    with explained(), unlogged():
+        return _repeated(work)
+
+
 def in_transaction(work: Callable[[], Result]) -> Result:
     """What ``work`` returns, all of it in one transaction or nothing of it.
 
@@ -44,11 +55,12 @@ def in_transaction(work: Callable[[], Result]) -> Result:
             are not passed on.
     """
     if _within.get():
-        return _repeated(work)  # What takes the whole transaction with it is for the outermost to explain or repeat.
+        # What takes the whole transaction with it is for the outermost to explain or repeat.
+        return _repeated(partial(_once, work))
     outermost = _within.set(True)
     try:
         with explained():
-            return _repeated(work)
+            return _repeated(partial(_once, work))
     finally:
         _within.reset(outermost)
 
@@ -56,11 +68,11 @@ def in_transaction(work: Callable[[], Result]) -> Result:
 def _repeated(work: Callable[[], Result]) -> Result:
     for _attempt in range(_ATTEMPTS - 1):
         try:
-            return _once(work)
+            return work()
         except Error as error:
             if not _may_pass(error):
                 raise
-    return _once(work)
+    return work()
 
 
 def _once(work: Callable[[], Result]) -> Result:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
 from edx_api_provisioning import lms, registry
 from edx_api_provisioning.database import explained
-from edx_api_provisioning.exceptions import ClientNotFound
-from edx_api_provisioning.planning import same_spelling
 from edx_api_provisioning.privileges import rights_of
 
 
@@ -18,10 +14,7 @@ def client_rights(name: str) -> frozenset[str]:
         ClientNotFound, NearMatch: if there is none of this name, or only one in another spelling.
     """
     with explained():
-        client = registry.find(name, lock_it=False)
-        if client is None:
-            raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
-        same_spelling("name", name, client.name)
+        client = registry.get(name, lock_it=False)
         if client.user is None or client.application is None:
             return frozenset()
         found = rights_of(client.user, client.application)

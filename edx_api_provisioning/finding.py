@@ -63,7 +63,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False, run_id:
         spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users
     }
     owners = _email_owners({email for email in emails.values() if email})
-    if lock and any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
+    if any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
         # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
         raise IntegrityError("the account was made meanwhile")
     namesakes = _namesakes(specs, clients)

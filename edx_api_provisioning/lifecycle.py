@@ -61,7 +61,8 @@ def rotate(
         registry.require_new(request_id)
         site = registry.site()
         check_policy(wanted.spec, site)
-        return _rotate(registry.get(name), wanted, site, asked_by, actor=actor, reason=reason, request_id=request_id)
+        client = registry.get(name, lock_it=True)
+        return _rotate(client, wanted, site, asked_by, actor=actor, reason=reason, request_id=request_id)
 
     return in_transaction(work)
 
@@ -236,7 +237,7 @@ def revoke(
         registry.require_new(request_id)
         if delete and gone and registry.was_deleted(name):
             return Credentials.of_nothing(name)
-        client = registry.get(name)
+        client = registry.get(name, lock_it=True)
         changes = _revoke_tokens(client, actor)
         if retire or delete:
             changes += _retire(client)
@@ -263,11 +264,7 @@ def describe(name: str) -> Credentials:
         ClientNotFound, NearMatch: no such client.
     """
     with explained():
-        client = registry.find(name, lock_it=False)
-        if client is None:
-            raise registry.not_found()
-        same_spelling("name", name, client.name)
-        return _credentials(client, Status.UNCHANGED)
+        return _credentials(registry.get(name, lock_it=False), Status.UNCHANGED)
 
 
 def _revoke_tokens(client: ApiClient, actor: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import lms, privileges, registry, toolkit
 from edx_api_provisioning.condition import troubles
-from edx_api_provisioning.data import MAX_GRACE, NAME, ClientSummary, Event, Unmanaged, check_line
+from edx_api_provisioning.data import MAX_GRACE, ClientSummary, Event, Unmanaged, check_line
 from edx_api_provisioning.database import explained
 from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -95,8 +95,7 @@ def get_client(name: str) -> ClientSummary:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
     """
     with explained():
-        # What is no name may be what no database takes.
-        found = _summaries(ApiClient.objects.filter(name=name)) if NAME.fullmatch(name) else []
+        found = _summaries(registry.named([name]))
     if not found:
         raise registry.not_found()
     same_spelling("name", name, found[0].name)
@@ -109,7 +108,7 @@ def hold_client(name: str) -> ClientSummary:
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
     """
-    registry.get(name)
+    registry.get(name, lock_it=True)
     return get_client(name)
 
 
@@ -147,9 +146,8 @@ def list_clients(
     """
     now = datetime.now(UTC)
     with explained():
-        clients = with_facts(ApiClient.objects.all())
+        clients = with_facts(ApiClient.objects.all() if name is None else registry.named([name]))
         if name is not None:
-            clients = clients.filter(name=name)
             for client in clients:
                 same_spelling("name", name, client.name)
         if expired or expiring_within is not None:

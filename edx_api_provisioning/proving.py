@@ -51,6 +51,8 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
     """
     from edx_api_provisioning import verification
 
+    if not (client_id + client_secret.reveal()).isprintable():
+        return Verification((verification.unknown_client(),))  # They may be no text at all.
     with explained(), unlogged():
         checks: tuple[Check, ...] = (verification.grant_in_process(client_id, client_secret),)
         application = toolkit.find_application(client_id)

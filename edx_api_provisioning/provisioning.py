@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import access, grants, lms, privileges, registry, toolkit
 from edx_api_provisioning.data import ClientSpec, Credentials, Made, RequestId, Secret
-from edx_api_provisioning.database import explained, in_transaction, unlogged
+from edx_api_provisioning.database import explained, in_transaction, looked
 from edx_api_provisioning.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.finding import Ambiguous, Rows, find
 from edx_api_provisioning.models import ApiClient
@@ -36,8 +36,7 @@ def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
 
 def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, run_id: str = "") -> list[Plan | ProvisioningError]:
     """What :func:`provision` would do now with each, or why it would not. Nothing is written or locked."""
-    with explained(), unlogged():
-        planned = _planned(specs, registry.site(), asked_by=asked_by, run_id=run_id)
+    planned = looked(lambda: _planned(specs, registry.site(), asked_by=asked_by, run_id=run_id))
     return [each if isinstance(each, ProvisioningError) else each.plan for each in planned]
 
 

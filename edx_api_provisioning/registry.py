@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf, lms, signals, toolkit
-from edx_api_provisioning.data import NAME, RequestId, Secret, check_line
+from edx_api_provisioning.data import RequestId, Secret, check_line
 from edx_api_provisioning.database import connection
 from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound, RequestReused
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -40,11 +40,13 @@ def find(name: str, *, lock_it: bool) -> ApiClient | None:
 
 def find_all(names: Collection[str], *, lock_them: bool) -> list[ApiClient]:
     """The clients that the database finds by these names, on MySQL perhaps in other spellings; locked until commit."""
-    clients = ApiClient.objects.filter(name__in=names)
-    if lock_them and connection().features.has_select_for_update:  # As in lock().
-        locked = clients.order_by("pk").select_for_update().values_list("pk")
-        return list(_loaded(clients)) if locked else []
-    return list(_loaded(clients))
+    return list(_locked(named(names)) if lock_them else _loaded(named(names)))
+
+
+def named(names: Iterable[str]) -> QuerySet[ApiClient]:
+    """The rows that the database finds by these names, on MySQL perhaps in other spellings."""
+    # What cannot be printed is no name, and may be what no database takes.
+    return ApiClient.objects.filter(name__in=[name for name in names if name.isprintable()])
 
 
 def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
@@ -60,27 +62,30 @@ def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClien
     Args:
         skip_locked: None also if somebody else has it locked, where the database can tell.
     """
+    return _locked(clients, skip_locked=skip_locked).first()
+
+
+def _locked(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> QuerySet[ApiClient]:
     features = connection().features
     # SQLite locks all of itself when a transaction of ours begins.
     if features.has_select_for_update:
         skip = skip_locked and features.has_select_for_update_skip_locked
-        if not clients.select_for_update(skip_locked=skip).values_list("pk"):
-            return None
-    return _loaded(clients).first()
+        if not clients.order_by("pk").select_for_update(skip_locked=skip).values_list("pk"):
+            return clients.none()
+    return _loaded(clients)
 
 
 def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
     return clients.select_related("user", "application", "access_token", "predecessor")
 
 
-def get(name: str) -> ApiClient:
-    """The client of exactly this name, locked until commit.
+def get(name: str, *, lock_it: bool) -> ApiClient:
+    """The client of exactly this name; locked until commit if asked for.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
     """
-    # What is no name may be what no database takes.
-    client = find(name, lock_it=True) if NAME.fullmatch(name) else None
+    client = find(name, lock_it=lock_it)
     if client is None:
         raise not_found()
     same_spelling("name", name, client.name)
@@ -132,7 +137,7 @@ def _key(request_id: str | RequestId | None) -> str | None:
 
 def was_deleted(name: str) -> bool:
     """Whether the history's last word on a name is that its client was deleted."""
-    last = ApiClientEvent.objects.filter(client_name=name).first()
+    last = ApiClientEvent.objects.filter(client_name=name).first() if name.isprintable() else None
     return last is not None and last.kind == Kind.DELETED
 
 

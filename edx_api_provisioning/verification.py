@@ -96,6 +96,11 @@ def grant_in_process(client_id: str, client_secret: Secret) -> Check:
     return _check(_("client credentials grant"), None if status == 200 else _http_code(status, body))
 
 
+def unknown_client() -> Check:
+    """What the grant comes to for what can be nobody's."""
+    return _check(_("client credentials grant"), "invalid_client")
+
+
 def in_process(credentials: Credentials) -> tuple[Check, ...]:
     """Ask the site's Bearer authentication class and its OAuth2 validator, without HTTP."""
     checks = []

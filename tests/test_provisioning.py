@@ -13,7 +13,7 @@ from django.db import connection
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
-from edx_api_provisioning import api, lms, registry, signals, toolkit
+from edx_api_provisioning import api, finding, lms, registry, signals, toolkit
 from edx_api_provisioning.data import ClientSpec, Credentials, Made, Secret, Status
 from edx_api_provisioning.exceptions import (
     AlreadyDone,
@@ -238,6 +238,20 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
     assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
     assert client().access_token.scope == "read"
     assert works(first)
+
+
+def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_users = finding._users
+
+    def too_early(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        users = find_users(*arguments)
+        provision()
+        return users
+
+    monkeypatch.setattr(finding, "_users", too_early)
+
+    assert api.plan_client(ClientSpec(name="report")).status is Status.UNCHANGED
 
 
 def test_what_is_not_said_again_stays_as_it_was() -> None:

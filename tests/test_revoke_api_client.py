@@ -77,9 +77,10 @@ def test_a_deleted_client_is_gone_and_stays_so() -> None:
     assert everything() == before
 
 
+@pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 @pytest.mark.parametrize("how", [(), ("--retire",), ("--delete",)])
-def test_who_was_never_there_is_refused(how: tuple[str, ...]) -> None:
-    assert run("nobody", *how).refusal == "NAME: there is no API client of this name; see list_api_clients."
+def test_who_was_never_there_is_refused(name: str, how: tuple[str, ...]) -> None:
+    assert run(name, *how).refusal == "NAME: there is no API client of this name; see list_api_clients."
 
 
 def test_a_deleted_client_cannot_be_revoked_or_retired() -> None:

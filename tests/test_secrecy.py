@@ -19,7 +19,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.management import call_command
-from django.db import DataError, Error, IntegrityError, connection
+from django.db import DataError, Error, IntegrityError, connection, transaction
 from django.db.models.signals import post_save, pre_save
 from oauth2_provider.models import get_access_token_model, get_application_model
 
@@ -93,7 +93,7 @@ def test_the_ears_hear_what_others_say(ears: Ears, tmp_path: Path) -> None:
     mail.send_mail("Report", OWN_TOKEN, None, ["somebody@example.org"])
     assert heard() == {"mails"}
     ears.clear()
-    with pytest.raises(Error) as raised:
+    with pytest.raises(Error) as raised, transaction.atomic():
         connection.cursor().execute("SELECT %s FROM nowhere", [OWN_TOKEN])
     ears.clear()
     ears.raised.append(raised.value)

@@ -275,6 +275,7 @@ def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeyp
     [
         ((), "NAME: give a NAME, --token-from, or --client-id with --client-secret-from."),
         (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("b\udced",), "NAME: there is no API client of this name; see list_api_clients."),
         (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
         (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
         (("--token-from", "the-token-itself"), "--token-from: give env:VARIABLE or stdin, not the value itself."),
@@ -290,6 +291,19 @@ def test_secrets_go_to_no_address_in_clear(made: Credentials, url: str) -> None:
     ran = run("--token-from", "stdin", "--url", url, stdin=shown(made.access_token))
 
     assert (ran.code, ran.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("url", [(), ("--url", "https://lms.example.org")])
+@pytest.mark.parametrize(("client_id", "secret"), [("b\udced", SECRET), ("report", "b\udced"), ("a\0", SECRET)])
+def test_what_is_no_text_is_nobodys(
+    client_id: str, secret: str, url: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", secret)
+
+    ran = run("--client-id", client_id, "--client-secret-from", "env:SECRET", *url, "--format", "json")
+
+    (check,) = json.loads(ran.stdout)["checks"]
+    assert (ran.code, check["meaning"].partition(":")[0]) == (1, "invalid_client")
 
 
 def test_verifying_changes_nothing(made: Credentials) -> None:

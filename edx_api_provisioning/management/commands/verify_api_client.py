@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api, output
 from edx_api_provisioning.data import Verification, parse_site_url
-from edx_api_provisioning.exceptions import ClientNotFound, InvalidSpec
+from edx_api_provisioning.exceptions import InvalidSpec
 from edx_api_provisioning.management.base import ClientCommand
 from edx_api_provisioning.sources import read_secret
 
@@ -53,9 +53,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
             raise InvalidSpec(_("give a NAME, --token-from, or --client-id with --client-secret-from."), field="name")
         root = parse_site_url(url) if url is not None else None
 
-        client = next(api.list_clients(name=name), None) if name is not None else None
-        if name is not None and client is None:
-            raise ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
+        client = api.get_client(name) if name is not None else None
         presented = api.examine(token) if token is not None else None
         verification = api.verify_client(client_id, secret, url=root) if client_id and secret else Verification(())
         if token is not None and presented is not None and presented.username is not None and root is not None:
