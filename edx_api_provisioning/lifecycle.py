@@ -72,40 +72,40 @@ def rotate_due(
     *,
     within: timedelta,
     actor: str,
+    token: bool = True,
     secret: bool = False,
+    expires_in: timedelta | None = None,
+    expires_at: datetime | None = None,
     grace: timedelta | None = None,
     reason: str = "",
     run_id: str = "",
 ) -> Credentials | None:
-    """As :func:`rotate`, if the client's token ends within this time, or has ended, and nobody is at it already.
+    """As :func:`rotate`, if the client's token ends within this time, or has ended.
 
     Args:
         run_id: of a run that may be started again: what it issued and did not hand over is due as well, and what it
-            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.handed_over`.
+            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.handed_over`. It does not
+            wait for a client that somebody else is at.
 
     Returns:
-        None if it is not due any more: another worker came first.
+        None if it is not due any more: another run came first.
     """
-    wanted = _Rotation(True, secret, grace, ClientSpec(name=name))
+    wanted = _Rotation(
+        token, secret, grace, ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at), run_id
+    )
 
     def work() -> Credentials | None:
         site = registry.site()
-        client = registry.lock(ApiClient.objects.filter(name=name, state=ApiClient.State.ACTIVE), skip_locked=True)
-        token: Any = client.access_token if client is not None else None
+        active = ApiClient.objects.filter(name=name, state=ApiClient.State.ACTIVE)
+        client = registry.lock(active, skip_locked=bool(run_id))
         if client is None or client.name != name:
             return None
+        current: Any = client.access_token
         lost = client.not_handed_over(site.now, run_id=run_id) if run_id else frozenset()
-        if not lost and (token is None or token.expires > site.now + within):
+        if not lost and (current is None or current.expires > site.now + within):
             return None
-        done = _rotate(
-            client, replace(wanted, secret=secret or "secret" in lost), site, None, actor=actor, reason=reason
-        )
-        if run_id:
-            client.begin_handover(
-                [what for what, new in (("secret", done.client_secret), ("token", True)) if new], run_id
-            )
-            client.save(update_fields=["handover"])
-        return done
+        due = replace(wanted, secret=secret or "secret" in lost)
+        return _rotate(client, due, site, None, actor=actor, reason=reason)
 
     return in_transaction(work)
 
@@ -118,6 +118,7 @@ class _Rotation:
     secret: bool
     grace: timedelta | None
     spec: ClientSpec
+    run_id: str = ""
 
     def __post_init__(self) -> None:
         if not (self.token or self.secret):
@@ -146,7 +147,10 @@ def _rotate(
             toolkit.end_tokens(application, at=old_ends, current=client.access_token_id)
         issue = registry.Issue(client=client, scopes=scopes, expires_at=token_end(wanted.spec, site))
         [access_token] = registry.issue_tokens([issue], site.now)
-    client.end_handover([what for what, new in (("secret", secret), ("token", token)) if new])
+    issued = [what for what, new in (("secret", secret), ("token", token)) if new]
+    client.end_handover(issued)
+    if wanted.run_id:
+        client.begin_handover(issued, wanted.run_id)
     client.save()
     result = _credentials(
         client,

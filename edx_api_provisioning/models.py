@@ -130,7 +130,7 @@ class ApiClient(models.Model):
         """Note that a run has issued some of ``secret`` and ``token``, and is about to hand them over.
 
         Args:
-            run_id: at most 32 characters without a space; empty if it is certain that it will not.
+            run_id: at most 32 characters without a space.
         """
         self.handover = " ".join([*sorted(what), run_id])
 
@@ -139,15 +139,24 @@ class ApiClient(models.Model):
 
         It is taken to be if it is silent for long, or is the one that asks (a task that is delivered again).
         """
-        *what, by = (self.handover or "").split(" ")
+        what, by = self._pending
         cut_off = by in ("", run_id) or self.updated < now - HANDOVER_TIME
-        return frozenset(what) if cut_off else frozenset()
+        return what if cut_off else frozenset()
 
     def end_handover(self, what: Iterable[str]) -> None:
         """Note that somebody has these by now, or that there are others in their place."""
-        *pending, by = (self.handover or "").split(" ")
-        left = set(pending) - set(what)
+        pending, by = self._pending
+        left = pending.difference(what)
         self.handover = " ".join([*sorted(left), by]) if left else None
+
+    def fail_handover(self) -> None:
+        """Note that what is pending will certainly not be handed over."""
+        self.begin_handover(self._pending[0], "")
+
+    @property
+    def _pending(self) -> tuple[frozenset[str], str]:
+        *what, by = (self.handover or "").split(" ")
+        return frozenset(what), by
 
 
 def _refuse() -> NoReturn:

@@ -153,6 +153,11 @@ ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kuberne
 """What the names of files end with."""
 
 
+def path_of(name: str, directory: str, *, format: str) -> str:
+    """Of the file for the credentials of one client among others."""
+    return os.path.join(directory, f"{name}.{ENDINGS[format]}")
+
+
 @forgetful()
 def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
     """Everything about the credentials as one text, secrets included."""

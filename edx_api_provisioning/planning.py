@@ -280,9 +280,9 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
         _check_client_id(spec, found)
         says = _("create a confidential application %s for the client credentials grant") % spec.name
         steps.append(Step(Action.CREATE_APPLICATION, says))
-    elif client is not None and (lost := _lost(spec, client)):
+    elif client is not None and (missing := lost(spec, client)):
         says = _("issue what was never handed over, because the run that made it was cut off: %s")
-        steps.append(Step(Action.REISSUE, says % ", ".join(sorted(lost))))
+        steps.append(Step(Action.REISSUE, says % ", ".join(sorted(missing))))
     rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
     steps += rights_steps
     access_steps, access = _plan_access(spec, found, site)
@@ -310,7 +310,7 @@ def make_plan(spec: ClientSpec, found: Found, site: Site) -> Plan:
     )
 
 
-def _lost(spec: ClientSpec, client: FoundClient) -> frozenset[str]:
+def lost(spec: ClientSpec, client: FoundClient) -> frozenset[str]:
     """Of what was never handed over, all but what the operator has brought."""
     brought = {"secret": spec.client_secret, "token": spec.access_token}
     return frozenset(what for what in client.not_handed_over if brought[what] is None)
@@ -418,7 +418,7 @@ def _plan_token(
     spec: ClientSpec, client: FoundClient | None, found: Found, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
-    if token is None or token.expires_at <= site.now or (client and "token" in _lost(spec, client)):
+    if token is None or token.expires_at <= site.now or (client and "token" in lost(spec, client)):
         if not spec.wants_token:
             # What a restricted client may ask for with id and secret.
             return (

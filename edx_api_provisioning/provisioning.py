@@ -15,7 +15,7 @@ from edx_api_provisioning.database import explained, in_transaction, looked
 from edx_api_provisioning.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.finding import Ambiguous, Rows, find
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.planning import Action, Plan, Site, make_plan
+from edx_api_provisioning.planning import Action, Plan, Site, lost, make_plan
 
 Kind = registry.Kind
 Wanted = TypeVar("Wanted")
@@ -104,7 +104,8 @@ def provision_together(
     """
     secrets = {spec.name: spec.client_secret or toolkit.new_client_secret() for spec in specs if spec.name in new}
     # Before anything is locked: it takes its time.
-    kept = dict(zip(secrets, zip(secrets.values(), toolkit.kept_of([*secrets.values()]), strict=True), strict=True))
+    stored = toolkit.kept_of([*secrets.values()])
+    kept = {name: (secret, hashed) for (name, secret), hashed in zip(secrets.items(), stored, strict=True)}
     request: dict[str, Any] = {"actor": actor, "reason": reason, "request_id": None}
     return in_transaction(lambda: _provision(specs, kept, asked_by, run_id=run_id, **request))
 
@@ -117,7 +118,7 @@ def handed_over(names: Collection[str], *, run_id: str, arrived: bool) -> None:
             pending.update(handover=None)
             return
         for client in pending:
-            client.begin_handover((client.handover or "").split(" ")[:-1], "")
+            client.fail_handover()
             client.save(update_fields=["handover"])
 
 
@@ -328,9 +329,10 @@ def _make_applications(runs: Sequence[_Run], kept: Kept, site: Site) -> None:
     wanted = []
     for run in runs:
         spec = run.plan.spec
-        run.client_secret = secret = spec.client_secret or toolkit.new_client_secret()
         if spec.name in kept:
             run.client_secret, secret = kept[spec.name]
+        else:
+            run.client_secret = secret = spec.client_secret or toolkit.new_client_secret()
         client_id = spec.client_id or toolkit.new_client_id()
         wanted.append(toolkit.NewApplication(spec.name, run.client.user, client_id, secret))
     for run, application in zip(runs, toolkit.create_applications(wanted), strict=True):
@@ -354,7 +356,7 @@ def _end_lost(run: _Run, site: Site) -> None:
     plan, client, before = run.plan, run.client, run.rows.found.client
     if not plan.has(Action.REISSUE) or before is None:
         return
-    if "secret" in before.not_handed_over and plan.spec.client_secret is None:
+    if "secret" in lost(plan.spec, before):
         run.client_secret = toolkit.new_client_secret()
         toolkit.set_client_secret(client.application, run.client_secret)
         client.secret_issued = site.now

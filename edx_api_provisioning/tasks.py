@@ -8,7 +8,6 @@ message or a result.
 from __future__ import annotations
 
 import logging
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -145,7 +144,7 @@ def _run_id(task: Any) -> str:
 def _write(issued: list[Credentials], directory: str, format: str) -> None:
     output.make_directory(directory)
     texts = {
-        os.path.join(directory, f"{credentials.name}.{output.ENDINGS[format]}"): output.render(
+        output.path_of(credentials.name, directory, format=format): output.render(
             credentials, api.verify(credentials), format=format
         )
         for credentials in issued

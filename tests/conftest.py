@@ -7,11 +7,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import override_settings
+
+if TYPE_CHECKING:
+    from tests.ears import Ears
 
 ROOT = Path(__file__).parents[1]
 # Last on the path: `tests.…` is found, and the package is still the installed one.
@@ -68,3 +72,14 @@ def cheap_hashes() -> Iterator[None]:
     cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[cheap, *settings.PASSWORD_HASHERS]):
         yield
+
+
+@pytest.fixture
+def ears(
+    caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Ears]:
+    """All that could be overheard during a test."""
+    from tests.ears import listening
+
+    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
+        yield ears

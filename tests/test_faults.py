@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 from edx_api_provisioning.exceptions import ProvisioningError
 from edx_api_provisioning.models import ApiClientEvent
 from tests.doors import DOORS, KNOWN, Door, furnish
-from tests.ears import Ears, listening, rows
+from tests.ears import Ears, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -23,14 +22,6 @@ Changes = dict[str, tuple[int, int]]
 """For each table that is another one, how many rows came and how many went; a changed row does both."""
 NOTHING: Changes = {}
 TAKEN_BACK: Changes = {ApiClientEvent._meta.db_table: (2, 0)}  # That it was made, and that it was taken back.
-
-
-@pytest.fixture
-def ears(
-    caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Ears]:
-    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
-        yield ears
 
 
 # Every statement of every door

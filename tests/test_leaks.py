@@ -7,26 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
 
 from tests.doors import DOORS, KNOWN, Door, furnish
-from tests.ears import OWN_TOKEN, Ears, found, listening
+from tests.ears import OWN_TOKEN, Ears, found
 from tests.processes import TIMEOUT, database_for_processes
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ears(
-    caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Ears]:
-    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
-        yield ears
 
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)

@@ -16,6 +16,7 @@ import yaml
 from django.contrib.auth.models import User
 from django.core.management import load_command_class
 
+from edx_api_provisioning import api
 from edx_api_provisioning.data import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import Ran
@@ -349,6 +350,20 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
     assert lines[-1] == "CommandError: Not rotated, or not proved: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
+
+
+def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
+    due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [*api.list_clients()]
+    api.rotate("a", actor="another run", expires_in=timedelta(days=90))
+    monkeypatch.setattr(api, "list_clients", lambda **_which: listed)
+    before = client("a").access_token
+
+    ran = run("--expiring-within", "14d", "--output", str(tmp_path))
+
+    assert (ran.code, [path.name for path in tmp_path.iterdir()]) == (0, ["b.txt"])
+    assert client("a").access_token == before
 
 
 def test_expired_ones_are_due_and_retired_ones_are_not(db: None) -> None:

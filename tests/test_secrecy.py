@@ -9,7 +9,7 @@ import json
 import logging
 import pickle
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api, output, toolkit, verification
 from edx_api_provisioning.data import ClientSpec, Secret
-from tests.ears import OWN_SECRET, OWN_TOKEN, Ears, found, listening
+from tests.ears import OWN_SECRET, OWN_TOKEN, Ears, found
 from tests.factories import SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
 
 pytestmark = pytest.mark.django_db
@@ -45,14 +45,6 @@ pytestmark = pytest.mark.django_db
 def test_a_secret_is_found_in_each_spelling(secret: str, spell: Callable[[str], str]) -> None:
     assert found(secret, f"before {spell(secret)} after")
     assert not found(secret, f"before {spell(secret[:20])} after")
-
-
-@pytest.fixture
-def ears(
-    caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Ears]:
-    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
-        yield ears
 
 
 OWN = ("--client-secret-from", "env:MY_SECRET", "--access-token-from", "stdin")

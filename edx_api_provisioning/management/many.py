@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -142,16 +141,13 @@ class _Delivery:
         if self._directory is None:
             self._command.show("".join(texts))
             return
-        paths = [self._path(credentials) for credentials in issued]
+        paths = [output.path_of(credentials.name, self._directory, format=self._format) for credentials in issued]
         output.write_files(dict(zip(paths, texts, strict=True)), force=self._force)
 
     def _rendered(self, credentials: Credentials, verification: Verification | None) -> str:
         if self._directory is not None:
             return output.render(credentials, verification, format=self._format)
         return output.render_line(credentials, verification, format=self._format)
-
-    def _path(self, credentials: Credentials) -> str:
-        return os.path.join(self._directory, f"{credentials.name}.{output.ENDINGS[self._format]}")
 
 
 class _Progress:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -56,11 +59,11 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
             "reason": options["reason"],
         }
         if name is not None:
-            self._rotate(name, options["output"], wanted, options)
+            self._issue(lambda: api.rotate(name, actor=actor(), **wanted), options["output"], options)
         else:
             self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
 
-    def _rotate_due(self, within: Any, wanted: dict[str, Any], options: dict[str, Any]) -> None:
+    def _rotate_due(self, within: timedelta, wanted: dict[str, Any], options: dict[str, Any]) -> None:
         directory, failed = options["output"], []
         if directory is not None and not os.path.isdir(directory):
             raise InvalidSpec(_("with --expiring-within this is a directory that exists."), field="output")
@@ -69,9 +72,11 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
                 _("the variables of several clients have the same names; give a directory."), field="output"
             )
         for client in list(api.list_clients(expiring_within=within)):
-            file = f"{client.name}.{output.ENDINGS[options['format']]}"
+            path = directory and output.path_of(client.name, directory, format=options["format"])
             try:
-                self._rotate(client.name, directory and os.path.join(directory, file), wanted, options)
+                self._issue(partial(_if_due, client.name, within, wanted), path, options)
+            except _NotDue:
+                continue
             except OutputFailure:
                 raise  # Nobody would get those of the others either.
             except (ProvisioningError, CommandError) as error:
@@ -80,12 +85,23 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
         if failed:
             raise CommandError(_("Not rotated, or not proved: %s.") % ", ".join(failed))
 
-    def _rotate(self, name: str, path: str | None, wanted: dict[str, Any], options: dict[str, Any]) -> None:
-        self.issue(lambda: api.rotate(name, actor=actor(), **wanted), to=path, give_up=self._tell_lost, options=options)
+    def _issue(self, rotate: Callable[[], Credentials], path: str | None, options: dict[str, Any]) -> None:
+        self.issue(rotate, to=path, give_up=self._tell_lost, options=options)
 
     def _tell_lost(self, credentials: Credentials) -> None:
         lost = _("%s was rotated, but nobody has its new credentials: rotate it again.")
         self.stderr.write(lost % credentials.name)
+
+
+class _NotDue(Exception):
+    """Another run came first."""
+
+
+def _if_due(name: str, within: timedelta, wanted: dict[str, Any]) -> Credentials:
+    rotated = api.rotate_due(name, within=within, actor=actor(), **wanted)
+    if rotated is None:
+        raise _NotDue
+    return rotated
 
 
 def _parsed(parse: Any, text: str | None, field: str) -> Any:
