@@ -388,7 +388,6 @@ def _register(runs: Sequence[_Run], run_id: str | None, request: dict[str, Any])
         if plan.has(Action.UPDATE_SCOPES):
             toolkit.set_scopes(client.access_token_id, plan.scopes)
         _describe(run, run_id)
-        client.save()
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],
             "username": plan.username,
@@ -398,6 +397,7 @@ def _register(runs: Sequence[_Run], run_id: str | None, request: dict[str, Any])
         }
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         events.append((client, client.name, kind, details))
+    registry.save([run.client for run in runs])
     registry.record_all(events, **request)
 
 

@@ -18,7 +18,7 @@ from edx_api_provisioning.database import connection
 from edx_api_provisioning.exceptions import AlreadyDone, ClientNotFound, RequestReused
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.planning import Site, same_spelling
-from edx_api_provisioning.saving import insert
+from edx_api_provisioning.saving import insert, update
 
 Kind = ApiClientEvent.Kind
 _DIGEST = "request"
@@ -54,6 +54,11 @@ def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
     rows = [ApiClient(name=name) for name in names]
     insert(rows, key="name")
     return {row.name: row for row in rows}
+
+
+def save(clients: Sequence[ApiClient]) -> None:
+    """Write what was changed of some clients that were found or reserved."""
+    update(clients, but="created")
 
 
 def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -13,12 +14,14 @@ from django.db import connection
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
-from edx_api_provisioning.models import ApiClientEvent
-from edx_api_provisioning.saving import insert
-from tests.factories import statements
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.saving import insert, update
+from tests.factories import ApiClientFactory, statements
+from tests.life import clock_at, utc
 
 pytestmark = pytest.mark.django_db
 
+NOON = utc(2027, 5, 3, 12)
 NAMES = ["one", "two", "three"]
 SIGNALS = (pre_save, post_save)
 
@@ -34,8 +37,8 @@ def listening(receiver: Callable[..., None]) -> Iterator[None]:
             signal.disconnect(receiver, sender=Group)
 
 
-def heard(save: Callable[[list[Group]], object]) -> list[dict[str, Any]]:
-    """What is heard of three groups being saved, and whether each was in the database by then."""
+def heard(save: Callable[[list[Group]], object], *, again: bool = False) -> list[dict[str, Any]]:
+    """What is heard of three groups being saved, for the first time or again; and whether each was in the database."""
     told: list[dict[str, Any]] = []
 
     def receiver(signal: Any, instance: Any, **about: Any) -> None:
@@ -43,6 +46,10 @@ def heard(save: Callable[[list[Group]], object]) -> list[dict[str, Any]]:
         told.append({"when": SIGNALS.index(signal), "name": instance.name, "there": there, **about})
 
     groups = [Group(name=name) for name in NAMES]
+    if again:
+        Group.objects.bulk_create([Group(name=name.upper()) for name in NAMES])
+        for group in groups:
+            group.pk = Group.objects.get(name=group.name.upper()).pk
     with listening(receiver):
         save(groups)
     assert [group.pk for group in groups] == [Group.objects.get(name=group.name).pk for group in groups]
@@ -52,6 +59,46 @@ def heard(save: Callable[[list[Group]], object]) -> list[dict[str, Any]]:
 
 def test_what_is_heard_is_what_save_tells() -> None:
     assert heard(lambda groups: insert(groups, key="name")) == heard(lambda groups: [group.save() for group in groups])
+
+
+def test_what_is_heard_of_saving_again_is_what_save_tells() -> None:
+    def together(groups: list[Group]) -> None:
+        update(groups, but="id")
+
+    assert heard(together, again=True) == heard(lambda groups: [group.save() for group in groups], again=True)
+
+
+def test_many_are_saved_again_in_one_statement_and_keep_when_they_were_made() -> None:
+    with clock_at(NOON) as clock:
+        clients = [ApiClientFactory(name=name) for name in NAMES]
+        clock.forward(hours=1)
+        for client in clients:
+            client.purpose = f"for {client.name}"
+
+        with statements() as sent:
+            update(clients, but="created")
+
+    assert len(sent) == 1
+    assert {client.created for client in clients} == {NOON}
+    saved = ApiClient.objects.in_bulk([client.pk for client in clients])
+    for client in clients:
+        values = vars(saved[client.pk])
+        assert values == {**vars(client), "_state": values["_state"]}
+        assert (values["purpose"], values["created"]) == (f"for {client.name}", NOON)
+        assert values["updated"] == NOON + timedelta(hours=1)
+
+
+def test_one_or_none_are_saved_again_as_ever() -> None:
+    client = ApiClientFactory(name="one", purpose="old")
+    client.purpose = "new"
+
+    with statements() as sent:
+        update([], but="created")
+        update([client], but="created")
+
+    assert [statement.partition(" ")[0] for statement in sent] == ["UPDATE"]
+    client.refresh_from_db()
+    assert client.purpose == "new"
 
 
 def test_what_a_receiver_changes_is_saved() -> None:
