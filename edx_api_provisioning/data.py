@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.dateparse import parse_duration
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
 
@@ -104,7 +106,8 @@ def parse_lifetime(text: str) -> timedelta:
         except (OverflowError, ValueError):
             span = None
     if span is None or span < timedelta(seconds=1):
-        raise InvalidSpec(_("not a time span above zero; write it like 90d, 12h, 52w or P90D."), field="expires_in")
+        message = gettext("not a time span above zero; write it like 90d, 12h, 52w or P90D.")
+        raise InvalidSpec(message, field="expires_in")
     return span
 
 
@@ -112,10 +115,10 @@ def in_words(span: timedelta) -> str:
     """How long a time span is, in the largest unit of which there are two at least: ``730 days``, ``36 hours``."""
     seconds = int(span.total_seconds())
     if seconds >= 2 * 86400:
-        return _("%d days") % (seconds // 86400)
+        return gettext("%d days") % (seconds // 86400)
     if seconds >= 2 * 3600:
-        return _("%d hours") % (seconds // 3600)
-    return _("%d minutes") % (seconds // 60) if seconds >= 120 else _("%d seconds") % seconds
+        return gettext("%d hours") % (seconds // 3600)
+    return gettext("%d minutes") % (seconds // 60) if seconds >= 120 else gettext("%d seconds") % seconds
 
 
 def parse_instant(text: str) -> datetime:
@@ -128,7 +131,8 @@ def parse_instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (OverflowError, ValueError):
-        raise InvalidSpec(_("not a date; write it like 2027-01-31 or 2027-01-31T12:00Z."), field="expires_at") from None
+        message = gettext("not a date; write it like 2027-01-31 or 2027-01-31T12:00Z.")
+        raise InvalidSpec(message, field="expires_at") from None
 
 
 def parse_site_url(text: str) -> str:
@@ -143,9 +147,9 @@ def parse_site_url(text: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
-        raise InvalidSpec(_("not a web address; write it like https://lms.example.org"), field="verify_url")
+        raise InvalidSpec(gettext("not a web address; write it like https://lms.example.org"), field="verify_url")
     if parts.scheme == "http" and not _is_this_machine(host):
-        raise InvalidSpec(_("secrets are not sent over http; give the https address."), field="verify_url")
+        raise InvalidSpec(gettext("secrets are not sent over http; give the https address."), field="verify_url")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
@@ -156,9 +160,10 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _require(condition: bool, field_name: str, message: str) -> None:
+def _require(condition: bool, field_name: str, message: Promise, values: object = ()) -> None:
+    """``message`` is lazy: nothing is translated for what is right, and there may be thousands of it."""
     if not condition:
-        raise InvalidSpec(message, field=field_name)
+        raise InvalidSpec(str(message) % values, field=field_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,12 +206,12 @@ class ClientSpec:
             _require(
                 name is None or (bool(NAME.fullmatch(name)) and len(name) <= NAME_MAX_LENGTH),
                 field_name,
-                _("use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most %d characters.")
-                % NAME_MAX_LENGTH,
+                _("use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most %d characters."),
+                NAME_MAX_LENGTH,
             )
         for field_name, address in (("email", self.email), ("contact", self.contact)):
             if address:
-                _check_email(field_name, address)
+                check_email(field_name, address)
         _require(self.email != "", "email", _("may not be empty; leave it out for the default."))
         _require(self.username != "", "username", _("may not be empty; leave it out for the client's name."))
         _require((self.username or "").isprintable(), "username", _("use printable characters only."))
@@ -297,7 +302,8 @@ class ClientSpec:
             self.client_id is None
             or (bool(CLIENT_ID.fullmatch(self.client_id)) and len(self.client_id) <= CLIENT_ID_MAX_LENGTH),
             "client_id",
-            _("use 1 to %d printable ASCII characters without spaces or ':'.") % CLIENT_ID_MAX_LENGTH,
+            _("use 1 to %d printable ASCII characters without spaces or ':'."),
+            CLIENT_ID_MAX_LENGTH,
         )
         if self.client_secret is not None:
             _check_secret("client_secret", self.client_secret, _CLIENT_SECRET, _("printable ASCII characters"))
@@ -319,11 +325,17 @@ def check_line(field_name: str, text: str) -> None:
     _require(
         text.isprintable() and len(text) <= PURPOSE_MAX_LENGTH,
         field_name,
-        _("one line of at most %d printable characters.") % PURPOSE_MAX_LENGTH,
+        _("one line of at most %d printable characters."),
+        PURPOSE_MAX_LENGTH,
     )
 
 
-def _check_email(field_name: str, address: str) -> None:
+def check_email(field_name: str, address: str) -> None:
+    """Whether this is an address that fits the LMS's users.
+
+    Raises:
+        InvalidSpec: if not.
+    """
     try:
         validate_email(address)
         valid = len(address) <= EMAIL_MAX_LENGTH
@@ -332,13 +344,13 @@ def _check_email(field_name: str, address: str) -> None:
     _require(valid, field_name, _("not an email address."))
 
 
-def _check_secret(field_name: str, secret: Secret, alphabet: re.Pattern[str], described: str) -> None:
+def _check_secret(field_name: str, secret: Secret, alphabet: re.Pattern[str], described: Promise) -> None:
     value = secret.reveal()
     _require(
         SECRET_MIN_LENGTH <= len(value) <= SECRET_MAX_LENGTH and bool(alphabet.fullmatch(value)),
         field_name,
-        _("use %(min)d to %(max)d %(alphabet)s.")
-        % {"min": SECRET_MIN_LENGTH, "max": SECRET_MAX_LENGTH, "alphabet": described},
+        _("use %(min)d to %(max)d %(alphabet)s."),
+        {"min": SECRET_MIN_LENGTH, "max": SECRET_MAX_LENGTH, "alphabet": described},
     )
 
 

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status, in_words
+from edx_api_provisioning.data import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, Status, check_email, in_words
 from edx_api_provisioning.exceptions import Conflict, InvalidSpec, NearMatch
 
 
@@ -331,7 +331,7 @@ def _plan_user(spec: ClientSpec, username: str, found: Found, site: Site) -> tup
     if email is None:
         raise InvalidSpec(_("give one; the site's own address (LMS_ROOT_URL) is not set."), field="email")
     try:
-        replace(spec, email=email)
+        check_email("email", email)
     except InvalidSpec:  # The default, where the site's host is no mail domain.
         raise InvalidSpec(_("%s, the default, is no email address; give one.") % email, field="email") from None
     if found.email_owner is not None:
