@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs matrix bench extract_translations compile_translations
+.PHONY: help demo test lint docs matrix coverage bench extract_translations compile_translations
 
 PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
@@ -26,6 +26,11 @@ docs: .venv/tools  ## Make the documentation in build/docs, and run every comman
 matrix: .venv/lms  ## The tests on every supported combination of versions, and on the newest of all.
 	PYTHON=$(PYTHON) requirements/system.sh test
 	.venv/bin/tox run -m matrix
+
+coverage: .venv/lms  ## Whether the tests reach every branch, on what together covers all versions and databases.
+	PYTHON=$(PYTHON) requirements/system.sh test
+	rm -rf build/coverage
+	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m coverage
 
 bench: .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py

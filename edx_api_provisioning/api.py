@@ -4,7 +4,7 @@
 one run made. ``plan_many`` and ``apply`` are the same for many; ``prune`` retires those that a manifest has lost.
 ``verify`` proves what was issued; ``examine``, ``verify_token`` and ``verify_client`` what somebody presents;
 ``try_profile`` what it opens. ``rotate``, ``revoke`` and ``adopt`` are the rest of a client's life; ``rotate_due`` is
-for workers that may be started again, which say with ``handed_over`` what has arrived. ``list_clients`` and
+for workers that may be started again, which ``hand_over`` what they have issued. ``list_clients`` and
 ``list_unmanaged`` say what there is; ``notify_expiring`` tells people in time. ``find_clients``, ``get_client`` and
 ``list_events`` are for who reads page by page; ``describe`` says what a client's credentials are, without a secret.
 Who looks before changing something does both ``in_transaction``, with ``require_new`` for a request that comes twice
@@ -28,7 +28,7 @@ from edx_api_provisioning.listing import (
 )
 from edx_api_provisioning.notices import notify_expiring
 from edx_api_provisioning.proving import examine, try_profile, verify, verify_client, verify_token
-from edx_api_provisioning.provisioning import handed_over, plan_client, provision, undo
+from edx_api_provisioning.provisioning import hand_over, plan_client, provision, undo
 from edx_api_provisioning.registry import require_new
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
     "examine",
     "find_clients",
     "get_client",
-    "handed_over",
+    "hand_over",
     "hold_client",
     "in_transaction",
     "list_clients",

@@ -50,16 +50,15 @@ def apply(
     Args:
         hand_over: takes what was issued, some at a time; it is nowhere else to be had. If it fails, what it was given
             is taken back.
-        run_id: of a run that may be started again, such as a task: at most 32 letters and digits.
+        run_id: of a run that may be started again, such as a task that is delivered twice; see
+            :meth:`ApiClient.begin_handover`. It takes over from the one before, even if that goes on.
         fail_fast: do nothing after the first refusal.
         actor, reason, asked_by: as for :func:`~edx_api_provisioning.api.provision`.
 
     Raises:
         ProvisioningError: if the database is not ready or fails at looking.
     """
-    run = _Run(
-        hand_over, run_id or uuid.uuid4().hex, fail_fast, {"actor": actor, "reason": reason, "asked_by": asked_by}
-    )
+    run = _Run(hand_over, run_id, fail_fast, {"actor": actor, "reason": reason, "asked_by": asked_by})
     planned = plan_many(specs, asked_by=asked_by, run_id=run.run_id)
     for batch in _batches(planned, BATCH):
         for applied in run.carry_out(batch):
@@ -97,24 +96,30 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 class _Run:
     """One call of :func:`apply`."""
 
-    def __init__(self, hand_over: HandOver, run_id: str, fail_fast: bool, request: dict[str, Any]) -> None:
-        self.run_id = run_id
+    def __init__(self, hand_over: HandOver, run_id: str | None, fail_fast: bool, request: dict[str, Any]) -> None:
+        self.run_id, self._alone = run_id or uuid.uuid4().hex, run_id is None
         self._give, self._fail_fast, self._request = hand_over, fail_fast, request
 
     def carry_out(self, batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]]) -> Iterator[Applied]:
         """Make and hand over what is to be made of a batch."""
         results: dict[str, Applied] = {}
+        given = False
+
+        def give(issued: list[Credentials]) -> None:
+            nonlocal given
+            self._give(issued)
+            given = True
+
         try:
             for applied in self._make(batch):
                 results[applied.name] = applied
             issued = [done.credentials for done in results.values() if done.credentials and done.credentials.issued]
             if issued:
-                self._give(issued)
+                provisioning.hand_over(issued, give, run_id=self.run_id, alone=self._alone)
         except BaseException:  # Ctrl-C too
-            self._take_back([done.credentials for done in results.values() if done.credentials is not None])
+            if not given:
+                self._take_back([done.credentials for done in results.values() if done.credentials is not None])
             raise
-        if issued:
-            provisioning.handed_over([each.name for each in issued], run_id=self.run_id, arrived=True)
         for spec, _plan in batch:
             if spec.name in results:
                 yield results[spec.name]
@@ -151,11 +156,7 @@ class _Run:
         return provisioning.provision_together(specs, new=new, run_id=self.run_id, **self._request)
 
     def _take_back(self, made: Sequence[Credentials]) -> None:
-        # Whatever of it fails is issued anew after a while: it stays marked as not handed over.
-        with suppress(ProvisioningError):
-            lost = [each.name for each in made if each.reissued]
-            provisioning.handed_over(lost, run_id=self.run_id, arrived=False)
         for each in made:
+            # Whatever of it fails is issued anew after a while: it stays marked as not handed over.
             with suppress(ProvisioningError):
-                if not each.reissued:
-                    provisioning.undo(each, actor=self._request["actor"])
+                provisioning.give_up(each, run_id=self.run_id, actor=self._request["actor"])

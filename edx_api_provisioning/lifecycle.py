@@ -84,7 +84,7 @@ def rotate_due(
 
     Args:
         run_id: of a run that may be started again: what it issued and did not hand over is due as well, and what it
-            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.handed_over`. It does not
+            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.hand_over`. It does not
             wait for a client that somebody else is at.
 
     Returns:

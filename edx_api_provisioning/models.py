@@ -130,33 +130,36 @@ class ApiClient(models.Model):
         """Note that a run has issued some of ``secret`` and ``token``, and is about to hand them over.
 
         Args:
-            run_id: at most 32 characters without a space.
+            run_id: at most 32 letters and digits; if the run may be started again, behind a dot at most 8 more that
+                are new each time.
         """
-        self.handover = " ".join([*sorted(what), run_id])
+        self.handover = f"{run_id}:{' '.join(sorted(what))}"
 
     def not_handed_over(self, now: datetime, *, run_id: str = "") -> frozenset[str]:
         """Which of ``secret`` and ``token`` nobody has, because the run that issued them was cut off.
 
         It is taken to be if it is silent for long, or is the one that asks (a task that is delivered again).
         """
-        what, by = self._pending
-        cut_off = by in ("", run_id) or self.updated < now - HANDOVER_TIME
+        by, what = self._pending
+        cut_off = by.partition(".")[0] in ("", run_id.partition(".")[0]) or self.updated < now - HANDOVER_TIME
         return what if cut_off else frozenset()
 
     def end_handover(self, what: Iterable[str]) -> None:
         """Note that somebody has these by now, or that there are others in their place."""
-        pending, by = self._pending
+        by, pending = self._pending
         left = pending.difference(what)
-        self.handover = " ".join([*sorted(left), by]) if left else None
+        self.handover = None
+        if left:
+            self.begin_handover(left, by)
 
     def fail_handover(self) -> None:
         """Note that what is pending will certainly not be handed over."""
-        self.begin_handover(self._pending[0], "")
+        self.begin_handover(self._pending[1], "")
 
     @property
-    def _pending(self) -> tuple[frozenset[str], str]:
-        *what, by = (self.handover or "").split(" ")
-        return frozenset(what), by
+    def _pending(self) -> tuple[str, frozenset[str]]:
+        by, _colon, what = (self.handover or "").partition(":")
+        return by, frozenset(what.split())
 
 
 def _refuse() -> NoReturn:

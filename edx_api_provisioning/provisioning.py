@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import access, grants, lms, privileges, registry, toolkit
@@ -92,7 +93,7 @@ def provision_together(
 ) -> list[Credentials]:
     """As :func:`provision`, for some clients in one transaction: all of them or none.
 
-    What is issued is marked as not handed over yet; see :func:`handed_over`.
+    What is issued is marked as not handed over yet; see :func:`hand_over`.
 
     Args:
         run_id: of the run that will hand it over; see :meth:`ApiClient.not_handed_over`.
@@ -110,16 +111,48 @@ def provision_together(
     return in_transaction(lambda: _provision(specs, kept, asked_by, run_id=run_id, **request))
 
 
-def handed_over(names: Collection[str], *, run_id: str, arrived: bool) -> None:
-    """What this run issued to these clients has arrived; or it has not and will not, and is to be issued anew."""
-    pending = ApiClient.objects.filter(name__in=names, handover__endswith=f" {run_id}")
-    with explained():
-        if arrived:
+def hand_over(
+    issued: Sequence[Credentials], give: Callable[[list[Credentials]], None], *, run_id: str, alone: bool
+) -> None:
+    """Give what this run has issued to who wants it, and note that it has arrived.
+
+    Args:
+        alone: whether nobody else can be doing it. If a task is delivered twice, two may: then the clients are locked
+            meanwhile, and what the other has issued anew since is left to the other.
+    """
+    pending = _pending([each.name for each in issued], run_id)
+    if alone:
+        give([*issued])
+        with explained():
             pending.update(handover=None)
+        return
+
+    def work() -> None:
+        ours = {client.name for client in pending.select_for_update()}
+        give([each for each in issued if each.name in ours])
+        pending.update(handover=None)
+
+    in_transaction(work)
+
+
+def give_up(credentials: Credentials, *, run_id: str, actor: str) -> None:
+    """Take back what this run has issued and cannot hand over; what was reissued is to be issued anew."""
+
+    def work() -> None:
+        client = _pending([credentials.name], run_id).select_for_update().first()
+        if client is None:
             return
-        for client in pending:
-            client.fail_handover()
-            client.save(update_fields=["handover"])
+        if not credentials.reissued:
+            undo(credentials, actor=actor)
+            return
+        client.fail_handover()
+        client.save(update_fields=["handover"])
+
+    in_transaction(work)
+
+
+def _pending(names: Collection[str], run_id: str) -> QuerySet[ApiClient]:
+    return ApiClient.objects.filter(name__in=names, handover__startswith=f"{run_id}:").order_by("pk")
 
 
 def as_it_is(plan: Plan) -> Credentials:
@@ -424,7 +457,7 @@ def _describe(run: _Run, run_id: str | None) -> None:
         )
         if secret is not None and brought is None
     ]
-    if issued and run_id is not None:
+    if run_id is not None and (run.client_secret is not None or run.access_token is not None):
         client.begin_handover(issued, run_id)
 
 

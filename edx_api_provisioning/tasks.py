@@ -8,7 +8,9 @@ message or a result.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+import secrets
+import uuid
+from functools import partial
 from typing import Any
 
 from celery import shared_task
@@ -37,7 +39,7 @@ _RELIABLE: dict[str, Any] = {
 @shared_task(bind=True, name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
 def notify_expiring(self: Any) -> None:
     """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
-    api.notify_expiring(actor=f"celery: {_run_id(self)}")
+    api.notify_expiring(actor=_actor(self))
 
 
 @shared_task(name="edx_api_provisioning.provision_manifest", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -57,15 +59,13 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
         for part in declared.split(SHARD):
             self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
         return
-    run_id = _run_id(self)
     passing: list[DatabaseFailure] = []
 
     def hand_over(issued: list[Credentials]) -> None:
         _write(issued, directory, format)
 
-    for applied in api.apply(
-        declared.clients, actor=f"celery: {run_id}", reason=reason, hand_over=hand_over, run_id=run_id
-    ):
+    request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
+    for applied in api.apply(declared.clients, hand_over=hand_over, **request):
         if applied.error is not None:
             logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
             passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []
@@ -96,7 +96,6 @@ def rotate_expiring(
         ProvisioningError: if an argument is wrong.
     """
     span, left = parse_lifetime(within), parse_lifetime(grace) if grace is not None else None
-    run_id = _run_id(self)
     if names is None:
         due = [client.name for client in api.list_clients(expiring_within=span)]
         options = {"directory": directory, "within": within, "grace": grace, "secret": secret, "format": format}
@@ -105,9 +104,13 @@ def rotate_expiring(
             self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
         return
     passing: list[DatabaseFailure] = []
+    request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
     for name in names:
         try:
-            _rotate(name, span, left, secret=secret, reason=reason, run_id=run_id, where=(directory, format))
+            rotated = api.rotate_due(name, within=span, grace=left, secret=secret, **request)
+            if rotated is not None:
+                give = partial(_write, directory=directory, format=format)
+                api.hand_over([rotated], give, run_id=request["run_id"], alone=False)
         except OutputFailure:
             raise
         except ProvisioningError as error:
@@ -117,26 +120,16 @@ def rotate_expiring(
         raise passing[0]
 
 
-def _rotate(
-    name: str,
-    within: timedelta,
-    grace: timedelta | None,
-    *,
-    secret: bool,
-    reason: str,
-    run_id: str,
-    where: tuple[str, str],
-) -> None:
-    rotated = api.rotate_due(
-        name, within=within, grace=grace, secret=secret, actor=f"celery: {run_id}", reason=reason, run_id=run_id
-    )
-    if rotated is not None:
-        _write([rotated], *where)
-        api.handed_over([name], run_id=run_id, arrived=True)
+def _actor(task: Any) -> str:
+    return f"celery: {_task_id(task)}"
 
 
 def _run_id(task: Any) -> str:
-    """The same for a task that is delivered or tried again."""
+    """Up to the dot the same for a task that is delivered or tried again, perhaps while it still goes on elsewhere."""
+    return f"{_task_id(task) or uuid.uuid4().hex}.{secrets.token_hex(4)}"
+
+
+def _task_id(task: Any) -> str:
     return str(task.request.id or "").replace("-", "")[:32]
 
 

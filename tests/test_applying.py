@@ -38,6 +38,11 @@ class Taken:
         self.credentials |= {each.name: each for each in issued}
 
 
+def assert_works(credentials: Credentials) -> None:
+    assert credentials.access_token is None or answer(credentials.access_token) == "ok"
+    assert granted(credentials.client_id, credentials.client_secret)
+
+
 def specs(*names: str, **wanted: Any) -> list[ClientSpec]:
     return [ClientSpec(name=name, **wanted) for name in names or NAMES]
 
@@ -392,16 +397,82 @@ def test_what_replaces_the_lost_and_is_lost_as_well_is_issued_anew_at_once(clock
         applied(specs("report"), fail)
 
     assert statuses(applied(specs("report"), taken)) == {"report": "updated"}
-    assert answer(taken.credentials["report"].access_token) == "ok"
+    assert_works(taken.credentials["report"])
 
 
-def test_a_run_that_was_overtaken_does_not_claim_to_have_handed_over(clock: Clock, taken: Taken) -> None:
-    cut_off(specs("report"), run_id="first")
-    provisioning.handed_over(["report"], run_id="second", arrived=True)
+def overtaken(
+    wanted: list[ClientSpec], taken: Taken, hand_over: Taken, *, by: int | None = None, end: BaseException | None = None
+) -> None:
+    """As a task that is delivered again before it has handed over: the second run comes to its end first."""
+    to_hand_over = provisioning.hand_over
 
-    assert ApiClient.objects.get().handover == "secret token first"
-    provisioning.handed_over(["report"], run_id="first", arrived=True)
+    def late(*arguments: Any, **options: Any) -> None:
+        patched.stop()
+        applied(wanted[:by], taken, run_id=f"{RUN}.second")
+        if end is not None:
+            raise end
+        to_hand_over(*arguments, **options)
+
+    patched = mock.patch.object(provisioning, "hand_over", late)
+    patched.start()
+    applied(wanted, hand_over, run_id=f"{RUN}.first")
+
+
+@pytest.mark.parametrize("wanted", [{}, {"access_token": Secret(TOKEN)}, {"token": False}], ids=str)
+def test_of_a_task_that_is_delivered_twice_one_hands_over_and_that_works(wanted: dict[str, Any], taken: Taken) -> None:
+    stale = Taken()
+
+    overtaken(specs("report", **wanted), taken, stale)
+
+    assert ([*stale.credentials], [*taken.credentials]) == ([], ["report"])
+    assert_works(taken.credentials["report"])
     assert ApiClient.objects.get().handover is None
+
+
+def test_what_another_has_not_come_to_yet_is_handed_over(taken: Taken) -> None:
+    rest = Taken()
+
+    overtaken(specs(), taken, rest, by=3)
+
+    assert ([*taken.credentials], [*rest.credentials]) == ([*NAMES[:3]], [*NAMES[3:]])
+    for credentials in (taken.credentials | rest.credentials).values():
+        assert_works(credentials)
+    assert not ApiClient.objects.exclude(handover=None).exists()
+
+
+def test_who_was_overtaken_and_is_interrupted_takes_nothing_back(taken: Taken) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        overtaken(specs(), taken, Taken(), end=KeyboardInterrupt())
+
+    assert [*taken.credentials] == [*NAMES]
+    for credentials in taken.credentials.values():
+        assert_works(credentials)
+
+
+def test_what_the_operator_brought_is_given_to_a_task_too(taken: Taken) -> None:
+    wanted = [ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))]
+
+    applied(wanted, taken, run_id=RUN)
+    assert [*taken.credentials] == ["report"]
+    assert ApiClient.objects.get().handover is None
+
+
+def test_what_the_operator_brought_and_could_not_be_handed_over_is_taken_back() -> None:
+    with pytest.raises(Lost):
+        applied([ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))], fail)
+
+    assert not ApiClient.objects.exists()
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_clients_are_locked_while_a_task_hands_them_over_and_not_while_an_operator_reads() -> None:
+    locks = {}
+    for name, run_id in (("for-a-task", RUN), ("for-an-operator", None)):
+        with statements() as sent:
+            applied(specs(name), run_id=run_id)
+        locks[name] = sum("handover" in sql and sql.endswith("FOR UPDATE") for sql in sent)
+
+    assert locks == {"for-a-task": 1, "for-an-operator": 0}
 
 
 # Pruning
