@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 from django.test import override_settings
 
@@ -72,6 +73,12 @@ def cheap_hashes() -> Iterator[None]:
     cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[cheap, *settings.PASSWORD_HASHERS]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_asked_before() -> None:
+    """Callers are counted in the cache, and refused if they ask too often."""
+    cache.clear()
 
 
 @pytest.fixture
