@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models.signals import post_save, pre_save
+from edx_rest_framework_extensions.auth.jwt import decoder
+from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
+from edx_rest_framework_extensions.paginators import DefaultPagination
 from oauth2_provider.models import get_access_token_model
+from rest_framework.authentication import SessionAuthentication
 
 from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
@@ -20,6 +25,7 @@ from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from openedx.core.lib.api.authentication import BearerAuthentication
 from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +73,11 @@ def of_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(oauth_dispatch_api, "destroy_oauth_tokens")
 
 
-@pytest.mark.parametrize("site", [plain, of_another_release])
+def of_one_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, oauth_dispatch_api.__name__, None)
+
+
+@pytest.mark.parametrize("site", [plain, of_another_release, of_one_without_its_module])
 def test_where_the_lms_has_none_they_end_all_the_same(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
@@ -116,12 +126,24 @@ def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: A
     assert lms.username_problem("ab\n") is not None
     assert lms.username_problem("ы" * 31) is not None
 
+    del settings.USERNAME_REGEX_PARTIAL
+    assert lms.username_problem("report") is not None
+
 
 @pytest.mark.parametrize(
     ("username", "taken"), [("a", True), ("a.b@c+d", True), ("a" * 150, True), ("a" * 151, False), ("a b", False)]
 )
 def test_in_plain_django_its_user_model_decides(plain_django: None, username: str, taken: bool) -> None:
     assert (lms.username_problem(username) is None) is taken
+
+
+def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: None) -> None:
+    name = "a b" * 51
+    with pytest.raises(ValidationError) as refusal:
+        User._meta.get_field("username").clean(name, None)
+
+    assert len(refusal.value.messages) == 2
+    assert lms.username_problem(name) == " ".join(refusal.value.messages)
 
 
 # Accounts
@@ -243,7 +265,9 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 
     lms.change_course_roles(user, add=rights, remove=frozenset())
     assert lms.course_roles([user.pk])[user.pk] == rights
-    assert CourseAccessRole.objects.get(course_id="course-v1:edX+DemoX+2026").org == "edX"
+    assert set(CourseAccessRole.objects.values_list("role", "org", "course_id")) == {
+        ("staff", "edX", "course-v1:edX+DemoX+2026"), ("staff", "edX", ""), ("support", "", ""),
+    }  # fmt: skip
 
     lms.change_course_roles(user, add=frozenset(), remove=frozenset({"course_role:staff@edX"}))
     assert lms.course_roles([user.pk])[user.pk] == rights - {"course_role:staff@edX"}
@@ -253,7 +277,8 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 
 
 def test_an_application_is_restricted_if_the_lms_says_so() -> None:
-    application, other = ApplicationFactory(), ApplicationFactory()
+    # In this order their primary keys are not those of the restrictions.
+    other, application = ApplicationFactory(), ApplicationFactory()
     RestrictedApplication.objects.create(application=application)
 
     assert lms.is_restricted(application.pk) is True
@@ -278,6 +303,10 @@ def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
     assert not lms.is_restricted(application.pk)
 
 
+def test_the_lms_knows_roles_and_access() -> None:
+    assert (lms.has_course_roles(), lms.has_access()) == (True, True)
+
+
 def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) -> None:
     application = ApplicationFactory()
 
@@ -293,3 +322,31 @@ def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) 
 def test_where_an_app_is_not_installed_its_models_are_none() -> None:
     assert lms._model("no_such_app", "Model") is None
     assert lms._model("student", "NoSuchModel") is None
+
+
+# The REST API
+
+
+def test_in_an_lms_jwts_are_taken_before_bearer_tokens_and_sessions() -> None:
+    assert lms.authentication_classes() == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
+
+
+def test_where_drf_knows_no_jwts_bearer_tokens_and_sessions_are_taken(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
+
+    assert lms.authentication_classes() == (BearerAuthentication, SessionAuthentication)
+    assert lms.jwt_claims("", JwtAuthentication()) is None
+
+
+def test_what_is_in_a_jwt_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "configured_jwt_decode_handler", lambda token: {"decoded": token})
+
+    assert lms.jwt_claims("a.b.c", JwtAuthentication()) == {"decoded": "a.b.c"}
+    assert lms.jwt_claims("a.b.c", BearerAuthentication()) is None
+
+
+def test_lists_are_in_the_lms_s_pages_where_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lms.pagination_class() is DefaultPagination
+
+    monkeypatch.setitem(sys.modules, "edx_rest_framework_extensions.paginators", None)
+    assert lms.pagination_class() is None
