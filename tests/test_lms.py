@@ -165,6 +165,26 @@ def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -
     assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
 
 
+def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one() -> None:
+    wanted = [
+        lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
+        lms.NewUser("boss", "boss@example.org", staff=False, superuser=True, full_name="Her"),
+    ]
+    users = [*lms.create_users(wanted), *(create(username=f"{each.username}-2", email=f"2-{each.email}",
+        staff=each.staff, superuser=each.superuser, full_name=each.full_name) for each in wanted)]  # fmt: skip
+
+    assert [
+        (user.username, user.email, user.is_staff, user.is_superuser, user.has_usable_password(), user.profile.name)
+        for user in User.objects.filter(pk__in=[user.pk for user in users]).order_by("pk")
+    ] == [
+        ("report", "report@example.org", True, False, False, "Reports"),
+        ("boss", "boss@example.org", False, True, False, "Her"),
+        ("report-2", "2-report@example.org", True, False, False, "Reports"),
+        ("boss-2", "2-boss@example.org", False, True, False, "Her"),
+    ]
+    assert all(UserTour.objects.filter(user=user).count() == 1 for user in users)
+
+
 def test_the_receivers_of_the_lms_run() -> None:
     user = create()
 
@@ -189,6 +209,7 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
         if created:
             UserProfile.objects.create(user=instance, name="by the site")
 
+    UserFactory()  # so that the account has not the primary key of its profile
     with receiver(post_save, make):
         user = create()
 
@@ -200,9 +221,10 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
     [
         (AccountValidationError("Taken by another.", field="username"), "username", "Taken by another."),
         (AccountValidationError("No such domain.", field="email"), "email", "No such domain."),
+        (AccountValidationError("Not today.", field=None), "username", "Not today."),
         (ValidationError({"email": ["Required.", "And valid."]}), "username", "Required. And valid."),
     ],
-    ids=["of the LMS, for the name", "of the LMS, for the address", "of Django"],
+    ids=["of the LMS, for the name", "of the LMS, for the address", "of the LMS, for nothing", "of Django"],
 )
 def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
     def refuse(**_signal: Any) -> None:

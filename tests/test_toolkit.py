@@ -32,6 +32,7 @@ from oauth2_provider.models import (
     get_refresh_token_model,
 )
 from oauth2_provider.oauth2_backends import OAuthLibCore
+from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauth2_provider.scopes import SettingsScopes
 from oauth2_provider.settings import oauth2_settings
 from rest_framework.test import APIRequestFactory
@@ -157,7 +158,7 @@ def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings
 @pytest.mark.parametrize(
     "made",
     [
-        "", "a" * 400, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+        "", "a" * 200, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
         "0123456789 abcdefghijklmnopqrstuvwxyz 0123456789", "aaaabbbb" * 10,
     ],
     ids=["empty", "one symbol", "short", "too long", "not ASCII", "blanks", "two symbols"],
@@ -172,6 +173,27 @@ def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
         toolkit.generate_access_token(PREFIX)
 
     assert made == "" or made not in str(refusal.value)
+
+
+def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: requests.append(request) or TOKEN)
+    monkeypatch.setattr(OAuth2Validator, "authenticate_client", lambda self, request: requests.append(request))
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+
+    toolkit.generate_access_token(PREFIX)
+    toolkit.client_user("id", Secret(SECRET))
+
+    assert [(request.http_method, request.uri) for request in requests] == [("POST", "/"), ("POST", "/")]
+
+
+@pytest.mark.parametrize("length", [40, 255])
+def test_one_that_makes_just_enough_is_not(settings: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    made = ("0123456789abcdef" * 16)[:length]
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+
+    assert toolkit.generate_access_token(PREFIX).reveal() == made
 
 
 class Constant(BaseHashGenerator):
@@ -407,6 +429,10 @@ def test_a_token_opens_the_site_for_its_user(token: str) -> None:
     assert (row.scope, row.expires, row.user) == ("read write", TOMORROW, row.application.user)
     assert toolkit.find_access_token(Secret(token)) == row
     assert toolkit.find_access_token(Secret(token + "x")) is None
+    with statements() as sent:
+        found = toolkit.find_access_token(Secret(token))
+        assert (found.user, found.application) == (row.user, row.application)
+    assert len(sent) == 1
 
 
 def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
@@ -564,6 +590,15 @@ def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -
     assert list(get_access_token_model().objects.all()) == [other]
     assert not get_refresh_token_model().objects.filter(revoked=None).exists()
     assert not get_grant_model().objects.exists()
+
+
+def test_all_tokens_of_a_user_end_whatever_they_are_of() -> None:
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    AccessTokenFactory(application=None, user=token.user)
+
+    toolkit.end_tokens_of_user(token.user)
+
+    assert list(get_access_token_model().objects.all()) == [other]
 
 
 def of_a_site_without_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
