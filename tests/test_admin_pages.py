@@ -12,14 +12,17 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
+from django.http import HttpResponse
 from django.utils.log import AdminEmailHandler
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api, output
 from edx_api_provisioning.access import profiles
+from edx_api_provisioning.admin.shown import protect
 from edx_api_provisioning.data import ClientSpec, Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.privileges import Rights, rights_of
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.admin_pages import Browser, address, client_named, form_of, root, shown, text, user_named
 from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
@@ -81,6 +84,30 @@ def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None
     assert {source.split("/")[1] for source in re.findall(r'(?:src|href)="(/[^"]*\.\w+)"', body)} == {"static"}
     assert not re.search(r'(?:src|href)="(?:https?:)?//', body)
     assert "<form" not in body
+
+
+def test_whatever_the_admin_adds_it_is_protected_by_itself() -> None:
+    response = protect(HttpResponse())
+    assert (response["Cache-Control"], response["Referrer-Policy"]) == ("no-store", "no-referrer")
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; ")
+
+
+def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Browser) -> None:
+    page = browser.provision(name="report", username="bot", staff="on")
+    said, values = text(page), shown(page)
+    assert said.startswith("Credentials | ")
+    assert re.search(r" report Warning: a staff client .* Proved: .* Service user: bot Client id ", said)
+    for label, key in {
+        "Client id": "client_id",
+        "Client secret": "client_secret",
+        "Access token": "access_token",
+        "Expires": "expires_at",
+        "Scopes": "scope",
+        "Token endpoint": "token_url",
+        "API documentation": "api_docs_url",
+    }.items():
+        assert f" {label} {values[key]} Copy " in said
+    assert "nav-sidebar" not in page.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -539,6 +566,29 @@ def test_the_new_access_token_ends_on_the_day_that_is_asked_for(browser: Browser
     day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
     browser.send(browser.open("rotate", f"client={client_named('report').pk}"), expires_at=day)
     assert client_named("report").access_token.expires.isoformat() == f"{day}T00:00:00+00:00"
+
+
+def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -> None:
+    client = ApiClientFactory(name="report")
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    ApplicationAccess.objects.create(application=client.application, scopes=["grades:read"])
+    page = browser.send(browser.open("provision", f"client={client.pk}"), purpose="reports")
+    [preview] = page.context["previews"]
+    assert preview["rights"] == ("permission:course_modes.change_coursemode", "scope:grades:read")
+
+
+def test_rights_and_words_are_changed_in_one_go(browser: Browser, report: dict[str, Any], finance: Group) -> None:
+    query = f"client={client_named('report').pk}"
+    browser.send(browser.send(browser.open("provision", query), purpose="bills", groups="finance team"), _confirm="yes")
+    client = client_named("report")
+    assert (client.purpose, [*client.user.groups.all()]) == ("bills", [finance])
+
+
+def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browser) -> None:
+    client = ApiClientFactory(name="report", user=UserFactory(username="bot"), application=None, access_token=None)
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    page = text(browser.open("revoke", f"client={client.pk}"))
+    assert "report bot permission:course_modes.change_coursemode" in page
 
 
 def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:
