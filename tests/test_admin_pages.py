@@ -107,7 +107,23 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
         "API documentation": "api_docs_url",
     }.items():
         assert f" {label} {values[key]} Copy " in said
-    assert "nav-sidebar" not in page.content.decode()
+    assert re.search(r" What was done .*create the user bot", said)
+    assert "Nothing was issued" not in said
+    body = page.content.decode()
+    assert re.findall(r'data-name="([^"]*)" aria-label="Download: ([^"]*)"', body) == [
+        ("report.env", "Environment variables (dotenv)"),
+        ("report.json", "JSON"),
+        ("report.yaml", "Kubernetes Secret"),
+    ]
+    assert "nav-sidebar" not in body
+
+
+def test_of_several_those_without_new_credentials_are_said_to_have_none(browser: Browser) -> None:
+    users = [UserFactory(username="first"), UserFactory(username="second")]
+    api.provision(ClientSpec(name="first", username="first", use_existing_user=True), actor="test")
+    page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
+    assert page.count("Nothing was issued") == 1
+    assert page.count("Proved") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from openedx.core.lib.api.authentication import BearerAuthentication
-from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory
+from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -170,7 +171,9 @@ def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one
         lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
         lms.NewUser("boss", "boss@example.org", staff=False, superuser=True, full_name="Her"),
     ]
-    users = [*lms.create_users(wanted), *(create(username=f"{each.username}-2", email=f"2-{each.email}",
+    with statements() as sent:
+        together = lms.create_users(wanted)
+    users = [*together, *(create(username=f"{each.username}-2", email=f"2-{each.email}",
         staff=each.staff, superuser=each.superuser, full_name=each.full_name) for each in wanted)]  # fmt: skip
 
     assert [
@@ -183,6 +186,7 @@ def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one
         ("boss-2", "2-boss@example.org", False, True, False, "Her"),
     ]
     assert all(UserTour.objects.filter(user=user).count() == 1 for user in users)
+    assert len([sql for sql in sent if re.match("INSERT INTO .auth_user. ", sql)]) == 1
 
 
 def test_the_receivers_of_the_lms_run() -> None:

@@ -305,6 +305,23 @@ def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
     assert [sql for sql in sent if user._meta.db_table in sql.partition("WHERE")[0]] == []
 
 
+def test_applications_and_tokens_that_are_made_together_are_written_in_one_statement() -> None:
+    user = UserFactory()
+    wanted = [toolkit.NewApplication(f"name-{n}", user, f"id-{n}", Secret(f"{SECRET}{n}")) for n in range(3)]
+    with statements() as sent:
+        applications = toolkit.create_applications(wanted)
+        pks = toolkit.create_access_tokens(
+            [
+                toolkit.NewAccessToken(application, user, Secret(f"{TOKEN}{application.name}"), ("read",), TOMORROW)
+                for application in applications
+            ]
+        )
+
+    assert len([sql for sql in sent if sql.startswith("INSERT")]) == 2
+    rows = get_access_token_model().objects.order_by("pk").values_list("pk", "application", "application__client_id")
+    assert [*rows] == [(pk, each.pk, each.client_id) for pk, each in zip(pks, applications, strict=True)]
+
+
 @pytest.mark.parametrize(
     "change",
     [{"client_type": "public"}, {"authorization_grant_type": "password"}, {"authorization_grant_type": "implicit"}],
