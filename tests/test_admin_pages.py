@@ -593,11 +593,12 @@ def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -
     assert preview["rights"] == ("permission:course_modes.change_coursemode", "scope:grades:read")
 
 
-def test_rights_and_words_are_changed_in_one_go(browser: Browser, report: dict[str, Any], finance: Group) -> None:
+def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finance: Group) -> None:
+    api.provision(ClientSpec(name="report", purpose="reports"), actor="test")
     query = f"client={client_named('report').pk}"
-    browser.send(browser.send(browser.open("provision", query), purpose="bills", groups="finance team"), _confirm="yes")
+    browser.send(browser.send(browser.open("provision", query), purpose="", groups="finance team"), _confirm="yes")
     client = client_named("report")
-    assert (client.purpose, [*client.user.groups.all()]) == ("bills", [finance])
+    assert (client.purpose, [*client.user.groups.all()]) == ("", [finance])
 
 
 def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browser) -> None:
