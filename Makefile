@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs matrix coverage bench extract_translations compile_translations
+.PHONY: help demo test lint docs matrix coverage bench mutants extract_translations compile_translations
 
 PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
@@ -40,6 +40,11 @@ bench: .venv/databases  ## Count the queries, time the command, and time all of 
 	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
 
+mutants: .venv/mutants  ## Break the code in thousands of small ways, and count what the tests do not see.
+	rm -rf mutants
+	nice .venv/bin/mutmut run
+	.venv/bin/mutmut results --all true | sed -n 's/^ *edx_api_provisioning\.\(.*\)\.x.*: /\1 /p' | sort | uniq -c
+
 extract_translations: .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).
 	PYTHON=$(PYTHON) requirements/system.sh translations
 	cd edx_api_provisioning && ../.venv/bin/django-admin makemessages --locale en --locale ru --add-location file --no-wrap --no-obsolete
@@ -61,4 +66,8 @@ compile_translations: .venv/lms  ## Compile the catalogs that are complete.
 .venv/databases: .venv/lms requirements/databases.txt
 	PYTHON=$(PYTHON) requirements/system.sh test
 	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/databases.txt
+	touch $@
+
+.venv/mutants: .venv/databases requirements/mutants.txt
+	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/mutants.txt
 	touch $@

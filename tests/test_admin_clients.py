@@ -13,10 +13,10 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from edx_api_provisioning import api
+from edx_api_provisioning import api, listing
 from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_pages import Browser, client_named, root, somebody, text
+from tests.admin_pages import Browser, address, client_named, root, somebody, text
 from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,12 @@ def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
     assert "Provision API client" in page
 
 
+def test_the_button_to_provision_is_for_those_who_may() -> None:
+    for permission, expected in (("provision", [(address("provision"), "Provision API client")]), ("rotate", [])):
+        page = Browser(somebody("view", permission)).get(LIST)
+        assert page.context["api_client_tools"] == expected
+
+
 def test_troubles_are_said_in_words(browser: Browser) -> None:
     client_that_expires("report", -1)
     assert "its access token has expired; rotate it" in text(browser.get(LIST))
@@ -77,6 +83,51 @@ def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expect
     client_that_expires("over", -1)
     client_that_expires("without", None, state="retired")
     assert names(browser.get(f"{LIST}?{query}")) == expected
+
+
+def test_all_that_it_is_filtered_by_is_offered(browser: Browser) -> None:
+    page = browser.get(LIST)
+    [choices] = [each.lookup_choices for each in page.context["cl"].filter_specs if each.title == "next expiry"]
+    assert [expires for expires, _words in choices] == ["soon", "expired", "later", "none"]
+
+
+@pytest.mark.parametrize(
+    ("permission", "expected"),
+    [
+        ("provision", []),
+        ("rotate", ["api_client_rotate"]),
+        ("revoke", ["api_client_revoke", "api_client_retire"]),
+    ],
+)
+def test_its_actions_are_for_those_who_may(permission: str, expected: list[str]) -> None:
+    ApiClientFactory()
+    form = Browser(somebody("view", permission)).get(LIST).context["action_form"]
+    assert [name for name, _words in (form.fields["action"].choices if form else ()) if name] == expected
+
+
+def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    token = AccessTokenFactory(expires=datetime(2031, 3, 1, 18, 30, tzinfo=UTC))
+    client = ApiClientFactory(name="report", application=token.application, access_token=token)
+    without = ApiClientFactory(name="bare", application=None, user=None, access_token=None)
+    assert re.search(r"bare - - active - .* - - report \S+ - active March 2, 2031 - - - ", text(browser.get(LIST)))
+    assert "Expires: March 2, 2031, 3:30 a.m. Scopes: " in text(browser.get(f"{LIST}{client.pk}/change/"))
+    page = text(browser.get(f"{LIST}{without.pk}/change/"))
+    assert "Expires: - Scopes: - " in page
+    assert "User: - Rights: - " in page
+
+
+def test_what_is_shown_of_a_client_is_worked_out_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out, summary = [], listing.summary
+
+    def work_out(client: ApiClient, now: datetime) -> Any:
+        worked_out.append(client.name)
+        return summary(client, now)
+
+    monkeypatch.setattr(listing, "summary", work_out)
+    clients = [ApiClientFactory(), ApiClientFactory()]
+    browser.get(LIST)
+    assert sorted(worked_out) == sorted(client.name for client in clients)
 
 
 def test_it_is_found_by_the_name_of_its_user(browser: Browser) -> None:
@@ -199,6 +250,14 @@ def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser)
     assert client.is_staff
 
 
+def test_the_buttons_of_a_client_lead_to_the_pages_about_it(browser: Browser) -> None:
+    client = ApiClientFactory()
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    assert [url for url, _title in page.context["api_client_tools"]] == [
+        address(slug, f"client={client.pk}") for slug in ("rotate", "revoke", "retire", "provision")
+    ]
+
+
 def test_a_retired_client_has_no_buttons(browser: Browser) -> None:
     client = client_that_expires("report", None, state="retired")
     assert browser.get(f"{LIST}{client.pk}/change/").context["api_client_tools"] == []
@@ -252,11 +311,19 @@ def test_an_event_says_what_was_done_in_words(browser: Browser) -> None:
     assert "api-client-page" in page.content.decode()
 
 
+def test_an_event_says_what_is_true_and_nothing_of_what_is_not(browser: Browser) -> None:
+    event = ApiClientEvent.objects.create(kind="rotated", actor="test", details={"secret": True, "token": False})
+    page = text(browser.get(f"{EVENTS}{event.pk}/change/"))
+    assert "secret: yes" in page
+    assert "token:" not in page
+
+
 @pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
 def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str) -> None:
     clients = [client_that_expires("a", 1), client_that_expires("b", 1)]
     selected = [client.pk for client in clients]
     answer = browser.post(LIST, action=f"api_client_{page}", _selected_action=selected)
+    assert answer.url == address(page, f"client={selected[0]}&client={selected[1]}")
     assert [subject.client for subject in browser.get(answer.url).context["subjects"]] == clients
 
 
@@ -265,7 +332,7 @@ def test_what_has_no_page_in_the_admin_is_named_without_a_link(
 ) -> None:
     client = client_that_expires("report", 1)
     page = f"{LIST}{client.pk}/change/"
-    link = f'/change/">{client.application}</a>'
+    link = f'/change/">{client.application}</a></div>'
     assert link in browser.get(page).content.decode()
 
     monkeypatch.delitem(admin.site._registry, type(client.application))

@@ -18,7 +18,7 @@ from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning.admin.others import _with_tools, extend
 from edx_api_provisioning.models import ApiClient
-from tests.admin_pages import Browser, root, somebody, text
+from tests.admin_pages import Browser, address, root, somebody, text
 from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -164,6 +164,8 @@ def test_an_action_on_too_many_says_so() -> None:
     answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users])
     assert answer.url == USERS
     assert "Select at most 50." in text(browser.get(USERS))
+    answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users[:50]])
+    assert answer.url.startswith(address("provision"))
 
 
 @pytest.mark.parametrize(("action", "title"), FOR_APPLICATIONS.items())
@@ -227,6 +229,42 @@ def test_who_may_not_take_over_sees_no_buttons(permissions: tuple[str, ...]) -> 
     assert tools(Browser(user).get(APPLICATIONS)) == []
 
 
+TITLES = [*FOR_APPLICATIONS.values()]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "of_a_client", "of_nobody"),
+    [
+        (("view",), ["API client report"], []),
+        (("rotate",), TITLES[:2], []),
+        (("revoke",), TITLES[2:4], []),
+        (("provision",), [], TITLES[4:]),
+        (("provision", "rotate"), TITLES[:2], [*TITLES[:2], *TITLES[4:]]),
+    ],
+)
+def test_each_permission_brings_its_own_buttons(
+    permissions: tuple[str, ...], of_a_client: list[str], of_nobody: list[str]
+) -> None:
+    browser = Browser(somebody(*permissions, "view_application"))
+    client, application = ApiClientFactory(name="report"), ApplicationFactory()
+    assert tools(browser.get(f"{APPLICATIONS}{client.application_id}/change/")) == of_a_client
+    assert tools(browser.get(f"{APPLICATIONS}{application.pk}/change/")) == of_nobody
+    assert tools(browser.get(APPLICATIONS)) == ["Provision API client"] * ("provision" in permissions)
+
+
+def test_every_button_leads_to_its_page_about_the_application() -> None:
+    client = ApiClientFactory()
+    page = Browser(root()).get(f"{APPLICATIONS}{client.application_id}/change/")
+    about = f"application={client.application_id}"
+    assert [url for url, _title in page.context["api_client_tools"]] == [
+        f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/",
+        address("rotate", f"{about}&what=token"),
+        address("rotate", f"{about}&what=secret"),
+        address("revoke", about),
+        address("retire", about),
+    ]
+
+
 @pytest.fixture
 def own_template(tmp_path: Any, settings: Any) -> None:
     """A theme that has its own page for the list of applications."""
@@ -268,3 +306,12 @@ def test_a_page_of_another_template_engine_is_left_as_it_is() -> None:
 
     assert _with_tools(response, [("/", "ours")]) is response
     assert response.render().content == b"theirs"
+
+
+def test_a_page_of_a_template_that_says_nothing_of_itself_is_too() -> None:
+    class Theirs:
+        def render(self, context: Any, request: HttpRequest) -> str:
+            return context["title"]
+
+    response = TemplateResponse(request_of(root()), Theirs(), {"title": "theirs"})
+    assert _with_tools(response, [("/", "ours")]).render().content == b"theirs"

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
+from django.http import HttpResponse
 from django.utils.log import AdminEmailHandler
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api, output
 from edx_api_provisioning.access import profiles
+from edx_api_provisioning.admin.shown import protect
 from edx_api_provisioning.data import ClientSpec, Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.privileges import Rights, rights_of
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.admin_pages import Browser, address, client_named, form_of, root, shown, text, user_named
-from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, row_counts
+from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +84,46 @@ def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None
     assert {source.split("/")[1] for source in re.findall(r'(?:src|href)="(/[^"]*\.\w+)"', body)} == {"static"}
     assert not re.search(r'(?:src|href)="(?:https?:)?//', body)
     assert "<form" not in body
+
+
+def test_whatever_the_admin_adds_it_is_protected_by_itself() -> None:
+    response = protect(HttpResponse())
+    assert (response["Cache-Control"], response["Referrer-Policy"]) == ("no-store", "no-referrer")
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; ")
+
+
+def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Browser) -> None:
+    page = browser.provision(name="report", username="bot", staff="on")
+    said, values = text(page), shown(page)
+    assert said.startswith("Credentials | ")
+    assert re.search(r" report Warning: a staff client .* Proved: .* Service user: bot Client id ", said)
+    for label, key in {
+        "Client id": "client_id",
+        "Client secret": "client_secret",
+        "Access token": "access_token",
+        "Expires": "expires_at",
+        "Scopes": "scope",
+        "Token endpoint": "token_url",
+        "API documentation": "api_docs_url",
+    }.items():
+        assert f" {label} {values[key]} Copy " in said
+    assert re.search(r" What was done .*create the user bot", said)
+    assert "Nothing was issued" not in said
+    body = page.content.decode()
+    assert re.findall(r'data-name="([^"]*)" aria-label="Download: ([^"]*)"', body) == [
+        ("report.env", "Environment variables (dotenv)"),
+        ("report.json", "JSON"),
+        ("report.yaml", "Kubernetes Secret"),
+    ]
+    assert "nav-sidebar" not in body
+
+
+def test_of_several_those_without_new_credentials_are_said_to_have_none(browser: Browser) -> None:
+    users = [UserFactory(username="first"), UserFactory(username="second")]
+    api.provision(ClientSpec(name="first", username="first", use_existing_user=True), actor="test")
+    page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
+    assert page.count("Nothing was issued") == 1
+    assert page.count("Proved") == 1
 
 
 @pytest.mark.parametrize(
@@ -463,19 +507,43 @@ def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
     application = ApplicationFactory(name="Made by hand!")
     form = browser.open("rotate", f"application={application.pk}&what=token")
     assert form_of(form)[f"name_application_{application.pk}"] == "Made-by-hand"
-    values = shown(browser.send(form, grace="7d"))
+    values = shown(browser.send(form, grace="7d", reason="because"))
     assert works(values["access_token"])
     assert client_named("Made-by-hand").application_id == application.pk
     assert [*ApiClientEvent.objects.values_list("kind", flat=True)] == ["rotated", "adopted"]
-    assert LogEntry.objects.count() == 2
+    assert ["Reason: because" in entry.change_message for entry in LogEntry.objects.all()] == [True, True]
+
+
+def test_a_page_names_the_applications_that_it_is_about_and_their_rights(browser: Browser) -> None:
+    named = ApplicationFactory(name="Made by hand", user__username="boss", user__is_staff=True)
+    unnamed = ApplicationFactory(name="", client_id="the-id", user__username="bot")
+    page = text(browser.open("revoke", f"application={named.pk}&application={unnamed.pk}"))
+    assert "application Made by hand boss staff application the-id bot no more than any account" in page
+
+
+def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[str, Any]) -> None:
+    query = f"client={client_named('report').pk}"
+    page = browser.get(browser.send(browser.open("retire", query)).url)
+    changes = LogEntry.objects.get().change_message
+    assert "; " in changes
+    assert f"Report: {changes}." in text(page)
+    assert '<li class="success">Report: ' in page.content.decode()
+    page = browser.get(browser.send(browser.open("retire", query)).url)
+    assert '<li class="info">Report: ' in page.content.decode()
 
 
 def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
     token = AccessTokenFactory()
-    answer = browser.send(browser.open("adopt", f"application={token.application_id}"), contact="ops@example.org")
+    form = browser.open("adopt", f"application={token.application_id}")
+    answer = browser.send(form, contact="ops@example.org", purpose="reports")
     client = ApiClient.objects.get()
     assert answer.url == f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
-    assert (client.access_token_id, client.contact_email) == (token.pk, "ops@example.org")
+    assert (client.access_token_id, client.contact_email, client.purpose) == (token.pk, "ops@example.org", "reports")
+
+
+def test_a_client_without_an_application_is_not_adopted(browser: Browser) -> None:
+    client = ApiClientFactory(application=None, user=None, access_token=None)
+    assert "Please correct" in text(browser.send(browser.open("adopt", f"client={client.pk}")))
 
 
 def test_if_the_second_step_is_refused_the_first_is_taken_back(browser: Browser) -> None:
@@ -502,6 +570,42 @@ def test_the_client_secret_is_rotated_with_grace(browser: Browser, report: dict[
     assert shown(page)["client_id"] != report["client_id"]
     assert works(report["access_token"])
     assert get_application_model().objects.count() == 2
+
+
+def test_the_client_secret_alone_is_rotated(browser: Browser, report: dict[str, Any]) -> None:
+    page = browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"))
+    assert "access_token" not in shown(page)
+    assert works(report["access_token"])
+
+
+def test_the_new_access_token_ends_on_the_day_that_is_asked_for(browser: Browser, report: dict[str, Any]) -> None:
+    day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    browser.send(browser.open("rotate", f"client={client_named('report').pk}"), expires_at=day)
+    assert client_named("report").access_token.expires.isoformat() == f"{day}T00:00:00+00:00"
+
+
+def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -> None:
+    client = ApiClientFactory(name="report")
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    ApplicationAccess.objects.create(application=client.application, scopes=["grades:read"])
+    page = browser.send(browser.open("provision", f"client={client.pk}"), purpose="reports")
+    [preview] = page.context["previews"]
+    assert preview["rights"] == ("permission:course_modes.change_coursemode", "scope:grades:read")
+
+
+def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finance: Group) -> None:
+    api.provision(ClientSpec(name="report", purpose="reports"), actor="test")
+    query = f"client={client_named('report').pk}"
+    browser.send(browser.send(browser.open("provision", query), purpose="", groups="finance team"), _confirm="yes")
+    client = client_named("report")
+    assert (client.purpose, [*client.user.groups.all()]) == ("", [finance])
+
+
+def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browser) -> None:
+    client = ApiClientFactory(name="report", user=UserFactory(username="bot"), application=None, access_token=None)
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    page = text(browser.open("revoke", f"client={client.pk}"))
+    assert "report bot permission:course_modes.change_coursemode" in page
 
 
 def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:

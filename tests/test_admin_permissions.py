@@ -294,7 +294,9 @@ GIFTS = [
     ({"scopes": "grades:read"}, "scope:grades:read", None),
     ({"profile": "grades", "filters": "content_org:edX"}, "scope:grades:read", None),
 ]
-gifts = pytest.mark.parametrize(("wanted", "right", "hold"), GIFTS, ids=lambda value: str(value)[:40])
+gifts = pytest.mark.parametrize(
+    ("wanted", "right", "hold"), GIFTS, ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
 
 
 @gifts

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import time
+from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, asdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -84,6 +86,20 @@ def test_an_instant_without_an_offset_is_utc(text: str, instant: datetime) -> No
     assert parse_instant(text).tzinfo is UTC
 
 
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """On a machine in another time zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_wherever_the_machine_is(in_tokyo: None) -> None:
+    assert parse_instant("2027-01-31T12:00") == datetime(2027, 1, 31, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("span", "words"),
     [
@@ -92,6 +108,7 @@ def test_an_instant_without_an_offset_is_utc(text: str, instant: datetime) -> No
         (timedelta(hours=48, seconds=-1), "47 hours"),
         (timedelta(hours=2), "2 hours"),
         (timedelta(hours=2, seconds=-1), "119 minutes"),
+        (timedelta(minutes=2), "2 minutes"),
         (timedelta(seconds=119), "119 seconds"),
     ],
     ids=str,
@@ -119,6 +136,7 @@ def test_any_other_instant_is_refused_with_how_to_write_it(text: str) -> None:
         ("https://lms.example.org", "https://lms.example.org"),
         ("https://lms.example.org/", "https://lms.example.org"),
         ("https://lms.example.org:8443/sub/", "https://lms.example.org:8443/sub"),
+        ("https://lms.example.org/X/", "https://lms.example.org/X"),
         ("https://lms.example.org/?next=/x#here", "https://lms.example.org"),
         ("http://localhost:8000", "http://localhost:8000"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
@@ -185,6 +203,7 @@ def test_a_spec_does_not_change() -> None:
         {"name": "a" * 100},
         {"name": "Grades.export_2-b"},
         {"email": "bot@example.org"},
+        {"email": f"{'b' * 242}@example.org"},
         {"contact": ""},
         {"contact": "team@example.org"},
         {"purpose": "x" * 255},
@@ -234,6 +253,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("email", {"email": "nonsense"}, "not an email address"),
         ("email", {"email": "a b@example.org"}, "not an email address"),
         ("email", {"email": f"a@{'b.' * 125}example.org"}, "not an email address"),
+        ("email", {"email": f"{'b' * 243}@example.org"}, "not an email address"),
         ("contact", {"contact": "nonsense"}, "not an email address"),
         ("purpose", {"purpose": "x" * 256}, "at most 255"),
         ("purpose", {"purpose": "two\nlines"}, "one line"),
@@ -347,6 +367,10 @@ def test_whatever_holds_a_secret_is_not_serialised(make: Any, write_out: Any) ->
     assert SECRET not in str(refusal.value)
 
 
+def test_what_is_shown_of_a_secret_says_that_it_is_one() -> None:
+    assert f"{Secret(SECRET)} {Secret(SECRET)!r}" == "Secret(***) Secret(***)"
+
+
 def test_a_secret_is_not_copied_or_taken_apart() -> None:
     secret = Secret(SECRET)
 
@@ -386,6 +410,14 @@ def test_credentials_are_issued_if_either_secret_is_there(secret: str | None, to
     )
 
     assert credentials.issued is issued
+
+
+def test_of_a_client_that_is_gone_nothing_is_known_but_its_name() -> None:
+    credentials = Credentials.of_nothing("report")
+
+    assert (credentials.name, credentials.status, credentials.issued) == ("report", Status.UNCHANGED, False)
+    assert (credentials.username, credentials.email, credentials.client_id) == ("", "", "")
+    assert (credentials.expires_at, credentials.scopes, credentials.changes) == (None, (), ())
 
 
 def test_a_status_is_the_word_that_scripts_read() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +12,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models.signals import post_save, pre_save
+from edx_rest_framework_extensions.auth.jwt import decoder
+from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
+from edx_rest_framework_extensions.paginators import DefaultPagination
 from oauth2_provider.models import get_access_token_model
+from rest_framework.authentication import SessionAuthentication
 
 from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
@@ -20,7 +26,8 @@ from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory
+from openedx.core.lib.api.authentication import BearerAuthentication
+from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +74,11 @@ def of_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(oauth_dispatch_api, "destroy_oauth_tokens")
 
 
-@pytest.mark.parametrize("site", [plain, of_another_release])
+def of_one_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, oauth_dispatch_api.__name__, None)
+
+
+@pytest.mark.parametrize("site", [plain, of_another_release, of_one_without_its_module])
 def test_where_the_lms_has_none_they_end_all_the_same(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
@@ -116,12 +127,24 @@ def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: A
     assert lms.username_problem("ab\n") is not None
     assert lms.username_problem("ы" * 31) is not None
 
+    del settings.USERNAME_REGEX_PARTIAL
+    assert lms.username_problem("report") is not None
+
 
 @pytest.mark.parametrize(
     ("username", "taken"), [("a", True), ("a.b@c+d", True), ("a" * 150, True), ("a" * 151, False), ("a b", False)]
 )
 def test_in_plain_django_its_user_model_decides(plain_django: None, username: str, taken: bool) -> None:
     assert (lms.username_problem(username) is None) is taken
+
+
+def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: None) -> None:
+    name = "a b" * 51
+    with pytest.raises(ValidationError) as refusal:
+        User._meta.get_field("username").clean(name, None)
+
+    assert len(refusal.value.messages) == 2
+    assert lms.username_problem(name) == " ".join(refusal.value.messages)
 
 
 # Accounts
@@ -141,6 +164,29 @@ def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -
     user = create(**rights)
 
     assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
+
+
+def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one() -> None:
+    wanted = [
+        lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
+        lms.NewUser("boss", "boss@example.org", staff=False, superuser=True, full_name="Her"),
+    ]
+    with statements() as sent:
+        together = lms.create_users(wanted)
+    users = [*together, *(create(username=f"{each.username}-2", email=f"2-{each.email}",
+        staff=each.staff, superuser=each.superuser, full_name=each.full_name) for each in wanted)]  # fmt: skip
+
+    assert [
+        (user.username, user.email, user.is_staff, user.is_superuser, user.has_usable_password(), user.profile.name)
+        for user in User.objects.filter(pk__in=[user.pk for user in users]).order_by("pk")
+    ] == [
+        ("report", "report@example.org", True, False, False, "Reports"),
+        ("boss", "boss@example.org", False, True, False, "Her"),
+        ("report-2", "2-report@example.org", True, False, False, "Reports"),
+        ("boss-2", "2-boss@example.org", False, True, False, "Her"),
+    ]
+    assert all(UserTour.objects.filter(user=user).count() == 1 for user in users)
+    assert len([sql for sql in sent if re.match("INSERT INTO .auth_user. ", sql)]) == 1
 
 
 def test_the_receivers_of_the_lms_run() -> None:
@@ -167,6 +213,7 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
         if created:
             UserProfile.objects.create(user=instance, name="by the site")
 
+    UserFactory()  # so that the account has not the primary key of its profile
     with receiver(post_save, make):
         user = create()
 
@@ -178,9 +225,10 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
     [
         (AccountValidationError("Taken by another.", field="username"), "username", "Taken by another."),
         (AccountValidationError("No such domain.", field="email"), "email", "No such domain."),
+        (AccountValidationError("Not today.", field=None), "username", "Not today."),
         (ValidationError({"email": ["Required.", "And valid."]}), "username", "Required. And valid."),
     ],
-    ids=["of the LMS, for the name", "of the LMS, for the address", "of Django"],
+    ids=["of the LMS, for the name", "of the LMS, for the address", "of the LMS, for nothing", "of Django"],
 )
 def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
     def refuse(**_signal: Any) -> None:
@@ -243,7 +291,9 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 
     lms.change_course_roles(user, add=rights, remove=frozenset())
     assert lms.course_roles([user.pk])[user.pk] == rights
-    assert CourseAccessRole.objects.get(course_id="course-v1:edX+DemoX+2026").org == "edX"
+    assert set(CourseAccessRole.objects.values_list("role", "org", "course_id")) == {
+        ("staff", "edX", "course-v1:edX+DemoX+2026"), ("staff", "edX", ""), ("support", "", ""),
+    }  # fmt: skip
 
     lms.change_course_roles(user, add=frozenset(), remove=frozenset({"course_role:staff@edX"}))
     assert lms.course_roles([user.pk])[user.pk] == rights - {"course_role:staff@edX"}
@@ -253,7 +303,8 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 
 
 def test_an_application_is_restricted_if_the_lms_says_so() -> None:
-    application, other = ApplicationFactory(), ApplicationFactory()
+    # In this order their primary keys are not those of the restrictions.
+    other, application = ApplicationFactory(), ApplicationFactory()
     RestrictedApplication.objects.create(application=application)
 
     assert lms.is_restricted(application.pk) is True
@@ -278,6 +329,10 @@ def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
     assert not lms.is_restricted(application.pk)
 
 
+def test_the_lms_knows_roles_and_access() -> None:
+    assert (lms.has_course_roles(), lms.has_access()) == (True, True)
+
+
 def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) -> None:
     application = ApplicationFactory()
 
@@ -293,3 +348,31 @@ def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) 
 def test_where_an_app_is_not_installed_its_models_are_none() -> None:
     assert lms._model("no_such_app", "Model") is None
     assert lms._model("student", "NoSuchModel") is None
+
+
+# The REST API
+
+
+def test_in_an_lms_jwts_are_taken_before_bearer_tokens_and_sessions() -> None:
+    assert lms.authentication_classes() == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
+
+
+def test_where_drf_knows_no_jwts_bearer_tokens_and_sessions_are_taken(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
+
+    assert lms.authentication_classes() == (BearerAuthentication, SessionAuthentication)
+    assert lms.jwt_claims("", JwtAuthentication()) is None
+
+
+def test_what_is_in_a_jwt_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "configured_jwt_decode_handler", lambda token: {"decoded": token})
+
+    assert lms.jwt_claims("a.b.c", JwtAuthentication()) == {"decoded": "a.b.c"}
+    assert lms.jwt_claims("a.b.c", BearerAuthentication()) is None
+
+
+def test_lists_are_in_the_lms_s_pages_where_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lms.pagination_class() is DefaultPagination
+
+    monkeypatch.setitem(sys.modules, "edx_rest_framework_extensions.paginators", None)
+    assert lms.pagination_class() is None

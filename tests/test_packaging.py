@@ -17,7 +17,7 @@ from uv import find_uv_bin
 import edx_api_provisioning
 
 ROOT = Path(__file__).parents[1]
-NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "mutants", "*.egg-info", "__pycache__")
 
 
 def run(*command: str | Path) -> str:

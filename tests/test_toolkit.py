@@ -13,11 +13,14 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import check_password
 from django.core.exceptions import ValidationError
+from django.db.models import CharField
 from django.db.models.signals import pre_save
 from django.utils.module_loading import import_string
 from oauth2_provider import models
@@ -28,6 +31,9 @@ from oauth2_provider.models import (
     get_grant_model,
     get_refresh_token_model,
 )
+from oauth2_provider.oauth2_backends import OAuthLibCore
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauth2_provider.scopes import SettingsScopes
 from oauth2_provider.settings import oauth2_settings
 from rest_framework.test import APIRequestFactory
 
@@ -152,7 +158,7 @@ def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings
 @pytest.mark.parametrize(
     "made",
     [
-        "", "a" * 400, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+        "", "a" * 200, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
         "0123456789 abcdefghijklmnopqrstuvwxyz 0123456789", "aaaabbbb" * 10,
     ],
     ids=["empty", "one symbol", "short", "too long", "not ASCII", "blanks", "two symbols"],
@@ -167,6 +173,27 @@ def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
         toolkit.generate_access_token(PREFIX)
 
     assert made == "" or made not in str(refusal.value)
+
+
+def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: requests.append(request) or TOKEN)
+    monkeypatch.setattr(OAuth2Validator, "authenticate_client", lambda self, request: requests.append(request))
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+
+    toolkit.generate_access_token(PREFIX)
+    toolkit.client_user("id", Secret(SECRET))
+
+    assert [(request.http_method, request.uri) for request in requests] == [("POST", "/"), ("POST", "/")]
+
+
+@pytest.mark.parametrize("length", [40, 255])
+def test_one_that_makes_just_enough_is_not(settings: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    made = ("0123456789abcdef" * 16)[:length]
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.test_toolkit.strong_generator")
+
+    assert toolkit.generate_access_token(PREFIX).reveal() == made
 
 
 class Constant(BaseHashGenerator):
@@ -257,13 +284,42 @@ def test_what_the_database_keeps_of_a_secret_is_not_read_from_the_new_applicatio
 
 def test_an_application_that_the_site_s_model_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Any) -> None:
-        raise ValidationError("Applications need a ticket number.")
+        raise ValidationError(["Applications need a ticket number.", "And an owner."])
 
     monkeypatch.setattr(get_application_model(), "clean", refuse)
 
-    with pytest.raises(InvalidSpec, match="ticket number"):
+    with pytest.raises(InvalidSpec) as refusal:
         toolkit.create_application(name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET))
     assert not get_application_model().objects.exists()
+    assert (refusal.value.field, refusal.value.message) == (
+        "application", "Applications need a ticket number. And an owner.",
+    )  # fmt: skip
+
+
+def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
+    user = UserFactory()
+
+    with statements() as sent:
+        toolkit.create_application(name="report", user=user, client_id="id", client_secret=Secret(SECRET))
+
+    assert [sql for sql in sent if user._meta.db_table in sql.partition("WHERE")[0]] == []
+
+
+def test_applications_and_tokens_that_are_made_together_are_written_in_one_statement() -> None:
+    user = UserFactory()
+    wanted = [toolkit.NewApplication(f"name-{n}", user, f"id-{n}", Secret(f"{SECRET}{n}")) for n in range(3)]
+    with statements() as sent:
+        applications = toolkit.create_applications(wanted)
+        pks = toolkit.create_access_tokens(
+            [
+                toolkit.NewAccessToken(application, user, Secret(f"{TOKEN}{application.name}"), ("read",), TOMORROW)
+                for application in applications
+            ]
+        )
+
+    assert len([sql for sql in sent if sql.startswith("INSERT")]) == 2
+    rows = get_access_token_model().objects.order_by("pk").values_list("pk", "application", "application__client_id")
+    assert [*rows] == [(pk, each.pk, each.client_id) for pk, each in zip(pks, applications, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +339,23 @@ def test_an_application_is_found_by_its_client_id() -> None:
     assert toolkit.find_application("the-i") is None
 
 
+def test_applications_are_found_by_their_client_ids() -> None:
+    ApplicationFactory(client_id="other")
+    wanted = [ApplicationFactory(client_id="one"), ApplicationFactory(client_id="two")]
+
+    assert list(toolkit.find_applications(iter(["one", "two", "three"])).order_by("pk")) == wanted
+
+
+def test_the_only_application_of_a_user_is_found() -> None:
+    only = ApplicationFactory()
+    one = ApplicationFactory()
+    ApplicationFactory(user=one.user)
+
+    assert toolkit.only_application(only.user) == only
+    assert toolkit.only_application(one.user) is None
+    assert toolkit.only_application(UserFactory()) is None
+
+
 @pytest.mark.vendor("mysql")
 def test_on_mysql_an_application_is_found_in_another_spelling_too() -> None:
     ApplicationFactory(client_id="the-id")
@@ -292,12 +365,48 @@ def test_on_mysql_an_application_is_found_in_another_spelling_too() -> None:
 
 def test_a_new_secret_ends_the_old_one() -> None:
     application = ApplicationFactory(client_id="id")
+    get_application_model().objects.update(name="renamed meanwhile")
 
     toolkit.set_client_secret(application, Secret("n" * 40))
 
     assert toolkit.client_user("id", Secret("n" * 40)) == application.user
     assert toolkit.client_user("id", Secret(SECRET)) is None
     assert "client_secret" not in vars(application)
+    assert get_application_model().objects.get().name == "renamed meanwhile"
+
+
+class ClientSecretField(CharField):
+    """By this name a django-oauth-toolkit is known that hashes secrets."""
+
+
+@pytest.fixture
+def keep_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Has client secrets kept in this kind of field."""
+    return partial(monkeypatch.setattr, get_application_model()._meta.get_field("client_secret"), "__class__")
+
+
+def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Callable[[type], None]) -> None:
+    keep_as(CharField)
+
+    assert toolkit.secret_hasher() is None
+    assert toolkit.kept_of([Secret(SECRET), Secret(TOKEN)]) == [Secret(SECRET), Secret(TOKEN)]
+
+
+@pytest.mark.parametrize(("hasher", "algorithm"), [(None, "md5"), ("pbkdf2_sha1", "pbkdf2_sha1")])
+def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
+    keep_as: Callable[[type], None], monkeypatch: pytest.MonkeyPatch, hasher: str | None, algorithm: str
+) -> None:
+    keep_as(ClientSecretField)
+    if hasher is not None:
+        monkeypatch.setattr(oauth2_settings, "CLIENT_SECRET_HASHER", hasher, raising=False)
+
+    kept = [secret.reveal() for secret in toolkit.kept_of([Secret(SECRET), Secret(TOKEN)])]
+
+    assert toolkit.secret_hasher() == algorithm
+    assert [value.partition("$")[0] for value in kept] == [algorithm, algorithm]
+    assert check_password(SECRET, kept[0])
+    assert check_password(TOKEN, kept[1])
+    assert toolkit.kept_of([]) == []
 
 
 def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
@@ -319,7 +428,11 @@ def test_only_applications_for_the_client_credentials_grant_are_listed() -> None
     application = ApplicationFactory()
     ApplicationFactory(authorization_grant_type="password")
 
-    assert list(toolkit.client_credentials_applications()) == [application]
+    with statements() as sent:
+        found = [(each, each.user.username) for each in toolkit.client_credentials_applications()]
+
+    assert found == [(application, application.user.username)]
+    assert len(sent) == 1
 
 
 # Access tokens
@@ -333,6 +446,10 @@ def test_a_token_opens_the_site_for_its_user(token: str) -> None:
     assert (row.scope, row.expires, row.user) == ("read write", TOMORROW, row.application.user)
     assert toolkit.find_access_token(Secret(token)) == row
     assert toolkit.find_access_token(Secret(token + "x")) is None
+    with statements() as sent:
+        found = toolkit.find_access_token(Secret(token))
+        assert (found.user, found.application) == (row.user, row.application)
+    assert len(sent) == 1
 
 
 def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
@@ -430,6 +547,7 @@ def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
     for days in (2, 3, 1):
         AccessTokenFactory(application=application, expires=now + timedelta(days=days))
     AccessTokenFactory(application=application, user=UserFactory(), expires=now + timedelta(days=9))
+    AccessTokenFactory(application=None, user=application.user, expires=now + timedelta(days=9))
 
     assert toolkit.longest_token(application).expires == now + timedelta(days=3)
     assert toolkit.longest_token(ApplicationFactory()) is None
@@ -442,8 +560,23 @@ def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed
     AccessTokenFactory(application=None, user=user, expires=now + usual - timedelta(hours=1))
     AccessTokenFactory(expires=now + 2 * usual)
 
+    ended = AccessTokenFactory(application=None, user=user, expires=now - timedelta(hours=1))
+    get_access_token_model().objects.filter(pk=ended.pk).update(created=now - usual - timedelta(days=1))
+
     [found] = toolkit.long_lived_tokens(None)
     assert (found.pk, found.username, found.expires) == (long.pk, long.user.username, long.expires)
+
+
+def test_or_those_that_have_some_applications() -> None:
+    end = datetime.now(UTC) + timedelta(seconds=2 * oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    long = AccessTokenFactory(expires=end)
+    AccessTokenFactory(expires=end)
+    AccessTokenFactory(application=None, user=long.user, expires=end)
+
+    [found] = toolkit.long_lived_tokens([long.application_id])
+    assert (found.pk, found.application, found.application__client_id) == (
+        long.pk, long.application_id, long.application.client_id,
+    )  # fmt: skip
 
 
 def refresh_token_of(token: Any) -> Any:
@@ -474,6 +607,15 @@ def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -
     assert list(get_access_token_model().objects.all()) == [other]
     assert not get_refresh_token_model().objects.filter(revoked=None).exists()
     assert not get_grant_model().objects.exists()
+
+
+def test_all_tokens_of_a_user_end_whatever_they_are_of() -> None:
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    AccessTokenFactory(application=None, user=token.user)
+
+    toolkit.end_tokens_of_user(token.user)
+
+    assert list(get_access_token_model().objects.all()) == [other]
 
 
 def of_a_site_without_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,15 +720,37 @@ def test_a_token_is_live_until_it_ends(left: timedelta, live: bool) -> None:
     assert toolkit.has_live_tokens(ApplicationFactory().pk) is False
 
 
+def test_a_user_has_tokens_also_when_they_have_ended() -> None:
+    token = AccessTokenFactory(expires=datetime.now(UTC) - timedelta(days=1))
+
+    assert toolkit.has_tokens(token.user) is True
+    assert toolkit.has_tokens(UserFactory()) is False
+
+
 # Scopes
 
 
 def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
     assert set(toolkit.default_scopes()) == {"read", "write", "email", "profile"}
     assert set(toolkit.available_scopes()) == {"read", "write", "email", "profile"}
+    assert set(toolkit.all_scopes()) == {*settings.OAUTH2_PROVIDER["SCOPES"]}
 
     with_settings(settings, DEFAULT_SCOPES=["read"])
     assert toolkit.default_scopes() == ("read",)
+
+
+class ScopesOfEach(SettingsScopes):
+    """A backend that grants an application what others do not get."""
+
+    def get_available_scopes(self, application: Any = None, **_request: Any) -> list[str]:
+        return [application.name] if application is not None else []
+
+
+def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> None:
+    with_settings(settings, SCOPES_BACKEND_CLASS=f"{__name__}.ScopesOfEach")
+
+    assert toolkit.available_scopes(ApplicationFactory(name="grades:read")) == ("grades:read",)
+    assert toolkit.available_scopes() == ()
 
 
 # The grant
@@ -600,6 +764,22 @@ def test_a_grant_is_what_the_site_answers() -> None:
     assert status == 200
     assert bearer_user(body["access_token"]) == application.user
     assert toolkit.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
+
+
+def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answer(self: Any, request: Any) -> Any:
+        asked.append(request)
+        return "", {}, "{}", 200
+
+    monkeypatch.setattr(OAuthLibCore, "create_token_response", answer)
+
+    assert toolkit.grant("id", Secret(SECRET)) == (200, {})
+    [request] = asked
+    assert (request.method, request.path) == ("POST", "/")
+    assert request.META["CONTENT_TYPE"] == "application/x-www-form-urlencoded"
+    assert request.POST.dict() == {"grant_type": "client_credentials", "client_id": "id", "client_secret": SECRET}
 
 
 # Logs

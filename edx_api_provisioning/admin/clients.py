@@ -79,10 +79,10 @@ class ExpiryFilter(admin.SimpleListFilter):
         return queryset.filter(**wanted.get(self.value(), {}))
 
 
-def _action(page: type, permission: str, query: str = "") -> Any:
+def _action(page: type, permission: str) -> Any:
     @admin.action(description=page.title, permissions=[permission])  # type: ignore[attr-defined]
     def act(_model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return lead(request, page, "client", queryset, query)
+        return lead(request, page, "client", queryset)
 
     act.__name__ = f"api_client_{page.slug}"  # type: ignore[attr-defined]
     return act
@@ -168,7 +168,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         number = int(object_id) if object_id.isdecimal() else None
-        events = ApiClientEvent.objects.filter(client=number)[:_EVENTS] if number is not None else ()
+        events = ApiClientEvent.objects.filter(client=number)[:_EVENTS]
         context = {"events": events, **(extra_context or {})}
         return super().history_view(request, object_id, context)
 
