@@ -120,9 +120,8 @@ class _Run:
             if not given:
                 self._take_back([done.credentials for done in results.values() if done.credentials is not None])
             raise
-        for spec, _plan in batch:
-            if spec.name in results:
-                yield results[spec.name]
+        # Behind a refusal that ends it there is no result; nobody asks for it either.
+        yield from (results[spec.name] for spec, _plan in batch)
 
     def _make(self, batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]]) -> Iterator[Applied]:
         new = [spec for spec, plan in batch if isinstance(plan, Plan) and plan.change == "create"]

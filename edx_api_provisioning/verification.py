@@ -69,8 +69,8 @@ def examine(token: Secret) -> Presented:
         return Presented(state="unusable", meaning=_("the token has no user: the site fails on it. Issue a new one."))
     problem = _bearer_problem(token, row.user.get_username())
     return Presented(
-        state=_STATES.get(problem, "refused") if problem else "valid",
-        meaning=_explained(problem) if problem else "",
+        state=_STATES.get(problem, "refused") if problem is not None else "valid",
+        meaning=_explained(problem) if problem is not None else "",
         username=row.user.get_username(),
         is_staff=row.user.is_staff,
         is_superuser=row.user.is_superuser,

@@ -82,6 +82,19 @@ def applications() -> Any:
     return get_application_model().objects
 
 
+@pytest.mark.parametrize("state", ["unknown", "retired", "not due", "without a token"])
+def test_who_is_not_due_is_not_rotated(state: str) -> None:
+    if state != "unknown":
+        provisioned(expires_in=timedelta(days=5), token=True)
+    if state in ("retired", "without a token"):
+        api.revoke("report", retire=state == "retired", actor="the test")
+    before = everything()
+
+    assert api.rotate_due("report", within=timedelta(days=4), actor="the test") is None
+
+    assert everything() == before
+
+
 # Rotating
 
 

@@ -684,6 +684,18 @@ def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
     assert works(provision())
 
 
+def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
+    provision()
+    expire(client())
+    second = provision()
+    api.revoke("report", delete=True, actor="the test")
+
+    assert api.undo(second, actor="the test") is True
+
+    assert events()[-1] == "undone"
+    assert not ApiClient.objects.exists()
+
+
 def test_an_account_of_others_is_not_taken_back() -> None:
     existing()
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from oauth2_provider.models import get_access_token_model, get_application_model
+from rest_framework.exceptions import AuthenticationFailed
 
 from edx_api_provisioning import verification
 from edx_api_provisioning.data import ClientSpec, Credentials, Secret
@@ -421,6 +422,22 @@ def test_a_site_is_not_waited_for_for_ever(site: Site, monkeypatch: pytest.Monke
 
 
 # Every answer of the recorded LMS
+
+
+@pytest.mark.django_db
+def test_a_class_of_the_sites_own_may_refuse_in_any_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    class InWords:
+        def authenticate(self, _request: object) -> None:
+            raise AuthenticationFailed("We do not know you.")
+
+    issued = provision(ClientSpec(name="report"), actor="the test")
+    monkeypatch.setattr(verification, "import_string", lambda _path: InWords)
+    assert issued.access_token is not None
+
+    presented = verification.examine(issued.access_token)
+
+    assert (presented.state, presented.meaning) == ("refused", "the site refused; see its log.")
+    assert not verification.in_process(issued)[0].ok
 
 
 def recorded_codes() -> set[str]:

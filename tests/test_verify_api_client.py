@@ -350,6 +350,12 @@ def test_over_http_id_and_secret_get_an_opaque_token_and_a_jwt(live_server: Any)
     ]
 
 
+def test_without_a_profile_there_is_nothing_of_it_to_try(made: Credentials) -> None:
+    ran = run("report", "--url", "https://lms.example.org")
+
+    assert (ran.code, ran.stderr) == (0, "")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_over_http_a_wrong_secret_is_refused_in_every_way(live_server: Any) -> None:
     made = provisioned()

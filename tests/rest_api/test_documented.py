@@ -6,11 +6,12 @@ import importlib.util
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.test import Client
 
-from edx_api_provisioning.rest_api.v1 import requests
+from edx_api_provisioning.rest_api.v1 import documentation, requests
 from edx_api_provisioning.schema import FIELDS
 
 ROOT = Path(__file__).parents[2]
@@ -63,3 +64,17 @@ def test_the_api_docs_of_the_site_show_it_where_it_is_on(on: bool, settings: Any
     assert any(path.endswith("/whoami/") for path in paths)
     assert any(path.endswith("/clients/{name}/token/") for path in paths) is on
     assert (len(paths) == 1) is not on
+
+
+def test_a_site_without_the_libraries_that_describe_does_without() -> None:
+    found = importlib.util.spec_from_file_location("without", documentation.__file__)
+    assert found is not None
+    assert found.loader is not None
+    without: Any = importlib.util.module_from_spec(found)
+    with mock.patch.dict("sys.modules", {"drf_yasg": None, "edx_api_doc_tools": None}):
+        found.loader.exec_module(without)
+
+    def view() -> None: ...
+
+    assert without.documented({})(view) is view
+    assert without.AutoSchema.__bases__ == (object,)

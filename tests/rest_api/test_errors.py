@@ -7,7 +7,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.http import Http404
 from django.test import Client
 
 from edx_api_provisioning import exceptions
@@ -113,3 +115,14 @@ def test_other_spellings_of_a_name_are_told_apart_or_refused(root: Caller) -> No
         problem(response, 404, "client_not_found")
         problem(root.post("/clients/Report/token/"), 404)
         good(root.post("/clients/", {"name": "Report", "email": "r@example.org"}), 201)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [(Http404("secret"), 404, "not_found"), (PermissionDenied("secret"), 403, "permission_denied")],
+)
+def test_what_django_says_is_said_as_rest_framework_does(error: Exception, status: int, code: str) -> None:
+    response = errors._of_drf(error)
+
+    assert (response.status_code, response.data["error_code"]) == (status, code)
+    assert "secret" not in str(response.data)

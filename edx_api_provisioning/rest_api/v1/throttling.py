@@ -1,4 +1,4 @@
-"""How often each may ask: every client for itself, every user, and whoever is unknown by address."""
+"""How often each may ask: every client and every user for itself. Who is unknown is refused before."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ class CallerThrottle(SimpleRateThrottle):
         return conf.get("REST_API_RATE")
 
     def get_cache_key(self, request: Request, view: Any) -> str:
-        user = request.user
-        if user is None or not user.is_authenticated:
-            ident = f"address-{self.get_ident(request)}"
-        else:
-            application = view.credential.application
-            ident = f"user-{user.pk}" + (f"-client-{application.pk}" if application is not None else "")
+        application = view.credential.application
+        ident = f"user-{request.user.pk}" + (f"-client-{application.pk}" if application is not None else "")
         return self.cache_format % {"scope": self.scope, "ident": ident}
