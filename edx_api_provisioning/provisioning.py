@@ -128,7 +128,7 @@ def hand_over(
         return
 
     def work() -> None:
-        ours = {client.name for client in pending.select_for_update()}
+        ours = set(pending.select_for_update().values_list("name", flat=True))
         give([each for each in issued if each.name in ours])
         pending.update(handover=None)
 
@@ -139,7 +139,7 @@ def give_up(credentials: Credentials, *, run_id: str, actor: str) -> None:
     """Take back what this run has issued and cannot hand over; what was reissued is to be issued anew."""
 
     def work() -> None:
-        client = _pending([credentials.name], run_id).select_for_update().first()
+        client = registry.lock(_pending([credentials.name], run_id))
         if client is None:
             return
         if not credentials.reissued:
@@ -457,6 +457,7 @@ def _describe(run: _Run, run_id: str | None) -> None:
         )
         if secret is not None and brought is None
     ]
+    # Whatever is to be given is marked, even if all of it was brought: by the mark it is known whose it is to give.
     if run_id is not None and (run.client_secret is not None or run.access_token is not None):
         client.begin_handover(issued, run_id)
 

@@ -60,12 +60,9 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
             self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
         return
     passing: list[DatabaseFailure] = []
-
-    def hand_over(issued: list[Credentials]) -> None:
-        _write(issued, directory, format)
-
+    give = partial(_write, directory=directory, format=format)
     request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
-    for applied in api.apply(declared.clients, hand_over=hand_over, **request):
+    for applied in api.apply(declared.clients, hand_over=give, **request):
         if applied.error is not None:
             logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
             passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []
@@ -104,12 +101,12 @@ def rotate_expiring(
             self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
         return
     passing: list[DatabaseFailure] = []
+    give = partial(_write, directory=directory, format=format)
     request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
     for name in names:
         try:
             rotated = api.rotate_due(name, within=span, grace=left, secret=secret, **request)
             if rotated is not None:
-                give = partial(_write, directory=directory, format=format)
                 api.hand_over([rotated], give, run_id=request["run_id"], alone=False)
         except OutputFailure:
             raise

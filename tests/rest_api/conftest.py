@@ -1,11 +1,10 @@
-"""The REST API is on here, and nobody has asked too often."""
+"""The REST API is on here, and nobody can ask too often."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 
 from tests.rest_api.callers import ALL, Caller, by_session, somebody
 
@@ -13,7 +12,6 @@ from tests.rest_api.callers import ALL, Caller, by_session, somebody
 @pytest.fixture(autouse=True)
 def switched_on(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_RATE": None}
-    cache.clear()
 
 
 @pytest.fixture
