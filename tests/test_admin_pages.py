@@ -6,12 +6,14 @@ import json
 import logging
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils.log import AdminEmailHandler
 from oauth2_provider.models import get_access_token_model, get_application_model
@@ -67,11 +69,15 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
 def test_the_files_are_those_of_the_command(browser: Browser) -> None:
     page = browser.provision(name="report")
     values, body = shown(page), page.content.decode()
-    files = dict(re.findall(r'(?s)<pre id="file-0-([\w-]+)"[^>]*>(.*?)</pre>', body))
+    found = re.findall(r'(?s)<pre id="file-0-([\w-]+)"[^>]*>(.*?)</pre>', body)
+    files = {form: unescape(content) for form, content in found}
     assert list(files) == ["env", "json", "kubernetes-secret"]
-    assert json.loads(files["json"].replace("&quot;", '"'))["access_token"] == values["access_token"]
+    as_json = json.loads(files["json"])
+    assert (as_json["access_token"], as_json["verified"]) == (values["access_token"], True)
     assert f"OPENEDX_ACCESS_TOKEN={values['access_token']}\n" in files["env"]
+    assert "OPENEDX_VERIFIED=true\n" in files["env"]
     assert f"OPENEDX_CLIENT_SECRET: {values['client_secret']}\n" in files["kubernetes-secret"]
+    assert "OPENEDX_VERIFIED: 'true'\n" in files["kubernetes-secret"]
 
 
 def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None:
@@ -376,9 +382,10 @@ def test_what_a_profile_leaves_open_is_asked_for_beside_its_field(browser: Brows
 
 
 def test_every_profile_is_there_to_choose_with_its_purpose(browser: Browser) -> None:
-    page = text(browser.open("provision"))
+    page = browser.open("provision")
+    assert re.search(r'<option value="" selected>\s*-\s*</option>', page.content.decode())
     for each in profiles():
-        assert f"{each.name}: {each.title}" in page
+        assert f"{each.name}: {each.title}" in text(page)
 
 
 def test_rights_are_out_of_the_way_until_there_are_some(browser: Browser, finance: Group) -> None:
@@ -486,7 +493,10 @@ def test_the_preview_warns_and_names_the_rights(browser: Browser) -> None:
 
 def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> None:
     first, second = UserFactory(username="first", is_staff=True), UserFactory(username="second")
-    page = browser.provision(f"user={first.pk}&user={second.pk}", **{f"name_user_{second.pk}": "other"})
+    form = browser.open("provision", f"user={first.pk}&user={second.pk}")
+    preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
+    assert re.findall(r"<h2>([^<]*)</h2>", preview.content.decode()) == ["first", "other"]
+    page = browser.send(preview, _confirm="yes")
     assert works(shown(page, 0)["access_token"])
     assert works(shown(page, 1)["access_token"])
     assert (client_named("first").user, client_named("other").user) == (first, second)
@@ -499,8 +509,37 @@ def test_of_several_all_are_made_or_none(browser: Browser) -> None:
     type(second).objects.filter(pk=second.pk).update(is_active=False)
     before = row_counts()
     page = browser.send(preview, _confirm="yes")
-    assert f"{second.username}: username" in text(page) or "is not active" in text(page)
+    [error] = page.context["form"].non_field_errors()
+    assert error.startswith(f"{second.username}: ")
+    assert "is not active" in error
     assert row_counts() == before
+
+
+def test_what_is_refused_beside_no_field_names_what_it_is_about(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_application: Any) -> None:
+        raise ValidationError("Not at this site.")
+
+    monkeypatch.setattr(get_application_model(), "clean", refuse)
+    page = browser.send(browser.send(browser.open("provision"), name="report"), _confirm="yes")
+    assert page.context["form"].non_field_errors() == ["application: Not at this site."]
+
+
+def test_a_client_that_has_gone_meanwhile_has_no_page_to_log_it_for(
+    browser: Browser, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = browser.open("revoke", f"client={client_named('report').pk}")
+    revoke = api.revoke
+
+    def and_go(name: str, **options: Any) -> Any:
+        credentials = revoke(name, **options)
+        ApiClient.objects.filter(name=name).delete()
+        return credentials
+
+    monkeypatch.setattr(api, "revoke", and_go)
+    assert browser.send(form).status_code == 302
+    assert not LogEntry.objects.exists()
 
 
 def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:

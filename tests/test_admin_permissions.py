@@ -193,6 +193,14 @@ def test_following_a_link_does_nothing(page: Any) -> None:
     assert row_counts() == before
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+def test_a_page_is_shown_in_no_frame_even_where_the_site_s_own_are(page: Any, settings: Any) -> None:
+    settings.X_FRAME_OPTIONS = "ALLOWALL"
+    browser = Browser(root())
+    query = f"client={ApiClientFactory().pk}"
+    assert browser.open(page.slug, query)["X-Frame-Options"] == "DENY"
+
+
 def test_a_visitor_is_sent_to_log_in() -> None:
     assert Client().get(address("provision")).url.startswith("/admin/login/")
     assert Client().post(address("provision"), {"name": "x"}).url.startswith("/admin/login/")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import User, UserManager
 from django.core.exceptions import ValidationError
 from django.db.models.signals import post_save, pre_save
 from edx_rest_framework_extensions.auth.jwt import decoder
@@ -189,6 +189,19 @@ def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one
     assert len([sql for sql in sent if re.match("INSERT INTO .auth_user. ", sql)]) == 1
 
 
+def test_a_site_that_makes_its_users_in_its_own_way_makes_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnManager(UserManager[User]):
+        def create_user(self, username: str, *arguments: Any, **fields: Any) -> User:
+            return super().create_user(username, *arguments, **fields, first_name="Robot")
+
+    users: Any = OwnManager()
+    users.model = User
+    monkeypatch.setattr(User, "objects", users)
+    wanted = [lms.NewUser(name, f"{name}@example.org", False, False, name) for name in ("report", "other")]
+
+    assert [user.first_name for user in lms.create_users(wanted)] == ["Robot", "Robot"]
+
+
 def test_the_receivers_of_the_lms_run() -> None:
     user = create()
 
@@ -226,9 +239,10 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
         (AccountValidationError("Taken by another.", field="username"), "username", "Taken by another."),
         (AccountValidationError("No such domain.", field="email"), "email", "No such domain."),
         (AccountValidationError("Not today.", field=None), "username", "Not today."),
+        (type("AccountValidationError", (Exception,), {})("Never."), "username", "Never."),
         (ValidationError({"email": ["Required.", "And valid."]}), "username", "Required. And valid."),
     ],
-    ids=["of the LMS, for the name", "of the LMS, for the address", "of the LMS, for nothing", "of Django"],
+    ids=["of the LMS, for the name", "for the address", "for nothing", "of an LMS that names no field", "of Django"],
 )
 def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
     def refuse(**_signal: Any) -> None:

@@ -648,6 +648,22 @@ def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
     assert (of_other.revoked, of_other.access_token) == (None, other)
 
 
+@pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
+def test_what_could_renew_the_token_in_use_ends_whatever_application_it_is_of(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    site(monkeypatch)
+    current, other = AccessTokenFactory(), AccessTokenFactory()
+    bound, of_other = refresh_token_of(current), refresh_token_of(other)
+    orphan = get_refresh_token_model().objects.create(user=other.user, application=other.application, token="o" * 40)
+
+    assert toolkit.end_tokens(None, at=None, current=current.pk) == 1
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    assert list(get_refresh_token_model().objects.exclude(revoked=None)) == [bound]
+    assert set(get_refresh_token_model().objects.filter(revoked=None)) == {of_other, orphan}
+
+
 def test_the_helper_of_django_oauth_toolkit_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     token = AccessTokenFactory()
     refresh_token_of(token)

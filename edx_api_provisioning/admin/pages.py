@@ -19,6 +19,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.clickjacking import xframe_options_deny
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import forms, shown
@@ -67,6 +68,7 @@ class Page:
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
+        @xframe_options_deny
         def respond(request: HttpRequest) -> HttpResponse:
             return cls(model_admin, request).respond()
 
