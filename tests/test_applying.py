@@ -243,6 +243,20 @@ def test_another_spelling_of_a_user_among_many_is_that_clients_alone() -> None:
 
 
 @pytest.mark.vendor("mysql")
+def test_another_spelling_that_came_after_the_look_is_that_clients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = provisioning.provision_together
+
+    def meanwhile(wanted: Any, **options: Any) -> Any:
+        if len(wanted) > 1:
+            UserFactory(username="First")
+        return together(wanted, **options)
+
+    monkeypatch.setattr(provisioning, "provision_together", meanwhile)
+
+    assert statuses(applied(specs("first", "second"))) == {"first": "NearMatch", "second": "created"}
+
+
+@pytest.mark.vendor("mysql")
 def test_another_case_among_many_is_that_clients_alone() -> None:
     applied(specs("report"))
 

@@ -23,7 +23,7 @@ from oauth2_provider.models import (
 )
 
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
-from edx_api_provisioning import api
+from edx_api_provisioning import api, registry
 from edx_api_provisioning.data import ClientSpec, Credentials, Secret, Status
 from edx_api_provisioning.exceptions import (
     AlreadyDone,
@@ -1015,6 +1015,24 @@ def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id)
     with pytest.raises(NearMatch):
         adopt("Report", client_id=by_hand.client_id)
+
+
+def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
+    by_hand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = registry.find, []
+
+    def and_another_adopts(name: str, **options: Any) -> Any:
+        row = look(name, **options)
+        looks.append(row)
+        if len(looks) == 1:
+            adopt(name, client_id=by_hand.client_id)
+        return row
+
+    monkeypatch.setattr(registry, "find", and_another_adopts)
+
+    assert adopt(client_id=by_hand.client_id).status is Status.ADOPTED
+    assert (looks, ApiClient.objects.get().application) == ([None] * 3, by_hand)
 
 
 def test_what_the_site_does_not_allow_can_be_adopted_to_be_seen_and_ended(settings: Any, by_hand: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from django.db import connections
 
-from edx_api_provisioning import applying
+from edx_api_provisioning import api, applying
 from edx_api_provisioning.models import ApiClient
 from tests.factories import SECRET, Ran, UserFactory, row_counts, run
 from tests.life import answer
@@ -180,7 +180,15 @@ def test_credentials_that_cannot_be_proved_are_named(manifest: Path, monkeypatch
     assert ran.code == 1
     assert [line["verified"] for line in lines(ran)] == [True, False, True]
     assert ran.stderr.endswith("CommandError: grades: the token: it does not work\n")
-    assert [line["verified"] for line in lines(apply(manifest, "--format", "json", "--no-verify"))] == [None] * 3
+
+
+def test_where_it_is_not_wanted_nothing_is_proved(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "verify", lambda _credentials: 1 / 0)
+
+    ran = apply(manifest, "--format", "json", "--no-verify")
+
+    assert (ran.code, [line["verified"] for line in lines(ran)]) == (0, [None] * 3)
+    assert all(line["client_secret"] for line in lines(ran))
 
 
 # The plan

@@ -68,6 +68,8 @@ class Site:
             "FAKE_STATE": str(self.state),
             "FAKE_LMS_PYTHON": str(LMS_PYTHON),
             "FAKE_LMS_FOLDER": str(REPOSITORY),
+            # Where it is measured what the tests reach, that is in this process too.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
         (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
 
