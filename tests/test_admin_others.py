@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.template.backends.dummy import TemplateStrings
 from django.template.response import TemplateResponse
 from django.test import RequestFactory
+from django.urls import resolve
 from oauth2_provider.admin import ApplicationAdmin
 from oauth2_provider.models import get_application_model
 
@@ -53,6 +54,7 @@ class TheirAdmin(ModelAdmin):
 
 
 def request_of(user: Any, query: str = "") -> HttpRequest:
+    resolve("/admin/")  # As for any request: the site's addresses are loaded by now.
     request = RequestFactory().get(f"/{query}")
     request.user = user
     return request

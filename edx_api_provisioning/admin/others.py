@@ -27,7 +27,7 @@ from django.template.base import Template
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import listing
 from edx_api_provisioning.admin.pages import (
@@ -79,8 +79,7 @@ def lead(
     """From the action of a list to the page about what was selected there."""
     keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
     if len(keys) > MOST:
-        text = ngettext("Select at most %d.", "Select at most %d.", MOST) % MOST
-        messages.error(request, text)
+        messages.error(request, _("Select at most %d.") % MOST)
         return None
     return redirect(address(page, "&".join(filter(None, [urlencode({kind: keys}, doseq=True), query]))))
 
