@@ -46,7 +46,6 @@ class _Refused(Exception):
     """What a service function refused, and for which subject."""
 
     def __init__(self, error: ProvisioningError, subject: Subject | None) -> None:
-        super().__init__(str(error))
         self.error, self.subject = error, subject
 
 
