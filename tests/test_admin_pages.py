@@ -52,6 +52,9 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
         browser.open("provision"), name="report", expires_in="90d", scopes="read write", contact="ops@example.org"
     )
     assert row_counts() == before
+    assert "<h1>What will be done</h1>" in preview.content.decode()
+    assert 'name="_confirm" value="Provision"' in preview.content.decode()
+    assert "Service user report Rights no more than any account Steps" in text(preview)
     assert "create the user report <report@localhost>, neither staff nor superuser" in text(preview)
     assert "issue an access token until" in text(preview)
 
@@ -653,7 +656,9 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     client.save()
     form = browser.open("provision", f"client={client.pk}")
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
-    assert "Change or complete API client" in text(form)
+    assert "<h1>Change or complete API client</h1>" in form.content.decode()
+    assert " What the client lacks is made, and what is said about it is changed. " in text(form)
+    assert " you have seen what will be. " in text(form)
     preview = browser.send(form, contact="new@example.org", purpose="")
     assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")

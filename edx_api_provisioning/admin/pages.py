@@ -111,11 +111,11 @@ class Page:
     def answer(self, form: Any) -> HttpResponse:
         """Do what a valid form asks, and show what came of it."""
         with transaction.atomic(using=router.db_for_write(ApiClient)):
-            done = self.each(form, lambda subject, number: self._recorded(form, subject, number))
+            done = self.each(lambda subject, number: self._recorded(form, subject, number))
             # Here, and not once the view has returned: credentials that cannot be shown are not to be made.
             return self.show(done) if any(credentials.issued for credentials in done) else self.leave(done)
 
-    def each(self, form: forms.PageForm, do: Callable[[Any, int], Any]) -> list[Any]:
+    def each(self, do: Callable[[Any, int], Any]) -> list[Any]:
         """What ``do`` returns for every subject and its number.
 
         Raises:
@@ -245,7 +245,7 @@ class ProvisionPage(Page):
             return self.ask(form)
         if "_confirm" in self.request.POST:
             return super().answer(form)
-        previews = self.each(form, lambda subject, _number: self._preview(form.spec(subject)))
+        previews = self.each(lambda subject, _number: self._preview(form.spec(subject)))
         return self.render(
             "preview.html",
             {
