@@ -698,6 +698,51 @@ def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None
         assert client.self_rotation is expected
 
 
+@pytest.mark.parametrize(
+    ("page", "says", "button", "dangerous"),
+    [
+        ("rotate", "New credentials are issued and shown once.", "Rotate", False),
+        ("revoke", "All access tokens of the client end now. With its", "Revoke", True),
+        ("retire", "All access tokens and the client secret end now, for good.", "Retire", True),
+        ("adopt", "The application comes under management as it is,", "Adopt", False),
+    ],
+)
+def test_a_page_says_what_it_does_and_the_ways_back(
+    browser: Browser, report: dict[str, Any], page: str, says: str, button: str, dangerous: bool
+) -> None:
+    client = client_named("report")
+    response = browser.open(page, f"client={client.pk}")
+    body = response.content.decode()
+    assert f" {says}" in text(response)
+    of_danger = " api-client-danger" if dangerous else ""
+    assert f'<input type="submit" value="{button}" class="default{of_danger}">' in body
+    way_back = f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
+    assert f'<a href="{way_back}" class="closelink">' in body
+    assert f'<a href="{way_back}">report</a>\n&rsaquo; {response.context["title"]}\n</div>' in body
+    assert re.findall(r'(?:href|src)="/static/(edx_api_provisioning/[^"]*)"', body) == [
+        "edx_api_provisioning/admin.css",
+        "edx_api_provisioning/admin.js",
+    ]
+
+
+def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, report: dict[str, Any]) -> None:
+    api.provision(ClientSpec(name="other"), actor="test")
+    body = browser.open(
+        "revoke", f"client={client_named('report').pk}&client={client_named('other').pk}"
+    ).content.decode()
+    assert "API clients</a>\n&rsaquo; Revoke all tokens\n</div>" in re.sub(r"\n+", "\n", body)
+    assert '<a href="/admin/edx_api_provisioning/apiclient/" class="closelink">' in body
+
+
+def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: Browser) -> None:
+    application = ApplicationFactory(name="Made by hand")
+    page = browser.open("adopt", f"application={application.pk}")
+    assert "Name for application Made by hand: Of the new API client; letters, digits," in text(page)
+    [field] = re.findall(rf'<input[^>]* name="name_application_{application.pk}"[^>]*>', page.content.decode())
+    assert 'class="vTextField"' in field
+    assert 'maxlength="100"' in field
+
+
 def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
     assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
 
