@@ -49,7 +49,12 @@ def works(token: str) -> bool:
 def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: Browser) -> None:
     before = row_counts()
     preview = browser.send(
-        browser.open("provision"), name="report", expires_in="90d", scopes="read write", contact="ops@example.org"
+        browser.open("provision"),
+        name="report",
+        expires_in="90d",
+        scopes="read write",
+        contact="ops@example.org",
+        purpose="reports",
     )
     assert row_counts() == before
     assert "<h1>What will be done</h1>" in preview.content.decode()
@@ -64,7 +69,7 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert works(values["access_token"])
     assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
     assert values["scope"] == "read write"
-    assert client_named("report").contact_email == "ops@example.org"
+    assert (client_named("report").contact_email, client_named("report").purpose) == ("ops@example.org", "reports")
     assert "Proved" in text(page)
     assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
 
@@ -741,6 +746,17 @@ def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: 
     [field] = re.findall(rf'<input[^>]* name="name_application_{application.pk}"[^>]*>', page.content.decode())
     assert 'class="vTextField"' in field
     assert 'maxlength="100"' in field
+
+
+def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
+    def field(page: Any, name: str) -> str:
+        [found] = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page.content.decode())
+        return str(found)
+
+    form = browser.open("provision")
+    refused = browser.send(form, name="report", expires_in="9 days")
+    assert 'aria-describedby="id_expires_in_helptext"' in field(form, "expires_in")
+    assert [name for name in ("expires_in", "contact") if 'aria-invalid="true"' in field(refused, name)] == ["expires_in"]
 
 
 def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
