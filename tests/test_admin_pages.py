@@ -14,14 +14,19 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
+from django.forms import CharField
 from django.http import HttpResponse
+from django.test import RequestFactory
 from django.utils.log import AdminEmailHandler
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api, output
 from edx_api_provisioning.access import profiles
+from edx_api_provisioning.admin import forms
 from edx_api_provisioning.admin.shown import protect
+from edx_api_provisioning.admin.subjects import chosen
 from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.privileges import Rights, rights_of
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
@@ -237,6 +242,7 @@ def test_the_same_request_is_done_once(browser: Browser) -> None:
     again = browser.send(preview, _confirm="yes")
 
     assert again.status_code == 409
+    assert "<h1>This was done already</h1>" in again.content.decode()
     assert "carried out already" in text(again)
     for secret in (values["access_token"], values["client_secret"]):
         assert secret not in again.content.decode()
@@ -550,6 +556,20 @@ def test_a_client_that_has_gone_meanwhile_has_no_page_to_log_it_for(
     assert not LogEntry.objects.exists()
 
 
+def test_if_the_database_goes_away_while_they_are_proved_nothing_is_made(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_away(_credentials: Any) -> None:
+        raise DatabaseFailure("the database went away")
+
+    monkeypatch.setattr(api, "verify", go_away)
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes")
+    assert page.context["form"].non_field_errors() == ["the database went away"]
+    assert row_counts() == before
+
+
 def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
     application = ApplicationFactory(name="Made by hand!")
     form = browser.open("rotate", f"application={application.pk}&what=token")
@@ -586,6 +606,29 @@ def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
     client = ApiClient.objects.get()
     assert answer.url == f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
     assert (client.access_token_id, client.contact_email, client.purpose) == (token.pk, "ops@example.org", "reports")
+
+
+def test_an_application_that_has_a_client_stands_for_it(browser: Browser, report: dict[str, Any]) -> None:
+    before = client_named("report").application_id
+    browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"), token="on", grace="7d")
+    client = client_named("report")
+    assert client.application_id != before
+    for query in (f"application={before}", f"application={client.application_id}&client={client.pk}"):
+        page = browser.open("revoke", query)
+        assert [subject.client for subject in page.context["subjects"]] == [client]
+        assert f'/apiclient/{client.pk}/change/">report</a>' in page.content.decode()
+
+
+def test_what_a_page_is_about_is_read_at_once(
+    rf: RequestFactory, report: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    client = client_named("report")
+    for query, statements in ((f"client={client.pk}", 1), (f"application={client.application_id}", 2)):
+        request = rf.get(f"/?{query}")
+        request.user = root()
+        with django_assert_num_queries(statements):
+            [subject] = chosen(request)
+            assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
 def test_a_client_without_an_application_is_not_adopted(browser: Browser) -> None:
@@ -673,7 +716,7 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     assert works(report["access_token"])
 
 
-@pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 30])
+@pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 19])
 def test_what_does_not_exist_is_not_found(browser: Browser, query: str) -> None:
     assert browser.open("rotate", query).status_code == 404
 
@@ -682,6 +725,8 @@ def test_too_many_at_once_are_not_found(browser: Browser) -> None:
     users = [UserFactory() for _number in range(51)]
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
+    others = f"application={ApplicationFactory().pk}&client={ApiClientFactory().pk}"
+    assert browser.open("revoke", "&".join([others, *(f"user={user.pk}" for user in users[2:])])).status_code == 404
 
 
 def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[str, Any]) -> None:
@@ -746,6 +791,34 @@ def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: 
     [field] = re.findall(rf'<input[^>]* name="name_application_{application.pk}"[^>]*>', page.content.decode())
     assert 'class="vTextField"' in field
     assert 'maxlength="100"' in field
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode())
+    assert headings == ["API client", "For the record"]
+    browser.send(page)
+    page = browser.open("adopt", f"application={application.pk}")
+    assert re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode()) == ["For the record"]
+
+
+@pytest.mark.parametrize(
+    "form_class",
+    [forms.NewClientForm, forms.AccountsForm, forms.AgainForm, forms.RotateForm, forms.EndForm, forms.AdoptForm],
+)
+def test_every_question_is_called_and_explained_and_looks_like_the_admins(form_class: type[forms.PageForm]) -> None:
+    asked = {name: field for name, field in form_class.base_fields.items() if not field.widget.is_hidden}
+    assert {name for name, field in asked.items() if not field.label} == set()
+    unexplained = {"token"} if form_class is forms.RotateForm else set()  # its label says it all
+    assert {name for name, field in asked.items() if not field.help_text} == unexplained
+    inputs = {field.widget.attrs.get("class") for field in asked.values() if isinstance(field, CharField)}
+    assert inputs <= {"vTextField", "vLargeTextField"}
+
+
+def test_a_day_is_chosen_as_browsers_let_one_choose_it(browser: Browser) -> None:
+    [field] = re.findall(r'<input[^>]* name="expires_at"[^>]*>', browser.open("provision").content.decode())
+    assert 'type="date"' in field
+
+
+def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
+    areas = re.findall(r"<textarea[^>]*>", browser.open("provision").content.decode())
+    assert ['rows="3"' in area for area in areas] == [True] * 5
 
 
 def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
@@ -756,7 +829,7 @@ def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browse
     form = browser.open("provision")
     refused = browser.send(form, name="report", expires_in="9 days")
     assert 'aria-describedby="id_expires_in_helptext"' in field(form, "expires_in")
-    invalid = ["aria-invalid" in field(refused, name) for name in ("expires_in", "contact")]
+    invalid = [' aria-invalid="true"' in field(refused, name) for name in ("expires_in", "contact")]
     assert invalid == [True, False]
 
 
@@ -820,6 +893,7 @@ def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], pag
     browser.client.handler.enforce_csrf_checks = False
     url = address(page, f"client={client_named('report').pk}")
     assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
+    assert browser.client.put(url)["Allow"] == "GET, HEAD, POST"
     assert works(report["access_token"])
 
 

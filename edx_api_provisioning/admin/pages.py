@@ -276,7 +276,7 @@ def _rights(plan: Any) -> tuple[str, ...]:
     """All that the service user will have and an ordinary account has not, in words."""
     users = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
-    client = ApiClient.objects.select_related("application").filter(name=plan.spec.name).first()
+    client = ApiClient.objects.filter(name=plan.spec.name).first()
     return rights_after(plan, user, client.application if client else None).exceeds(Rights())
 
 
