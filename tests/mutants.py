@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -36,3 +37,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     reached = state()._stats
     reached |= at_start
     reached -= {function for function in reached if not f"{about}_".startswith(f"{function.split('.')[1]}_")}
+
+
+@pytest.hookimpl
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Count no mutant as noticed because a test was not found: mutmut takes what it raises then for a failed test."""
+    if exitstatus == pytest.ExitCode.USAGE_ERROR and os.environ.get("MUTANT_UNDER_TEST"):
+        os._exit(exitstatus)
