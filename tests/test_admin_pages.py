@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -631,9 +632,15 @@ def test_what_a_page_is_about_is_read_at_once(
             assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
+@pytest.mark.parametrize("page", ["rotate", "revoke", "retire", "adopt"])
+def test_an_account_has_nothing_to_rotate_or_to_end(browser: Browser, page: str) -> None:
+    assert browser.open(page, f"user={UserFactory().pk}").status_code == 404
+
+
 def test_a_client_without_an_application_is_not_adopted(browser: Browser) -> None:
     client = ApiClientFactory(application=None, user=None, access_token=None)
-    assert "Please correct" in text(browser.send(browser.open("adopt", f"client={client.pk}")))
+    assert browser.open("adopt", f"client={client.pk}").status_code == 404
+    assert browser.open("revoke", f"client={client.pk}").status_code == 200
 
 
 def test_if_the_second_step_is_refused_the_first_is_taken_back(browser: Browser) -> None:
@@ -897,6 +904,38 @@ def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], pag
     assert works(report["access_token"])
 
 
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
+@pytest.mark.parametrize(
+    ("parameter", "make"),
+    [
+        ("client", ApiClientFactory),
+        ("client", lambda: ApiClientFactory(access_token=None)),
+        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=UserFactory())),
+        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=None)),
+        ("client", lambda: ApiClientFactory(user=None)),
+        ("client", lambda: ApiClientFactory(state=ApiClient.State.RETIRED)),
+        ("application", ApplicationFactory),
+        ("application", lambda: ApplicationFactory(user=None)),
+        ("application", lambda: ApplicationFactory(client_type="public")),
+        ("application", lambda: ApplicationFactory(name="")),
+        ("user", UserFactory),
+        ("user", lambda: UserFactory(is_active=False)),
+        ("user", lambda: UserFactory(username="---")),
+    ],
+)
+def test_a_page_answers_whatever_it_is_about(
+    browser: Browser, page: str, parameter: str, make: Callable[[], Any]
+) -> None:
+    form = browser.open(page, f"{parameter}={make().pk}")
+    if form.status_code == 200:
+        answer = browser.send(form)
+        assert answer.status_code in (200, 302)
+        refused = answer.context and "form" in answer.context and answer.context["form"].errors
+        assert not refused or "Please correct" in text(answer)
+    else:
+        assert form.status_code == 404
+
+
 @pytest.mark.parametrize("others", ["client={second}", "user={user}"])
 def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
     api.provision(ClientSpec(name="second"), actor="test")
@@ -910,7 +949,7 @@ def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: di
 def test_an_application_without_a_user_is_no_account_to_provision_for(browser: Browser) -> None:
     application = ApplicationFactory(user=None)
 
-    assert browser.open("provision", f"application={application.pk}").status_code == 403
+    assert browser.open("provision", f"application={application.pk}").status_code == 404
 
 
 def test_a_name_that_is_refused_is_refused_beside_its_own_field(browser: Browser, report: dict[str, Any]) -> None:

@@ -77,6 +77,8 @@ class Page:
         if not may(self.request, self.permission):
             raise PermissionDenied
         self.subjects = chosen(self.request)
+        if not all(self.suits(subject) for subject in self.subjects):
+            raise Http404
         if any(subject.client is None for subject in self.subjects) and not may(self.request, "provision"):
             raise PermissionDenied  # It would have to be made an API client first.
         if self.needs_subjects and not self.subjects:
@@ -95,6 +97,10 @@ class Page:
         except ProvisioningError as error:
             form.explain(error)
         return self.ask(form)
+
+    def suits(self, subject: Subject) -> bool:
+        """Whether what the page does can be done with it."""
+        return subject.client is not None or subject.application is not None
 
     def initial(self) -> dict[str, Any]:
         """The answers that are filled in already."""
@@ -231,9 +237,10 @@ class ProvisionPage(Page):
             )
         return super().ask(form)
 
+    def suits(self, subject: Subject) -> bool:
+        return subject.client is not None or subject.user is not None
+
     def form(self, *args: Any, **kwargs: Any) -> Any:
-        if any(subject.client is None and subject.user is None for subject in self.subjects):
-            raise PermissionDenied
         clients = [subject for subject in self.subjects if subject.client is not None]
         if clients and len(self.subjects) > 1:
             raise Http404  # The form shows what is said about one.
@@ -340,11 +347,13 @@ class AdoptPage(Page):
     permission = "provision"
     form_class = forms.AdoptForm
 
+    def suits(self, subject: Subject) -> bool:
+        return subject.application is not None
+
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
-        client_id = subject.application.client_id if subject.application is not None else ""
         return api.adopt(
             form.name_for(subject),
-            client_id=client_id,
+            client_id=subject.application.client_id,
             asked_by=self.request.user,
             **form.given("contact", "purpose"),
             **request,
