@@ -251,6 +251,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("name", {"name": "apí"}, "letters, digits"),
         ("name", {"name": "a\n"}, "letters, digits"),
         ("name", {"name": "a/b"}, "letters, digits"),
+        ("manifest", {"manifest": "a b"}, "letters, digits"),
         ("username", {"username": ""}, "leave it out"),
         ("username", {"username": "b\udced"}, "printable"),  # as a byte that is no text arrives
         ("username", {"username": "b\x00"}, "printable"),
