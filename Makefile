@@ -14,7 +14,7 @@ demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with c
 test: .venv/lms  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on the oldest and the newest versions.
 	PYTHON=$(PYTHON) requirements/system.sh test
 	.venv/bin/tox run -e lint
-	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m test
+	.venv/bin/tox run-parallel --parallel 3 --parallel-no-spinner -m test
 
 lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
 	.venv/bin/tox run -e lint,audit

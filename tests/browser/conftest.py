@@ -67,8 +67,8 @@ def picture() -> Callable[[Page, str], None]:
     shown = (DOCS / "admin.rst").read_text()
 
     def take(page: Page, name: str) -> None:
-        taken = page.screenshot(full_page=True)
         if folder is not None and (folder.resolve() != DOCS / "images" or f"images/{name}.png" in shown):
+            taken = page.screenshot(full_page=True)
             Image.open(BytesIO(taken)).quantize(64).save(folder / f"{name}.png", optimize=True)
 
     return take
