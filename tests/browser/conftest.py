@@ -126,7 +126,7 @@ def violations() -> Callable[[Page], list[str]]:
     axe = Axe()
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", *(["best-practice"] if VERSION >= (5, 2) else [])]
     # No preload: axe would fetch the stylesheets again, which the policy of the credentials page forbids.
-    options = {"runOnly": {"type": "tag", "values": rules}, "preload": False}
+    options = {"runOnly": {"type": "tag", "values": rules}, "preload": False, "resultTypes": ["violations"]}
 
     def find(page: Page) -> list[str]:
         found = axe.run(page, options=options).response["violations"]
