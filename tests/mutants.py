@@ -39,7 +39,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     reached -= {function for function in reached if not f"{about}_".startswith(f"{function.split('.')[1]}_")}
 
 
-@pytest.hookimpl
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Count no mutant as noticed because a test was not found: mutmut takes what it raises then for a failed test."""
     if exitstatus == pytest.ExitCode.USAGE_ERROR and os.environ.get("MUTANT_UNDER_TEST"):

@@ -48,6 +48,15 @@ def report() -> dict[str, Any]:
     return output.as_dict(api.provision(ClientSpec(name="report"), actor="test"), None)
 
 
+def input_of(page: Any, name: str) -> str:
+    [found] = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page.content.decode())
+    return str(found)
+
+
+def headings_of(page: Any) -> list[str]:
+    return re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode())
+
+
 def works(token: str) -> bool:
     return api.examine(Secret(token)).state == "valid"
 
@@ -784,14 +793,12 @@ def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: 
     application = ApplicationFactory(name="Made by hand")
     page = browser.open("adopt", f"application={application.pk}")
     assert "Name for application Made by hand: Of the new API client; letters, digits," in text(page)
-    [field] = re.findall(rf'<input[^>]* name="name_application_{application.pk}"[^>]*>', page.content.decode())
+    field = input_of(page, f"name_application_{application.pk}")
     assert 'class="vTextField"' in field
     assert 'maxlength="100"' in field
-    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode())
-    assert headings == ["API client", "For the record"]
+    assert headings_of(page) == ["API client", "For the record"]
     browser.send(page)
-    page = browser.open("adopt", f"application={application.pk}")
-    assert re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode()) == ["For the record"]
+    assert headings_of(browser.open("adopt", f"application={application.pk}")) == ["For the record"]
 
 
 @pytest.mark.parametrize(
@@ -808,8 +815,7 @@ def test_every_question_is_called_and_explained_and_looks_like_the_admins(form_c
 
 
 def test_a_day_is_chosen_as_browsers_let_one_choose_it(browser: Browser) -> None:
-    [field] = re.findall(r'<input[^>]* name="expires_at"[^>]*>', browser.open("provision").content.decode())
-    assert 'type="date"' in field
+    assert 'type="date"' in input_of(browser.open("provision"), "expires_at")
 
 
 def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
@@ -818,14 +824,10 @@ def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
 
 
 def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
-    def field(page: Any, name: str) -> str:
-        [found] = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page.content.decode())
-        return str(found)
-
     form = browser.open("provision")
     refused = browser.send(form, name="report", expires_in="9 days")
-    assert 'aria-describedby="id_expires_in_helptext"' in field(form, "expires_in")
-    invalid = [' aria-invalid="true"' in field(refused, name) for name in ("expires_in", "contact")]
+    assert 'aria-describedby="id_expires_in_helptext"' in input_of(form, "expires_in")
+    invalid = [' aria-invalid="true"' in input_of(refused, name) for name in ("expires_in", "contact")]
     assert invalid == [True, False]
 
 
