@@ -75,11 +75,14 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
 
 def _named_elsewhere(scopes: Any) -> list[CheckMessage]:
     """What the settings name that is not there."""
-    from edx_api_provisioning import access, toolkit  # Here: the models have to be loaded first.
+    from edx_api_provisioning.adapters import (
+        access_catalogue,
+        oauth,  # Here: the models have to be loaded first.
+    )
 
     messages: list[CheckMessage] = []
     try:
-        access.profiles()
+        access_catalogue.profiles()
     except ImproperlyConfigured as error:
         hint = "The form is that of edx_api_provisioning/access.json; see edx_api_provisioning/access.py."
         messages.append(Error(str(error), hint=hint, id="edx_api_provisioning.E006"))
@@ -89,7 +92,7 @@ def _named_elsewhere(scopes: Any) -> list[CheckMessage]:
         hint = "Name the class of the site's REST framework that takes Bearer tokens."
         where = "EDX_API_PROVISIONING['BEARER_AUTHENTICATION']"
         messages.append(Error(f"{where}: {error}", hint=hint, id="edx_api_provisioning.E007"))
-    known = toolkit.all_scopes()
+    known = oauth.all_scopes()
     unknown = sorted(set(scopes) - set(known)) if isinstance(scopes, (list, tuple, set, frozenset)) else []
     if unknown:
         messages.append(
@@ -144,9 +147,9 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) ->
                 id="edx_api_provisioning.W002",
             )
         )
-    from edx_api_provisioning import toolkit  # Here: the models have to be loaded first.
+    from edx_api_provisioning.adapters import oauth  # Here: the models have to be loaded first.
 
-    if (hasher := toolkit.secret_hasher()) in _WEAK_HASHERS:
+    if (hasher := oauth.secret_hasher()) in _WEAK_HASHERS:
         messages.append(
             Warning(
                 f"Client secrets are hashed with {hasher}, which is no protection.",

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from edx_api_provisioning.data import parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.parsing import parse_lifetime
 
 DEFAULTS: dict[str, Any] = {
     # .. setting_name: EDX_API_PROVISIONING["TOKEN_LIFETIME"]

@@ -13,8 +13,11 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
-from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+from edx_api_provisioning.core.spec import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
+
+# As django-oauth-toolkit names its models (oauth2_provider/settings.py), without importing it.
+APPLICATION_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
+ACCESS_TOKEN_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken")
 
 # How long it may take to write out the credentials of one batch of clients.
 HANDOVER_TIME = timedelta(minutes=10)

@@ -15,11 +15,13 @@ from typing import Any
 
 from celery import shared_task
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, parse_lifetime
-from edx_api_provisioning.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
-from edx_api_provisioning.manifest import read
-from edx_api_provisioning.tracebacks import forgetful
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.core.secrets import scrub_tracebacks
+from edx_api_provisioning.data import Credentials
+from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.formats.manifest import read
 
 # As many as one message is about: some seconds of work, where nothing has to be hashed.
 SHARD = 200
@@ -130,13 +132,13 @@ def _task_id(task: Any) -> str:
     return str(task.request.id or "").replace("-", "")[:32]
 
 
-@forgetful()
+@scrub_tracebacks()
 def _write(issued: list[Credentials], directory: str, format: str) -> None:
-    output.make_directory(directory)
+    files.make_directory(directory)
     texts = {
-        output.path_of(credentials.name, directory, format=format): output.render(
+        rendering.path_of(credentials.name, directory, format=format): rendering.render(
             credentials, api.verify(credentials), format=format
         )
         for credentials in issued
     }
-    output.write_files(texts, force=True)
+    files.write_files(texts, force=True)

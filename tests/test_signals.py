@@ -13,11 +13,12 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.data import ClientSpec, Status
-from edx_api_provisioning.exceptions import ProvisioningError
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.results import Status
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApplicationFactory
-from tests.life import client, provisioned, shown
+from tests.lifecycle_helpers import client, provisioned, shown
 
 pytestmark = pytest.mark.django_db
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -11,11 +11,75 @@ from django import VERSION, forms
 from django.contrib.admin import helpers, widgets
 from django.utils.translation import gettext_lazy as _
 
-from edx_api_provisioning import access
-from edx_api_provisioning.admin import fields
-from edx_api_provisioning.admin.subjects import Subject
-from edx_api_provisioning.data import NAME_MAX_LENGTH, ClientSpec
-from edx_api_provisioning.exceptions import ProvisioningError
+from edx_api_provisioning import api
+from edx_api_provisioning.admin.selection import Subject
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.core.spec import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
+from edx_api_provisioning.data import ClientSpec
+
+_LIST_MAX_LENGTH = 20_000
+
+
+class _ParsedField(forms.CharField):
+    """A line of text that one of our own parsers reads; None where there is none."""
+
+    def __init__(self, parse: Callable[[str], Any], **kwargs: Any) -> None:
+        super().__init__(required=False, **kwargs)
+        self._parse = parse
+
+    def clean(self, value: Any) -> Any:
+        try:
+            return self._read(super().clean(value))
+        except InvalidSpec as error:
+            raise forms.ValidationError(error.message) from None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        # What is said counts, and not how a browser writes line breaks.
+        return bool(self._read(initial) != self.clean(data))
+
+    def _read(self, text: str) -> Any:
+        return self._parse(text) if text else None
+
+
+def line(label: Any, help_text: Any, *, max_length: int = PURPOSE_MAX_LENGTH) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        max_length=max_length,
+        required=False,
+        widget=widgets.AdminTextInputWidget,
+    )
+
+
+def lifetime(label: Any, help_text: Any) -> forms.Field:
+    return _ParsedField(parse_lifetime, label=label, help_text=help_text, widget=widgets.AdminTextInputWidget)
+
+
+def day(label: Any, help_text: Any) -> forms.Field:
+    return _ParsedField(
+        parse_instant, label=label, help_text=help_text, widget=forms.DateInput({"type": "date", "class": "vTextField"})
+    )
+
+
+def _each_line(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def lines(label: Any, help_text: Any) -> forms.Field:
+    """None where nothing is given."""
+    return _ParsedField(
+        _each_line,
+        label=label,
+        help_text=help_text,
+        max_length=_LIST_MAX_LENGTH,
+        widget=widgets.AdminTextareaWidget({"rows": 3}),
+    )
+
+
+def check(label: Any, help_text: Any = "", *, initial: bool = False) -> forms.BooleanField:
+    return forms.BooleanField(label=label, help_text=help_text, initial=initial, required=False)
+
 
 _CREDENTIALS = _("Access token")
 _RECORD = _("For the record")
@@ -31,7 +95,7 @@ _LISTS = {
 
 
 def _profiles() -> list[tuple[str, Any]]:
-    return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in access.profiles())]
+    return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in api.profiles())]
 
 
 class PageForm(forms.Form):
@@ -96,23 +160,23 @@ def _name_of(subject: Subject) -> str:
 class _TokenForm(PageForm):
     """The questions about an access token."""
 
-    expires_in = fields.lifetime(_("Expires in"), _("A time span such as 90d, 12h or 52w."))
-    expires_at = fields.day(_("Or expires on"), _("The token works until this day begins (UTC)."))
+    expires_in = lifetime(_("Expires in"), _("A time span such as 90d, 12h or 52w."))
+    expires_at = day(_("Or expires on"), _("The token works until this day begins (UTC)."))
 
 
 class _ProvisionForm(_TokenForm):
-    token = fields.check(
+    token = check(
         _("Issue an access token"),
         _("Without one, the client gets tokens with its id and secret."),
         initial=True,
     )
-    self_rotation = fields.check(
+    self_rotation = check(
         _("May rotate itself"), _("With the access token that it has, the client may give itself the next one.")
     )
-    scopes = fields.line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
-    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = fields.line(_("Purpose"), _("What the client is for."))
-    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    scopes = line(_("Scopes"), _("Separated by spaces; leave empty for the site's default scopes."))
+    contact = line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = line(_("Purpose"), _("What the client is for."))
+    reason = line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets: ClassVar[Any] = (
         (_CREDENTIALS, {"fields": ["token", "expires_in", "expires_at", "scopes", "self_rotation"]}),
@@ -139,17 +203,17 @@ class _RightsForm(_ProvisionForm):
         choices=_profiles,
         required=False,
     )
-    permissions = fields.lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
-    groups = fields.lines(_("Groups"), _("Names of groups that exist, one a line."))
-    course_roles = fields.lines(
+    permissions = lines(_("Permissions"), _("Django's, one a line, such as course_modes.change_coursemode."))
+    groups = lines(_("Groups"), _("Names of groups that exist, one a line."))
+    course_roles = lines(
         _("Course roles"), _("One a line, such as staff@course-v1:edX+DemoX+2026, or staff@edX for all courses of edX.")
     )
-    global_roles = fields.lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
-    restricted = fields.check(
+    global_roles = lines(_("Global roles"), _("Roles without a course, one a line, such as support."))
+    restricted = check(
         _("Restricted"),
         _("A RestrictedApplication: it gets JWTs only, which open only what their scopes and filters say."),
     )
-    filters = fields.lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
+    filters = lines(_("Filters"), _("Of what its JWTs reach, one a line, such as content_org:edX."))
 
     def parts(self) -> list[Any]:
         names = ["profile", "permissions", "groups", "course_roles", "global_roles", "restricted", "filters"]
@@ -165,20 +229,18 @@ class _RightsForm(_ProvisionForm):
 class NewClientForm(_RightsForm):
     """An API client with a service user of its own, or an account that is there already."""
 
-    name = fields.line(
-        _("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH
-    )
-    username = fields.line(_("Username"), _("Of the service user; leave empty for the client's name."))
-    email = fields.line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
-    use_existing_user = fields.check(
+    name = line(_("Name"), _("Of the API client; letters, digits, '.', '_' and '-'."), max_length=NAME_MAX_LENGTH)
+    username = line(_("Username"), _("Of the service user; leave empty for the client's name."))
+    email = line(_("Email address"), _("Of a new service user; leave empty for its username at this site."))
+    use_existing_user = check(
         _("Use an existing account"),
         _("An account that was made elsewhere becomes the service user: the client may do all that it may."),
     )
-    staff = fields.check(
+    staff = check(
         _("Staff"),
         _("Staff may use nearly every endpoint: read and change enrolments, grades and personal data of everybody."),
     )
-    superuser = fields.check(
+    superuser = check(
         _("Superuser"),
         _("A superuser may do everything, retiring and deactivating users included. Hardly any client needs this."),
     )
@@ -269,15 +331,15 @@ class AgainForm(_RightsForm):
 
 
 class RotateForm(_TokenForm):
-    token = fields.check(_("Issue a new access token"), initial=True)
-    secret = fields.check(
+    token = check(_("Issue a new access token"), initial=True)
+    secret = check(
         _("Replace the client secret"), _("With a time of grace, the client moves to a new application and client id.")
     )
-    grace = fields.lifetime(
+    grace = lifetime(
         _("Grace"),
         _("How long the old credentials go on working, such as 7d; leave empty to end them now."),
     )
-    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = (
         (_("What to rotate"), {"fields": ["token", "secret", "grace"]}),
@@ -287,14 +349,14 @@ class RotateForm(_TokenForm):
 
 
 class EndForm(PageForm):
-    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    reason = line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["reason"]}),)
 
 
 class AdoptForm(PageForm):
-    contact = fields.line(_("Contact"), _("The email address of the person who answers for this client."))
-    purpose = fields.line(_("Purpose"), _("What the client is for."))
-    reason = fields.line(_("Reason"), _("Why this is done now; it is kept in the history."))
+    contact = line(_("Contact"), _("The email address of the person who answers for this client."))
+    purpose = line(_("Purpose"), _("What the client is for."))
+    reason = line(_("Reason"), _("Why this is done now; it is kept in the history."))
 
     fieldsets = ((_RECORD, {"fields": ["contact", "purpose", "reason"]}),)

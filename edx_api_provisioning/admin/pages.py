@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -22,14 +21,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_deny
 
 from edx_api_provisioning import api
-from edx_api_provisioning.admin import forms, shown
+from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
-from edx_api_provisioning.admin.subjects import Subject, chosen
+from edx_api_provisioning.admin.selection import Subject, chosen
+from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Credentials, Status
-from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.privileges import Rights, rights_after
-from edx_api_provisioning.tracebacks import forgetful
 
 
 def address(page: type[Page], query: str = "") -> str:
@@ -172,12 +170,12 @@ class Page:
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
-    @forgetful()
+    @scrub_tracebacks()
     def show(self, done: list[Credentials]) -> HttpResponse:
         """The credentials, once."""
         way_back = self.way_back([credentials.name for credentials in done])
-        response = self.render("credentials.html", {**shown.context(done), "way_back": way_back})
-        return shown.protect(response)
+        response = self.render("credentials.html", {**credentials_page.context(done), "way_back": way_back})
+        return credentials_page.protect(response)
 
     def leave(self, done: list[Credentials]) -> HttpResponse:
         """Where there is no secret to show: say what was done, on the page of the client."""
@@ -272,19 +270,11 @@ class ProvisionPage(Page):
             "username": plan.username,
             "steps": [step.says for step in plan.steps],
             "warnings": plan.warnings,
-            "rights": _rights(plan),
+            "rights": api.excess_rights(plan),
         }
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         return api.provision(form.spec(subject), asked_by=self.request.user, **request)
-
-
-def _rights(plan: Any) -> tuple[str, ...]:
-    """All that the service user will have and an ordinary account has not, in words."""
-    users = get_user_model()
-    user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
-    client = ApiClient.objects.filter(name=plan.spec.name).first()
-    return rights_after(plan, user, client.application if client else None).exceeds(Rights())
 
 
 class RotatePage(Page):

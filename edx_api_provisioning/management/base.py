@@ -12,9 +12,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, DjangoHelpFormatter
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, Verification, parse_site_url
-from edx_api_provisioning.exceptions import OutputFailure, ProvisioningError
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import OutputFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_site_url
+from edx_api_provisioning.data import Credentials, Verification
+from edx_api_provisioning.formats import files, rendering
 
 # The options that are named otherwise than the field that they fill.
 _OPTIONS = {
@@ -89,7 +91,7 @@ class IssuingCommand(ClientCommand):
         add = results.add_argument
         add(
             "--format",
-            choices=tuple(output.FORMATS),
+            choices=tuple(rendering.FORMATS),
             default="text",
             help=_("how the result is shown (default: %(default)s)"),
         )
@@ -117,7 +119,7 @@ class IssuingCommand(ClientCommand):
         """
         url = parse_site_url(options["verify_url"]) if options["verify_url"] is not None else None
         # A file that is in the way is to be found before anything is made.
-        with output.NewFile(to, force=options["force"]) if to else nullcontext() as file:
+        with files.NewFile(to, force=options["force"]) if to else nullcontext() as file:
             credentials = make()
             try:
                 verification = None
@@ -125,9 +127,9 @@ class IssuingCommand(ClientCommand):
                     verification = api.verify(credentials, url=url)
                     if url is not None:
                         for check in verification.checks:
-                            self.say(_("Tried: %s.") % output.render_check(check).rstrip("."))
+                            self.say(_("Tried: %s.") % rendering.render_check(check).rstrip("."))
                     self._check(verification, options)
-                text = output.render(credentials, verification, format=options["format"])
+                text = rendering.render(credentials, verification, format=options["format"])
                 if file is not None and credentials.issued:
                     file.write(text)
                 else:

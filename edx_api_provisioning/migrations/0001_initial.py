@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+from edx_api_provisioning.models import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
 
 
 class Migration(migrations.Migration):

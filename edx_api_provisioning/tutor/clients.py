@@ -14,8 +14,8 @@ from typing import Any
 from tutor.exceptions import TutorError
 from tutor.types import Config
 
+from edx_api_provisioning.core.options import CLIENT, ON_OFF, Option
 from edx_api_provisioning.tutor.jobs import command_line, script
-from edx_api_provisioning.tutor.options import CLIENT, ON_OFF, Option
 
 _OPTIONS = {option.field: option for option in CLIENT}
 _TEXT = Option("", "TEXT", "")

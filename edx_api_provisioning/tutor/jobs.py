@@ -16,7 +16,7 @@ import click
 from tutor.commands.k8s import K8sContext
 from tutor.exceptions import TutorError
 
-from edx_api_provisioning.tutor.options import JOBS, Job, Option
+from edx_api_provisioning.core.options import JOBS, Job, Option
 
 # It becomes the command, so that standard input and the exit code are the command's. LMS_CFG is where the image says
 # that the configuration is. Written without what is special in Jinja, within single quotes, or to Kubernetes.

@@ -13,9 +13,10 @@ from django.contrib.auth.models import Permission
 from playwright.sync_api import Page, expect
 
 from edx_api_provisioning import api
-from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_pages import address, client_named, root, somebody
+from tests.admin_client import address, client_named, root, somebody
 from tests.factories import ApplicationFactory, UserFactory
 
 pytestmark = pytest.mark.browser

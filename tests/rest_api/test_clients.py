@@ -11,7 +11,7 @@ from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import row_counts, statements
-from tests.life import answer, client, granted, last_event, provisioned
+from tests.lifecycle_helpers import answer, client, granted, last_event, provisioned
 from tests.rest_api.callers import ROOT, Caller, good, problem
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 
 from tests.factories import ApplicationFactory, UserFactory, row_counts
-from tests.life import client, everything, provisioned
+from tests.lifecycle_helpers import client, everything, provisioned
 from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, good, problem, somebody
 
 pytestmark = pytest.mark.django_db

@@ -8,10 +8,10 @@ from unittest import mock
 import pytest
 
 from edx_api_provisioning import api
-from edx_api_provisioning.exceptions import DatabaseFailure
+from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient
 from tests.factories import row_counts
-from tests.life import answer, client, everything, last_event, provisioned
+from tests.lifecycle_helpers import answer, client, everything, last_event, provisioned
 from tests.rest_api.callers import Caller, good, problem
 
 pytestmark = pytest.mark.django_db

@@ -9,10 +9,10 @@ import pytest
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
-from edx_api_provisioning.data import Credentials
+from edx_api_provisioning.core.results import Credentials
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from tests.factories import row_counts
-from tests.life import answer, client, clock_at, last_event, provisioned, shown
+from tests.lifecycle_helpers import answer, client, clock_at, last_event, provisioned, shown
 from tests.rest_api.callers import Caller, by_bearer, by_session, good, problem, somebody
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
+from edx_api_provisioning import api
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management.base import ClientCommand, actor
 
 
@@ -42,4 +43,4 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
             purpose=options["purpose"],
             reason=options["reason"],
         )
-        self.show(output.render_outcome(result, format=format))
+        self.show(rendering.render_outcome(result, format=format))

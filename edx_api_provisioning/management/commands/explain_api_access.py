@@ -9,10 +9,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import access
-from edx_api_provisioning.access import Answer, Endpoint, Profile
-from edx_api_provisioning.exceptions import InvalidSpec
-from edx_api_provisioning.explaining import client_rights
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.data import Answer, Endpoint, Profile
 from edx_api_provisioning.management.base import ClientCommand, option
 
 
@@ -53,10 +52,10 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
             raise InvalidSpec(_("give METHOD and PATH or --profiles, not both."))
         as_text: Callable[[dict[str, Any]], Iterator[str]]
         if profiles:
-            found, as_text = [_profile(each) for each in access.profiles()], _profile_lines
+            found, as_text = [_profile(each) for each in api.profiles()], _profile_lines
         else:
-            endpoints = [_endpoint(method, path)] if method is not None and path is not None else access.endpoints()
-            rights = client_rights(client) if client is not None else None
+            endpoints = [_endpoint(method, path)] if method is not None and path is not None else api.endpoints()
+            rights = api.client_rights(client) if client is not None else None
             found = [_explained(endpoint, rights) for endpoint in endpoints]
             as_text = _answer_lines if method is None else _endpoint_lines
         if format == "json":
@@ -73,7 +72,7 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
 
 
 def _endpoint(method: str, path: str) -> Endpoint:
-    endpoint = access.find_endpoint(method, path)
+    endpoint = api.find_endpoint(method, path)
     if endpoint is None:
         raise InvalidSpec(_("nothing is known about this request; see the permission_classes of its view in the LMS."))
     return endpoint
@@ -89,9 +88,9 @@ def _explained(endpoint: Endpoint, rights: frozenset[str] | None) -> dict[str, A
         "untried": _alternatives(endpoint.untried),
         "checked_in": endpoint.checked_in,
         "note": endpoint.note,
-        "profiles": [each.name for each in access.profiles() if endpoint.name in {one.name for one in each.opens}],
+        "profiles": [each.name for each in api.profiles() if endpoint.name in {one.name for one in each.opens}],
     }
-    return explained if rights is None else {**explained, "answer": access.allows(rights, endpoint)}
+    return explained if rights is None else {**explained, "answer": api.allows(rights, endpoint)}
 
 
 def _alternatives(alternatives: Iterable[frozenset[str]]) -> list[list[str]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management.base import ClientCommand
 
 
@@ -57,7 +58,7 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
         )
         first = next(rows, None)
         if first is not None:
-            for text in output.render_rows(itertools.chain([first], rows), format=format):
+            for text in rendering.render_rows(itertools.chain([first], rows), format=format):
                 self.show(text)
             if options["fail_if_any"]:
                 raise SystemExit(2)

@@ -8,11 +8,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec, Credentials, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.core.secrets import read_secret
+from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec, Credentials
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.management import manifest_run
 from edx_api_provisioning.management.base import IssuingCommand, actor
-from edx_api_provisioning.sources import read_secret
 
 # The options that are handed on as they are typed.
 _PLAIN = (
@@ -118,7 +121,7 @@ or not proved, 2 wrong usage, or --plan found something to do.
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
         if options["print_schema"]:
-            from edx_api_provisioning.manifest import manifest_schema
+            from edx_api_provisioning.formats.manifest import manifest_schema
 
             self.show(json.dumps(manifest_schema(), indent=2) + "\n")
             return
@@ -130,7 +133,7 @@ or not proved, 2 wrong usage, or --plan found something to do.
                 raise InvalidSpec(_("goes with --from-file."), field=option)
         spec, path = _spec(options), options["output"]
         if dry_run:
-            self.show(output.render_plan(api.plan_client(spec), format=options["format"]))
+            self.show(rendering.render_plan(api.plan_client(spec), format=options["format"]))
             return
         self.issue(
             lambda: api.provision(spec, actor=actor(), reason=reason, announce=self._warn),
@@ -142,14 +145,13 @@ or not proved, 2 wrong usage, or --plan found something to do.
 
     def _run_many(self, options: dict[str, Any]) -> None:
         # Here, for what reading YAML costs everybody who does not.
-        from edx_api_provisioning.management import many
 
         parser = self.create_parser("manage.py", "provision_api_client")
         for name in _OF_ONE:
             if options[name] != parser.get_default(name):
                 raise InvalidSpec(_("does not go with --from-file: what describes a client is in there."), field=name)
-        manifest = many.read_file(options["from_file"])
-        (many.show_plan if options["plan"] else many.apply)(self, manifest, options)
+        manifest = manifest_run.read_file(options["from_file"])
+        (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
 
     def _warn(self, plan: Any) -> None:
         for warning in plan.warnings:

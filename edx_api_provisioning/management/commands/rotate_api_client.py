@@ -12,9 +12,11 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.data import Credentials
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management.base import IssuingCommand, actor
 
 
@@ -72,7 +74,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
                 _("the variables of several clients have the same names; give a directory."), field="output"
             )
         for client in list(api.list_clients(expiring_within=within)):
-            path = directory and output.path_of(client.name, directory, format=options["format"])
+            path = directory and rendering.path_of(client.name, directory, format=options["format"])
             try:
                 self._issue(partial(_if_due, client.name, within, wanted), path, options)
             except _NotDue:

@@ -8,11 +8,13 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Verification, parse_site_url
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.parsing import parse_site_url
+from edx_api_provisioning.core.secrets import read_secret
+from edx_api_provisioning.data import Verification
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management.base import ClientCommand
-from edx_api_provisioning.sources import read_secret
 
 
 class Command(ClientCommand):
@@ -64,7 +66,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
                 client, url=root, access_token=token, client_secret=secret, course_key=options["course"]
             )
             verification = Verification(verification.checks + tried.checks)
-        self.show(output.render_examination(client, presented, verification, format=options["format"]))
+        self.show(rendering.render_examination(client, presented, verification, format=options["format"]))
         faults = [
             *(client.troubles if client else ()),
             *([presented.state] if presented and presented.state != "valid" else []),

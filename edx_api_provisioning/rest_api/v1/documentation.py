@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from edx_api_provisioning.data import NAME, NAME_MAX_LENGTH
+from edx_api_provisioning.core.spec import NAME, NAME_MAX_LENGTH
+from edx_api_provisioning.formats.schema import FIELDS, Field
 from edx_api_provisioning.rest_api.v1 import requests
 from edx_api_provisioning.rest_api.v1.errors import MEDIA_TYPE
-from edx_api_provisioning.schema import FIELDS, Field
 
 try:
     from drf_yasg import openapi

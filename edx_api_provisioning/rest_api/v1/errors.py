@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from edx_api_provisioning.exceptions import (
+from edx_api_provisioning.core.exceptions import (
     ClientExists,
     ClientNotFound,
     Conflict,
@@ -30,7 +30,7 @@ from edx_api_provisioning.exceptions import (
     RequestReused,
     UnusableToken,
 )
-from edx_api_provisioning.schema import InvalidFields
+from edx_api_provisioning.formats.schema import InvalidFields
 
 MEDIA_TYPE = "application/problem+json"
 

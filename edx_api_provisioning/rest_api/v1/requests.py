@@ -13,12 +13,12 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-from edx_api_provisioning import output, schema
-from edx_api_provisioning.condition import MEANINGS, Trouble
-from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId, parse_lifetime
-from edx_api_provisioning.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSpec, ClientSummary, Issue, RequestId
+from edx_api_provisioning.formats import rendering, schema
+from edx_api_provisioning.formats.schema import Field
 from edx_api_provisioning.rest_api.v1.errors import PreconditionFailed
-from edx_api_provisioning.schema import Field
 
 _KEY_LENGTH = 255
 _RIGHTS = {
@@ -145,9 +145,9 @@ def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec,
     """
     given = values(request, CHANGE)
     reason = given.pop("reason", "")
-    for trouble in (Trouble.USER_PROMOTED, Trouble.USER_DEMOTED):
+    for trouble in (Issue.USER_PROMOTED, Issue.USER_DEMOTED):
         if trouble in client.troubles and not {"staff", "superuser"} & set(given):
-            raise Conflict(f"{MEANINGS[trouble]}.", field="staff")
+            raise Conflict(f"{ISSUE_MEANINGS[trouble]}.", field="staff")
     asks_token = bool({"token", "expires_in", "expires_at"} & set(given))
     kept: dict[str, Any] = {"staff": client.is_staff, "superuser": client.is_superuser, "token": asks_token}
     if set(_RIGHTS) & set(given):
@@ -182,7 +182,7 @@ def _digest(text: str) -> str:
 
 def etag(client: ClientSummary) -> str:
     """Tells one state of a client from all others."""
-    shown = json.dumps(output.row_as_dict(client), sort_keys=True)
+    shown = json.dumps(rendering.row_as_dict(client), sort_keys=True)
     return f'"{_digest(f"{shown} {client.updated}")[:32]}"'
 
 

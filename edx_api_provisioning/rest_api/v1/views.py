@@ -9,10 +9,11 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from edx_api_provisioning import api, identity, output
-from edx_api_provisioning.data import ClientSpec, Credentials, parse_lifetime
-from edx_api_provisioning.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
-from edx_api_provisioning.listing import ORDERINGS
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.data import ORDERINGS, ClientSpec, Credentials
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import documentation as docs
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.base import ApiView
@@ -44,7 +45,7 @@ class WhoAmIView(ApiView):
         The natural first call with a new token: whose it is, what it opens, and how long it lives. It takes no
         permission, and is there even where the rest of this API is not.
         """
-        shown = output.row_as_dict(identity.identify(request.user, self.credential))
+        shown = rendering.row_as_dict(api.identify(request.user, self.credential))
         ends = self.credential.expires_at
         shown["expires_in"] = int((ends - datetime.now(UTC)).total_seconds()) if ends else None
         return Response(shown)
@@ -72,7 +73,7 @@ class SelfRotateView(ApiView):
         def rotate() -> Credentials:
             return api.rotate_self(self.credential, request_id=request_id, **given)
 
-        client = identity.identify(request.user, self.credential).client
+        client = api.identify(request.user, self.credential).client
         return self.carry_out(rotate, name=client or "")
 
 
@@ -192,7 +193,7 @@ class ClientView(ApiView):
     def get(self, request: Request, name: str) -> Response:
         """An API client."""
         client = api.get_client(name)
-        return Response(output.row_as_dict(client), headers={"ETag": requests.etag(client)})
+        return Response(rendering.row_as_dict(client), headers={"ETag": requests.etag(client)})
 
     @documented(
         {200: ("The client; with secrets only if something of it was gone and was made again.", docs.CREDENTIALS)},

@@ -1,0 +1,263 @@
+"""Frozen values: what is wanted, what was issued, what was proved. No database, no settings.
+
+Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext_lazy as _
+
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.secrets import Secret
+
+
+class Status(enum.StrEnum):
+    """What a run did to a client, as the JSON output says it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    ROTATED = "rotated"
+    REVOKED = "revoked"
+    RETIRED = "retired"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The rows that one run made, by primary key: what :func:`~edx_api_provisioning.api.undo` takes away again."""
+
+    client: Any = None
+    user: Any = None
+    application: Any = None
+    access_token: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What one run of ``provision`` leaves. A secret is here only if this run issued it."""
+
+    name: str
+    status: Status
+    username: str
+    email: str
+    client_id: str
+    client_secret: Secret | None
+    access_token: Secret | None
+    expires_at: datetime | None
+    """When the client's current access token ends; None without one."""
+    scopes: tuple[str, ...]
+    profile: str = ""
+    """The access profile, if it was provisioned with one."""
+    restricted: bool = False
+    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
+    made: Made = field(default=Made(), repr=False)
+    reissued: bool = False
+    """Whether it was issued in the place of what was never handed over: there is nothing to go back to."""
+    changes: tuple[str, ...] = ()
+    """What the run did, one phrase for each step."""
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of_nothing(cls, name: str) -> Credentials:
+        """Those of a client that is not there any more."""
+        return cls(
+            name=name,
+            status=Status.UNCHANGED,
+            username="",
+            email="",
+            client_id="",
+            client_secret=None,
+            access_token=None,
+            expires_at=None,
+            scopes=(),
+        )
+
+    @property
+    def issued(self) -> bool:
+        """Whether there is a secret to hand over."""
+        return self.client_secret is not None or self.access_token is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of one of many clients that were wanted."""
+
+    name: str
+    credentials: Credentials | None = None
+    error: ProvisioningError | None = None
+    """Why nothing was done, if so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSummary:
+    """What is to be known about a managed client; no secret."""
+
+    name: str
+    state: str
+    username: str | None
+    is_staff: bool
+    is_superuser: bool
+    contact: str
+    purpose: str
+    client_id: str | None
+    scopes: tuple[str, ...]
+    tokens: int
+    """How many access tokens its application has, live or not."""
+    expires_at: datetime | None
+    last_issued: datetime | None
+    profile: str = ""
+    """The access profile, if it was provisioned with one."""
+    rights: tuple[str, ...] = ()
+    """``superuser`` and ``staff``, if its user is one now, and the rights that were declared for it."""
+    restricted: bool = False
+    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
+    self_rotation: bool = False
+    """Whether its access token is enough to get the next one."""
+    manifest: str = ""
+    """The manifest that declares it."""
+    declared: tuple[str, ...] = ()
+    """The rights that it was declared to have, as in ``grants``, and what its application may ask for."""
+    created: datetime | None = None
+    updated: datetime | None = None
+    """When its row in the registry last changed."""
+    excess: tuple[str, ...] = ()
+    """Rights beyond those that were declared, if they were asked for."""
+    troubles: tuple[str, ...]
+    """What others did to it: see :class:`~edx_api_provisioning.core.results.Issue`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What was done to a client, when, why and by whom."""
+
+    kind: str
+    actor: str
+    reason: str
+    details: dict[str, Any]
+    created: datetime
+
+
+class RequestId(NamedTuple):
+    """What tells a request from all others: the same one is not carried out twice."""
+
+    key: str
+    """At most 64 characters."""
+    digest: str
+    """Of all that is asked for, so that something else under the same key is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmanaged:
+    """An application or a long-lived access token of no client; no secret."""
+
+    kind: str
+    name: str
+    client_id: str | None
+    username: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What the site makes of an access token that somebody presents."""
+
+    state: str
+    """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
+    meaning: str = ""
+    """If it is not valid, why, and what to do."""
+    username: str | None = None
+    is_staff: bool = False
+    is_superuser: bool = False
+    rights: tuple[str, ...] = ()
+    """``superuser``, ``staff``, what was given to the user itself, and what its application may ask for."""
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    client_id: str | None = None
+    restricted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing tried: ``ok``, and if not, what it means and what to do."""
+
+    what: str
+    ok: bool
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was tried to prove the credentials, in order."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a request comes from: what its credential is, and what that opens. No secret."""
+
+    username: str
+    is_staff: bool
+    is_superuser: bool
+    scheme: str
+    """``bearer``, ``jwt`` (in a header or a cookie) or ``session``."""
+    client: str | None = None
+    """The API client whose credential it is, as far as it can be told."""
+    client_id: str | None = None
+    scopes: tuple[str, ...] | None = None
+    """None where the credential has none: a session."""
+    restricted: bool = False
+    """Whether the rights of the user count for nothing, because the application is restricted."""
+    rights: tuple[str, ...] = ()
+    """What no ordinary account may do, in words."""
+    self_rotation: bool = False
+    """Whether the credential is enough to get the next one."""
+    expires_at: datetime | None = None
+
+
+class Issue(enum.StrEnum):
+    """One finding, by the word that scripts read."""
+
+    USER_GONE = "user_gone"
+    USER_RETIRED = "user_retired"
+    USER_INACTIVE = "user_inactive"
+    USER_PROMOTED = "user_promoted"
+    USER_DEMOTED = "user_demoted"
+    APPLICATION_GONE = "application_gone"
+    APPLICATION_CHANGED = "application_changed"
+    RESTRICTED = "restricted"
+    UNRESTRICTED = "unrestricted"
+    TOKEN_GONE = "token_gone"  # noqa: S105 - a finding, not a token
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    SECRET_OVERDUE = "secret_overdue"  # noqa: S105
+    PREDECESSOR_OVERDUE = "predecessor_overdue"
+    NOT_HANDED_OVER = "not_handed_over"
+
+
+ISSUE_MEANINGS = {
+    Issue.USER_GONE: _("its user was deleted; provision it again"),
+    Issue.USER_RETIRED: _("its user was retired by the LMS; retire the client and provision another"),
+    Issue.USER_INACTIVE: _("its user is not active; activate it in the admin, or retire the client"),
+    Issue.USER_PROMOTED: _("its user has more rights than it was given here; take them away, or adopt it again"),
+    Issue.USER_DEMOTED: _("its user has fewer rights than it was given here; give them back, or adopt it again"),
+    Issue.APPLICATION_GONE: _("its application was deleted; provision it again"),
+    Issue.APPLICATION_CHANGED: _("its application has another user, client type or grant type; put it right"),
+    Issue.RESTRICTED: _("its application is restricted: access tokens of it expire at once; use JWTs"),
+    Issue.UNRESTRICTED: _("its application is not restricted any more: it has all rights of its user; restrict it"),
+    Issue.TOKEN_GONE: _("its access token was deleted, as a password reset does; rotate it"),
+    Issue.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
+    Issue.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
+    Issue.PREDECESSOR_OVERDUE: _("the application before its last rotation is past its grace; rotate or revoke"),
+    Issue.NOT_HANDED_OVER: _("nobody has its credentials: the run that issued them was cut off; provision it again"),
+}
