@@ -99,8 +99,6 @@ class CurrentClient:
     profile: str = ""
     self_rotation: bool = False
     manifest: str = ""
-    not_handed_over: frozenset[str] = frozenset()
-    """Which of its ``secret`` and ``token`` nobody has."""
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     application: CurrentApplication | None

@@ -9,10 +9,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
 from edx_api_provisioning.core.secrets import read_secret
-from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec, Credentials
+from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management import manifest_run
 from edx_api_provisioning.management.base import IssuingCommand, actor
@@ -26,7 +26,7 @@ _REPEATABLE = ("scopes", "filters", "permissions", "groups", "course_roles", "gl
 # What is about one client; with --from-file, the file says it.
 _OF_ONE = (
     *_PLAIN, *_REPEATABLE, "expires_in", "expires_at", "self_rotation", "client_secret_from", "access_token_from",
-    "dry_run", "verify_url", "rollback_on_failure",
+    "dry_run", "verify_url",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ examples:
     manage.py lms provision_api_client --from-file clients.yaml --format env --output /srv/credentials
 
 Running it again changes nothing and shows no secret. Exit code: 0 done or nothing to do, 1 not done (of many: not all)
-or not proved, 2 wrong usage, or --plan found something to do.
+or not verified, 2 wrong usage, or --plan found something to do.
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -102,7 +102,7 @@ or not proved, 2 wrong usage, or --plan found something to do.
         values = parser.add_argument_group(_("values of your own"))
         add = values.add_argument
         add("--client-id", metavar="ID", help=_("default: generated"))
-        source = _("env:VARIABLE or stdin; never an argument, which every process can read")
+        source = _("env:VARIABLE, file:PATH or stdin; never an argument, which every process can read")
         add("--client-secret-from", metavar="SOURCE", help=source)
         add("--access-token-from", metavar="SOURCE", help=source)
 
@@ -116,8 +116,6 @@ or not proved, 2 wrong usage, or --plan found something to do.
         add("--print-schema", action="store_true", help=_("print the JSON Schema of a manifest, and do nothing"))
 
         self.add_result_arguments(parser)
-        add = parser.add_argument
-        add("--rollback-on-failure", action="store_true", help=_("keep nothing that cannot be proved"))
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
         if options["print_schema"]:
@@ -131,21 +129,14 @@ or not proved, 2 wrong usage, or --plan found something to do.
         for option in ("plan", "prune", "fail_fast"):
             if options[option]:
                 raise InvalidSpec(_("goes with --from-file."), field=option)
-        spec, path = _spec(options), options["output"]
+        spec = _spec(options)
         if dry_run:
             self.show(rendering.render_plan(api.plan_client(spec), format=options["format"]))
             return
-        self.issue(
-            lambda: api.provision(spec, actor=actor(), reason=reason, announce=self._warn),
-            # A run that makes nothing needs no file, and is to leave the one it made the first time alone.
-            to=path if path and api.plan_client(spec).steps else None,
-            give_up=self._take_back,
-            options=options,
-        )
+        about = {"actor": actor(), "reason": reason, "verify": options["verify"]}
+        self.issue_one(lambda to: api.apply([spec], destination=to, **about), options)
 
     def _run_many(self, options: dict[str, Any]) -> None:
-        # Here, for what reading YAML costs everybody who does not.
-
         parser = self.create_parser("manage.py", "provision_api_client")
         for name in _OF_ONE:
             if options[name] != parser.get_default(name):
@@ -153,24 +144,14 @@ or not proved, 2 wrong usage, or --plan found something to do.
         manifest = manifest_run.read_file(options["from_file"])
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
 
-    def _warn(self, plan: Any) -> None:
-        for warning in plan.warnings:
-            self.say(_("Warning: %s") % warning)
-
-    def _take_back(self, credentials: Credentials) -> None:
-        try:
-            if api.undo(credentials, actor=actor()):
-                self.stderr.write(_("What was made was taken back."))
-        except ProvisioningError as error:
-            left = _("The credentials of %(name)s exist, but nobody has them, and taking them back failed: %(why)s")
-            self.stderr.write(left % {"name": credentials.name, "why": error})
-
 
 def _spec(options: dict[str, Any]) -> ClientSpec:
     wanted: dict[str, Any] = {name: options[name] for name in _PLAIN}
     wanted |= {name: tuple(options[name]) if options[name] else None for name in _REPEATABLE}
     if options["client_secret_from"] == options["access_token_from"] == "stdin":  # noqa: S105 - a source
-        raise InvalidSpec(_("only one value can come from stdin; give the other as env:VARIABLE."), field="stdin")
+        raise InvalidSpec(
+            _("only one value can come from stdin; give the other as env:VARIABLE or file:PATH."), field="stdin"
+        )
     return ClientSpec(
         **wanted,
         expires_in=parse_lifetime(options["expires_in"]) if options["expires_in"] is not None else None,
