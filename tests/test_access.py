@@ -18,6 +18,8 @@ from edx_api_provisioning.access import Answer, Endpoint
 from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.exceptions import InvalidSpec
 
+pytestmark = pytest.mark.versions
+
 DOCS = Path(__file__).parents[1] / "docs"
 COURSE = "course-v1:edX+DemoX+2026"
 ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"

@@ -22,7 +22,7 @@ from edx_api_provisioning.models import HANDOVER_TIME, ApiClient
 from tests.factories import SECRET, TOKEN, UserFactory, row_counts, statements
 from tests.life import Clock, answer, clock_at, everything, granted, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 NAMES = tuple(f"client-{number}" for number in range(7))
 RUN = "0" * 32

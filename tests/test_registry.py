@@ -16,7 +16,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 from tests.life import Clock, clock_at, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 NOON = utc(2027, 5, 3, 12)
 

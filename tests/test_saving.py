@@ -19,7 +19,7 @@ from edx_api_provisioning.saving import insert, update
 from tests.factories import ApiClientFactory, statements
 from tests.life import clock_at, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 NOON = utc(2027, 5, 3, 12)
 NAMES = ["one", "two", "three"]

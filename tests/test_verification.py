@@ -22,6 +22,8 @@ from edx_api_provisioning.data import ClientSpec, Credentials, Secret
 from edx_api_provisioning.provisioning import provision
 from tests.factories import SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
 
+pytestmark = pytest.mark.versions
+
 ME, GRANT = ("GET", "/api/user/v1/me"), ("POST", "/oauth2/access_token")
 
 
