@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "openedx.core.djangoapps.user_api.apps.UserApiConfig",
     "edxval.apps.EdxvalConfig",
     "openedx.core.djangoapps.notifications.apps.NotificationsConfig",
+    "openedx.features.survey_report.apps.SurveyReportConfig",
     "rest_framework",
     "drf_yasg",
     # Behind the platform's apps: the admin classes bring a receiver, which is to be the last one.
@@ -100,16 +101,19 @@ TRACKING_IGNORE_URL_PATTERNS = [r"^/event", r"^/login", r"^/heartbeat", r"^/segm
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [SANDBOX / "lms/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "openedx.features.survey_report.context_processors.admin_extra_context",
             ]
         },
     }
 ]
+SURVEY_REPORT_ENABLE = True
 
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
 LOGIN_URL = "/admin/login/"
