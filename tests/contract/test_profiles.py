@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from common.djangoapps.student.models import CourseEnrollment
+from common.djangoapps.course_modes.models import CourseMode
+from common.djangoapps.student.models import CourseEnrollment, UserProfile
 from edx_api_provisioning import access, api
 from edx_api_provisioning.access import Answer, Endpoint, Profile
 from edx_api_provisioning.data import ClientSpec
@@ -41,7 +42,9 @@ UNTRIED = {("gradebook", "list the CCXs of a course")}
 def course(db: None, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     CourseOverview.objects.create(id=COURSE, org="RecX")
+    CourseMode.objects.create(course_id=COURSE, mode_slug="audit", mode_display_name="Audit")
     learner = User.objects.create_user(VALUES["username"], VALUES["email"])
+    UserProfile.objects.create(user=learner)
     CourseEnrollment.objects.create(user=learner, course_id=COURSE)
 
 

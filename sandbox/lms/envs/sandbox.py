@@ -170,7 +170,7 @@ JWT_AUTH: dict[str, Any] = {
     "JWT_LEEWAY": 1,
     "JWT_VERIFY_EXPIRATION": True,
     "JWT_AUTH_COOKIE": "edx-jwt-cookie",
-    "JWT_DECODE_HANDLER": "edx_rest_framework_extensions.auth.jwt.decoder.jwt_decode_handler",
+    "JWT_DECODE_HANDLER": "openedx.core.djangoapps.oauth_dispatch.jwt.decode_jwt",
 }
 
 REST_FRAMEWORK = {
