@@ -18,6 +18,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
+from tests.factories import operator
 
 ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
 COURSE = "course-v1:RecX+C1+R1"
@@ -57,7 +58,9 @@ def grant(profile: Profile, *, without: str | None = None) -> Caller:
             wanted[each.field] = (*wanted.get(each.field, ()), each.value.format(**VALUES))
         else:
             wanted[each.field] = True
-    made = api.provision(ClientSpec(name="api-client", email="api-client@example.com", **wanted), actor="the tests")
+    made = api.provision(
+        ClientSpec(name="api-client", email="api-client@example.com", **wanted), authority=operator("the tests")
+    )
     tokens = {"bearer": made.access_token.reveal()} if made.access_token else {}
     return Caller(made.username, made.client_id, made.client_secret.reveal(), client_rights(made.name), tokens)
 
