@@ -18,6 +18,7 @@ from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import OPERATOR
 from tests.subprocesses import (
     FORK,
     KILLED,
@@ -159,10 +160,10 @@ def test_killed_at_any_point_taking_back_leaves_all_or_nothing(tmp_path: Path) -
     made = {}
 
     def make(name: str) -> None:
-        made[name] = api.provision(ClientSpec(name=name), actor="test")
+        made[name] = api.provision(ClientSpec(name=name), authority=OPERATOR)
 
     def take_back(name: str) -> None:
-        api.undo(made[name], actor="test")
+        api.undo(made[name], authority=OPERATOR)
 
     undisturbed, *killed = runs(tmp_path, take_back, die, prepare=make)
 
