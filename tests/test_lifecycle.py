@@ -49,6 +49,7 @@ from tests.life import (
     shown,
     utc,
 )
+from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
 
@@ -1320,7 +1321,7 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     before, statement = everything(), 0
 
     while True:
-        statement += 1
+        statement += some(3, 1)
         left = [statement]
 
         def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:
