@@ -64,7 +64,7 @@ ifneq ($(shell .venv/bin/python -VV 2>&1),$(shell PATH="$(PATH)"; $(PYTHON) -VV 
 .PHONY: .venv/tools
 endif
 
-.venv/tools: requirements/tools.txt requirements/system.sh
+.venv/tools: requirements/tools.txt
 	requirements/system.sh demo
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements/tools.txt
