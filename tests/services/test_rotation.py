@@ -52,6 +52,7 @@ from tests.lifecycle_helpers import (
     shown,
     utc,
 )
+from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
 
@@ -1338,7 +1339,7 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     before, statement = everything(), 0
 
     while True:
-        statement += 1
+        statement += some(3, 1)
         left = [statement]
 
         def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:
