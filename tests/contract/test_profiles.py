@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from common.djangoapps.student.models import CourseEnrollment
+from common.djangoapps.course_modes.models import CourseMode
+from common.djangoapps.student.models import CourseEnrollment, UserProfile
 from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint, Profile
@@ -42,7 +43,9 @@ UNTRIED = {("gradebook", "list the CCXs of a course")}
 def course(db: None, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     CourseOverview.objects.create(id=COURSE, org="RecX")
+    CourseMode.objects.create(course_id=COURSE, mode_slug="audit", mode_display_name="Audit")
     learner = User.objects.create_user(VALUES["username"], VALUES["email"])
+    UserProfile.objects.create(user=learner)
     CourseEnrollment.objects.create(user=learner, course_id=COURSE)
 
 
