@@ -11,6 +11,8 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+pytestmark = pytest.mark.versions
+
 
 def test_the_admin_classes_are_the_recorded_ones(contract: dict[str, Any]) -> None:
     registered = {name: admin.site._registry[apps.get_model(name)] for name in contract["admin"]}

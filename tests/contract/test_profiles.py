@@ -20,6 +20,8 @@ from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
 
+pytestmark = pytest.mark.versions
+
 ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
 COURSE = "course-v1:RecX+C1+R1"
 VALUES = {

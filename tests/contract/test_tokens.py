@@ -15,6 +15,8 @@ from oauth2_provider.models import get_access_token_model
 
 from openedx.core.djangoapps.oauth_dispatch.api import find_access_token
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.mark.parametrize("length", [255, 256])
 def test_a_token_of_this_length_is_stored_as_recorded(

@@ -27,7 +27,7 @@ from edx_api_provisioning.models import ApiClientEvent
 from tests.lifecycle_helpers import answer, client, everything, granted, provisioned, shown
 from tests.subprocesses import FORK, KILLED, TIMEOUT, Points, Process, Work, database_for_processes, die
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 HOUR = timedelta(hours=1)
 
