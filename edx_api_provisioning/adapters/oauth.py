@@ -44,7 +44,7 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 
 __all__ = [
@@ -74,7 +74,9 @@ __all__ = [
     "longest_token",
     "new_client_id",
     "new_client_secret",
+    "newest_token",
     "only_application",
+    "revoke_granted",
     "secret_hasher",
     "secret_problem",
     "set_client_secret",
@@ -396,6 +398,34 @@ def _revoke_access_token(token: Any) -> None:
     (refresh_token or token).revoke()
 
 
+def newest_token(client_id: str) -> Any:
+    """Return the primary key of an application's newest access token; None without one."""
+    return _tokens_of(client_id).order_by("-pk").values_list("pk", flat=True).first()
+
+
+def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
+    """Revoke the access token row that the site stored for a grant.
+
+    An opaque token finds its row. A JWT does not: its row is the only one that was added since the grant was requested.
+    If callers of the same client were granted others meanwhile, all are left alone.
+
+    Args:
+        after: the result of :func:`newest_token` before the grant.
+    """
+    row = find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
+    if row is not None:
+        _revoke(get_access_token_model()._default_manager.filter(pk=row.pk))
+        return
+    rows = _tokens_of(client_id).filter(**({"pk__gt": after} if after is not None else {}))
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:2])
+    if len(keys) == 1:
+        _revoke(get_access_token_model()._default_manager.filter(pk__in=keys))
+
+
+def _tokens_of(client_id: str) -> Any:
+    return get_access_token_model()._default_manager.filter(application__client_id=client_id)
+
+
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
     """Change what a token may do, and nothing else of it: no receiver is to touch a token in somebody's hands."""
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
@@ -458,12 +488,13 @@ def client_user(client_id: str, client_secret: Secret) -> Any:
 
 
 def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
-    """Status and body of the site's answer to a client credentials grant; the token in it is saved by the site."""
+    """Return status and body of the site's answer to a client credentials grant, which saves the token in it."""
     form = QueryDict(mutable=True)
-    form.update({"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret.reveal()})
+    form["grant_type"] = "client_credentials"
     request = HttpRequest()
     request.method, request.path, request.POST = "POST", "/", form
     request.META["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+    request.META["HTTP_AUTHORIZATION"] = basic_authorization(client_id, client_secret)
     with _unlogged():
         _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
     return status, json.loads(body)
