@@ -442,18 +442,22 @@ def client_credentials_applications() -> Any:
     return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
 
 
+# The LMS stores an expiry some milliseconds after the creation time plus the lifetime of a granted token.
+_GRANT_DELAY = timedelta(minutes=1)
+
+
 def long_lived_tokens(applications: Collection[Any] | None) -> Any:
-    """The live tokens that were made to live longer than the grant makes them: what is to be known of each, no token.
+    """Return the live tokens whose lifetime exceeds that of a granted token, without the tokens themselves.
 
     Args:
-        applications: the keys of those whose tokens are looked for; None for the tokens of none.
+        applications: the primary keys of the applications to search; None for tokens of no application.
     """
-    longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    longest = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS) + _GRANT_DELAY
     which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
     tokens = get_access_token_model()._default_manager.filter(expires__gt=timezone.now(), **which)
     tokens = tokens.annotate(username=F(f"user__{get_user_model().USERNAME_FIELD}"))
     fields = ("pk", "application", "application__name", "application__client_id", "username", "expires")
-    return tokens.filter(expires__gt=F("created") + longer).values_list(*fields, named=True)
+    return tokens.filter(expires__gt=F("created") + longest).values_list(*fields, named=True)
 
 
 def longest_token(application: Any) -> Any:
