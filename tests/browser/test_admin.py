@@ -310,7 +310,7 @@ def populate() -> dict[str, str]:
     """A site with some clients, as it may look after a while."""
     contact = {"contact": "reports@example.org", "purpose": "Nightly reports for the finance team"}
     api.provision(ClientSpec(name="report", staff=True, **contact), actor="command line: ops", reason="finance asked")
-    api.provision(ClientSpec(name="enrolment-bot", superuser=True, contact="crm@example.org"), actor="admin: root")
+    api.provision(ClientSpec(name="enrollment-bot", superuser=True, contact="crm@example.org"), actor="admin: root")
     api.provision(ClientSpec(name="mobile", profile="commerce"), actor="command line: ops")
     api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), actor="command line: ops")
     api.revoke("old-crm", retire=True, actor="admin: root")
