@@ -580,7 +580,7 @@ def by_rotate() -> Any:
 
 
 def by_rotate_due() -> Any:
-    rotated = api.rotate_due("report", within=timedelta(days=400), actor="the test")
+    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
     return rotated and rotated.expires_at
 
 
