@@ -17,7 +17,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.core.secrets import scrub_tracebacks
-from edx_api_provisioning.data import Applied
+from edx_api_provisioning.data import Applied, Authority
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.formats.destinations import Files
 from edx_api_provisioning.formats.files import make_directory
@@ -42,7 +42,7 @@ _RELIABLE: dict[str, Any] = {
 @shared_task(bind=True, name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
 def notify_expiring(self: Any) -> None:
     """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
-    api.notify_expiring(actor=_actor(self))
+    api.notify_expiring(authority=_authority(self))
 
 
 @shared_task(name="edx_api_provisioning.provision_manifest", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -63,7 +63,7 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
         for part in declared.split(SHARD):
             self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
         return
-    request: dict[str, Any] = {"actor": _actor(self), "reason": reason}
+    request: dict[str, Any] = {"authority": _authority(self), "reason": reason}
     _finish(api.apply(declared.clients, destination=_files(directory, format), **request))
 
 
@@ -97,7 +97,13 @@ def rotate_expiring(
         for start in range(0, len(due), SHARD):
             self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
         return
-    wanted: dict[str, Any] = {"actor": _actor(self), "reason": reason, "within": span, "grace": left, "secret": secret}
+    wanted: dict[str, Any] = {
+        "authority": _authority(self),
+        "reason": reason,
+        "within": span,
+        "grace": left,
+        "secret": secret,
+    }
     _finish(api.rotate_many(names, destination=_files(directory, format), **wanted))
 
 
@@ -118,8 +124,8 @@ def _finish(done: Iterable[Applied]) -> None:
         raise passing
 
 
-def _actor(task: Any) -> str:
-    return f"celery: {_task_id(task)}"
+def _authority(task: Any) -> Authority:
+    return Authority.operator(f"celery: {_task_id(task)}")
 
 
 def _task_id(task: Any) -> str:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_site_url
-from edx_api_provisioning.data import Applied, Credentials, Verification
+from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
 from edx_api_provisioning.formats import destinations, files, rendering
 
 # The options that are named otherwise than the field that they fill.
@@ -182,12 +182,12 @@ class IssuingCommand(ClientCommand):
             raise CommandError(failed % _failures(verification))
 
 
-def actor() -> str:
-    """Who runs the command, for the record."""
+def operator() -> Authority:
+    """Return the operator's authority, with the name of the system account for the history."""
     try:
-        return f"command line: {getpass.getuser()}"
+        return Authority.operator(f"command line: {getpass.getuser()}")
     except (KeyError, OSError):  # In a container the user id may have no name.
-        return f"command line: uid {os.getuid()}"
+        return Authority.operator(f"command line: uid {os.getuid()}")
 
 
 def _typed(value: Any) -> Any:

@@ -17,7 +17,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.data import Applied
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.formats.manifest import InvalidManifest, Manifest, read
-from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, actor
+from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, operator
 
 
 def read_file(path: str) -> Manifest:
@@ -73,7 +73,7 @@ def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any
 def _changes(
     command: ClientCommand, manifest: Manifest, options: dict[str, Any], counts: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    for spec, plan in api.plan_many(manifest.clients):
+    for spec, plan in api.plan_many(manifest.clients, authority=operator()):
         if isinstance(plan, ProvisioningError):
             counts["failed"] += 1
             command.warn(f"{spec.name}: {plan}")
@@ -89,7 +89,7 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
     """Apply a manifest, and deliver what is issued batch by batch."""
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    request = {"actor": actor(), "reason": options["reason"]}
+    request = {"authority": operator(), "reason": options["reason"]}
     with command.destination(options, many=True) as to, _Progress(command, len(manifest.clients)) as progress:
         done = api.apply(
             manifest.clients, destination=to, verify=options["verify"], fail_fast=options["fail_fast"], **request
@@ -114,7 +114,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
         return []
     if manifest.name is None:
         raise InvalidSpec(_("the manifest needs a name of its own for this (manifest: NAME)."), field="prune")
-    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"actor": actor()} | how))
+    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 
 def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed: list[str]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
 from edx_api_provisioning.core.results import Applied, Credentials, RequestId
@@ -30,9 +31,8 @@ Item = TypeVar("Item")
 def provision(
     spec: ClientSpec,
     *,
-    actor: str,
+    authority: Authority,
     reason: str = "",
-    asked_by: Any = None,
     request_id: str | RequestId | None = None,
     new: bool = False,
     verify: bool = True,
@@ -44,32 +44,31 @@ def provision(
 
     Raises:
         InvalidSpec: something wanted is not allowed.
-        NotAllowed: the credentials would carry rights that ``asked_by`` does not have.
+        NotAllowed: the credentials would carry rights that ``authority`` does not have.
         Conflict: what exists differs, and is not changed unasked; ClientExists: it is not ``new``.
         AlreadyDone: a request of this id was carried out before.
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
     """
     ids = {spec.name: request_id}
-    [applied] = apply([spec], actor=actor, reason=reason, asked_by=asked_by, request_ids=ids, new=new, verify=verify)
+    [applied] = apply([spec], authority=authority, reason=reason, request_ids=ids, new=new, verify=verify)
     return applied.unwrap()
 
 
 def plan_many(
-    specs: Iterable[ClientSpec], *, asked_by: Any = None, new: bool = False
+    specs: Iterable[ClientSpec], *, authority: Authority, new: bool = False
 ) -> Iterator[tuple[ClientSpec, Plan | ProvisioningError]]:
     """Return what :func:`apply` would do with each, or why it would not, in order. Nothing is written or locked."""
     for batch in batches(specs, LOOK):
-        yield from zip(batch, provisioning.look(batch, asked_by=asked_by, new=new), strict=True)
+        yield from zip(batch, provisioning.look(batch, authority=authority, new=new), strict=True)
 
 
 def apply(
     specs: Iterable[ClientSpec],
     *,
-    actor: str,
+    authority: Authority,
     destination: Destination | None = None,
     reason: str = "",
-    asked_by: Any = None,
     request_ids: Mapping[str, str | RequestId | None] | None = None,
     new: bool = False,
     verify: bool = True,
@@ -81,10 +80,9 @@ def apply(
     it again publishes what was staged by a run that was interrupted.
 
     Args:
-        actor: the name for the history, never a secret.
+        authority: on whose authority; its label goes to the history, the rights of its user are the limit.
         destination: takes what is issued before it is committed; by default it is returned only.
         reason: why, for the history.
-        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
         request_ids: by the names of clients; the same request is not carried out twice.
         new: refuse clients that exist already.
         verify: verify credentials in this process before they are committed.
@@ -93,9 +91,9 @@ def apply(
     Raises:
         ProvisioningError: if the database is not ready, or if nothing more can be delivered.
     """
-    request = Request(actor=actor, reason=reason, asked_by=asked_by, new=new, request_ids=request_ids or {})
+    request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {})
     run = Run(destination or Destination(), verify=verify, fail_fast=fail_fast)
-    for batch in batches(plan_many(specs, asked_by=asked_by, new=new), BATCH):
+    for batch in batches(plan_many(specs, authority=authority, new=new), BATCH):
         for applied in _carry_out(batch, request, run, fail_fast=fail_fast):
             yield applied
             if fail_fast and applied.error is not None:
@@ -147,7 +145,7 @@ def _refused(
 
 
 def prune(
-    manifest: str, keep: Collection[str], *, actor: str, reason: str = "", dry_run: bool = False
+    manifest: str, keep: Collection[str], *, authority: Authority, reason: str = "", dry_run: bool = False
 ) -> Iterator[Applied]:
     """Retire the clients that were applied from a manifest once and are not in it any more.
 
@@ -160,7 +158,7 @@ def prune(
         gone = [name for name in names if name not in keep]
     for name in gone:
         try:
-            done = None if dry_run else revocation.revoke(name, actor=actor, retire=True, reason=reason)
+            done = None if dry_run else revocation.revoke(name, authority=authority, retire=True, reason=reason)
             yield Applied(name=name, credentials=done)
         except ProvisioningError as error:
             yield Applied(name=name, error=error)

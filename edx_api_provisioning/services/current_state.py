@@ -217,6 +217,7 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
         self_rotation=client.self_rotation,
         manifest=client.manifest,
         declared=tuple(client.declared_rights),
+        token_lifetime=client.token_lifetime,
         application=application
         and CurrentApplication(
             pk=application.pk,

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
 from edx_api_provisioning.adapters.database import read_with_retry
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan, make_plan
 from edx_api_provisioning.core.results import Credentials, RequestId
@@ -30,21 +31,21 @@ Wanted = TypeVar("Wanted")
 Result = TypeVar("Result")
 
 
-def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
+def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
     """Return what :func:`provision` would do now. Nothing is written or locked.
 
     Raises:
         ProvisioningError: as :func:`provision`.
     """
-    [plan] = look([spec], asked_by=asked_by)
+    [plan] = look([spec], authority=authority)
     if isinstance(plan, ProvisioningError):
         raise plan
     return plan
 
 
-def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, new: bool = False) -> list[Plan | ProvisioningError]:
+def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False) -> list[Plan | ProvisioningError]:
     """Return what would be done now with each, or why it would be refused. Nothing is written or locked."""
-    planned = read_with_retry(lambda: _planned(specs, site.current_site(), asked_by=asked_by, only_new=new))
+    planned = read_with_retry(lambda: _planned(specs, site.current_site(), authority=authority, only_new=new))
     return [each if isinstance(each, ProvisioningError) else each.plan for each in planned]
 
 
@@ -52,9 +53,8 @@ def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, new: bool = False
 class Request:
     """Who asks for a change of clients, why, and on what terms."""
 
-    actor: str
+    authority: Authority
     reason: str = ""
-    asked_by: Any = None
     new: bool = False
     request_ids: Mapping[str, str | RequestId | None] = field(default_factory=dict)
     """By the client's name."""
@@ -79,7 +79,7 @@ def provision_all(
         request.require_new(spec.name)
     site = current_site()
     runs = []
-    for planned in _planned(specs, site, asked_by=request.asked_by, lock=True, only_new=request.new):
+    for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new):
         if isinstance(planned, ProvisioningError):
             raise planned
         runs.append(_Run(planned.plan, planned.rows))
@@ -134,7 +134,7 @@ def _planned(
     specs: Sequence[ClientSpec],
     site: Site,
     *,
-    asked_by: Any,
+    authority: Authority,
     lock: bool = False,
     only_new: bool = False,
 ) -> list[_Planned | ProvisioningError]:
@@ -147,7 +147,7 @@ def _planned(
     except Ambiguous:
         if lock:
             raise
-        return [each for spec in specs for each in _planned([spec], site, asked_by=asked_by, only_new=only_new)]
+        return [each for spec in specs for each in _planned([spec], site, authority=authority, only_new=only_new)]
     found = dict(zip((spec.name for spec in good), rows, strict=True))
 
     def plan(spec: ClientSpec) -> _Planned:
@@ -155,7 +155,7 @@ def _planned(
         if only_new and rows.found.client is not None:
             raise ClientExists(_("there is an API client of this name already."), field="name")
         planned = _Planned(make_plan(spec, rows.found, site), rows)
-        _check_asker(planned, asked_by)
+        _check_asker(planned, authority)
         return planned
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
@@ -187,17 +187,17 @@ class _Check:
         return spec
 
 
-def _check_asker(planned: _Planned, asked_by: Any) -> None:
-    if asked_by is None:
+def _check_asker(planned: _Planned, authority: Authority) -> None:
+    if authority.trusted:
         return
     plan, rows = planned.plan, planned.rows
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
     future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
-    rights.require_no_more(future, asked_by=asked_by)
+    rights.require_no_more(future, authority=authority)
     if rows.user is not None:
         foreign = rows.found.user is not None and not rows.found.user.made
-        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), asked_by=asked_by)
+        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), authority=authority)
 
 
 @dataclass(slots=True)
@@ -287,7 +287,7 @@ def _register(runs: Sequence[_Run], request: Request) -> None:
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         events.append((client, client.name, kind, details))
     registry.save([run.client for run in runs])
-    registry.record_all(events, actor=request.actor, reason=request.reason, request_ids=request.request_ids)
+    registry.record_all(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
 
 
 def _describe(run: _Run) -> None:
@@ -299,6 +299,7 @@ def _describe(run: _Run) -> None:
         ("profile", spec.profile),
         ("self_rotation", spec.self_rotation),
         ("manifest", spec.manifest),
+        ("token_lifetime", spec.expires_in),
     ):
         if wanted is not None:
             setattr(client, name, wanted)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.rights import require_no_more, rights_of
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
 from edx_api_provisioning.core.results import ISSUE_MEANINGS, Applied, Credentials, Issue, RequestId, Status
@@ -37,7 +38,7 @@ def rotate(name: str, **options: Any) -> Credentials:
     Raises:
         ClientNotFound, NearMatch: no such client.
         InvalidSpec: something wanted is not allowed.
-        NotAllowed: the client's user has rights that ``asked_by`` does not have.
+        NotAllowed: the client's user has rights that ``authority`` does not have.
         Conflict: the client is in no state to be issued anything.
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
     """
@@ -48,7 +49,7 @@ def rotate(name: str, **options: Any) -> Credentials:
 def rotate_many(
     names: Sequence[str],
     *,
-    actor: str,
+    authority: Authority,
     destination: Destination | None = None,
     token: bool = True,
     secret: bool = False,
@@ -57,9 +58,9 @@ def rotate_many(
     grace: timedelta | None = None,
     within: timedelta | None = None,
     reason: str = "",
-    asked_by: Any = None,
     request_ids: Mapping[str, str | RequestId | None] | None = None,
     verify: bool = True,
+    longest: timedelta | None = None,
 ) -> Iterator[Applied]:
     """Give clients a new access token, a new secret, or both; return in order what became of each.
 
@@ -67,22 +68,24 @@ def rotate_many(
     client gets a successor application, with the same access, and the old one is deleted when its grace is over.
 
     Args:
+        authority: on whose authority; the rights of its user are the limit.
         destination, verify: as for :func:`~edx_api_provisioning.api.apply`.
         token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
         secret: issue a new secret; without ``grace`` the old one ends now.
-        expires_in, expires_at: of the new access token, as in ``ClientSpec``.
+        expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
+            client was given. An ``expires_in`` is kept for the rotations that follow.
         grace: how long the old ones go on working.
         within: leave out clients whose token does not end within this time.
-        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
+        longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
         request_ids: by the names of clients; the same request is not carried out twice.
 
     Raises:
         InvalidSpec: something wanted is not allowed.
         ProvisioningError: if nothing more can be delivered.
     """
-    request = Request(actor=actor, reason=reason, asked_by=asked_by, request_ids=request_ids or {})
+    request = Request(authority=authority, reason=reason, request_ids=request_ids or {})
     wanted = _Rotation(
-        token, secret, grace, within, ClientSpec(token=token, expires_in=expires_in, expires_at=expires_at)
+        token, secret, grace, within, longest, ClientSpec(token=token, expires_in=expires_in, expires_at=expires_at)
     )
     run = Run(destination or Destination(), verify=verify)
     for batch in batches(names, BATCH):
@@ -111,6 +114,7 @@ class _Rotation:
     secret: bool
     grace: timedelta | None
     within: timedelta | None
+    longest: timedelta | None
     spec: ClientSpec
 
     def __post_init__(self) -> None:
@@ -133,11 +137,13 @@ def _rotate(
     """Rotate a client that is locked, within a transaction."""
     request.require_new(client.name)
     token, secret, grace = wanted.token, wanted.secret, wanted.grace
-    ended = registry.end_predecessor(client, None if secret and grace is None else site.now, actor=request.actor)
+    ended = registry.end_predecessor(
+        client, None if secret and grace is None else site.now, authority=request.authority
+    )
     _check_fit(client, site, token=token)
-    if request.asked_by is not None:
+    if not request.authority.trusted:
         rights = rights_of(client.user, client.application, foreign=not client.user_made)
-        require_no_more(rights, asked_by=request.asked_by)
+        require_no_more(rights, authority=request.authority)
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
@@ -146,7 +152,7 @@ def _rotate(
         old_ends = site.now + grace if grace is not None else None
         for application in filter(None, (client.application_id, client.predecessor_id)):
             oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
-        issue = credentials.NewToken(client=client, scopes=scopes, expires_at=token_end(wanted.spec, site))
+        issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     client.save()
     result = current_credentials(
@@ -162,10 +168,22 @@ def _rotate(
         "client_id": result.client_id,
         "grace_seconds": int(grace.total_seconds()) if grace else 0,
     }
-    ids = {"request_id": request.request_ids.get(client.name)}
-    about = {"actor": request.actor, "reason": request.reason, **ids}
-    registry.record(client, client.name, Kind.ROTATED, details=details, **about)
+    registry.record_all(
+        [(client, client.name, Kind.ROTATED, details)],
+        authority=request.authority,
+        reason=request.reason,
+        request_ids=request.request_ids,
+    )
     return result
+
+
+def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:
+    """Return when the new token expires; keep a requested lifetime unless the client itself requests it."""
+    if wanted.longest is not None:
+        lifetime = min(client.token_lifetime or site.lifetime, wanted.longest)
+        return token_end(wanted.spec, site, lifetime=lifetime)
+    client.token_lifetime = wanted.spec.expires_in or client.token_lifetime
+    return token_end(wanted.spec, site, lifetime=client.token_lifetime)
 
 
 def _rotate_secret(

@@ -12,7 +12,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
-from tests.factories import ApiClientFactory, Ran, UserFactory, run
+from tests.factories import ApiClientFactory, Ran, UserFactory, operator, run
 
 COURSE = "course-v1:edX+DemoX+2026"
 ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"
@@ -24,7 +24,7 @@ def explain(*arguments: str) -> Ran:
 
 
 def provision(**wanted: Any) -> None:
-    api.provision(ClientSpec(name="report", email="report@example.org", **wanted), actor="the tests")
+    api.provision(ClientSpec(name="report", email="report@example.org", **wanted), authority=operator("the tests"))
 
 
 # One request
@@ -113,6 +113,8 @@ def test_for_one_request_a_client_gets_an_answer(path: str, answer: str) -> None
     assert explain("GET", path, "--client", "report").stdout.endswith(f"\n  the client   {answer}\n")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_a_client_as_json_is_a_line_for_each_endpoint() -> None:
     provision(profile="feature-toggles")
@@ -135,6 +137,8 @@ def test_the_rights_of_a_client_are_those_it_has_now() -> None:
     }
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_the_rights_of_a_client_include_what_others_gave_it() -> None:
     user = UserFactory(username="service", is_superuser=True)

@@ -21,7 +21,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.models import ApiClient
-from tests.factories import ApplicationFactory, run
+from tests.factories import OPERATOR, ApplicationFactory, run
 from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, provisioned, shown, utc
 from tests.subprocesses import Ended, Points, Process, database_for_processes, provision
 
@@ -77,6 +77,7 @@ def reading_only() -> Iterator[None]:
             cursor.execute(on)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", WRITERS.values(), ids=WRITERS)
 def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tuple[str, ...]) -> None:
     before = everything()
@@ -89,6 +90,7 @@ def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tup
     assert answer(report.access_token) == "ok"
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", READERS.values(), ids=READERS)
 def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None:
     with reading_only():
@@ -97,6 +99,7 @@ def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None
     assert (ran.code, ran.stderr) == (0, "")
 
 
+@pytest.mark.databases
 def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
     with reading_only():
         token = run("--token-from", "stdin", command="verify_api_client", stdin=shown(report.access_token))
@@ -131,6 +134,7 @@ NOT_THERE = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(("version", "works"), [("zero", ("explain",)), ("0001", UNTOUCHED)], ids=["none", "older"])
 def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_mends_it(
     version: str, works: tuple[str, ...]
@@ -152,6 +156,7 @@ def old_models() -> Any:
     return loader.project_state(("edx_api_provisioning", "0001_initial")).apps
 
 
+@pytest.mark.databases
 def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_other(report: Any) -> None:
     apps = old_models()
     old_client = apps.get_model("edx_api_provisioning", "ApiClient")
@@ -169,11 +174,12 @@ def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_oth
     assert [row.name for row in api.list_clients()] == ["older", "report"]
     assert provisioned("older").status is Status.UNCHANGED
     assert provisioned("report").status is Status.UNCHANGED
-    assert answer(api.rotate("older", secret=True, actor="the test").access_token) == "ok"
-    assert api.revoke("older", delete=True, actor="the test").status is Status.DELETED
+    assert answer(api.rotate("older", secret=True, authority=OPERATOR).access_token) == "ok"
+    assert api.revoke("older", delete=True, authority=OPERATOR).status is Status.DELETED
     assert client("report").purpose == "changed by the older version"
 
 
+@pytest.mark.databases
 def test_what_this_version_writes_can_be_read_and_written_by_the_one_before(report: Any) -> None:
     old_client = old_models().get_model("edx_api_provisioning", "ApiClient")
 
@@ -216,6 +222,7 @@ def locked(name: str, folder: Path) -> Iterator[None]:
             cursor.execute(long)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", ["provision more", "rotate", "revoke", "delete"])
 def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path, command: str) -> None:
     with database_for_processes(tmp_path):
@@ -273,7 +280,7 @@ def test_on_a_full_disk_new_credentials_are_said_to_be_lost(tmp_path: Path) -> N
         assert ended.stderr.splitlines()[1].endswith("cannot be written: No space left on device.")
         assert (ended.code, ended.stdout) == (0, "")
         assert answer(made.access_token) == "token_nonexistent"
-        assert answer(api.rotate("report", actor="the test").access_token) == "ok"
+        assert answer(api.rotate("report", authority=OPERATOR).access_token) == "ok"
 
 
 def provision_into(path: str) -> None:
@@ -294,6 +301,7 @@ def for_real(*arguments: str) -> None:
 # A run that is asked to end
 
 
+@pytest.mark.databases
 def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -> None:
     def end() -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -321,7 +329,7 @@ def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -
 def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), actor="the test")
+        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), authority=OPERATOR)
 
         clock.now += jump
 
@@ -330,12 +338,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
         assert granted(made.client_id, made.client_secret) is not None
         (row,) = api.list_clients()
         assert (row.troubles, row.expires_at) == ((), successor.expires_at)
-        api.notify_expiring(actor="the test")
-        newer = api.rotate("report", actor="the test")
+        api.notify_expiring(authority=OPERATOR)
+        newer = api.rotate("report", authority=OPERATOR)
         assert newer.expires_at is not None
         assert newer.expires_at > clock.now
         assert answer(newer.access_token) == "ok"
-        assert api.revoke("report", actor="the test").status is Status.REVOKED
+        assert api.revoke("report", authority=OPERATOR).status is Status.REVOKED
         assert not get_access_token_model().objects.filter(application=client().application).exists()
 
 
@@ -343,12 +351,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
 def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
 
         clock.now += jump
 
         assert answer(made.access_token) == "token_expired"
-        assert api.notify_expiring(actor="the test") == ()
+        assert api.notify_expiring(authority=OPERATOR) == ()
         assert client().predecessor is None
         again = provisioned()
         assert (again.status, answer(again.access_token)) == (Status.UPDATED, "ok")

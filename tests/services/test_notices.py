@@ -23,6 +23,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import notices
+from tests.factories import OPERATOR, operator
 from tests.lifecycle_helpers import Clock, client, clock_at, granted, last_event, provisioned, utc
 from tests.subprocesses import FORK, TIMEOUT, Process, database_for_processes
 
@@ -37,7 +38,7 @@ def clock() -> Iterator[Clock]:
 
 
 def notify() -> tuple[str, ...]:
-    return api.notify_expiring(actor="the test")
+    return api.notify_expiring(authority=OPERATOR)
 
 
 def subjects() -> list[str]:
@@ -47,6 +48,7 @@ def subjects() -> list[str]:
 # When
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
@@ -124,7 +126,7 @@ def test_a_rotation_begins_the_distances_anew(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     assert notify() == ("report",)
 
-    api.rotate("report", actor="the test", expires_in=timedelta(days=30))
+    api.rotate("report", authority=OPERATOR, expires_in=timedelta(days=30))
     assert client().noticed_days is None
     assert notify() == ("report",)
     clock.forward(days=29)
@@ -138,11 +140,12 @@ def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     notify()
 
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
     assert notify() == ()
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
     soon = timedelta(days=1)
@@ -151,7 +154,7 @@ def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
     provisioned("lost", username="lost", contact=OWNER, expires_in=soon)
     get_access_token_model().objects.filter(user__username="lost").delete()
     provisioned("retired", username="retired", contact=OWNER, expires_in=soon)
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
 
     assert notify() == ()
     assert mail.outbox == []
@@ -299,6 +302,7 @@ def test_one_mail_that_fails_is_one(settings: Any) -> None:
     assert str(refused.value) == "1 mail could not be sent; it is tried again the next time. See the mail settings."
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
     for name in ("a", "b", "c"):
@@ -319,12 +323,13 @@ def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
 # On the way
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> None:
     made = provisioned()
     provisioned("retired", username="retired")
     for name in ("report", "retired"):
-        api.rotate(name, token=True, secret=True, grace=timedelta(days=1), actor="the test")
+        api.rotate(name, token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
     clock.forward(days=1, microseconds=-1)
     notify()
     assert granted(made.client_id, made.client_secret)
@@ -362,6 +367,7 @@ def recipients(folder: Path) -> list[str]:
     return sorted(address for file in folder.iterdir() for address in re.findall("^To: (.+)$", file.read_text(), re.M))
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_several_workers_at_once_send_each_notice_once(shared_database: None, tmp_path: Path) -> None:
     for number in range(6):
@@ -385,6 +391,7 @@ def test_several_workers_at_once_send_each_notice_once(shared_database: None, tm
     assert ApiClientEvent.objects.filter(kind="notified").count() == 6
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql", "postgresql")
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_path: Path) -> None:
@@ -414,16 +421,17 @@ def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_p
     assert recipients(mails) == ["a@example.org", "b@example.org"]
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
-    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
     clock.forward(hours=2)
     real, met = notices.in_transaction, []
 
     def deleted_first(work: Any) -> Any:
         if not met:
-            api.revoke("report", delete=True, actor="somebody else")
+            api.revoke("report", delete=True, authority=operator("somebody else"))
         met.append(work)
         return real(work)
 

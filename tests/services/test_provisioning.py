@@ -34,12 +34,15 @@ from edx_api_provisioning.services import credentials as credentials_module
 from edx_api_provisioning.services import current_state, registry
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import (
+    OPERATOR,
     SECRET,
     TOKEN,
     AccessTokenFactory,
     ApiClientFactory,
     ApplicationFactory,
     UserFactory,
+    operator,
+    person,
     row_counts,
     statements,
 )
@@ -48,7 +51,7 @@ pytestmark = pytest.mark.django_db
 
 
 def provision(name: str = "report", **wanted: Any) -> Credentials:
-    return api.provision(ClientSpec(name=name, **wanted), actor="the test")
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 
 
 def client() -> ApiClient:
@@ -66,6 +69,8 @@ def works(credentials: Credentials) -> bool:
 # A new client
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together() -> None:
     credentials = provision()
 
@@ -81,6 +86,8 @@ def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together(
     assert UserProfile.objects.filter(user=made.user).count() == 1
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     credentials = provision(
         username="grades-bot",
@@ -123,6 +130,7 @@ def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
     assert works(credentials)
 
 
+@pytest.mark.databases
 def test_two_clients_may_share_a_user_that_was_made_here() -> None:
     provision("report")
 
@@ -140,6 +148,8 @@ def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: 
     assert provision().status is Status.UNCHANGED
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "7d"}
 
@@ -151,6 +161,8 @@ def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
 # The same client again
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -199,6 +211,8 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert oauth.client_user(first.client_id, first.client_secret) == client().user
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_application_is_healed() -> None:
     first = provision()
     client().application.delete()
@@ -212,6 +226,8 @@ def test_a_deleted_application_is_healed() -> None:
     assert provision().status is Status.UNCHANGED
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_user_is_healed() -> None:
     provision(username="grades-bot")
     client().user.delete()
@@ -233,6 +249,7 @@ def test_a_token_that_others_made_is_no_token_of_the_client() -> None:
     assert client().application.accesstoken_set.count() == 2
 
 
+@pytest.mark.databases
 def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
     first = provision()
 
@@ -245,6 +262,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
     assert works(first)
 
 
+@pytest.mark.databases
 def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     find_users = current_state._users
 
@@ -256,7 +274,7 @@ def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.
 
     monkeypatch.setattr(current_state, "_users", too_early)
 
-    assert api.plan_client(ClientSpec(name="report")).status is Status.UNCHANGED
+    assert api.plan_client(ClientSpec(name="report"), authority=OPERATOR).status is Status.UNCHANGED
 
 
 def test_what_is_not_said_again_stays_as_it_was() -> None:
@@ -305,7 +323,7 @@ def hand_edited(**changes: Any) -> Callable[[], None]:
 
 def retired() -> None:
     provision()
-    api.revoke("report", actor="the test", retire=True)
+    api.revoke("report", authority=OPERATOR, retire=True)
 
 
 def with_other_rights(**changes: Any) -> Callable[[], None]:
@@ -361,7 +379,10 @@ def test_what_is_refused_leaves_everything_as_it_was(
     before()
     rows, clients = row_counts(), list(ApiClient.objects.values())
 
-    for do in (lambda: provision(**wanted), lambda: api.plan_client(ClientSpec(name="report", **wanted))):
+    for do in (
+        lambda: provision(**wanted),
+        lambda: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR),
+    ):
         with pytest.raises(ProvisioningError) as refusal:
             do()
         assert (type(refusal.value), refusal.value.field) == (error, field)
@@ -369,6 +390,7 @@ def test_what_is_refused_leaves_everything_as_it_was(
     assert (row_counts(), list(ApiClient.objects.values())) == (rows, clients)
 
 
+@pytest.mark.databases
 def test_an_address_that_differs_in_case_only_is_taken_too() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
@@ -490,6 +512,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(("where", "name"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, Conflict], ids=lambda error: error.__name__)
 def test_a_run_that_fails_after_any_step_leaves_nothing(
@@ -524,7 +547,7 @@ def test_each_run_that_changes_something_is_recorded_once() -> None:
 
 
 def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
-    credentials = api.provision(ClientSpec(name="report"), actor="ada", reason="for the weekly report")
+    credentials = api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="for the weekly report")
 
     event = ApiClientEvent.objects.get()
     assert (event.client, event.client_name, event.kind) == (client(), "report", "created")
@@ -543,23 +566,26 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     before = row_counts()
 
     with pytest.raises(InvalidSpec, match="one line") as refusal:
-        api.provision(ClientSpec(name="report"), actor="ada", reason="two\nlines")
+        api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
 
     assert refusal.value.field == "reason"
     assert row_counts() == before
 
 
+@pytest.mark.databases
 def test_a_request_is_carried_out_once() -> None:
-    api.provision(ClientSpec(name="report"), actor="ada", request_id="r-1")
+    api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
     before = row_counts()
 
     for name in ("report", "other"):
         with pytest.raises(AlreadyDone):
-            api.provision(ClientSpec(name=name), actor="ada", request_id="r-1")
+            api.provision(ClientSpec(name=name), authority=operator("ada"), request_id="r-1")
 
     assert row_counts() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_other_plugins_are_told_once_it_is_committed(django_capture_on_commit_callbacks: Any) -> None:
     told: list[dict[str, Any]] = []
 
@@ -591,12 +617,12 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 
     for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
         with pytest.raises(NotAllowed):
-            api.provision(ClientSpec(name="other", **wanted), actor="ada", asked_by=asker)
+            api.provision(ClientSpec(name="other", **wanted), authority=person(asker, "ada"))
         with pytest.raises(NotAllowed):
-            api.plan_client(ClientSpec(name="other", **wanted), asked_by=asker)
+            api.plan_client(ClientSpec(name="other", **wanted), authority=person(asker))
     assert row_counts() == {**before}
 
-    assert api.provision(ClientSpec(name="report", staff=True), actor="ada", asked_by=asker).status is Status.CREATED
+    assert api.provision(ClientSpec(name="report", staff=True), authority=person(asker, "ada")).status is Status.CREATED
 
 
 # A plan
@@ -611,7 +637,7 @@ def test_what_will_be_done_is_announced_before_it_is_done() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        api.provision(ClientSpec(name="report", superuser=True), actor="test", announce=stop)
+        api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR, announce=stop)
 
     ((plan, users),) = announced
     assert users == 0
@@ -620,15 +646,15 @@ def test_what_will_be_done_is_announced_before_it_is_done() -> None:
 
 
 def test_where_nothing_will_be_done_nothing_is_announced() -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
 
-    api.provision(ClientSpec(name="report"), actor="test", announce=lambda plan: pytest.fail(str(plan)))
+    api.provision(ClientSpec(name="report"), authority=OPERATOR, announce=lambda plan: pytest.fail(str(plan)))
 
 
 def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     before = row_counts()
 
-    plan = api.plan_client(ClientSpec(name="report", staff=True))
+    plan = api.plan_client(ClientSpec(name="report", staff=True), authority=OPERATOR)
     assert row_counts() == before
     credentials = provision(staff=True)
 
@@ -637,12 +663,13 @@ def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     assert (plan.username, plan.email, plan.scopes) == (credentials.username, credentials.email, credentials.scopes)
 
 
+@pytest.mark.databases
 def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     provision()
 
     with statements() as sent:
-        api.plan_client(ClientSpec(name="report", contact="ops@example.org"))
-        api.plan_client(ClientSpec(name="other"))
+        api.plan_client(ClientSpec(name="report", contact="ops@example.org"), authority=OPERATOR)
+        api.plan_client(ClientSpec(name="other"), authority=OPERATOR)
 
     assert sent
     assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
@@ -651,10 +678,12 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
 # Taking back
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
     before = row_counts()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert row_counts() == {**before, "ApiClientEvent": 2}
     assert events() == ["created", "undone"]
@@ -663,12 +692,13 @@ def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> Non
     assert works(provision())
 
 
+@pytest.mark.databases
 def test_only_what_the_run_made_is_taken_back() -> None:
     first = provision()
     expire(client())
     second = provision(contact="ops@example.org")
 
-    api.undo(second, actor="the test")
+    api.undo(second, authority=OPERATOR)
 
     assert client().access_token_id is None
     assert get_access_token_model().objects.count() == 1
@@ -680,7 +710,7 @@ def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
     provision()
     client().user.delete()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert (client().user, client().application, client().access_token_id, client().user_made) == (
         None, None, None, False,
@@ -693,9 +723,9 @@ def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
     provision()
     expire(client())
     second = provision()
-    api.revoke("report", delete=True, actor="the test")
+    api.revoke("report", delete=True, authority=OPERATOR)
 
-    assert api.undo(second, actor="the test") is True
+    assert api.undo(second, authority=OPERATOR) is True
 
     assert events()[-1] == "undone"
     assert not ApiClient.objects.exists()
@@ -704,29 +734,32 @@ def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
 def test_an_account_of_others_is_not_taken_back() -> None:
     existing()
 
-    api.undo(provision(use_existing_user=True), actor="the test")
+    api.undo(provision(use_existing_user=True), authority=OPERATOR)
 
     assert User.objects.get().username == "report"
     assert not ApiClient.objects.exists()
     assert not get_application_model().objects.exists()
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
     first = provision()
     provision("second", username="report")
 
-    api.undo(first, actor="the test")
+    api.undo(first, authority=OPERATOR)
 
     assert User.objects.get().username == "report"
     assert client().name == "second"
 
 
+@pytest.mark.databases
 def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
     first = provision()
     expire(client())
     second = provision()
 
-    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), actor="the test")
+    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), authority=OPERATOR)
 
     assert client().access_token_id == second.made.access_token
     assert works(second)
@@ -740,7 +773,7 @@ def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
     provision()
     before = row_counts()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert row_counts() == before
 
@@ -748,6 +781,7 @@ def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
 # What it costs
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
     connection.ensure_connection()
@@ -761,6 +795,7 @@ def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> No
     assert len(unchanged) <= 6, unchanged
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_every_statement_of_a_run_is_in_its_one_transaction() -> None:
     outside: list[str] = []

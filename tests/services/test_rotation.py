@@ -39,7 +39,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, run
+from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator, run
 from tests.lifecycle_helpers import (
     Clock,
     answer,
@@ -52,6 +52,7 @@ from tests.lifecycle_helpers import (
     shown,
     utc,
 )
+from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
 
@@ -66,15 +67,15 @@ def clock() -> Iterator[Clock]:
 
 
 def rotate(name: str = "report", **wanted: Any) -> Credentials:
-    return api.rotate(name, actor="the test", **wanted)
+    return api.rotate(name, authority=OPERATOR, **wanted)
 
 
 def revoke(name: str = "report", **wanted: Any) -> Credentials:
-    return api.revoke(name, actor="the test", **wanted)
+    return api.revoke(name, authority=OPERATOR, **wanted)
 
 
 def adopt(name: str = "report", **wanted: Any) -> Credentials:
-    return api.adopt(name, actor="the test", **wanted)
+    return api.adopt(name, authority=OPERATOR, **wanted)
 
 
 def tokens() -> Any:
@@ -90,10 +91,10 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
     if state != "unknown":
         provisioned(expires_in=timedelta(days=5), token=True)
     if state in ("retired", "without a token"):
-        api.revoke("report", retire=state == "retired", actor="the test")
+        api.revoke("report", retire=state == "retired", authority=OPERATOR)
     before = everything()
 
-    assert api.rotate_due("report", within=timedelta(days=4), actor="the test") is None
+    assert api.rotate_due("report", within=timedelta(days=4), authority=OPERATOR) is None
 
     assert everything() == before
 
@@ -101,6 +102,8 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
 # Rotating
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
     made = provisioned(staff=True, contact="owner@example.org", purpose="reports")
     user, application = User.objects.get(), applications().get()
@@ -147,6 +150,7 @@ def test_a_token_that_has_expired_is_rotated_too(clock: Clock) -> None:
     assert client().token_issued == clock.now
 
 
+@pytest.mark.databases
 def test_a_token_that_others_deleted_is_rotated_too() -> None:
     provisioned()
     tokens().all().delete()  # as a password reset does
@@ -180,6 +184,8 @@ def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
     )
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_rotating_both_ends_everything_that_was_issued() -> None:
     made = provisioned()
     other = granted(made.client_id, made.client_secret)
@@ -210,6 +216,8 @@ def test_when_a_secret_was_issued_is_known(clock: Clock) -> None:
 # Grace
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=30))
     other = granted(made.client_id, made.client_secret)
@@ -250,6 +258,8 @@ def succeeded() -> tuple[Credentials, Credentials]:
     return made, rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_access(clock: Clock) -> None:
     made, rotated = succeeded()
 
@@ -286,13 +296,15 @@ def by_rotating() -> None:
 
 
 def by_notifying() -> None:
-    api.notify_expiring(actor="the test")
+    api.notify_expiring(authority=OPERATOR)
 
 
 def by_rotating_its_secret_again() -> None:
     rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("end", [by_rotating, by_notifying, by_rotating_its_secret_again])
 def test_when_its_grace_is_over_the_old_application_is_deleted(clock: Clock, end: Callable[[], None]) -> None:
     made, _rotated = succeeded()
@@ -342,6 +354,7 @@ def test_a_leak_in_the_time_of_grace_is_ended_by_rotating_both_without_grace(clo
     assert client().predecessor is None
 
 
+@pytest.mark.databases
 def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> None:
     made, _rotated = succeeded()
     applications().get(client_id=made.client_id).delete()
@@ -404,6 +417,7 @@ def test_ninety_days_of_grace_are_given(clock: Clock) -> None:
     assert answer(made.access_token) == "ok"
 
 
+@pytest.mark.databases
 def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
     succeeded()
     before = everything()
@@ -417,6 +431,7 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
     assert everything() == before
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("work", [rotate, revoke])
 def test_a_client_in_another_spelling_is_not_touched(work: Callable[..., Any]) -> None:
@@ -555,6 +570,73 @@ def test_the_longest_life_of_a_token_holds_for_rotations_too(settings: Any, cloc
         rotate(expires_in=timedelta(days=31))
 
 
+# The lifetime that the client was given
+
+MONTH = timedelta(days=30)
+
+
+def by_rotate() -> Any:
+    return rotate().expires_at
+
+
+def by_rotate_due() -> Any:
+    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
+    return rotated and rotated.expires_at
+
+
+def by_command() -> Any:
+    return datetime.fromisoformat(run("report", "--format", "json", command="rotate_api_client").result["expires_at"])
+
+
+def by_provisioning() -> Any:
+    """The token is gone."""
+    tokens().all().delete()
+    return provisioned().expires_at
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_due, by_command, by_provisioning], ids=lambda by: by.__name__)
+def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
+    provisioned(expires_in=MONTH)
+
+    for day in (10, 20):
+        clock.to(NOON + timedelta(days=day))
+        assert again() == NOON + timedelta(days=day) + MONTH
+
+
+def test_requested_lifetime_is_kept_from_then_on(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+
+    assert rotate(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
+    assert rotate(expires_at=NOON + timedelta(days=3)).expires_at == NOON + timedelta(days=3)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+
+
+def test_default_lifetime_follows_the_setting(settings: Any, clock: Clock) -> None:
+    provisioned()
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=90))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
+    made = provisioned(expires_in=MONTH)
+
+    again = provisioned(expires_in=timedelta(days=90))
+
+    assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
+    assert again.changes == ("change the token lifetime, from the next rotation on, from 30 days to 90 days",)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+    assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
+
+
 # Revoking
 
 
@@ -571,6 +653,8 @@ def with_refresh_token_and_grant(application: Any) -> None:
     )
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None:
     made, neighbour = provisioned(), provisioned("neighbour", username="report")
     for application in applications().all():
@@ -590,6 +674,8 @@ def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None
     assert granted(made.client_id, made.client_secret)  # The secret is another matter.
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_revocation_ends_a_token_that_was_taken_from_its_application() -> None:
     made = provisioned()
     tokens().update(application=None)
@@ -629,6 +715,8 @@ def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
 # Retiring
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
     made = provisioned(staff=True)
     User.objects.get().groups.add(Group.objects.create(name="reporters"))
@@ -650,6 +738,7 @@ def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
     assert applications().count() == 1
 
 
+@pytest.mark.databases
 def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(token=False)
     by_hand = AccessTokenFactory(application=None, user=User.objects.get())
@@ -725,6 +814,7 @@ def with_another_client_that_lost_its_application() -> None:
     client("neighbour").application.delete()
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("how", [{"retire": True}, {"delete": True}], ids=["retired", "deleted"])
 @pytest.mark.parametrize(
     "make",
@@ -779,6 +869,8 @@ def test_what_others_spoilt_can_be_ended(others: Callable[[], None], how: dict[s
 # Deleting
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_client_leaves_its_history() -> None:
     provisioned()
     person = UserFactory()
@@ -812,6 +904,8 @@ def test_deleting_ends_the_old_application_too(clock: Clock) -> None:
     assert (applications().count(), User.objects.count()) == (0, 0)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_name_of_a_deleted_client_is_free() -> None:
     provisioned()
     revoke(delete=True)
@@ -833,6 +927,8 @@ def by_hand() -> Any:
     return application
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
     before = everything()
 
@@ -1011,6 +1107,7 @@ def test_a_retired_client_is_not_adopted() -> None:
     assert everything() == before
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
     with pytest.raises(NearMatch):
@@ -1020,6 +1117,7 @@ def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
         adopt("Report", client_id=by_hand.client_id)
 
 
+@pytest.mark.databases
 def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
     by_hand: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1090,7 +1188,7 @@ def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: d
         assert (answer(made.access_token), answer(rotated.access_token)) == ("ok", "ok")
         clock.forward(microseconds=1)
         assert (answer(made.access_token), answer(rotated.access_token)) == ("token_expired", "ok")
-        api.notify_expiring(actor="the test")
+        api.notify_expiring(authority=OPERATOR)
         assert granted(made.client_id, made.client_secret) is None
         clock.to(now + timedelta(days=366))
         assert answer(rotated.access_token) == "ok"
@@ -1098,6 +1196,8 @@ def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: d
         assert answer(rotated.access_token) == "token_expired"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
     """By the commands alone, over a leap day and both changes of the clock."""
     settings.TIME_ZONE = "Europe/Berlin"
@@ -1164,15 +1264,31 @@ def whole_life() -> list[Credentials]:
     application = ApplicationFactory(name="By hand")
     return [
         made,
-        api.rotate("report", token=True, secret=True, actor="admin: ann", reason="it is May", request_id="r-1"),
-        api.rotate("report", secret=True, grace=timedelta(days=1), actor="admin: bob", reason="", request_id="r-2"),
-        api.revoke("report", actor="admin: cid", reason="seen in a log", request_id="r-3"),
-        api.revoke("report", retire=True, actor="admin: dan", reason="not needed", request_id="r-4"),
-        api.revoke("report", delete=True, actor="admin: eve", reason="cleaning up", request_id="r-5"),
-        api.adopt("old", client_id=application.client_id, actor="admin: fay", reason="found it", request_id="r-6"),
+        api.rotate(
+            "report", token=True, secret=True, authority=operator("admin: ann"), reason="it is May", request_id="r-1"
+        ),
+        api.rotate(
+            "report",
+            secret=True,
+            grace=timedelta(days=1),
+            authority=operator("admin: bob"),
+            reason="",
+            request_id="r-2",
+        ),
+        api.revoke("report", authority=operator("admin: cid"), reason="seen in a log", request_id="r-3"),
+        api.revoke("report", retire=True, authority=operator("admin: dan"), reason="not needed", request_id="r-4"),
+        api.revoke("report", delete=True, authority=operator("admin: eve"), reason="cleaning up", request_id="r-5"),
+        api.adopt(
+            "old",
+            client_id=application.client_id,
+            authority=operator("admin: fay"),
+            reason="found it",
+            request_id="r-6",
+        ),
     ]
 
 
+@pytest.mark.databases
 def test_the_history_tells_who_did_what_and_why(clock: Clock) -> None:
     whole_life()
 
@@ -1209,10 +1325,11 @@ def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
     assert not [secret for secret in secrets if secret in repr(life)]
 
 
+@pytest.mark.databases
 def test_an_actor_that_is_too_long_is_cut() -> None:
     provisioned()
 
-    api.rotate("report", actor="a" * 300)
+    api.rotate("report", authority=operator("a" * 300))
 
     assert last_event().actor == "a" * 255
 
@@ -1221,13 +1338,15 @@ def test_an_actor_that_is_too_long_is_cut() -> None:
 
 
 SECOND: dict[str, Callable[..., Any]] = {
-    "provision": lambda **request: api.provision(ClientSpec(name="another"), actor="the test", **request),
+    "provision": lambda **request: api.provision(ClientSpec(name="another"), authority=OPERATOR, **request),
     "rotate": rotate,
     "revoke": revoke,
     "adopt": lambda **request: adopt(client_id=client().application.client_id, **request),
 }
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("second", SECOND)
 def test_a_request_is_not_carried_out_twice(second: str) -> None:
     provisioned()
@@ -1279,6 +1398,7 @@ WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("name", WORKS)
 def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     prepare, work = WORKS[name]
@@ -1286,7 +1406,7 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     before, statement = everything(), 0
 
     while True:
-        statement += 1
+        statement += some(3, 1)
         left = [statement]
 
         def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:

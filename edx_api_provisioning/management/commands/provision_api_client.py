@@ -15,7 +15,7 @@ from edx_api_provisioning.core.secrets import read_secret
 from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management import manifest_run
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 # The options that are handed on as they are typed.
 _PLAIN = (
@@ -131,9 +131,9 @@ or not verified, 2 wrong usage, or --plan found something to do.
                 raise InvalidSpec(_("goes with --from-file."), field=option)
         spec = _spec(options)
         if dry_run:
-            self.show(rendering.render_plan(api.plan_client(spec), format=options["format"]))
+            self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
             return
-        about = {"actor": actor(), "reason": reason, "verify": options["verify"]}
+        about = {"authority": operator(), "reason": reason, "verify": options["verify"]}
         self.issue_one(lambda to: api.apply([spec], destination=to, **about), options)
 
     def _run_many(self, options: dict[str, Any]) -> None:

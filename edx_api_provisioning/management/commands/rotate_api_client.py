@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 
 class Command(IssuingCommand):
@@ -55,7 +55,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verifi
             "grace": _parsed(parse_lifetime, options["grace"], "grace"),
             "reason": options["reason"],
         }
-        wanted["actor"], wanted["verify"] = actor(), options["verify"]
+        wanted["authority"], wanted["verify"] = operator(), options["verify"]
         if name is not None:
             self.issue_one(lambda to: api.rotate_many([name], destination=to, **wanted), options)
         else:
