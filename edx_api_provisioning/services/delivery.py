@@ -174,11 +174,11 @@ def verified(done: Sequence[Credentials]) -> list[Credentials]:
         warning = _("not verified: the site reads access tokens from another database connection.")
         return [replace(each, warnings=(*each.warnings, warning)) if each.issued else each for each in done]
     issued = [each for each in done if each.issued]
-    if unstored := oauth.find_unstored(issued):
-        says = _("Nothing was changed, because the database does not hold what was issued for %s.")
-        raise VerificationFailed(says % ", ".join(unstored))
     for credentials in issued[:1]:
         failures = [f"{check.what}: {check.meaning}" for check in verification.in_process(credentials) if not check.ok]
         if failures:
             raise VerificationFailed(_("Nothing was changed, because: %s") % " ".join(failures))
+    if unstored := oauth.find_unstored(issued):
+        says = _("Nothing was changed, because the database does not hold what was issued for %s.")
+        raise VerificationFailed(says % ", ".join(unstored))
     return [replace(each, verified=True) if each.issued else each for each in done]
