@@ -137,9 +137,9 @@ def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("stdin", "give env:VARIABLE."),
-        (SECRET, "give env:VARIABLE."),
-        ("[a]", "give env:VARIABLE."),
+        ("stdin", "give env:VARIABLE or file:PATH."),
+        (SECRET, "give env:VARIABLE or file:PATH."),
+        ("[a]", "give env:VARIABLE or file:PATH."),
         ("env:NOT_THERE", "no such variable in the environment."),
     ],
 )
