@@ -17,9 +17,9 @@ import yaml
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.secrets import read_secret
+from edx_api_provisioning.core.options import MANIFEST
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, read_client
+from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, json_schema, read_client
 
 # libyaml, if PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -28,7 +28,8 @@ _DEEPEST = 20
 
 _PLAIN = {"": None, "~": None, "null": None, "true": True, "false": False}
 
-_SECRETS = {"client_secret_from": "client_secret", "access_token_from": "access_token"}
+# The fields that differ for each client.
+_OWN = ("name", "client_secret_from", "access_token_from")
 
 # How JSON writes what is beyond 16 bits; YAML knows no such pairs.
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -97,20 +98,13 @@ def read(text: str) -> Manifest:
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a manifest."""
     client = client_schema()
-    for name, field in _SECRETS.items():
-        about = f"Where a {field.replace('_', ' ')} of your own is: env:VARIABLE. By default one is generated."
-        client["properties"][name] = {"type": "string", "description": about, "pattern": "^env:.+$"}
-    defaults = {name: field for name, field in client["properties"].items() if name not in ("name", *_SECRETS)}
+    defaults = {name: field for name, field in client["properties"].items() if name not in _OWN}
     return {
         "$schema": DIALECT,
         "title": "API clients of an Open edX site",
         "type": "object",
         "properties": {
-            "manifest": {
-                "type": "string",
-                "description": "The manifest's own name, by which clients that leave it can be retired.",
-                **{key: FIELDS["name"].schema[key] for key in ("pattern", "minLength", "maxLength")},
-            },
+            "manifest": json_schema(MANIFEST),
             "defaults": {
                 "type": "object",
                 "description": "What holds for every client that does not say otherwise.",
@@ -278,24 +272,15 @@ class _Reader:
             return None
         pairs = {**defaults, **own} if defaults else own
         described = {name: value.plain for name, (_key, value) in pairs.items()}
-        given = dict(described)
-        problems: list[InvalidSpec] = []
-        more: dict[str, Any] = {"manifest": manifest}
-        for name in _SECRETS.keys() & given.keys():
-            try:
-                more[_SECRETS[name]] = read_secret(name, str(given.pop(name)), stdin=False)
-            except InvalidSpec as error:
-                problems.append(error)
         try:
-            spec = read_client(given, **more)
+            spec = read_client(described, FIELDS, manifest=manifest)
         except InvalidFields as error:
-            problems += error.problems
-        if not problems:
+            for problem in error.problems:
+                key, value = pairs.get(problem.field or "", (item, item))
+                self._say(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
+        else:
             self._described.append(described)
             return spec
-        for problem in problems:
-            key, value = pairs.get(problem.field or "", (item, item))
-            self._say(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
         return None
 
     def _say(self, at: _Value, what: str, message: str) -> None:

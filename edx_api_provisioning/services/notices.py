@@ -42,7 +42,7 @@ def notify_expiring(*, actor: str) -> tuple[str, ...]:
         due = ApiClient.objects.filter(state=ApiClient.State.ACTIVE)
         horizon = now + max(distances, default=0) * _DAY
         ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
-        expiring = list(ending.exclude(contact_email="").values_list("pk", flat=True))
+        expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
     for pk in succeeded:
         in_transaction(partial(_end_predecessor, pk, now, actor))
@@ -87,13 +87,13 @@ def _notify(pk: Any, distances: list[int], now: datetime, actor: str) -> str | N
     client.noticed_days = distance
     client.save()
     registry.record(
-        client, client.name, registry.Kind.NOTIFIED, actor=actor, details={"days": distance, "to": client.contact_email}
+        client, client.name, registry.Kind.NOTIFIED, actor=actor, details={"days": distance, "to": client.contact}
     )
     context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
     subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())
     body = render_to_string("edx_api_provisioning/expiry_body.txt", context)
     try:
-        send_mail(subject, body, from_email=None, recipient_list=[client.contact_email])
+        send_mail(subject, body, from_email=None, recipient_list=[client.contact])
     except Exception as error:
         logger.warning("The notice to the contact of %s was not sent: %s", client.name, type(error).__name__)
         raise _NotSent from None
