@@ -43,8 +43,8 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
-from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 
 __all__ = [
     "all_scopes",

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
@@ -104,8 +105,9 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         NearMatch: if the database found another spelling.
         Conflict: if what exists differs in a way that is not to be changed unasked.
     """
-    check_policy(spec, site)
     client = found.client
+    spec = _keep_flags(spec, client)
+    check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
         reject("contact", _("give one; the site wants somebody to answer for every client."))
     username = username_wanted(spec, client)
@@ -285,6 +287,16 @@ def _plan_token(
     return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
 
 
+def _keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
+    """Return the spec with the flags it does not mention as they were given to the client."""
+    staff, superuser = (client.is_staff, client.superuser) if client is not None else (False, False)
+    return replace(
+        spec,
+        staff=staff if spec.staff is None else spec.staff,
+        superuser=superuser if spec.superuser is None else spec.superuser,
+    )
+
+
 def _check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -> None:
     if client.retired:
         raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
@@ -391,13 +403,10 @@ def _check_token(spec: ClientSpec, token: CurrentToken, found: CurrentState) -> 
 
 def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str, ...]) -> list[Step]:
     steps = []
-    # Translated only where they are said: of many clients, most are as they are wanted.
+    fields = [(option.label, getattr(spec, name), getattr(client, name)) for name, option in STORED.items()]
+    # Labels are translated only for a change: most of many clients already match.
     for label, wanted, existing in (
-        (gettext_noop("contact"), spec.contact, client.contact),
-        (gettext_noop("purpose"), spec.purpose, client.purpose),
-        (gettext_noop("profile"), spec.profile, client.profile),
-        (gettext_noop("right to rotate itself"), spec.self_rotation, client.self_rotation),
-        (gettext_noop("manifest"), spec.manifest, client.manifest),
+        *fields,
         (gettext_noop("token lifetime, from the next rotation on,"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):

@@ -22,6 +22,7 @@ from edx_api_provisioning.core.results import (
     Check,
     ClientSummary,
     Credentials,
+    CredentialsOutput,
     Event,
     Identity,
     Issue,
@@ -37,7 +38,7 @@ ENV_PREFIX = "OPENEDX_"
 def as_dict(credentials: Credentials, verification: Verification | None) -> dict[str, Any]:
     """The flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
     ends = credentials.expires_at
-    return {
+    output: CredentialsOutput = {
         "name": credentials.name,
         "status": str(credentials.status),
         "username": credentials.username,
@@ -53,6 +54,7 @@ def as_dict(credentials: Credentials, verification: Verification | None) -> dict
         "api_docs_url": conf.url("API_DOCS_PATH"),
         "verified": verification.ok if verification else None,
     }
+    return {**output}
 
 
 def _revealed(secret: Secret | None) -> str | None:

@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                     models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="noticed at"),
                 ),
                 (
-                    "contact_email",
+                    "contact",
                     models.EmailField(
                         blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
                     ),

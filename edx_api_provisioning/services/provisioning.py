@@ -14,6 +14,7 @@ from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
 from edx_api_provisioning.adapters.database import in_transaction, read_with_retry, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.planning import Action, Plan, lost, make_plan
 from edx_api_provisioning.core.results import Credentials, Made, RequestId
 from edx_api_provisioning.core.secrets import Secret
@@ -295,7 +296,7 @@ def _check_asker(planned: _Planned, authority: Authority) -> None:
     plan, rows = planned.plan, planned.rows
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
-    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
+    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
     rights.require_no_more(future, authority=authority)
     if rows.user is not None:
         foreign = rows.found.user is not None and not rows.found.user.made
@@ -355,7 +356,7 @@ class _Run:
 def _make_users(runs: Sequence[_Run]) -> None:
     new = [run for run in runs if run.plan.has(Action.CREATE_USER)]
     wanted = [
-        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.superuser, full_name=spec.name)
+        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.is_superuser, full_name=spec.name)
         for run in new
         for spec in [run.plan.spec]
     ]
@@ -451,15 +452,10 @@ def _register(runs: Sequence[_Run], run_id: str | None, authority: Authority, re
 def _describe(run: _Run, run_id: str | None) -> None:
     """What the registry is to know of the client from now on."""
     spec, client, before = run.plan.spec, run.client, run.rows.found.client
-    for name, wanted in (
-        ("contact_email", spec.contact),
-        ("purpose", spec.purpose),
-        ("profile", spec.profile),
-        ("self_rotation", spec.self_rotation),
-        ("manifest", spec.manifest),
-        ("token_lifetime", spec.expires_in),
-    ):
-        if wanted is not None:
+    if spec.expires_in is not None:
+        client.token_lifetime = spec.expires_in
+    for name in STORED:
+        if (wanted := getattr(spec, name)) is not None:
             setattr(client, name, wanted)
     client.declared_rights = list(run.plan.declared)
     client.end_handover(before.not_handed_over if before is not None else ())

@@ -19,6 +19,7 @@ from edx_api_provisioning.adapters.database import (
 )
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, Conflict, RequestReused
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import RequestId
 from edx_api_provisioning.core.spec import check_line
@@ -31,6 +32,12 @@ def refuse_retired(client: ApiClient) -> None:
 
 
 Kind = ApiClientEvent.Kind
+
+
+def stored(client: ApiClient) -> dict[str, Any]:
+    """Return the fields that a row stores as they are."""
+    return {name: getattr(client, name) for name in STORED}
+
 
 _DIGEST = "request"
 

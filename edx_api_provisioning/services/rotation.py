@@ -235,7 +235,7 @@ def _rotated_says(
 def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
     """Whether the client may be issued anything now."""
     refuse_retired(client)
-    if site.contact_required and not client.contact_email:
+    if site.contact_required and not client.contact:
         raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)

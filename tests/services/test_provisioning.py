@@ -106,7 +106,7 @@ def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     assert (made.user.username, made.user.email, made.user.is_staff, made.user.is_superuser) == (
         "grades-bot", "bots@example.org", True, False,
     )  # fmt: skip
-    assert (made.contact_email, made.purpose, made.is_staff, made.is_superuser) == (
+    assert (made.contact, made.purpose, made.is_staff, made.is_superuser) == (
         "ops@example.org", "weekly report", True, False,
     )  # fmt: skip
     assert made.application.client_id == credentials.client_id == "the-id"
@@ -257,7 +257,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
 
     assert again.status is Status.UPDATED
     assert (again.client_secret, again.access_token) == (None, None)
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert client().access_token.scope == "read"
     assert works(first)
 
@@ -282,7 +282,7 @@ def test_what_is_not_said_again_stays_as_it_was() -> None:
 
     provision(purpose="daily report")
 
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "daily report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "daily report")
     assert client().access_token.scope == "read"
 
 
