@@ -157,7 +157,7 @@ def json_schema(option: Option) -> dict[str, Any]:
     if option.kind == EMAIL:
         text["format"] = "email"
     if option.kind == SECRET:
-        text["pattern"] = "^env:.+$"
+        text["pattern"] = "^(env|file):.+$"
     elif option.pattern and option.kind == TEXT:
         text["pattern"] = f"^(?:{option.pattern})$"
     if not option.empty:
