@@ -18,6 +18,7 @@ from django.db.models import F, Model
 from django.db.models.signals import post_save, pre_save
 from django.utils.translation import gettext as _
 
+from edx_api_provisioning.adapters.database_errors import Problem, error_code, explain, named, problem_of
 from edx_api_provisioning.core.exceptions import DatabaseFailure, NotMigrated, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.models import ApiClient
@@ -96,27 +97,16 @@ def _once(work: Callable[[], Result]) -> Result:
             raise
         # The answer to COMMIT was lost on the way.
         raise DatabaseFailure(
-            _("the database did not confirm it (%s): perhaps it was done. Look, and run the command again.")
-            % _named(error)
+            _("the database did not confirm the commit (%s). Check the result, then run the command again.")
+            % named(error)
         ) from None
 
 
 def _may_pass(error: Error) -> bool:
     if isinstance(error, IntegrityError):
-        return True
-    # A deadlock takes the whole transaction with it: nothing to repeat where it is not ours, as in a web request.
-    return not connection().in_atomic_block and _code(error) in _PASSING
-
-
-def _code(error: Error) -> int | str | None:
-    """The database's number for an error: MySQL's first argument, PostgreSQL's SQLSTATE."""
-    sqlstate = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
-    first = error.args[0] if error.args else None
-    return sqlstate or (first if isinstance(first, int) else None)
-
-
-def _named(error: Error) -> str:
-    return " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
+        return problem_of(error) is not Problem.NOT_NULL
+    # A deadlock rolls back the whole transaction, so it cannot be repeated inside another one, as in a web request.
+    return not connection().in_atomic_block and error_code(error) in _PASSING
 
 
 class translate_errors:
@@ -138,18 +128,7 @@ def _explanation(error: Error) -> ProvisioningError:
         return NotMigrated(
             _("the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning")
         )
-    name = _named(error)
-    if isinstance(error, IntegrityError):
-        return DatabaseFailure(
-            _(
-                "the database refused a value as taken (%s), perhaps the user name or the email address in another "
-                "spelling; nothing was changed. Choose another."
-            )
-            % name
-        )
-    return DatabaseFailure(
-        _("the database did not do it (%s); nothing was changed. See its log, and run the command again.") % name
-    )
+    return explain(error)
 
 
 def _migrations_missing() -> bool:

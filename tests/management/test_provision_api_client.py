@@ -589,8 +589,8 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     before = row_counts()
 
     assert run().refusal == (
-        "the database did not do it (OperationalError 2006); nothing was changed. "
-        "See its log, and run the command again."
+        "the database failed (OperationalError 2006); nothing was changed. "
+        "See the database log, then run the command again."
     )
     assert row_counts() == before
 
@@ -779,14 +779,14 @@ def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkey
 
 def test_if_it_cannot_be_taken_back_the_operator_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database did not do it")))
+    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database failed")))
 
     ran = run("--output", str(tmp_path / "client.json"))
 
     assert ran.code == 1
     assert (
         "The credentials of api-client exist, but nobody has them, and taking them back failed: "
-        "the database did not do it" in ran.stderr
+        "the database failed" in ran.stderr
     )
 
 
