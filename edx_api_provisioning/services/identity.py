@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.adapters.rights import Rights, application_rights, rights_of
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials, Identity, RequestId
 from edx_api_provisioning.models import ApiClient
@@ -144,12 +146,14 @@ def rotate_self(
         if not _may_rotate_itself(client, credential):
             raise Conflict(_("this is not the client's current access token any more; use the newest."))
         life = token.expires - (client.token_issued or token.created)
+        life = timedelta(seconds=math.ceil(life.total_seconds()))  # The expiry is in whole seconds.
         if expires_in is not None and expires_in > life:
             raise InvalidSpec(_("at most %s, as the one that you have.") % life, field="expires_in")
         return rotate(
             client.name,
-            actor=f"itself: {client.name}",
-            expires_in=expires_in or life,
+            authority=Authority.operator(f"itself: {client.name}"),
+            expires_in=expires_in,
+            longest=life,
             grace=grace or _SELF_GRACE,
             request_id=request_id,
         )
