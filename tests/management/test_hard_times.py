@@ -146,7 +146,9 @@ def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_m
 
     # Where the database locks rows, those that are not there are found missing before their columns are.
     refused -= NOT_THERE if version == "0001" and connection.features.has_select_for_update else set()
-    assert refused == {"the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"}
+    assert refused == {
+        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
+    }
     assert codes == {0}
 
 
