@@ -1,12 +1,12 @@
-"""The public Python API: every entry point calls it, and other plugins may.
+"""Provide the public Python API, which every entry point calls and other plugins may call.
 
 Provision: ``plan_client`` returns what ``provision`` would do; ``provision`` does it in one transaction; ``undo``
-removes what one run created. ``plan_many`` and ``apply`` do the same for many clients; ``prune`` retires those that a
-manifest no longer declares. ``hand_over`` delivers what a restartable task issued. ``excess_rights`` lists what a
-planned client may do beyond an ordinary account.
+deletes what one run created. ``plan_many`` and ``apply`` do the same for many clients; ``prune`` retires clients that a
+manifest no longer declares. ``hand_over`` delivers the credentials that a restartable task issued. ``excess_rights``
+lists the rights of a planned client beyond those of an ordinary account.
 
 Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and ``verify_client`` check presented ones;
-``try_profile`` checks what a profile opens.
+``try_profile`` requests what a profile opens.
 
 Change: ``rotate``, ``rotate_due``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
 ``notify_expiring`` mails the contacts.
@@ -14,11 +14,11 @@ Change: ``rotate``, ``rotate_due``, ``revoke``, ``adopt``, and ``rotate_self`` f
 Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
 and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
 
-Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which request needs
-what.
+Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
+needs.
 
 Requests: ``in_transaction``, ``require_new``, ``hold_client`` and ``no_sql_logging`` wrap a change of several steps;
-``authentication_classes``, ``pagination_class``, ``credential_of`` and ``identify`` are for the REST API.
+``authentication_classes``, ``pagination_class``, ``credential_of`` and ``identify`` serve the REST API.
 """
 
 from __future__ import annotations
