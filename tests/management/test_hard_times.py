@@ -109,7 +109,7 @@ def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
         )  # fmt: skip
 
     assert (token.code, token.stderr) == (0, "")
-    assert secret.refusal.startswith("the database did not do it")
+    assert secret.refusal.startswith("the database failed")
 
 
 # A database of another version
@@ -146,7 +146,9 @@ def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_m
 
     # Where the database locks rows, those that are not there are found missing before their columns are.
     refused -= NOT_THERE if version == "0001" and connection.features.has_select_for_update else set()
-    assert refused == {"the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"}
+    assert refused == {
+        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
+    }
     assert codes == {0}
 
 
@@ -232,7 +234,7 @@ def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path
         with locked("report", tmp_path):
             refusal = line(*WRITERS[command])
 
-        assert re.match(r"the database did not do it \(OperationalError.*nothing was changed", refusal)
+        assert re.match(r"the database failed \(OperationalError.*nothing was changed", refusal)
         assert everything() == before
         assert answer(made.access_token) == "ok"
         assert run(*WRITERS[command][1:], command=WRITERS[command][0]).code == 0

@@ -14,7 +14,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import (
     AlreadyDone,
     Conflict,
@@ -207,7 +207,7 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert again.access_token not in (None, first.access_token)
     assert works(again)
     assert provision().status is Status.UNCHANGED
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+    assert oauth_server.client_user(first.client_id, first.client_secret) == client().user
 
 
 @pytest.mark.databases
