@@ -47,15 +47,19 @@ def specs(prefix: str, count: int) -> Iterator[Any]:
 
 def alone(prefix: str, count: int) -> None:
     from edx_api_provisioning import api
+    from edx_api_provisioning.core.authority import Authority
 
     for spec in specs(prefix, count):
-        api.provision(spec, actor="benchmark")
+        api.provision(spec, authority=Authority.operator("benchmark"))
 
 
 def together(prefix: str, count: int) -> None:
     from edx_api_provisioning import api
+    from edx_api_provisioning.core.authority import Authority
 
-    for applied in api.apply(specs(prefix, count), actor="benchmark", hand_over=lambda _issued: None):
+    for applied in api.apply(
+        specs(prefix, count), authority=Authority.operator("benchmark"), hand_over=lambda _issued: None
+    ):
         if applied.error is not None:
             sys.exit(f"{applied.name}: {applied.error}")
 

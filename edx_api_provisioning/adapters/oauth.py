@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import re
 import string
 import threading
 import zlib
@@ -92,8 +91,6 @@ _TOKEN_LENGTH = 40
 
 _TOKEN_BITS = 160
 
-_PREFIX = re.compile(r"[A-Za-z0-9._~-]{0,64}")
-
 _CHECKSUM_LENGTH = 7  # 32 bits in base 36
 
 
@@ -129,10 +126,6 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
                 % SECRET_MAX_LENGTH
             )
         return Secret(token)
-    if not _PREFIX.fullmatch(prefix):
-        raise UnusableToken(
-            _("EDX_API_PROVISIONING['TOKEN_PREFIX'] makes tokens that no client can send; see manage.py check.")
-        )
     body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
     return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
 

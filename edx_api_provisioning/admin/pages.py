@@ -26,7 +26,7 @@ from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.selection import Subject, chosen
 from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
-from edx_api_provisioning.data import Credentials, Status
+from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
 
 
@@ -62,6 +62,12 @@ class Page:
     def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
         self.model_admin, self.request = model_admin, request
         self.subjects: list[Subject] = []
+
+    @property
+    def authority(self) -> Authority:
+        """Return the authority of the person who is logged in."""
+        user = self.request.user
+        return Authority.person(user, f"admin: {user.get_username()}")
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
@@ -137,7 +143,7 @@ class Page:
 
     def _recorded(self, form: forms.PageForm, subject: Any, number: int) -> Credentials:
         request: dict[str, Any] = {
-            "actor": f"admin: {self.request.user.get_username()}",
+            "authority": self.authority,
             "reason": form.cleaned_data["reason"],
             "request_id": f"{form.cleaned_data['request_id'].hex}-{number}",
         }
@@ -166,7 +172,7 @@ class Page:
         name = form.name_for(subject)
         if subject.client is None:
             # The id of the request is kept for what comes after.
-            first = {**request, "request_id": None, "asked_by": self.request.user}
+            first = {**request, "request_id": None}
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
@@ -264,7 +270,7 @@ class ProvisionPage(Page):
         )
 
     def _preview(self, spec: Any) -> dict[str, Any]:
-        plan = api.plan_client(spec, asked_by=self.request.user)
+        plan = api.plan_client(spec, authority=self.authority)
         return {
             "name": spec.name,
             "username": plan.username,
@@ -274,7 +280,7 @@ class ProvisionPage(Page):
         }
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
-        return api.provision(form.spec(subject), asked_by=self.request.user, **request)
+        return api.provision(form.spec(subject), **request)
 
 
 class RotatePage(Page):
@@ -295,7 +301,7 @@ class RotatePage(Page):
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         name = self.adopt(form, subject, request)
         wanted = form.given("token", "secret", "expires_in", "expires_at", "grace")
-        return api.rotate(name, asked_by=self.request.user, **wanted, **request)
+        return api.rotate(name, **wanted, **request)
 
 
 class RevokePage(Page):
@@ -344,7 +350,6 @@ class AdoptPage(Page):
         return api.adopt(
             form.name_for(subject),
             client_id=subject.application.client_id,
-            asked_by=self.request.user,
             **form.given("contact", "purpose"),
             **request,
         )

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import OutputFailure, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_site_url
-from edx_api_provisioning.data import Credentials, Verification
+from edx_api_provisioning.data import Authority, Credentials, Verification
 from edx_api_provisioning.formats import files, rendering
 
 # The options that are named otherwise than the field that they fill.
@@ -154,12 +154,12 @@ class IssuingCommand(ClientCommand):
             self.say(_("Nothing was issued, so there is no secret to show."))
 
 
-def actor() -> str:
-    """Who runs the command, for the record."""
+def operator() -> Authority:
+    """Return the operator's authority, with the name of the system account for the history."""
     try:
-        return f"command line: {getpass.getuser()}"
+        return Authority.operator(f"command line: {getpass.getuser()}")
     except (KeyError, OSError):  # In a container the user id may have no name.
-        return f"command line: uid {os.getuid()}"
+        return Authority.operator(f"command line: uid {os.getuid()}")
 
 
 def _typed(value: Any) -> Any:

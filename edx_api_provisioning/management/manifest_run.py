@@ -18,7 +18,7 @@ from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Applied, Credentials, Verification
 from edx_api_provisioning.formats import files, rendering
 from edx_api_provisioning.formats.manifest import InvalidManifest, Manifest, read
-from edx_api_provisioning.management.base import ClientCommand, actor
+from edx_api_provisioning.management.base import ClientCommand, operator
 
 
 def read_file(path: str) -> Manifest:
@@ -47,7 +47,7 @@ def read_file(path: str) -> Manifest:
 def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
     """Say what would be done; exit code 2 if there is anything to do."""
     counts: Counter[str] = Counter()
-    for spec, plan in api.plan_many(manifest.clients):
+    for spec, plan in api.plan_many(manifest.clients, authority=operator()):
         if isinstance(plan, ProvisioningError):
             counts["failed"] += 1
             command.stderr.write(f"{spec.name}: {plan}")
@@ -77,7 +77,7 @@ def apply(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -
     delivery = _Delivery(command, options)
     counts: Counter[str] = Counter()
     failed: list[str] = []
-    request = {"actor": actor(), "reason": options["reason"]}
+    request = {"authority": operator(), "reason": options["reason"]}
     with _Progress(command, len(manifest.clients)) as progress:
         done = api.apply(manifest.clients, hand_over=delivery, fail_fast=options["fail_fast"], **request)
         for applied in progress.counted(done):
@@ -99,7 +99,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
         return []
     if manifest.name is None:
         raise InvalidSpec(_("the manifest needs a name of its own for this (manifest: NAME)."), field="prune")
-    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"actor": actor()} | how))
+    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 
 def _tell(

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.adapters.rights import declared, require_no_more, rights_of
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
@@ -26,11 +27,10 @@ def adopt(
     name: str,
     *,
     client_id: str,
-    actor: str,
+    authority: Authority,
     contact: str | None = None,
     purpose: str | None = None,
     reason: str = "",
-    asked_by: Any = None,
     request_id: str | RequestId | None = None,
 ) -> Credentials:
     """Take an application that was made by other means under management, with its user and longest token.
@@ -57,8 +57,8 @@ def adopt(
         user = application.user
         made = ApiClient.objects.filter(user=user, user_made=True).exists()
         rights = rights_of(user, application, foreign=not made)
-        if asked_by is not None:
-            require_no_more(rights, asked_by=asked_by)
+        if not authority.trusted:
+            require_no_more(rights, authority=authority)
         if client is None:
             client = ApiClient(name=name, application=application)
         token = client.access_token or oauth.longest_token(application)
@@ -81,7 +81,8 @@ def adopt(
             setattr(client, field, value)
         client.save()
         details = {"client_id": application.client_id, "username": user.get_username()}
-        registry.record(client, name, Kind.ADOPTED, actor=actor, reason=reason, request_id=request_id, details=details)
+        request = {"authority": authority, "reason": reason, "request_id": request_id}
+        registry.record(client, name, Kind.ADOPTED, details=details, **request)
         return current_credentials(client, Status.ADOPTED, changes=(_("take %s under management") % name,))
 
     return in_transaction(work)

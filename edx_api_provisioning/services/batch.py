@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
 from edx_api_provisioning.core.results import Applied, Credentials
@@ -28,20 +29,19 @@ HandOver = Callable[[list[Credentials]], None]
 
 
 def plan_many(
-    specs: Iterable[ClientSpec], *, asked_by: Any = None, run_id: str = ""
+    specs: Iterable[ClientSpec], *, authority: Authority, run_id: str = ""
 ) -> Iterator[tuple[ClientSpec, Plan | ProvisioningError]]:
     """What :func:`apply` would do with each, or why it would not, in order. Nothing is written or locked."""
     for batch in _batches(specs, LOOK):
-        yield from zip(batch, provisioning.look(batch, asked_by=asked_by, run_id=run_id), strict=True)
+        yield from zip(batch, provisioning.look(batch, authority=authority, run_id=run_id), strict=True)
 
 
 def apply(
     specs: Iterable[ClientSpec],
     *,
-    actor: str,
+    authority: Authority,
     hand_over: HandOver,
     reason: str = "",
-    asked_by: Any = None,
     run_id: str | None = None,
     fail_fast: bool = False,
 ) -> Iterator[Applied]:
@@ -56,13 +56,13 @@ def apply(
         run_id: of a run that may be started again, such as a task that is delivered twice; see
             :meth:`ApiClient.begin_handover`. It takes over from the one before, even if that goes on.
         fail_fast: do nothing after the first refusal.
-        actor, reason, asked_by: as for :func:`~edx_api_provisioning.api.provision`.
+        authority, reason: as for :func:`~edx_api_provisioning.api.provision`.
 
     Raises:
         ProvisioningError: if the database is not ready or fails at looking.
     """
-    run = _Run(hand_over, run_id, fail_fast, {"actor": actor, "reason": reason, "asked_by": asked_by})
-    planned = plan_many(specs, asked_by=asked_by, run_id=run.run_id)
+    run = _Run(hand_over, run_id, fail_fast, {"authority": authority, "reason": reason})
+    planned = plan_many(specs, authority=authority, run_id=run.run_id)
     for batch in _batches(planned, BATCH):
         for applied in run.carry_out(batch):
             yield applied
@@ -71,7 +71,7 @@ def apply(
 
 
 def prune(
-    manifest: str, keep: Collection[str], *, actor: str, reason: str = "", dry_run: bool = False
+    manifest: str, keep: Collection[str], *, authority: Authority, reason: str = "", dry_run: bool = False
 ) -> Iterator[Applied]:
     """Retire the clients that were applied from a manifest once and are not in it any more.
 
@@ -84,7 +84,7 @@ def prune(
         gone = [name for name in names if name not in keep]
     for name in gone:
         try:
-            done = None if dry_run else revocation.revoke(name, actor=actor, retire=True, reason=reason)
+            done = None if dry_run else revocation.revoke(name, authority=authority, retire=True, reason=reason)
             yield Applied(name=name, credentials=done)
         except ProvisioningError as error:
             yield Applied(name=name, error=error)
@@ -161,4 +161,4 @@ class _Run:
         for each in made:
             # Whatever of it fails is issued anew after a while: it stays marked as not handed over.
             with suppress(ProvisioningError):
-                provisioning.give_up(each, run_id=self.run_id, actor=self._request["actor"])
+                provisioning.give_up(each, run_id=self.run_id, authority=self._request["authority"])

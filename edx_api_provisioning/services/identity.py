@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.adapters.rights import Rights, application_rights, rights_of
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials, Identity, RequestId
 from edx_api_provisioning.models import ApiClient
@@ -150,7 +151,7 @@ def rotate_self(
             raise InvalidSpec(_("at most %s, as the one that you have.") % life, field="expires_in")
         return rotate(
             client.name,
-            actor=f"itself: {client.name}",
+            authority=Authority.operator(f"itself: {client.name}"),
             expires_in=expires_in,
             longest=life,
             grace=grace or _SELF_GRACE,

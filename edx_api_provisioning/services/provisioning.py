@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
 from edx_api_provisioning.adapters.database import in_transaction, read_with_retry, translate_errors
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan, lost, make_plan
 from edx_api_provisioning.core.results import Credentials, Made, RequestId
@@ -30,30 +31,29 @@ Wanted = TypeVar("Wanted")
 Result = TypeVar("Result")
 
 
-def plan_client(spec: ClientSpec, *, asked_by: Any = None) -> Plan:
+def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
     """What :func:`provision` would do now. Nothing is written or locked.
 
     Raises:
         ProvisioningError: as :func:`provision`.
     """
-    [plan] = look([spec], asked_by=asked_by)
+    [plan] = look([spec], authority=authority)
     if isinstance(plan, ProvisioningError):
         raise plan
     return plan
 
 
-def look(specs: Sequence[ClientSpec], *, asked_by: Any = None, run_id: str = "") -> list[Plan | ProvisioningError]:
+def look(specs: Sequence[ClientSpec], *, authority: Authority, run_id: str = "") -> list[Plan | ProvisioningError]:
     """What :func:`provision` would do now with each, or why it would not. Nothing is written or locked."""
-    planned = read_with_retry(lambda: _planned(specs, site.current_site(), asked_by=asked_by, run_id=run_id))
+    planned = read_with_retry(lambda: _planned(specs, site.current_site(), authority=authority, run_id=run_id))
     return [each if isinstance(each, ProvisioningError) else each.plan for each in planned]
 
 
 def provision(
     spec: ClientSpec,
     *,
-    actor: str,
+    authority: Authority,
     reason: str = "",
-    asked_by: Any = None,
     request_id: str | RequestId | None = None,
     new: bool = False,
     announce: Callable[[Plan], None] | None = None,
@@ -61,9 +61,8 @@ def provision(
     """Leave an API client that matches the spec, however often it is called; all of it or nothing.
 
     Args:
-        actor: who asks, for the record: a name, never a secret.
+        authority: on whose authority; its label goes to the history, the rights of its user are the limit.
         reason: why, for the record too.
-        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
         request_id: makes a request unique: the same one is not carried out twice.
         new: whether a client of this name that is there already is to be refused.
         announce: is told what will be done, if anything will, before it is done; again if another run came first.
@@ -73,7 +72,7 @@ def provision(
 
     Raises:
         InvalidSpec: something wanted is not allowed.
-        NotAllowed: the credentials would carry rights that ``asked_by`` does not have.
+        NotAllowed: the credentials would carry rights that ``authority`` does not have.
         Conflict: what exists differs, and is not changed unasked; ClientExists: it is not ``new``.
         AlreadyDone: a request of this id was carried out before.
         UnusableToken: the site would not let the token work.
@@ -82,8 +81,8 @@ def provision(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        request: dict[str, Any] = {"actor": actor, "reason": reason, "request_id": request_id}
-        [credentials] = _provision([spec], {}, asked_by, announce=announce, only_new=new, **request)
+        request: dict[str, Any] = {"reason": reason, "request_id": request_id}
+        [credentials] = _provision([spec], {}, authority, announce=announce, only_new=new, **request)
         return credentials
 
     return in_transaction(work)
@@ -93,9 +92,8 @@ def provision_together(
     specs: Sequence[ClientSpec],
     *,
     run_id: str,
-    actor: str,
+    authority: Authority,
     reason: str = "",
-    asked_by: Any = None,
     new: Collection[str] = (),
 ) -> list[Credentials]:
     """As :func:`provision`, for some clients in one transaction: all of them or none.
@@ -114,8 +112,8 @@ def provision_together(
     # Before anything is locked: it takes its time.
     stored = oauth.stored_secrets([*secrets.values()])
     kept = {name: (secret, hashed) for (name, secret), hashed in zip(secrets.items(), stored, strict=True)}
-    request: dict[str, Any] = {"actor": actor, "reason": reason, "request_id": None}
-    return in_transaction(lambda: _provision(specs, kept, asked_by, run_id=run_id, **request))
+    request: dict[str, Any] = {"reason": reason, "request_id": None}
+    return in_transaction(lambda: _provision(specs, kept, authority, run_id=run_id, **request))
 
 
 def hand_over(
@@ -142,7 +140,7 @@ def hand_over(
     in_transaction(work)
 
 
-def give_up(credentials: Credentials, *, run_id: str, actor: str) -> None:
+def give_up(credentials: Credentials, *, run_id: str, authority: Authority) -> None:
     """Take back what this run has issued and cannot hand over; what was reissued is to be issued anew."""
 
     def work() -> None:
@@ -150,7 +148,7 @@ def give_up(credentials: Credentials, *, run_id: str, actor: str) -> None:
         if client is None:
             return
         if not credentials.reissued:
-            undo(credentials, actor=actor)
+            undo(credentials, authority=authority)
             return
         client.fail_handover()
         client.save(update_fields=["handover"])
@@ -181,7 +179,7 @@ def as_it_is(plan: Plan) -> Credentials:
     )
 
 
-def undo(credentials: Credentials, *, actor: str) -> bool:
+def undo(credentials: Credentials, *, authority: Authority) -> bool:
     """Take back what one :func:`provision` made, where its credentials cannot be used or handed over.
 
     A user that others have come to depend on since then is left.
@@ -198,7 +196,7 @@ def undo(credentials: Credentials, *, actor: str) -> bool:
         oauth.get_access_token_model()._default_manager.filter(pk=made.access_token).delete()
         oauth.get_application_model()._default_manager.filter(pk=made.application).delete()
         details = {"status": credentials.status}
-        registry.record(client, credentials.name, Kind.UNDONE, actor=actor, details=details)
+        registry.record(client, credentials.name, Kind.UNDONE, authority=authority, details=details)
         if made.client is not None:
             ApiClient.objects.filter(pk=made.client).delete()
         elif client is not None:
@@ -237,7 +235,7 @@ def _planned(
     specs: Sequence[ClientSpec],
     site: Site,
     *,
-    asked_by: Any,
+    authority: Authority,
     lock: bool = False,
     run_id: str = "",
     only_new: bool = False,
@@ -251,7 +249,7 @@ def _planned(
     except Ambiguous:
         if lock:
             raise
-        return [each for spec in specs for each in _planned([spec], site, asked_by=asked_by, run_id=run_id)]
+        return [each for spec in specs for each in _planned([spec], site, authority=authority, run_id=run_id)]
     found = dict(zip((spec.name for spec in good), rows, strict=True))
 
     def plan(spec: ClientSpec) -> _Planned:
@@ -259,7 +257,7 @@ def _planned(
         if only_new and rows.found.client is not None:
             raise ClientExists(_("there is an API client of this name already."), field="name")
         planned = _Planned(make_plan(spec, rows.found, site), rows)
-        _check_asker(planned, asked_by)
+        _check_asker(planned, authority)
         return planned
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
@@ -291,17 +289,17 @@ class _Check:
         return spec
 
 
-def _check_asker(planned: _Planned, asked_by: Any) -> None:
-    if asked_by is None:
+def _check_asker(planned: _Planned, authority: Authority) -> None:
+    if authority.trusted:
         return
     plan, rows = planned.plan, planned.rows
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
     future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
-    rights.require_no_more(future, asked_by=asked_by)
+    rights.require_no_more(future, authority=authority)
     if rows.user is not None:
         foreign = rows.found.user is not None and not rows.found.user.made
-        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), asked_by=asked_by)
+        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), authority=authority)
 
 
 Kept = Mapping[str, tuple[Secret, Secret]]
@@ -312,7 +310,7 @@ Kept = Mapping[str, tuple[Secret, Secret]]
 def _provision(
     specs: Sequence[ClientSpec],
     kept: Kept,
-    asked_by: Any,
+    authority: Authority,
     *,
     run_id: str | None = None,
     announce: Callable[[Plan], None] | None = None,
@@ -322,7 +320,7 @@ def _provision(
     """All of it, within a transaction."""
     site = current_site()
     runs = []
-    for planned in _planned(specs, site, asked_by=asked_by, lock=True, run_id=run_id or "", only_new=only_new):
+    for planned in _planned(specs, site, authority=authority, lock=True, run_id=run_id or "", only_new=only_new):
         if isinstance(planned, ProvisioningError):
             raise planned
         runs.append(_Run(planned.plan, planned.rows))
@@ -334,7 +332,7 @@ def _provision(
         _change_rights(run)
         _end_lost(run, site)
     _issue_tokens([run for run in runs if run.plan.has(Action.ISSUE_TOKEN)], site)
-    _register([run for run in runs if run.plan.steps], run_id, request)
+    _register([run for run in runs if run.plan.steps], run_id, authority, request)
     return [_credentials(run) for run in runs]
 
 
@@ -430,7 +428,7 @@ def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
         run.made["access_token"] = run.client.access_token_id
 
 
-def _register(runs: Sequence[_Run], run_id: str | None, request: dict[str, Any]) -> None:
+def _register(runs: Sequence[_Run], run_id: str | None, authority: Authority, request: dict[str, Any]) -> None:
     events = []
     for run in runs:
         plan, client = run.plan, run.client
@@ -447,7 +445,7 @@ def _register(runs: Sequence[_Run], run_id: str | None, request: dict[str, Any])
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         events.append((client, client.name, kind, details))
     registry.save([run.client for run in runs])
-    registry.record_all(events, **request)
+    registry.record_all(events, authority=authority, **request)
 
 
 def _describe(run: _Run, run_id: str | None) -> None:

@@ -17,6 +17,7 @@ from edx_api_provisioning.adapters.database import (
     bulk_update,
     connection,
 )
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, Conflict, RequestReused
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import RequestId
@@ -113,7 +114,7 @@ def not_found() -> ClientNotFound:
     return ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
 
 
-def end_predecessor(client: ApiClient, now: datetime | None, *, actor: str) -> bool:
+def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Authority) -> bool:
     """Delete the application before the last rotation with all its tokens, if its grace is over (or ``now`` is None).
 
     Returns:
@@ -126,7 +127,7 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, actor: str) -> b
     if predecessor is not None:  # Somebody may have deleted it.
         predecessor.delete()
     client.predecessor = client.predecessor_ends = None
-    record(client, client.name, Kind.PREDECESSOR_ENDED, actor=actor, details=details)
+    record(client, client.name, Kind.PREDECESSOR_ENDED, authority=authority, details=details)
     return True
 
 
@@ -169,7 +170,7 @@ def record(client: ApiClient | None, name: str, kind: str, *, details: dict[str,
 def record_all(
     events: Sequence[tuple[ApiClient | None, str, str, dict[str, Any]]],
     *,
-    actor: str,
+    authority: Authority,
     reason: str = "",
     request_id: str | RequestId | None = None,
 ) -> None:
@@ -177,7 +178,7 @@ def record_all(
 
     Args:
         events: of each the client, its name, what was done, and the details.
-        actor: who did it: a name, never a secret.
+        authority: on whose authority; its label is recorded.
         reason: why, in the words of who did it; may be empty.
         request_id: of a request that is about one client.
 
@@ -191,7 +192,7 @@ def record_all(
             client=client,
             client_name=name,
             kind=kind,
-            actor=actor[:255],
+            actor=authority.label[:255],
             reason=reason,
             request_id=_key(request_id),
             details=details | digest,
@@ -201,5 +202,5 @@ def record_all(
     bulk_insert(rows, saved_by=ApiClientEvent.save)
     for _client, name, kind, details in events:
         if (signal := _SIGNALS.get(Kind(kind))) is not None:
-            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=actor, details=details)
+            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=authority.label, details=details)
             transaction.on_commit(send, using=connection().alias)

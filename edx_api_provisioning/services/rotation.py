@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.adapters.rights import require_no_more, rights_of
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
 from edx_api_provisioning.core.results import ISSUE_MEANINGS, Credentials, Issue, RequestId, Status
@@ -28,14 +29,13 @@ from edx_api_provisioning.services.site import current_site
 def rotate(
     name: str,
     *,
-    actor: str,
+    authority: Authority,
     token: bool = True,
     secret: bool = False,
     expires_in: timedelta | None = None,
     expires_at: datetime | None = None,
     grace: timedelta | None = None,
     reason: str = "",
-    asked_by: Any = None,
     request_id: str | RequestId | None = None,
     longest: timedelta | None = None,
 ) -> Credentials:
@@ -50,13 +50,13 @@ def rotate(
         expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
             client was given. An ``expires_in`` is kept for the rotations that follow.
         grace: how long the old ones go on working.
-        asked_by: the user whose rights are the limit, where somebody is logged in; None where the operator is.
+        authority: on whose authority; the rights of its user are the limit.
         longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
         InvalidSpec: something wanted is not allowed.
-        NotAllowed: the client's user has rights that ``asked_by`` does not have.
+        NotAllowed: the client's user has rights that ``authority`` does not have.
         Conflict: the client is in no state to be issued anything.
     """
     wanted = _Rotation(
@@ -71,7 +71,7 @@ def rotate(
         registry.require_new(request_id)
         site = current_site()
         client = registry.get(name, lock_it=True)
-        return _rotate(client, wanted, site, asked_by, actor=actor, reason=reason, request_id=request_id)
+        return _rotate(client, wanted, site, authority, reason=reason, request_id=request_id)
 
     return in_transaction(work)
 
@@ -80,7 +80,7 @@ def rotate_due(
     name: str,
     *,
     within: timedelta,
-    actor: str,
+    authority: Authority,
     token: bool = True,
     secret: bool = False,
     expires_in: timedelta | None = None,
@@ -114,7 +114,7 @@ def rotate_due(
         if not lost and (current is None or current.expires > site.now + within):
             return None
         due = replace(wanted, secret=secret or "secret" in lost)
-        return _rotate(client, due, site, None, actor=actor, reason=reason)
+        return _rotate(client, due, site, authority, reason=reason)
 
     return in_transaction(work)
 
@@ -137,16 +137,14 @@ class _Rotation:
             raise InvalidSpec(_("at most %d days.") % MAX_GRACE.days, field="grace")
 
 
-def _rotate(
-    client: ApiClient, wanted: _Rotation, site: Site, asked_by: Any, *, actor: str, **request: Any
-) -> Credentials:
+def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authority, **request: Any) -> Credentials:
     """Within a transaction, with the client locked."""
     token, secret, grace = wanted.token, wanted.secret, wanted.grace
-    ended = registry.end_predecessor(client, None if secret and grace is None else site.now, actor=actor)
+    ended = registry.end_predecessor(client, None if secret and grace is None else site.now, authority=authority)
     _check_fit(client, site, token=token)
-    if asked_by is not None:
+    if not authority.trusted:
         rights = rights_of(client.user, client.application, foreign=not client.user_made)
-        require_no_more(rights, asked_by=asked_by)
+        require_no_more(rights, authority=authority)
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
@@ -175,7 +173,7 @@ def _rotate(
         "client_id": result.client_id,
         "grace_seconds": int(grace.total_seconds()) if grace else 0,
     }
-    registry.record(client, client.name, Kind.ROTATED, details=details, actor=actor, **request)
+    registry.record(client, client.name, Kind.ROTATED, details=details, authority=authority, **request)
     return result
 
 

@@ -10,6 +10,7 @@ import pytest
 from pages import ROOT
 
 from edx_api_provisioning import api
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.spec import ClientSpec
 
 CI = (ROOT / "docs/how-to/ci.rst").read_text()
@@ -33,7 +34,7 @@ def test_no_document_posts_a_client_secret() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_grant_in_python_works(live_server: Any) -> None:
-    issued = api.provision(ClientSpec(name="course-sync", token=False), actor="the test")
+    issued = api.provision(ClientSpec(name="course-sync", token=False), authority=Authority.operator("the test"))
     [code] = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", CI)
     names: dict[str, Any] = {}
 

@@ -21,7 +21,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.models import ApiClient
-from tests.factories import ApplicationFactory, run
+from tests.factories import OPERATOR, ApplicationFactory, run
 from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, provisioned, shown, utc
 from tests.subprocesses import Ended, Points, Process, database_for_processes, provision
 
@@ -174,8 +174,8 @@ def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_oth
     assert [row.name for row in api.list_clients()] == ["older", "report"]
     assert provisioned("older").status is Status.UNCHANGED
     assert provisioned("report").status is Status.UNCHANGED
-    assert answer(api.rotate("older", secret=True, actor="the test").access_token) == "ok"
-    assert api.revoke("older", delete=True, actor="the test").status is Status.DELETED
+    assert answer(api.rotate("older", secret=True, authority=OPERATOR).access_token) == "ok"
+    assert api.revoke("older", delete=True, authority=OPERATOR).status is Status.DELETED
     assert client("report").purpose == "changed by the older version"
 
 
@@ -280,7 +280,7 @@ def test_on_a_full_disk_new_credentials_are_said_to_be_lost(tmp_path: Path) -> N
         assert ended.stderr.splitlines()[1].endswith("cannot be written: No space left on device.")
         assert (ended.code, ended.stdout) == (0, "")
         assert answer(made.access_token) == "token_nonexistent"
-        assert answer(api.rotate("report", actor="the test").access_token) == "ok"
+        assert answer(api.rotate("report", authority=OPERATOR).access_token) == "ok"
 
 
 def provision_into(path: str) -> None:
@@ -329,7 +329,7 @@ def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -
 def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), actor="the test")
+        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), authority=OPERATOR)
 
         clock.now += jump
 
@@ -338,12 +338,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
         assert granted(made.client_id, made.client_secret) is not None
         (row,) = api.list_clients()
         assert (row.troubles, row.expires_at) == ((), successor.expires_at)
-        api.notify_expiring(actor="the test")
-        newer = api.rotate("report", actor="the test")
+        api.notify_expiring(authority=OPERATOR)
+        newer = api.rotate("report", authority=OPERATOR)
         assert newer.expires_at is not None
         assert newer.expires_at > clock.now
         assert answer(newer.access_token) == "ok"
-        assert api.revoke("report", actor="the test").status is Status.REVOKED
+        assert api.revoke("report", authority=OPERATOR).status is Status.REVOKED
         assert not get_access_token_model().objects.filter(application=client().application).exists()
 
 
@@ -351,12 +351,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
 def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
 
         clock.now += jump
 
         assert answer(made.access_token) == "token_expired"
-        assert api.notify_expiring(actor="the test") == ()
+        assert api.notify_expiring(authority=OPERATOR) == ()
         assert client().predecessor is None
         again = provisioned()
         assert (again.status, answer(again.access_token)) == (Status.UPDATED, "ok")

@@ -12,7 +12,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Credentials
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
-from tests.factories import row_counts
+from tests.factories import OPERATOR, row_counts
 from tests.lifecycle_helpers import answer, client, clock_at, last_event, provisioned, shown, utc
 from tests.rest_api.callers import Caller, by_bearer, by_session, good, problem, somebody
 
@@ -69,7 +69,7 @@ def test_self_rotation_keeps_the_lifetime_that_the_operator_gave() -> None:
 
     good(own(made).post(ADDRESS, {"expires_in": "1d"}))
 
-    assert api.rotate("report", actor="the test").expires_at > timezone.now() + timedelta(days=29)
+    assert api.rotate("report", authority=OPERATOR).expires_at > timezone.now() + timedelta(days=29)
 
 
 def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:

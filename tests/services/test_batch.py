@@ -23,7 +23,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import HANDOVER_TIME, ApiClient
 from edx_api_provisioning.services import batch, provisioning
-from tests.factories import SECRET, TOKEN, UserFactory, row_counts, statements
+from tests.factories import OPERATOR, SECRET, TOKEN, UserFactory, person, row_counts, statements
 from tests.lifecycle_helpers import Clock, answer, clock_at, everything, granted, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -54,7 +54,7 @@ def specs(*names: str, **wanted: Any) -> list[ClientSpec]:
 def applied(
     wanted: list[ClientSpec], hand_over: Callable[[list[Credentials]], None] | None = None, **options: Any
 ) -> dict[str, Applied]:
-    done = api.apply(wanted, actor="the test", hand_over=hand_over or Taken(), **options)
+    done = api.apply(wanted, authority=OPERATOR, hand_over=hand_over or Taken(), **options)
     return {each.name: each for each in done}
 
 
@@ -104,7 +104,7 @@ def test_the_same_again_changes_nothing_and_issues_nothing(taken: Taken) -> None
 def test_one_of_many_is_as_one_alone() -> None:
     now = utc(2026, 5, 1, 12)
     with clock_at(now):
-        api.provision(ClientSpec(name="alone", contact="ops@example.org", staff=True), actor="the test")
+        api.provision(ClientSpec(name="alone", contact="ops@example.org", staff=True), authority=OPERATOR)
         applied(specs("first", "second", contact="ops@example.org", staff=True))
 
     def rows(name: str) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def test_many_are_found_with_as_many_statements_as_few() -> None:
 
     def sent(wanted: list[ClientSpec]) -> int:
         with statements() as all_sent:
-            list(api.plan_many(wanted))
+            list(api.plan_many(wanted, authority=OPERATOR))
         return len(all_sent)
 
     assert sent(specs()) == sent(specs(*NAMES[:2])) <= 4
@@ -221,7 +221,7 @@ def test_to_fail_fast_is_to_do_nothing_after_the_first_refusal(refusal: str, req
 def test_nobody_gets_more_than_they_have() -> None:
     asker = UserFactory(is_staff=True)
 
-    done = applied([*specs("plain"), *specs("mighty", superuser=True)], asked_by=asker)
+    done = applied([*specs("plain"), *specs("mighty", superuser=True)], authority=person(asker))
 
     assert statuses(done) == {"plain": "created", "mighty": "NotAllowed"}
 
@@ -338,9 +338,11 @@ def test_what_a_run_that_was_cut_off_issued_is_issued_anew_after_a_while(clock: 
     clock.to(clock.now + HANDOVER_TIME + timedelta(seconds=1))
 
     assert "not_handed_over" in next(api.list_clients(name=NAMES[0])).troubles
-    assert {plan.change for _spec, plan in api.plan_many(specs()) if not isinstance(plan, ProvisioningError)} == {
-        "rotate"
-    }
+    assert {
+        plan.change
+        for _spec, plan in api.plan_many(specs(), authority=OPERATOR)
+        if not isinstance(plan, ProvisioningError)
+    } == {"rotate"}
     assert statuses(applied(specs(), taken)) == dict.fromkeys(NAMES, "updated")
 
     for name in NAMES:
@@ -364,21 +366,21 @@ def test_one_alone_mends_it_too(clock: Clock) -> None:
     lost = cut_off(specs())
     clock.forward(hours=1)
 
-    credentials = api.provision(ClientSpec(name=NAMES[0]), actor="the test")
+    credentials = api.provision(ClientSpec(name=NAMES[0]), authority=OPERATOR)
 
     assert answer(credentials.access_token) == "ok"
     assert answer(lost[NAMES[0]].access_token) == "token_nonexistent"
-    assert api.provision(ClientSpec(name=NAMES[0]), actor="the test").issued is False
+    assert api.provision(ClientSpec(name=NAMES[0]), authority=OPERATOR).issued is False
 
 
 def test_rotating_it_mends_it_too(clock: Clock) -> None:
     cut_off(specs("report"))
     clock.forward(hours=1)
 
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
     clock.forward(hours=1)
     assert ApiClient.objects.get().not_handed_over(clock.now) == {"secret"}
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
     assert ApiClient.objects.get().handover is None
 
@@ -386,7 +388,7 @@ def test_rotating_it_mends_it_too(clock: Clock) -> None:
 def test_only_what_was_lost_is_issued_anew(clock: Clock, taken: Taken) -> None:
     applied(specs("report"), taken)
     secret = taken.credentials["report"].client_secret
-    api.revoke("report", actor="the test")
+    api.revoke("report", authority=OPERATOR)
     cut_off(specs("report"))
     clock.forward(hours=1)
 
@@ -499,11 +501,11 @@ def test_a_client_that_left_its_manifest_is_retired_and_no_other() -> None:
     applied(specs("of-others", manifest="another"))
     applied(specs("of-nobody"))
 
-    would = list(api.prune("team", {"stays"}, actor="the test", dry_run=True))
+    would = list(api.prune("team", {"stays"}, authority=OPERATOR, dry_run=True))
     assert [(each.name, each.credentials) for each in would] == [("leaves", None)]
     assert ApiClient.objects.get(name="leaves").state == "active"
 
-    done = {each.name: each for each in api.prune("team", {"stays"}, actor="the test")}
+    done = {each.name: each for each in api.prune("team", {"stays"}, authority=OPERATOR)}
 
     assert statuses(done) == {"leaves": "retired"}
     assert {*ApiClient.objects.filter(state="active").values_list("name", flat=True)} == {
@@ -511,7 +513,7 @@ def test_a_client_that_left_its_manifest_is_retired_and_no_other() -> None:
         "of-others",
         "of-nobody",
     }
-    assert list(api.prune("team", {"stays"}, actor="the test")) == []
+    assert list(api.prune("team", {"stays"}, authority=OPERATOR)) == []
 
 
 def test_one_that_cannot_be_retired_does_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,6 +527,6 @@ def test_one_that_cannot_be_retired_does_not_keep_the_others(monkeypatch: pytest
 
     monkeypatch.setattr(batch.revocation, "revoke", revoke)
 
-    done = {each.name: each for each in api.prune("team", set(), actor="the test")}
+    done = {each.name: each for each in api.prune("team", set(), authority=OPERATOR)}
 
     assert statuses(done) == {"first": "Conflict", "second": "retired"}

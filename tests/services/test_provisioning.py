@@ -34,12 +34,15 @@ from edx_api_provisioning.services import credentials as credentials_module
 from edx_api_provisioning.services import current_state, registry
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import (
+    OPERATOR,
     SECRET,
     TOKEN,
     AccessTokenFactory,
     ApiClientFactory,
     ApplicationFactory,
     UserFactory,
+    operator,
+    person,
     row_counts,
     statements,
 )
@@ -48,7 +51,7 @@ pytestmark = pytest.mark.django_db
 
 
 def provision(name: str = "report", **wanted: Any) -> Credentials:
-    return api.provision(ClientSpec(name=name, **wanted), actor="the test")
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 
 
 def client() -> ApiClient:
@@ -271,7 +274,7 @@ def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.
 
     monkeypatch.setattr(current_state, "_users", too_early)
 
-    assert api.plan_client(ClientSpec(name="report")).status is Status.UNCHANGED
+    assert api.plan_client(ClientSpec(name="report"), authority=OPERATOR).status is Status.UNCHANGED
 
 
 def test_what_is_not_said_again_stays_as_it_was() -> None:
@@ -320,7 +323,7 @@ def hand_edited(**changes: Any) -> Callable[[], None]:
 
 def retired() -> None:
     provision()
-    api.revoke("report", actor="the test", retire=True)
+    api.revoke("report", authority=OPERATOR, retire=True)
 
 
 def with_other_rights(**changes: Any) -> Callable[[], None]:
@@ -376,7 +379,10 @@ def test_what_is_refused_leaves_everything_as_it_was(
     before()
     rows, clients = row_counts(), list(ApiClient.objects.values())
 
-    for do in (lambda: provision(**wanted), lambda: api.plan_client(ClientSpec(name="report", **wanted))):
+    for do in (
+        lambda: provision(**wanted),
+        lambda: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR),
+    ):
         with pytest.raises(ProvisioningError) as refusal:
             do()
         assert (type(refusal.value), refusal.value.field) == (error, field)
@@ -541,7 +547,7 @@ def test_each_run_that_changes_something_is_recorded_once() -> None:
 
 
 def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
-    credentials = api.provision(ClientSpec(name="report"), actor="ada", reason="for the weekly report")
+    credentials = api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="for the weekly report")
 
     event = ApiClientEvent.objects.get()
     assert (event.client, event.client_name, event.kind) == (client(), "report", "created")
@@ -560,7 +566,7 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     before = row_counts()
 
     with pytest.raises(InvalidSpec, match="one line") as refusal:
-        api.provision(ClientSpec(name="report"), actor="ada", reason="two\nlines")
+        api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
 
     assert refusal.value.field == "reason"
     assert row_counts() == before
@@ -568,12 +574,12 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
 
 @pytest.mark.databases
 def test_a_request_is_carried_out_once() -> None:
-    api.provision(ClientSpec(name="report"), actor="ada", request_id="r-1")
+    api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
     before = row_counts()
 
     for name in ("report", "other"):
         with pytest.raises(AlreadyDone):
-            api.provision(ClientSpec(name=name), actor="ada", request_id="r-1")
+            api.provision(ClientSpec(name=name), authority=operator("ada"), request_id="r-1")
 
     assert row_counts() == before
 
@@ -611,12 +617,12 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 
     for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
         with pytest.raises(NotAllowed):
-            api.provision(ClientSpec(name="other", **wanted), actor="ada", asked_by=asker)
+            api.provision(ClientSpec(name="other", **wanted), authority=person(asker, "ada"))
         with pytest.raises(NotAllowed):
-            api.plan_client(ClientSpec(name="other", **wanted), asked_by=asker)
+            api.plan_client(ClientSpec(name="other", **wanted), authority=person(asker))
     assert row_counts() == {**before}
 
-    assert api.provision(ClientSpec(name="report", staff=True), actor="ada", asked_by=asker).status is Status.CREATED
+    assert api.provision(ClientSpec(name="report", staff=True), authority=person(asker, "ada")).status is Status.CREATED
 
 
 # A plan
@@ -631,7 +637,7 @@ def test_what_will_be_done_is_announced_before_it_is_done() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        api.provision(ClientSpec(name="report", superuser=True), actor="test", announce=stop)
+        api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR, announce=stop)
 
     ((plan, users),) = announced
     assert users == 0
@@ -640,15 +646,15 @@ def test_what_will_be_done_is_announced_before_it_is_done() -> None:
 
 
 def test_where_nothing_will_be_done_nothing_is_announced() -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
 
-    api.provision(ClientSpec(name="report"), actor="test", announce=lambda plan: pytest.fail(str(plan)))
+    api.provision(ClientSpec(name="report"), authority=OPERATOR, announce=lambda plan: pytest.fail(str(plan)))
 
 
 def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     before = row_counts()
 
-    plan = api.plan_client(ClientSpec(name="report", staff=True))
+    plan = api.plan_client(ClientSpec(name="report", staff=True), authority=OPERATOR)
     assert row_counts() == before
     credentials = provision(staff=True)
 
@@ -662,8 +668,8 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     provision()
 
     with statements() as sent:
-        api.plan_client(ClientSpec(name="report", contact="ops@example.org"))
-        api.plan_client(ClientSpec(name="other"))
+        api.plan_client(ClientSpec(name="report", contact="ops@example.org"), authority=OPERATOR)
+        api.plan_client(ClientSpec(name="other"), authority=OPERATOR)
 
     assert sent
     assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
@@ -677,7 +683,7 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
 def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
     before = row_counts()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert row_counts() == {**before, "ApiClientEvent": 2}
     assert events() == ["created", "undone"]
@@ -692,7 +698,7 @@ def test_only_what_the_run_made_is_taken_back() -> None:
     expire(client())
     second = provision(contact="ops@example.org")
 
-    api.undo(second, actor="the test")
+    api.undo(second, authority=OPERATOR)
 
     assert client().access_token_id is None
     assert get_access_token_model().objects.count() == 1
@@ -704,7 +710,7 @@ def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
     provision()
     client().user.delete()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert (client().user, client().application, client().access_token_id, client().user_made) == (
         None, None, None, False,
@@ -717,9 +723,9 @@ def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
     provision()
     expire(client())
     second = provision()
-    api.revoke("report", delete=True, actor="the test")
+    api.revoke("report", delete=True, authority=OPERATOR)
 
-    assert api.undo(second, actor="the test") is True
+    assert api.undo(second, authority=OPERATOR) is True
 
     assert events()[-1] == "undone"
     assert not ApiClient.objects.exists()
@@ -728,7 +734,7 @@ def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
 def test_an_account_of_others_is_not_taken_back() -> None:
     existing()
 
-    api.undo(provision(use_existing_user=True), actor="the test")
+    api.undo(provision(use_existing_user=True), authority=OPERATOR)
 
     assert User.objects.get().username == "report"
     assert not ApiClient.objects.exists()
@@ -741,7 +747,7 @@ def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
     first = provision()
     provision("second", username="report")
 
-    api.undo(first, actor="the test")
+    api.undo(first, authority=OPERATOR)
 
     assert User.objects.get().username == "report"
     assert client().name == "second"
@@ -753,7 +759,7 @@ def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
     expire(client())
     second = provision()
 
-    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), actor="the test")
+    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), authority=OPERATOR)
 
     assert client().access_token_id == second.made.access_token
     assert works(second)
@@ -767,7 +773,7 @@ def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
     provision()
     before = row_counts()
 
-    api.undo(provision(), actor="the test")
+    api.undo(provision(), authority=OPERATOR)
 
     assert row_counts() == before
 

@@ -19,7 +19,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import NearMatch
 from edx_api_provisioning.core.results import ClientSummary, Unmanaged
 from edx_api_provisioning.services import queries
-from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, statements
 from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -46,7 +46,7 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
     )
     granted(made.client_id, made.client_secret)
     clock.forward(days=1)
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
     assert [*api.list_clients()] == [
         ClientSummary(
@@ -84,7 +84,7 @@ def test_of_a_client_that_lost_everything_its_name_is_left() -> None:
 def test_when_credentials_were_last_issued_is_the_later_of_the_two(clock: Clock) -> None:
     provisioned()
     clock.forward(days=1)
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
 
     (summary,) = api.list_clients()
     assert summary.last_issued == clock.now
@@ -143,7 +143,7 @@ def test_a_client_whose_token_is_gone_or_that_is_retired_expires_no_more(clock: 
     for name in ("gone", "retired"):
         provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1))
     get_access_token_model().objects.filter(user__username="user-gone").delete()
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
     AccessTokenFactory(application=get_application_model().objects.get(name="retired"))
 
     assert names(expiring_within=timedelta(days=30)) == []
@@ -282,7 +282,7 @@ def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> No
     provisioned()
     for _ in range(2):
         clock.forward(days=1)
-        api.rotate("report", grace=timedelta(days=90), actor="the test")
+        api.rotate("report", grace=timedelta(days=90), authority=OPERATOR)
 
     assert [*api.list_unmanaged()] == []
 
@@ -307,9 +307,9 @@ def test_what_people_and_the_site_itself_use_is_not_manual_work() -> None:
 
 def test_what_is_managed_is_not_listed_nor_is_a_predecessor() -> None:
     provisioned()
-    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), actor="the test")
+    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
     provisioned("retired", username="retired-user")
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
     provisioned("lost-its-application", username="lost")
     get_application_model().objects.get(name="lost-its-application").delete()
 
@@ -320,6 +320,6 @@ def test_once_adopted_it_is_managed() -> None:
     application = ApplicationFactory()
     assert len([*api.list_unmanaged()]) == 1
 
-    api.adopt("report", client_id=application.client_id, actor="the test")
+    api.adopt("report", client_id=application.client_id, authority=OPERATOR)
 
     assert [*api.list_unmanaged()] == []

@@ -24,7 +24,7 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services import http_verification, verification
 from edx_api_provisioning.services.provisioning import provision
-from tests.factories import SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
+from tests.factories import OPERATOR, SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
 from tests.leak_detection import OWN_SECRET
 
 pytestmark = pytest.mark.versions
@@ -43,7 +43,7 @@ def meanings(checks: Any) -> list[str]:
 
 @pytest.fixture
 def issued(db: None) -> Credentials:
-    return provision(ClientSpec(name="report"), actor="the test")
+    return provision(ClientSpec(name="report"), authority=OPERATOR)
 
 
 def test_what_was_issued_works(issued: Credentials) -> None:
@@ -484,7 +484,7 @@ def test_a_class_of_the_sites_own_may_refuse_in_any_form(monkeypatch: pytest.Mon
         def authenticate(self, _request: object) -> None:
             raise AuthenticationFailed("We do not know you.")
 
-    issued = provision(ClientSpec(name="report"), actor="the test")
+    issued = provision(ClientSpec(name="report"), authority=OPERATOR)
     monkeypatch.setattr(verification, "import_string", lambda _path: InWords)
     assert issued.access_token is not None
 
@@ -530,7 +530,7 @@ def test_every_recorded_error_has_its_meaning(site: Site, code: str, key: str) -
 
 def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), actor="the test")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
 
     checks = http_verification.over_http(credentials, live_server.url)
 
@@ -543,7 +543,7 @@ def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.M
 
 def test_what_others_broke_is_told_over_http_too(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), actor="the test")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
     tokens().update(expires=past())
     get_application_model().objects.update(client_id="another")
 

@@ -15,7 +15,7 @@ from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
-from tests.factories import provisioned, row_counts, run
+from tests.factories import OPERATOR, provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ def test_the_site_s_own_rules_for_applications_hold() -> None:
 def test_a_run_is_taken_back() -> None:
     before = row_counts()
 
-    api.undo(api.provision(ClientSpec(name="report"), actor="the test"), actor="the test")
+    api.undo(api.provision(ClientSpec(name="report"), authority=OPERATOR), authority=OPERATOR)
 
     assert row_counts() == {**before, "ApiClientEvent": 2}
 

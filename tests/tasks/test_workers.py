@@ -25,6 +25,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
+from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer
 from tests.subprocesses import database_for_processes
 
@@ -115,6 +116,7 @@ def assert_each_is_there_once_and_works(directory: Path) -> None:
         assert model.objects.count() == len(NAMES)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_over(site: Site, tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     manifest = json.dumps({"clients": [{"name": name} for name in NAMES]})
@@ -132,10 +134,11 @@ def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_ov
     assert_each_is_there_once_and_works(directory)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_what_is_due_is_rotated_once_by_workers_side_by_side(site: Site, tmp_path: Path) -> None:
     for name in NAMES:
-        api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), actor="the test")
-    api.provision(ClientSpec(name="later"), actor="the test")
+        api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), authority=OPERATOR)
+    api.provision(ClientSpec(name="later"), authority=OPERATOR)
     directory = tmp_path / "credentials"
     for _time in range(3):
         site.send("rotate_expiring", directory=str(directory), within="14d", grace=None, format="json")

@@ -15,7 +15,7 @@ from edx_api_provisioning.core.secrets import read_secret
 from edx_api_provisioning.data import DEFAULT_NAME, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management import manifest_run
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 # The options that are handed on as they are typed.
 _PLAIN = (
@@ -133,12 +133,12 @@ or not proved, 2 wrong usage, or --plan found something to do.
                 raise InvalidSpec(_("goes with --from-file."), field=option)
         spec, path = _spec(options), options["output"]
         if dry_run:
-            self.show(rendering.render_plan(api.plan_client(spec), format=options["format"]))
+            self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
             return
         self.issue(
-            lambda: api.provision(spec, actor=actor(), reason=reason, announce=self._warn),
+            lambda: api.provision(spec, authority=operator(), reason=reason, announce=self._warn),
             # A run that makes nothing needs no file, and is to leave the one it made the first time alone.
-            to=path if path and api.plan_client(spec).steps else None,
+            to=path if path and api.plan_client(spec, authority=operator()).steps else None,
             give_up=self._take_back,
             options=options,
         )
@@ -159,7 +159,7 @@ or not proved, 2 wrong usage, or --plan found something to do.
 
     def _take_back(self, credentials: Credentials) -> None:
         try:
-            if api.undo(credentials, actor=actor()):
+            if api.undo(credentials, authority=operator()):
                 self.stderr.write(_("What was made was taken back."))
         except ProvisioningError as error:
             left = _("The credentials of %(name)s exist, but nobody has them, and taking them back failed: %(why)s")

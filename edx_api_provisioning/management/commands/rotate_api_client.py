@@ -17,7 +17,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec, OutputFailure, Pro
 from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
 from edx_api_provisioning.data import Credentials
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 
 class Command(IssuingCommand):
@@ -61,7 +61,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
             "reason": options["reason"],
         }
         if name is not None:
-            self._issue(lambda: api.rotate(name, actor=actor(), **wanted), options["output"], options)
+            self._issue(lambda: api.rotate(name, authority=operator(), **wanted), options["output"], options)
         else:
             self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
 
@@ -100,7 +100,7 @@ class _NotDue(Exception):
 
 
 def _if_due(name: str, within: timedelta, wanted: dict[str, Any]) -> Credentials:
-    rotated = api.rotate_due(name, within=within, actor=actor(), **wanted)
+    rotated = api.rotate_due(name, within=within, authority=operator(), **wanted)
     if rotated is None:
         raise _NotDue
     return rotated

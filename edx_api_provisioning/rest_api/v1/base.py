@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from edx_api_provisioning import api, conf
 from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
-from edx_api_provisioning.data import ClientSummary, Credential, Credentials
+from edx_api_provisioning.data import Authority, ClientSummary, Credential, Credentials
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
@@ -107,10 +107,16 @@ class ApiView(APIView):
         return api.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
 
     @property
+    def authority(self) -> Authority:
+        """Return the authority of the session or token of this request."""
+        user = self.request.user
+        build = Authority.person if self.credential.scheme == "session" else Authority.credential
+        return build(user, f"REST API: {user.get_username()}")
+
+    @property
     def asked(self) -> dict[str, Any]:
         """What the service functions want to know of who asks, and of the request."""
-        username = self.request.user.get_username()
-        return {"actor": f"REST API: {username}", "request_id": requests.request_id(self.request)}
+        return {"authority": self.authority, "request_id": requests.request_id(self.request)}
 
     def page(self, rows: Any) -> Response:
         """One page of rows, as JSON."""

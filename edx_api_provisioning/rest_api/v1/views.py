@@ -91,7 +91,7 @@ class PlanView(ApiView):
         Nothing is written.
         """
         specs, _reason = requests.many_clients(request)
-        planned = api.plan_many(specs, asked_by=request.user)
+        planned = api.plan_many(specs, authority=self.authority)
         return Response({"clients": [_planned(spec, plan) for spec, plan in planned]})
 
 
@@ -127,7 +127,7 @@ class ApplyView(ApiView):
     def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
         asked = {**self.asked, "request_id": requests.request_id(self.request, part=spec.name)}
         try:
-            credentials = api.provision(spec, reason=reason, asked_by=self.request.user, **asked)
+            credentials = api.provision(spec, reason=reason, **asked)
         except AlreadyDone:
             credentials = api.describe(spec.name)
         except DatabaseFailure:
@@ -179,7 +179,7 @@ class ClientListView(ApiView):
         spec, reason = requests.new_client(request)
 
         def provision() -> Credentials:
-            return api.provision(spec, new=True, reason=reason, asked_by=request.user, **self.asked)
+            return api.provision(spec, new=True, reason=reason, **self.asked)
 
         answer = self.carry_out(provision, name=spec.name, status=201)
         answer["Location"] = request.build_absolute_uri(reverse("edx_api_provisioning:client", args=[spec.name]))
@@ -210,7 +210,7 @@ class ClientView(ApiView):
 
         def change() -> Credentials:
             spec, reason = requests.changed_client(request, self.hold(name))
-            return api.provision(spec, reason=reason, asked_by=request.user, **self.asked)
+            return api.provision(spec, reason=reason, **self.asked)
 
         return self.carry_out(change, name=name)
 
@@ -221,7 +221,7 @@ class _RotateView(ApiView):
     def rotate(self, name: str, wanted: dict[str, Any]) -> Response:
         def rotate() -> Credentials:
             self.hold(name)
-            return api.rotate(name, asked_by=self.request.user, **wanted, **self.asked)
+            return api.rotate(name, **wanted, **self.asked)
 
         return self.carry_out(rotate, name=name)
 
