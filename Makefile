@@ -1,9 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs matrix coverage bench mutants extract_translations compile_translations
+.PHONY: help demo test newest lint docs matrix latest release bare coverage bench mutants extract_translations compile_translations
+.NOTPARALLEL:
 
-PYTHON ?= python3.11
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
 export PATH := $(shell printf %s "$$PATH"; printf ':%s' $(HOME)/.pyenv/versions/3.1*/bin)
+PYTHON ?= $(shell PATH="$(PATH)"; for python in python3.11 python3.12 python3.13; do \
+	$$python -c "" 2>/dev/null && echo $$python && exit; done; echo python3)
+export PYTHON
+# The LMS's pins, where they install.
+PINS = requirements/$$(.venv/bin/python -c 'import sys; print("lms" if sys.version_info < (3, 13) else "newest")').txt
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z_]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -11,63 +16,78 @@ help:  ## List the targets.
 demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with curl.
 	.venv/bin/python sandbox/demo.py
 
-test: .venv/lms  ## Lint, then the tests on SQLite, MariaDB and PostgreSQL, on the oldest and the newest versions.
-	PYTHON=$(PYTHON) requirements/system.sh test
-	.venv/bin/tox run -e lint
-	.venv/bin/tox run-parallel --parallel 3 --parallel-no-spinner -m test
+test: system-test .venv/lms  ## Lint, docs, and the tests: all on the LMS's pins, those of a server and of versions there too.
+	PINS=$(PINS) .venv/bin/python tests/jobs.py test
+
+newest: system-test .venv/lms  ## What a release needs beside `test`: all tests on the newest versions, and every Tutor.
+	PINS=$(PINS) .venv/bin/python tests/jobs.py newest
 
 lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
-	.venv/bin/tox run -e lint,audit
+	PINS=$(PINS) .venv/bin/tox run -e lint,audit
 
-docs: .venv/tools  ## Make the documentation in build/docs, and run every command in it.
-	PYTHON=$(PYTHON) requirements/system.sh docs
-	.venv/bin/tox run -e docs
+docs: system-docs .venv/tools  ## Make the documentation in build/docs, and run every command in it.
+	PINS=$(PINS) .venv/bin/tox run -e docs
 
-matrix: .venv/lms  ## The tests on every supported combination of versions, and on the newest of all.
-	PYTHON=$(PYTHON) requirements/system.sh test
-	.venv/bin/tox run -m matrix
+matrix: system-test .venv/lms  ## All tests with all their examples, on every combination of versions and every database.
+	TEST_FULL=1 TEST_MARKS= PINS=$(PINS) .venv/bin/python tests/jobs.py matrix
 
-coverage: .venv/lms  ## Whether the tests reach every branch, on what together covers all versions and databases.
-	PYTHON=$(PYTHON) requirements/system.sh test
+latest: system-test .venv/lms  ## All tests on the newest versions that PyPI has, supported or not.
+	.venv/bin/tox run -e latest
+
+release: .venv/tools  ## Build the distributions in dist/ and check them; publishing is up to the release workflow.
+	grep -q "^$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' edx_api_provisioning/__init__.py) - " CHANGELOG.rst || \
+		{ echo "CHANGELOG.rst has no heading 'VERSION - DATE' for this version." >&2; exit 1; }
+	rm -rf dist
+	.venv/bin/uv build --quiet --out-dir dist
+	.venv/bin/uvx --quiet twine==7.0.0 check --strict dist/*
+
+bare:  ## Follow the README on a bare Debian 12 and 13, as root and as a user with sudo. Needs root and debootstrap.
+	tests/bare.sh bookworm
+	tests/bare.sh trixie
+
+coverage: system-test .venv/lms  ## Whether the tests reach every branch, on what together covers all versions and databases.
 	rm -rf build/coverage
-	.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner -m coverage
+	PINS=$(PINS) .venv/bin/python tests/jobs.py coverage
 
-bench: .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
+bench: system-test .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py
 	.venv/bin/python benchmarks/many.py
-	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/many.py
-	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/many.py
-	DATABASE_URL=$${TEST_MYSQL_URL:-mysql://root@127.0.0.1:3306/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
-	DATABASE_URL=$${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/edx_api_provisioning} .venv/bin/python benchmarks/lifecycle.py
+	.venv/bin/python tests/servers.py sh -ec 'for url in $$TEST_MYSQL_URL $$TEST_POSTGRES_URL; do for bench in many lifecycle; do \
+		DATABASE_URL=$$url .venv/bin/python benchmarks/$$bench.py; done; done'
 
-mutants: .venv/mutants  ## Break the code in thousands of small ways, and count what the tests do not see.
+mutants: system-test .venv/mutants  ## Break the code in thousands of small ways, and count what the tests do not see.
 	rm -rf mutants
 	nice .venv/bin/mutmut run
 	.venv/bin/mutmut results --all true | sed -n 's/^ *edx_api_provisioning\.\(.*\)\.x.*: /\1 /p' | sort | uniq -c
 
-extract_translations: .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).
-	PYTHON=$(PYTHON) requirements/system.sh translations
+extract_translations: system-translations .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).
 	cd edx_api_provisioning && ../.venv/bin/django-admin makemessages --locale en --locale ru --add-location file --no-wrap --no-obsolete
 
-compile_translations: .venv/lms  ## Compile the catalogs that are complete.
-	PYTHON=$(PYTHON) requirements/system.sh translations
+compile_translations: system-translations .venv/lms  ## Compile the catalogs that are complete.
 	cd edx_api_provisioning && ../.venv/bin/django-admin compilemessages --locale ru
 
+system-%:
+	@requirements/system.sh $*
+
+# Another Python than last time: another environment.
+ifneq ($(shell .venv/bin/python -VV 2>&1),$(shell PATH="$(PATH)"; $(PYTHON) -VV 2>&1))
+.PHONY: .venv/tools
+endif
+
 .venv/tools: requirements/tools.txt requirements/system.sh
-	PYTHON=$(PYTHON) requirements/system.sh demo
-	$(PYTHON) -m venv .venv
+	requirements/system.sh demo
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements/tools.txt
 	touch $@
 
 .venv/lms: .venv/tools requirements/lms.txt requirements/sandbox.txt setup.py
-	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/sandbox.txt --editable '.[django]'
+	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/sandbox.txt --editable '.[django]'
 	touch $@
 
 .venv/databases: .venv/lms requirements/databases.txt
-	PYTHON=$(PYTHON) requirements/system.sh test
-	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/databases.txt
+	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/databases.txt
 	touch $@
 
 .venv/mutants: .venv/databases requirements/mutants.txt
-	.venv/bin/uv pip install --quiet --python .venv --constraints requirements/lms.txt --requirements requirements/mutants.txt
+	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/mutants.txt
 	touch $@

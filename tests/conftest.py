@@ -26,7 +26,30 @@ sys.path.append(str(ROOT))
 # They have environments of their own; see tox.ini.
 collect_ignore = ["docs", "tutor"]
 
-DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "live_server"}
+
+class Progress:
+    """Tell tests/servers.py, where it listens, how far this job is and what fails."""
+
+    def __init__(self) -> None:
+        self.job, self.total, self.done = os.environ.get("TOX_ENV_NAME", "tests"), 0, 0
+        self.pipe = open(os.environ["TEST_PROGRESS"], "w", buffering=1)  # noqa: SIM115 - for the life of the process
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.total = len(session.items)
+        print(f"{self.job}: {self.total} tests", file=self.pipe)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            print(f"{self.job}: FAILED {report.nodeid}", file=self.pipe)
+        if report.when == "teardown":
+            before, self.done = self.done, self.done + 1
+            if (tenths := 10 * self.done // self.total) > 10 * before // self.total:
+                print(f"{self.job}: {tenths}0 %", file=self.pipe)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "TEST_PROGRESS" in os.environ:
+        config.pluginmanager.register(Progress())
 
 
 def pytest_sessionstart() -> None:
@@ -52,14 +75,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest reads -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what reaches the database, and deselect what is about another database than this run's."""
+    """Deselect what is about another database than this run's."""
     elsewhere = []
     for item in items:
-        if item.get_closest_marker("django_db") or DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("databases")
         vendor = item.get_closest_marker("vendor")
-        if vendor and connection.vendor not in vendor.args:
-            elsewhere.append(item)
+        if vendor:
+            item.add_marker("databases")
+            if connection.vendor not in vendor.args:
+                elsewhere.append(item)
     if elsewhere:
         config.hook.pytest_deselected(items=elsewhere)
         items[:] = [item for item in items if item not in elsewhere]

@@ -23,4 +23,6 @@ def test_every_public_function_that_writes_wants_to_know_by_whom_and_runs_once_f
     parameters = inspect.signature(getattr(api, name)).parameters
 
     assert parameters["authority"].default is inspect.Parameter.empty
-    assert {parameters[option].kind for option in ("authority", "reason", "request_id")} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {parameters[option].kind for option in ("authority", "reason", "request_id")} == {
+        inspect.Parameter.KEYWORD_ONLY
+    }

@@ -23,6 +23,8 @@ def test_the_rooms_are_entered_in_the_declared_direction_only(
     assert status == 0, capsys.readouterr().out
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_the_migrations_are_those_of_the_models(capsys: pytest.CaptureFixture[str]) -> None:
     try:

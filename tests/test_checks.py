@@ -11,6 +11,8 @@ from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning import checks, conf
 
+pytestmark = pytest.mark.versions
+
 APP = "edx_api_provisioning"
 HASHES_SECRETS = type(get_application_model()._meta.get_field("client_secret")).__name__ == "ClientSecretField"
 

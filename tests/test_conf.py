@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from edx_api_provisioning import conf
 from edx_api_provisioning.apps import ApiProvisioningConfig
 
+pytestmark = pytest.mark.versions
+
 
 def test_every_setting_has_a_default_where_the_operator_sets_nothing(settings: Any) -> None:
     del settings.EDX_API_PROVISIONING

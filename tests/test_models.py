@@ -9,7 +9,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import SECRET, TOKEN, ApiClientFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 def event(client: ApiClient) -> ApiClientEvent:

@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.versions
 @pytest.mark.databases
 @pytest.mark.parametrize("site", ["plain", "swapped"])
 def test_the_main_job_is_done_on_a_site_that_is(site: str) -> None:

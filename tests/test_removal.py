@@ -42,6 +42,8 @@ def migrate(to: str) -> None:
     call_command("migrate", APP, to, verbosity=0)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
 def test_every_migration_can_be_taken_back_with_clients_there_and_made_again() -> None:
     result = provisioned("report")

@@ -20,7 +20,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import OPERATOR, ApplicationFactory, operator
 from tests.lifecycle_helpers import client, provisioned, shown
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 SIGNALS = {
     "provisioned": signals.api_client_provisioned,

@@ -18,6 +18,8 @@ from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.spec import ClientSpec
 
+pytestmark = pytest.mark.versions
+
 DOCS = Path(__file__).parents[2] / "docs"
 COURSE = "course-v1:edX+DemoX+2026"
 ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"

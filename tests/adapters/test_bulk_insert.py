@@ -19,7 +19,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApiClientFactory, statements
 from tests.lifecycle_helpers import clock_at, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 NOON = utc(2027, 5, 3, 12)
 NAMES = ["one", "two", "three"]

@@ -24,7 +24,7 @@ from edx_api_provisioning.core.exceptions import Conflict, DatabaseFailure, NotM
 from edx_api_provisioning.models import ApiClient
 from tests.factories import SECRET
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 class Work:

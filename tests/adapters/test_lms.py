@@ -29,7 +29,7 @@ from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, Res
 from openedx.core.lib.api.authentication import BearerAuthentication
 from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def create(**options: Any) -> User:
 # Tokens
 
 
+@pytest.mark.databases
 def test_all_tokens_of_an_account_end_by_the_lmss_own_revocation(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked.append)
@@ -78,6 +79,7 @@ def of_one_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, oauth_dispatch_api.__name__, None)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("site", [plain, of_another_release, of_one_without_its_module])
 def test_where_the_lms_has_none_they_end_all_the_same(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
@@ -150,6 +152,7 @@ def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: Non
 # Accounts
 
 
+@pytest.mark.databases
 def test_a_new_user_has_a_profile_and_no_usable_password_and_no_rights() -> None:
     user = User.objects.get(pk=create().pk)
 
@@ -166,6 +169,7 @@ def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -
     assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
 
 
+@pytest.mark.databases
 def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one() -> None:
     wanted = [
         lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
@@ -189,6 +193,7 @@ def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one
     assert len([sql for sql in sent if re.match("INSERT INTO .auth_user. ", sql)]) == 1
 
 
+@pytest.mark.databases
 def test_a_site_that_makes_its_users_in_its_own_way_makes_each(monkeypatch: pytest.MonkeyPatch) -> None:
     class OwnManager(UserManager[User]):
         def create_user(self, username: str, *arguments: Any, **fields: Any) -> User:
@@ -221,6 +226,7 @@ def test_the_lms_is_not_told_to_report_the_user_to_marketing() -> None:
     assert seen == [False, False]
 
 
+@pytest.mark.databases
 def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
     def make(instance: User, created: bool, **_signal: Any) -> None:
         if created:
@@ -233,6 +239,7 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
     assert UserProfile.objects.get(user=user).name == "by the site"
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(
     ("error", "field", "words"),
     [
@@ -299,6 +306,7 @@ def test_course_roles_are_read_as_rights() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.databases
 def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
     user = UserFactory()
     rights = frozenset({"course_role:staff@course-v1:edX+DemoX+2026", "course_role:staff@edX", "global_role:support"})
@@ -316,6 +324,7 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 # Applications
 
 
+@pytest.mark.databases
 def test_an_application_is_restricted_if_the_lms_says_so() -> None:
     # In this order their primary keys are not those of the restrictions.
     other, application = ApplicationFactory(), ApplicationFactory()
@@ -325,6 +334,7 @@ def test_an_application_is_restricted_if_the_lms_says_so() -> None:
     assert lms.is_restricted(other.pk) is False
 
 
+@pytest.mark.databases
 def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
     application = ApplicationFactory()
     assert lms.access(application.pk) == ((), ())

@@ -43,7 +43,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
 from edx_api_provisioning.core.secrets import Secret
 from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 PREFIX = "edxapi_"
 TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
@@ -220,6 +220,7 @@ def test_without_settings_ids_and_secrets_are_those_of_django_oauth_toolkit() ->
     assert len(oauth.new_client_secret().reveal()) == 128
 
 
+@pytest.mark.databases
 def test_a_generated_client_id_fits_the_column(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Constant, "hash", lambda self: "i" * 300)
     with_settings(settings, CLIENT_ID_GENERATOR_CLASS=f"{__name__}.Constant")
@@ -304,6 +305,7 @@ def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
     assert [sql for sql in sent if user._meta.db_table in sql.partition("WHERE")[0]] == []
 
 
+@pytest.mark.databases
 def test_applications_and_tokens_that_are_made_together_are_written_in_one_statement() -> None:
     user = UserFactory()
     wanted = [oauth.NewApplication(f"name-{n}", user, f"id-{n}", Secret(f"{SECRET}{n}")) for n in range(3)]
@@ -331,6 +333,7 @@ def test_an_application_of_another_kind_is_not_one_for_client_credentials(change
     assert oauth.is_client_credentials(ApplicationFactory(**change)) is False
 
 
+@pytest.mark.databases
 def test_an_application_is_found_by_its_client_id() -> None:
     application = ApplicationFactory(client_id="the-id")
 
@@ -338,6 +341,7 @@ def test_an_application_is_found_by_its_client_id() -> None:
     assert oauth.find_application("the-i") is None
 
 
+@pytest.mark.databases
 def test_applications_are_found_by_their_client_ids() -> None:
     ApplicationFactory(client_id="other")
     wanted = [ApplicationFactory(client_id="one"), ApplicationFactory(client_id="two")]
@@ -415,6 +419,7 @@ def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
     assert oauth.secret_hasher() == (None if stored == SECRET else stored.partition("$")[0])
 
 
+@pytest.mark.databases
 def test_the_applications_of_a_user_are_looked_for_but_some() -> None:
     application = ApplicationFactory()
 
@@ -437,6 +442,7 @@ def test_only_applications_for_the_client_credentials_grant_are_listed() -> None
 # Access tokens
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("token", [TOKEN, "t" * 255], ids=["plain", "longest"])
 def test_a_token_opens_the_site_for_its_user(token: str) -> None:
     row = issued(token)
@@ -451,6 +457,7 @@ def test_a_token_opens_the_site_for_its_user(token: str) -> None:
     assert len(sent) == 1
 
 
+@pytest.mark.databases
 def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
     with_settings(settings, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=True)
     known = hasattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE")
@@ -484,6 +491,7 @@ def receiver() -> Iterator[Any]:
         pre_save.disconnect(function, sender=model)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(
     "change",
     [
@@ -540,6 +548,7 @@ def test_scopes_are_changed_without_touching_anything_else_of_the_token(receiver
     assert bearer_user(TOKEN) == row.user
 
 
+@pytest.mark.databases
 def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
     application = ApplicationFactory()
     now = datetime.now(UTC)
@@ -552,6 +561,7 @@ def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
     assert oauth.longest_token(ApplicationFactory()) is None
 
 
+@pytest.mark.databases
 def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed() -> None:
     user, now = UserFactory(), datetime.now(UTC)
     usual = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
@@ -566,6 +576,7 @@ def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed
     assert (found.pk, found.username, found.expires) == (long.pk, long.user.username, long.expires)
 
 
+@pytest.mark.databases
 def test_or_those_that_have_some_applications() -> None:
     end = datetime.now(UTC) + timedelta(seconds=2 * oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
     long = AccessTokenFactory(expires=end)
@@ -592,6 +603,7 @@ def end_user(token: Any) -> None:
     oauth.end_tokens_of_user(token.user)
 
 
+@pytest.mark.databases
 def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
     mine, other = AccessTokenFactory(), AccessTokenFactory()
     get_refresh_token_model().objects.create(
@@ -608,6 +620,7 @@ def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -
     assert not get_grant_model().objects.exists()
 
 
+@pytest.mark.databases
 def test_all_tokens_of_a_user_end_whatever_they_are_of() -> None:
     token, other = AccessTokenFactory(), AccessTokenFactory()
     AccessTokenFactory(application=None, user=token.user)
@@ -627,6 +640,7 @@ def of_a_site_with_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(models, "revoke_access_token", oauth._revoke_access_token, raising=False)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
 @pytest.mark.parametrize("end", [end_application, end_user])
 def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
@@ -647,6 +661,7 @@ def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
     assert (of_other.revoked, of_other.access_token) == (None, other)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
 def test_what_could_renew_the_token_in_use_ends_whatever_application_it_is_of(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
@@ -691,6 +706,7 @@ def test_a_model_of_the_site_that_revokes_in_its_own_way_is_let(monkeypatch: pyt
     assert revoked == [token.pk]
 
 
+@pytest.mark.databases
 def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
     token = AccessTokenFactory()
     AccessTokenFactory.create_batch(30, application=token.application)
@@ -701,6 +717,7 @@ def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
     assert len(sent) < 10
 
 
+@pytest.mark.databases
 def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one_stay() -> None:
     current, other = AccessTokenFactory(), AccessTokenFactory(application=None, user=UserFactory())
 
@@ -710,6 +727,7 @@ def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one
     assert list(get_access_token_model().objects.values_list("pk", "expires")) == [(other.pk, other.expires)]
 
 
+@pytest.mark.databases
 def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:
     long = AccessTokenFactory(expires=TOMORROW + timedelta(days=9))
     short = AccessTokenFactory(application=long.application, expires=TOMORROW - timedelta(hours=1))
@@ -727,6 +745,7 @@ def test_a_token_ends_even_if_somebody_gave_it_to_another_application() -> None:
     assert not get_access_token_model().objects.exists()
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(("left", "live"), [(timedelta(minutes=1), True), (timedelta(minutes=-1), False)], ids=str)
 def test_a_token_is_live_until_it_ends(left: timedelta, live: bool) -> None:
     token = AccessTokenFactory(expires=datetime.now(UTC) + left)

@@ -236,6 +236,7 @@ def test_a_superuser_may_have_everything_issued(gift: str, work: Callable[[User]
     work(UserFactory(is_superuser=True))
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more() -> None:
     a_client("a permission")

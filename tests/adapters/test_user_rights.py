@@ -17,7 +17,7 @@ from edx_api_provisioning.adapters import lms, rights
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from tests.factories import UserFactory, statements
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 COURSE = "course-v1:edX+DemoX+2026"
 MODES = "permission:course_modes.change_coursemode"

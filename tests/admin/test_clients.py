@@ -42,6 +42,8 @@ def names(page: Any) -> list[str]:
     return [client.name for client in page.context["cl"].result_list]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
     page = text(browser.get(LIST))
@@ -60,6 +62,8 @@ def test_troubles_are_said_in_words(browser: Browser) -> None:
     assert "its access token has expired; rotate it" in text(browser.get(LIST))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -117,6 +121,8 @@ def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, se
     assert "User: - Rights: - " in page
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_is_shown_of_a_client_is_worked_out_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     worked_out, summary = [], api.summary
 
@@ -135,6 +141,8 @@ def test_it_is_found_by_the_name_of_its_user(browser: Browser) -> None:
     assert names(browser.get(f"{LIST}?q={wanted.user.username}")) == ["a"]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_number_of_statements_is_the_same_for_every_page(browser: Browser) -> None:
     client_that_expires("first", 1)
     browser.get(LIST)
@@ -162,6 +170,8 @@ def million() -> None:
         cursor.execute("ANALYZE sqlite_schema")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.vendor("sqlite")
 @pytest.mark.parametrize(
     "address",
@@ -198,6 +208,8 @@ def test_secrets_are_not_even_read(browser: Browser) -> None:
     assert "oauth2_provider_application.client_secret" not in read
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), authority=OPERATOR)
     client = client_named("report")
@@ -270,6 +282,8 @@ def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
         assert "its user was deleted" in text(browser.get(url))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=operator("command line: ops"), reason="a new report")
     client = client_named("report")

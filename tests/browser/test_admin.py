@@ -315,7 +315,7 @@ def populate() -> dict[str, str]:
         reason="finance asked",
     )
     api.provision(
-        ClientSpec(name="enrolment-bot", superuser=True, contact="crm@example.org"), authority=operator("admin: root")
+        ClientSpec(name="enrollment-bot", superuser=True, contact="crm@example.org"), authority=operator("admin: root")
     )
     api.provision(ClientSpec(name="mobile", profile="commerce"), authority=operator("command line: ops"))
     api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), authority=operator("command line: ops"))

@@ -16,6 +16,8 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.test import Client
 
+pytestmark = pytest.mark.versions
+
 EXCHANGES = json.loads(Path(__file__).with_name("contract.json").read_text())["http"]
 BY_NAME = {exchange["name"]: exchange for exchange in EXCHANGES}
 

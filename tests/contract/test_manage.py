@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.versions
+
 MANAGE = Path(__file__).parents[2] / "manage.py"
 
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
+pytestmark = pytest.mark.versions
+
 COURSE = "course-v1:CET+GW_01+2021_2022_FA"
 ROWS = json.loads(Path(__file__).with_name("contract.json").read_text())["privileges"]
 CALLERS = {

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from common.djangoapps.student.models import CourseEnrollment
+from common.djangoapps.course_modes.models import CourseMode
+from common.djangoapps.student.models import CourseEnrollment, UserProfile
 from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint, Profile
@@ -19,6 +20,8 @@ from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
 from tests.factories import operator
+
+pytestmark = pytest.mark.versions
 
 ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
 COURSE = "course-v1:RecX+C1+R1"
@@ -43,7 +46,9 @@ UNTRIED = {("gradebook", "list the CCXs of a course")}
 def course(db: None, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     CourseOverview.objects.create(id=COURSE, org="RecX")
+    CourseMode.objects.create(course_id=COURSE, mode_slug="audit", mode_display_name="Audit")
     learner = User.objects.create_user(VALUES["username"], VALUES["email"])
+    UserProfile.objects.create(user=learner)
     CourseEnrollment.objects.create(user=learner, course_id=COURSE)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.versions
+
 MANAGE = Path(__file__).parents[2] / "manage.py"
 # The sandbox has no such code, and nothing that an API client meets depends on it.
 ABSENT = {

@@ -21,6 +21,8 @@ from edx_api_provisioning.adapters.access_catalogue import Answer
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, make_caller, status_of
 
+pytestmark = pytest.mark.versions
+
 ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_text())["rows"]
 COURSE = "course-v1:RecX+C1+R1"
 ORG_FILTER = "filter:content_org:RecX"

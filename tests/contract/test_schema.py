@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 from oauth2_provider.models import get_application_model
 
+pytestmark = pytest.mark.versions
+
 LMS_TABLES = (
     "auth_user",
     "auth_userprofile",
@@ -27,6 +29,7 @@ def toolkit_is_the_recorded_one() -> bool:
     return not hasattr(get_application_model(), "post_logout_redirect_uris")
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("table", LMS_TABLES)
 def test_the_lmss_tables_have_the_recorded_columns(table: str, contract: dict[str, Any], db: None) -> None:
     recorded = contract["schema"][table]
@@ -35,6 +38,7 @@ def test_the_lmss_tables_have_the_recorded_columns(table: str, contract: dict[st
     assert _unique(table) == unique - NOT_A_COLUMN.get((connection.vendor, table), set())
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("table", TOOLKIT_TABLES)
 def test_the_toolkits_tables_have_the_recorded_columns(
     table: str, contract: dict[str, Any], toolkit_is_the_recorded_one: bool, db: None
@@ -47,6 +51,7 @@ def test_the_toolkits_tables_have_the_recorded_columns(
         assert actual.items() >= recorded.items()
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("table", [*LMS_TABLES, *TOOLKIT_TABLES])
 def test_types_collations_and_indexes_are_the_recorded_ones(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.conf import settings
+
+pytestmark = pytest.mark.versions
 
 # Django's own classes stand for two of the LMS's, which add protections that no API call meets.
 MIDDLEWARE_OF_THE_LMS = {

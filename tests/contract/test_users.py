@@ -13,6 +13,8 @@ from common.djangoapps.student.models import UserProfile
 from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 
+pytestmark = pytest.mark.versions
+
 CREATED = "created profile=False"
 CASES = {
     "plain": ("k-new", "k-new@example.com"),
@@ -28,6 +30,7 @@ CASES = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("case", [case for case in CASES if case != "emoji"])
 def test_creating_a_user_ends_as_recorded(
     case: str, contract: dict[str, Any], recorded: None, capabilities: SimpleNamespace
@@ -44,6 +47,7 @@ def test_creating_a_user_ends_as_recorded(
     assert outcome == expected
 
 
+@pytest.mark.databases
 def test_an_emoji_is_welcome_on_a_connection_that_can_carry_it(db: None) -> None:
     assert _outcome(*CASES["emoji"]) == CREATED
 

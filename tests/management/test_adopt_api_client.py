@@ -21,6 +21,8 @@ def run(*arguments: str) -> Ran:
     return run_command(*arguments, command="adopt_api_client")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_an_application_of_another_command_is_adopted() -> None:
     user = UserFactory(username="reporter")
     options = {"name": "By hand", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
@@ -53,6 +55,8 @@ def test_json_says_what_is_managed_now_and_no_secret() -> None:
     assert client().access_token is not None
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_second_time_there_is_nothing_to_do() -> None:
     ApplicationFactory(client_id="the-id")
     run("report", "--client-id", "the-id")

@@ -113,6 +113,8 @@ def test_for_one_request_a_client_gets_an_answer(path: str, answer: str) -> None
     assert explain("GET", path, "--client", "report").stdout.endswith(f"\n  the client   {answer}\n")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_a_client_as_json_is_a_line_for_each_endpoint() -> None:
     provision(profile="feature-toggles")
@@ -135,6 +137,8 @@ def test_the_rights_of_a_client_are_those_it_has_now() -> None:
     }
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_the_rights_of_a_client_include_what_others_gave_it() -> None:
     user = UserFactory(username="service", is_superuser=True)

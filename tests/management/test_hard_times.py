@@ -77,6 +77,7 @@ def reading_only() -> Iterator[None]:
             cursor.execute(on)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", WRITERS.values(), ids=WRITERS)
 def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tuple[str, ...]) -> None:
     before = everything()
@@ -89,6 +90,7 @@ def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tup
     assert answer(report.access_token) == "ok"
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", READERS.values(), ids=READERS)
 def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None:
     with reading_only():
@@ -97,6 +99,7 @@ def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None
     assert (ran.code, ran.stderr) == (0, "")
 
 
+@pytest.mark.databases
 def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
     with reading_only():
         token = run("--token-from", "stdin", command="verify_api_client", stdin=shown(report.access_token))
@@ -131,6 +134,7 @@ NOT_THERE = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(("version", "works"), [("zero", ("explain",)), ("0001", UNTOUCHED)], ids=["none", "older"])
 def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_mends_it(
     version: str, works: tuple[str, ...]
@@ -152,6 +156,7 @@ def old_models() -> Any:
     return loader.project_state(("edx_api_provisioning", "0001_initial")).apps
 
 
+@pytest.mark.databases
 def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_other(report: Any) -> None:
     apps = old_models()
     old_client = apps.get_model("edx_api_provisioning", "ApiClient")
@@ -174,6 +179,7 @@ def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_oth
     assert client("report").purpose == "changed by the older version"
 
 
+@pytest.mark.databases
 def test_what_this_version_writes_can_be_read_and_written_by_the_one_before(report: Any) -> None:
     old_client = old_models().get_model("edx_api_provisioning", "ApiClient")
 
@@ -216,6 +222,7 @@ def locked(name: str, folder: Path) -> Iterator[None]:
             cursor.execute(long)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("command", ["provision more", "rotate", "revoke", "delete"])
 def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path, command: str) -> None:
     with database_for_processes(tmp_path):
@@ -294,6 +301,7 @@ def for_real(*arguments: str) -> None:
 # A run that is asked to end
 
 
+@pytest.mark.databases
 def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -> None:
     def end() -> None:
         signal.raise_signal(signal.SIGTERM)

@@ -33,6 +33,8 @@ def test_of_nothing_nothing_is_printed() -> None:
     assert run() == run("--expired") == run("--unmanaged") == run("--fail-if-any") == Ran(0, "", "")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
     with clock_at(NOON):
         made = provisioned(
@@ -107,6 +109,8 @@ def test_no_secret_is_printed() -> None:
     assert application.pk
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_expires_can_be_asked_for() -> None:
     with clock_at(NOON) as clock:
         for days in (1, 10, 100):
@@ -119,6 +123,8 @@ def test_what_expires_can_be_asked_for() -> None:
         assert [row["name"] for row in rows("--expired")] == ["in-1"]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_nobody_manages_can_be_asked_for() -> None:
     provisioned()
     ApplicationFactory(name="By hand", client_id="the-id", user__username="reporter")
@@ -132,6 +138,8 @@ def test_what_nobody_manages_can_be_asked_for() -> None:
     ]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
     provisioned()
     provisioned("other", username="other")
@@ -186,6 +194,8 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert "usage:" in ran.stderr
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_listing_again_and_again_changes_nothing() -> None:
     provisioned()
     before = everything()

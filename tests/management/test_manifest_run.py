@@ -51,6 +51,8 @@ def lines(ran: Ran) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> None:
     ran = apply(manifest, "--format", "json")
 
@@ -63,6 +65,8 @@ def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> N
     assert lines(ran)[2]["access_token"] is None
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
     first = apply(manifest, "--format", "json")
     before = row_counts()
@@ -206,6 +210,8 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(manifest: Path) -> None
     assert row_counts() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_plan_tells_changes_apart(manifest: Path) -> None:
     apply(manifest)
     ApiClient.objects.get(name="reports").access_token.delete()  # type: ignore[union-attr]
@@ -244,6 +250,8 @@ def test_a_plan_that_cannot_be_carried_out_says_so(manifest: Path) -> None:
     assert ran.stderr.endswith("CommandError: Not everything can be done; see above.\n")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_nothing_is_pruned_where_not_everything_was_done(manifest: Path) -> None:
     apply(manifest)
     UserFactory(email="new@localhost")
@@ -357,6 +365,8 @@ def test_elsewhere_it_does_not(manifest: Path) -> None:
 # At once
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
 def test_of_8_processes_that_apply_one_manifest_each_client_is_made_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

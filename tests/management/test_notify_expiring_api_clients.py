@@ -26,6 +26,8 @@ def expiring() -> None:
         provisioned(name, username=f"user-{name}", contact=f"{name}@example.org", expires_in=timedelta(days=5))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_who_was_told_is_printed(expiring: None) -> None:
     assert run() == Ran(0, "a\nb\n", "")
 
@@ -33,6 +35,8 @@ def test_who_was_told_is_printed(expiring: None) -> None:
     assert (last_event().kind, last_event().actor) == ("notified", f"command line: {getpass.getuser()}")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_second_time_there_is_nothing_to_do(expiring: None) -> None:
     run()
 

@@ -66,6 +66,8 @@ def authenticates(result: dict[str, Any]) -> bool:
 # Without anything said
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_run_without_arguments_makes_a_working_client() -> None:
     ran = run()
 
@@ -101,6 +103,8 @@ def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_
     assert run("--staff").stderr == "Nothing was issued, so there is no secret to show.\n"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_json_says_what_was_made() -> None:
     result = provisioned("report")
 
@@ -251,6 +255,8 @@ def test_the_result_as_variables_of_the_environment() -> None:
 # Again
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_same_again_shows_no_secret_and_changes_nothing() -> None:
     first = provisioned("--staff")
     before, row = row_counts(), ApiClient.objects.values().get()
@@ -319,6 +325,8 @@ def test_what_differs_harmlessly_is_changed_and_told() -> None:
     assert "Done: change the scopes of the access token from read write email profile to read." in ran.stderr
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_an_account_made_elsewhere_is_used_when_that_is_said() -> None:
     user = UserFactory(username="api-client", email="somebody@example.org", password="their-own")
 
@@ -510,6 +518,8 @@ def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
     assert row_counts() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_an_email_that_differs_in_case_only_is_taken_too() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
@@ -545,6 +555,8 @@ def test_the_site_s_policies_hold(settings: Any) -> None:
     assert provisioned("--contact", "a@example.org")["expires_in"] <= 90 * 24 * 3600
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
 def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() -> None:
     table, away = ApiClient._meta.db_table, "not_yet_there"
@@ -567,6 +579,8 @@ def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() ->
     assert User.objects.count() == 0
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_arguments: Any, **_options: Any) -> None:
         raise OperationalError(2006, f"Server has gone away while it was told {SECRET}")
@@ -584,6 +598,8 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 # A dry run
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("format", rendering.FORMATS)
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> None:
     before = row_counts()
@@ -619,6 +635,8 @@ def written(*arguments: str) -> Any:
     return ran
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_result_goes_to_a_private_file_and_no_secret_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
 
@@ -684,6 +702,8 @@ def full(*_arguments: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("name", ["fsync", "link"])
 def test_if_the_file_cannot_be_written_everything_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -862,6 +882,8 @@ def test_a_restricted_application_never_gets_a_token_that_works(monkeypatch: pyt
 # What it costs
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
 def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
     connection.ensure_connection()

@@ -19,6 +19,8 @@ def run(*arguments: str) -> Ran:
     return run_command(*arguments, command="revoke_api_client")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_tokens_are_ended_and_the_history_knows_by_whom_and_why() -> None:
     made = provisioned()
 
@@ -30,6 +32,8 @@ def test_tokens_are_ended_and_the_history_knows_by_whom_and_why() -> None:
     assert (event.kind, event.actor, event.reason) == ("revoked", f"command line: {getpass.getuser()}", "seen in a log")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_json_says_what_became_of_the_client() -> None:
     made = provisioned()
 
@@ -59,6 +63,8 @@ def test_a_second_time_there_is_nothing_to_do(how: tuple[str, ...]) -> None:
     assert everything() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_client_is_gone_and_stays_so() -> None:
     provisioned()
 

@@ -68,6 +68,8 @@ def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
     ]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_both_are_rotated_together() -> None:
     made = provisioned()
@@ -82,6 +84,8 @@ def test_both_are_rotated_together() -> None:
     assert event.actor == f"command line: {getpass.getuser()}"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db
 def test_grace_keeps_the_old_ones_and_says_so() -> None:
     with clock_at(NOON) as clock:
@@ -302,6 +306,8 @@ def due(db: None) -> dict[str, Any]:
     }
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_all_that_are_due_are_rotated_and_no_others(due: dict[str, Any]) -> None:
     ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "yaml")
 
@@ -339,6 +345,8 @@ def test_each_that_is_due_gets_a_file_of_its_own(due: dict[str, Any], tmp_path: 
         assert [answer(token) for token in tokens] == ["ok", "ok"]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     User.objects.filter(username="user-a").update(is_active=False)
 
@@ -352,6 +360,8 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     assert answer(due["b"].access_token) == "token_nonexistent"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
     due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

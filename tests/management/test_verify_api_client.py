@@ -40,6 +40,8 @@ def made() -> Credentials:
 # A token
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_of_a_valid_token_all_is_told_but_the_token() -> None:
     with clock_at(NOON):
         made = provisioned(staff=True, scopes=("read", "email"), expires_in=timedelta(days=1))
@@ -189,6 +191,8 @@ def grant(client_id: str, secret: str, *arguments: str) -> Ran:
     return run(*source, *arguments, "--format", "json", stdin=secret)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_id_and_secret_are_proved_by_the_real_grant_of_which_nothing_is_kept(made: Credentials) -> None:
     before = everything()
 
@@ -199,6 +203,8 @@ def test_id_and_secret_are_proved_by_the_real_grant_of_which_nothing_is_kept(mad
     assert everything() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_kept_outside_a_test_either() -> None:
     made = provisioned()
@@ -238,6 +244,8 @@ def test_an_application_for_another_grant_is_told_to_be_one(made: Credentials) -
 # A client by name
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
     ran = run("report", "--format", "json")
 
@@ -314,6 +322,8 @@ def test_what_is_no_text_is_nobodys(
     assert (ran.code, check["meaning"].partition(":")[0]) == (1, "invalid_client")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_verifying_changes_nothing(made: Credentials) -> None:
     before = everything()
 

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.django_db
 # Made
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
     response = root.post("/clients/", {"name": "report", "contact": "ann@example.org", "reason": "it is May"})
 
@@ -67,6 +69,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(root: Caller) -> 
     assert row_counts() == before
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("value", ["a\0b", "line\nbreak", "\ud800"], ids=["NUL", "newline", "half a character"])
 @pytest.mark.parametrize("field", ["username", "purpose", "profile", "reason", "groups"])
 def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, field: str, value: str) -> None:
@@ -101,6 +104,8 @@ def test_only_json_is_read_and_only_json_is_written(root: Caller) -> None:
 # Read
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_client_is_told_with_all_that_is_known_and_no_secret(root: Caller) -> None:
     made = provisioned(contact="ann@example.org", self_rotation=True)
 
@@ -111,6 +116,8 @@ def test_a_client_is_told_with_all_that_is_known_and_no_secret(root: Caller) -> 
     assert not {"client_secret", "access_token"} & set(shown)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_clients_come_in_pages_as_in_the_lms(root: Caller) -> None:
     for number in range(12):
         ApiClient.objects.create(name=f"client-{number:02}")
@@ -124,6 +131,8 @@ def test_clients_come_in_pages_as_in_the_lms(root: Caller) -> None:
     problem(root.get("/clients/?page=9"), 404)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_page_of_clients_takes_the_same_number_of_statements_however_many_are_on_it(root: Caller) -> None:
     def taken() -> int:
         with statements() as sent:
@@ -139,6 +148,8 @@ def test_a_page_of_clients_takes_the_same_number_of_statements_however_many_are_
     assert taken() == few
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -171,6 +182,8 @@ def test_a_filter_that_cannot_be_meant_is_refused(root: Caller, query: str) -> N
     problem(root.get(f"/clients/?{query}"), 400, "invalid")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_history_of_a_client_is_told_the_last_first(root: Caller) -> None:
     provisioned()
     provisioned("other")
@@ -248,6 +261,8 @@ def test_the_name_and_the_id_of_a_client_do_not_change(root: Caller) -> None:
 # An ETag tells one state from another
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_change_is_made_to_the_state_that_was_read_or_not_at_all(root: Caller) -> None:
     provisioned()
     read = root.get("/clients/report/")["ETag"]
@@ -272,6 +287,8 @@ def test_so_is_everything_else_that_is_done_to_a_client(root: Caller, address: s
     good(root.post(address, {}, If_Match="*"))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_two_changes_within_a_second_are_told_apart(root: Caller) -> None:
     provisioned()
     first = good(root.post("/clients/report/token/", {})) and root.get("/clients/report/")["ETag"]
@@ -282,6 +299,8 @@ def test_two_changes_within_a_second_are_told_apart(root: Caller) -> None:
 # Rotated and ended
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_new_token_ends_the_old_one_or_leaves_it_a_time_of_grace(root: Caller) -> None:
     first = provisioned().access_token
 
@@ -306,6 +325,8 @@ def test_a_new_secret_ends_the_old_one_and_leaves_the_token(root: Caller) -> Non
     assert answer(made.access_token) == "ok"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_new_secret_with_grace_is_that_of_a_new_application(root: Caller) -> None:
     made = provisioned()
 
@@ -334,6 +355,8 @@ def test_a_rotation_that_is_not_allowed_says_why(root: Caller, body: dict[str, s
     assert answer(made.access_token) == "ok"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_client_ends_for_now_or_for_good(root: Caller) -> None:
     made = provisioned()
 

@@ -43,6 +43,8 @@ def test_the_setting_is_one() -> None:
     assert set(told["EDX_API_PROVISIONING"]) <= set(conf.DEFAULTS)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_client_of_a_few_lines_works(site: str) -> None:
     command = re.sub(r"\\\n>\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
     arguments = command.partition("--format env")[0].split()

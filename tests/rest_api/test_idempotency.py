@@ -30,6 +30,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("call", CALLS)
 def test_a_request_that_comes_again_is_answered_with_what_there_is_and_no_secret(call: str, root: Caller) -> None:
     provisioned()
@@ -101,6 +102,7 @@ def test_the_same_key_of_somebody_else_is_another_key(root: Caller, helper: Call
     good(helper.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
 
 
+@pytest.mark.databases
 def test_what_failed_may_be_tried_again_under_the_same_key(root: Caller) -> None:
     provisioned("report")
     problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 409)
@@ -170,6 +172,7 @@ MANY = 50
 concurrent = pytest.mark.vendor("mysql", "postgresql")
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> None:
@@ -182,6 +185,7 @@ def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> Non
     assert_one_client(made)
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_of_16_that_are_the_same_request_one_makes_it_and_the_others_are_told_so(crowd: Any) -> None:
@@ -205,6 +209,7 @@ def assert_one_client(made: dict[str, Any]) -> None:
     assert answer(made["access_token"]) == "ok"
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_of_requests_for_different_clients_under_one_key_one_is_carried_out(crowd: Any) -> None:
@@ -216,6 +221,7 @@ def test_of_requests_for_different_clients_under_one_key_one_is_carried_out(crow
     assert ApiClient.objects.count() == get_application_model().objects.count() == 1
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_of_rotations_that_are_the_same_request_one_is_carried_out(crowd: Any) -> None:
@@ -228,6 +234,7 @@ def test_of_rotations_that_are_the_same_request_one_is_carried_out(crowd: Any) -
     assert get_access_token_model().objects.count() == 1
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", [None, "k"])
@@ -243,6 +250,7 @@ def test_of_16_rotations_of_a_client_by_itself_at_once_one_makes_a_token(crowd: 
     assert answer(token) == answer(made.access_token) == "ok"
 
 
+@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_of_16_changes_to_the_state_that_all_have_read_one_is_made(crowd: Any) -> None:
@@ -258,6 +266,7 @@ def test_of_16_changes_to_the_state_that_all_have_read_one_is_made(crowd: Any) -
     assert Counter(each["status"] for each in answers) == {200: 1, 412: 15}
 
 
+@pytest.mark.databases
 def test_it_holds_where_a_request_is_no_transaction_of_its_own_too(root: Caller) -> None:
     from django.db import connection
 

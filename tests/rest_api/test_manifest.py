@@ -27,6 +27,8 @@ def by_name(response: Any) -> dict[str, Any]:
     return {each["name"]: each for each in good(response)["clients"]}
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_plan_says_what_would_be_done_and_does_nothing(root: Caller) -> None:
     before = everything()
 
@@ -38,6 +40,8 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(root: Caller) -> None:
     assert "staff client" in planned["grades"]["warnings"][0]
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_is_applied_is_shown_once_and_again_is_unchanged(root: Caller) -> None:
     made = by_name(root.post("/apply/", {**TWO, "reason": "the new term"}))
 
@@ -126,6 +130,8 @@ def test_what_is_no_manifest_is_refused(root: Caller, body: Any, field: str) -> 
     assert set(problem(root.post("/apply/", body), 400, "invalid")["field_errors"]) == {field}
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_where_the_database_fails_nothing_is_kept(root: Caller) -> None:
     provision = api.provision
 

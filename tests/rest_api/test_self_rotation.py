@@ -26,6 +26,8 @@ def own(made: Credentials | dict[str, Any]) -> Caller:
     return Caller(f"Bearer {token}")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_next_token_has_the_same_scopes_and_life_and_the_old_one_a_day_of_grace() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30), scopes=("read", "email"))
     with clock_at(timezone.now() + timedelta(days=10)) as clock:
@@ -142,6 +144,8 @@ def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
     good(own(made).post(ADDRESS, {"expires_in": "30d"}))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_same_request_again_makes_no_other_token_and_shows_none() -> None:
     made = provisioned(self_rotation=True)
     first = own(made).post(ADDRESS, {}, Idempotency_Key="k")

@@ -20,6 +20,8 @@ def whoami(caller: Caller) -> dict[str, Any]:
     return good(caller.get("/whoami/"))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_token_of_a_client_is_told_all_that_it_is() -> None:
     made = provisioned(permissions=("course_modes.change_coursemode",), expires_in=timedelta(days=30))
 

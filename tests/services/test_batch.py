@@ -26,7 +26,7 @@ from edx_api_provisioning.services import batch, provisioning
 from tests.factories import OPERATOR, SECRET, TOKEN, UserFactory, person, row_counts, statements
 from tests.lifecycle_helpers import Clock, answer, clock_at, everything, granted, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 NAMES = tuple(f"client-{number}" for number in range(7))
 RUN = "0" * 32

@@ -164,6 +164,7 @@ def test_a_restricted_client_gets_no_opaque_token() -> None:
     assert not client().application.accesstoken_set.exists()
 
 
+@pytest.mark.databases
 def test_scopes_filters_and_the_restriction_are_left_alone_by_the_second_run() -> None:
     arguments = ["bot", "--restricted", "--scope", "grades:read", "--filter", "content_org:CET"]
     provisioned(*arguments)
@@ -172,6 +173,7 @@ def test_scopes_filters_and_the_restriction_are_left_alone_by_the_second_run() -
     assert (opened(), everything()) == (({"grades:read"}, {"content_org:CET"}, True), before)
 
 
+@pytest.mark.databases
 def test_rights_of_the_user_and_of_the_application_go_together() -> None:
     provisioned("bot", "--staff", "--permission", CANCEL, "--scope", "grades:read", "--filter", "content_org:CET")
     assert User.objects.get(username="bot").is_staff
@@ -455,6 +457,7 @@ def test_flags_of_an_existing_user_are_never_changed(ada: User, flag: str) -> No
     assert (ada.is_staff, ada.is_superuser) == (False, False)
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 def test_a_role_that_the_database_takes_for_one_that_is_there_is_one_line_and_nothing_written(ada: User) -> None:
     before = everything(), held("ada")
@@ -501,6 +504,7 @@ def test_the_user_of_an_adopted_client_is_given_more_only_if_that_is_said(adopte
 # Restrictions
 
 
+@pytest.mark.databases
 def test_a_client_with_a_live_token_is_not_restricted() -> None:
     provision()
     before = everything()

@@ -27,7 +27,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.subprocesses import FORK, TIMEOUT, Ended, Process, Work, database_for_processes, provision
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 PROCESSES = 64
 # The looks after which all processes meet: when the first goes on, each has seen that there is nothing yet.

@@ -18,7 +18,7 @@ from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
 from tests.factories import OPERATOR, UserFactory
 from tests.lifecycle_helpers import Clock, client, clock_at, provisioned, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 NOON = utc(2027, 5, 3, 12)
 
@@ -131,6 +131,7 @@ def test_troubles_are_told_in_the_order_of_their_weight() -> None:
     )
 
 
+@pytest.mark.databases
 def test_a_token_is_listed_as_expired_from_its_last_second_on(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=1))
     end = made.expires_at

@@ -33,7 +33,7 @@ from tests.subprocesses import (
     table_counts,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 NOTHING: dict[str, int] = {}
 TAKEN_BACK = {ApiClientEvent._meta.db_table: 2}  # That it was made, and that it was taken back.

@@ -48,6 +48,7 @@ def subjects() -> list[str]:
 # When
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
@@ -144,6 +145,7 @@ def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
     assert notify() == ()
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
     soon = timedelta(days=1)
@@ -300,6 +302,7 @@ def test_one_mail_that_fails_is_one(settings: Any) -> None:
     assert str(refused.value) == "1 mail could not be sent; it is tried again the next time. See the mail settings."
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
     for name in ("a", "b", "c"):
@@ -320,6 +323,7 @@ def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
 # On the way
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> None:
     made = provisioned()
@@ -363,6 +367,7 @@ def recipients(folder: Path) -> list[str]:
     return sorted(address for file in folder.iterdir() for address in re.findall("^To: (.+)$", file.read_text(), re.M))
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_several_workers_at_once_send_each_notice_once(shared_database: None, tmp_path: Path) -> None:
     for number in range(6):
@@ -386,6 +391,7 @@ def test_several_workers_at_once_send_each_notice_once(shared_database: None, tm
     assert ApiClientEvent.objects.filter(kind="notified").count() == 6
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql", "postgresql")
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_path: Path) -> None:
@@ -415,6 +421,7 @@ def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_p
     assert recipients(mails) == ["a@example.org", "b@example.org"]
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.django_db
 # In each secret that is thrown: where it shows, however it is spelled, a secret was told.
 NEEDLE = "Needle-0123.zY_9"
 VARIABLE = "SECRET_OF_THE_TEST"
-# Fewer where one job has thrown all of them; what is rare is not met among few.
-ALL = 10_000
-EXAMPLES = int(os.environ.get("TEST_EXAMPLES", ALL if connection.vendor == "sqlite" else 500))
+# What is rare is not met among few.
+FULL = "TEST_FULL" in os.environ
+EXAMPLES = 10_000 if FULL else 500
 
 
 @dataclass(frozen=True)
@@ -276,11 +276,11 @@ def test_anything_is_thrown_at_it() -> None:
 def test_one_thing_of_a_good_call_is_spoiled() -> None:
     outcomes = throw(spoiled_calls(), share=0.35, dry_first=st.booleans())
 
-    assert set(outcomes) >= {"refused", *(["created"] if EXAMPLES >= ALL else [])}
+    assert set(outcomes) >= {"refused", *(["created"] if FULL else [])}
 
 
 def test_what_looks_good_is_thrown_at_it() -> None:
     outcomes = throw(good_calls(), share=0.1, dry_first=st.booleans())
 
-    assert set(outcomes) >= {"refused", "created", *(["unchanged"] if EXAMPLES >= ALL else [])}
+    assert set(outcomes) >= {"refused", "created", *(["unchanged"] if FULL else [])}
     assert outcomes["created"] > outcomes.total() / 3

@@ -69,6 +69,8 @@ def works(credentials: Credentials) -> bool:
 # A new client
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together() -> None:
     credentials = provision()
 
@@ -84,6 +86,8 @@ def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together(
     assert UserProfile.objects.filter(user=made.user).count() == 1
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     credentials = provision(
         username="grades-bot",
@@ -126,6 +130,7 @@ def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
     assert works(credentials)
 
 
+@pytest.mark.databases
 def test_two_clients_may_share_a_user_that_was_made_here() -> None:
     provision("report")
 
@@ -143,6 +148,8 @@ def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: 
     assert provision().status is Status.UNCHANGED
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "7d"}
 
@@ -154,6 +161,8 @@ def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
 # The same client again
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -202,6 +211,8 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert oauth.client_user(first.client_id, first.client_secret) == client().user
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_application_is_healed() -> None:
     first = provision()
     client().application.delete()
@@ -215,6 +226,8 @@ def test_a_deleted_application_is_healed() -> None:
     assert provision().status is Status.UNCHANGED
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_user_is_healed() -> None:
     provision(username="grades-bot")
     client().user.delete()
@@ -236,6 +249,7 @@ def test_a_token_that_others_made_is_no_token_of_the_client() -> None:
     assert client().application.accesstoken_set.count() == 2
 
 
+@pytest.mark.databases
 def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
     first = provision()
 
@@ -248,6 +262,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
     assert works(first)
 
 
+@pytest.mark.databases
 def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     find_users = current_state._users
 
@@ -375,6 +390,7 @@ def test_what_is_refused_leaves_everything_as_it_was(
     assert (row_counts(), list(ApiClient.objects.values())) == (rows, clients)
 
 
+@pytest.mark.databases
 def test_an_address_that_differs_in_case_only_is_taken_too() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
@@ -496,6 +512,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(("where", "name"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, Conflict], ids=lambda error: error.__name__)
 def test_a_run_that_fails_after_any_step_leaves_nothing(
@@ -555,6 +572,7 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     assert row_counts() == before
 
 
+@pytest.mark.databases
 def test_a_request_is_carried_out_once() -> None:
     api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
     before = row_counts()
@@ -566,6 +584,8 @@ def test_a_request_is_carried_out_once() -> None:
     assert row_counts() == before
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_other_plugins_are_told_once_it_is_committed(django_capture_on_commit_callbacks: Any) -> None:
     told: list[dict[str, Any]] = []
 
@@ -643,6 +663,7 @@ def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     assert (plan.username, plan.email, plan.scopes) == (credentials.username, credentials.email, credentials.scopes)
 
 
+@pytest.mark.databases
 def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     provision()
 
@@ -657,6 +678,8 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
 # Taking back
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
     before = row_counts()
 
@@ -669,6 +692,7 @@ def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> Non
     assert works(provision())
 
 
+@pytest.mark.databases
 def test_only_what_the_run_made_is_taken_back() -> None:
     first = provision()
     expire(client())
@@ -717,6 +741,8 @@ def test_an_account_of_others_is_not_taken_back() -> None:
     assert not get_application_model().objects.exists()
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
     first = provision()
     provision("second", username="report")
@@ -727,6 +753,7 @@ def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
     assert client().name == "second"
 
 
+@pytest.mark.databases
 def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
     first = provision()
     expire(client())
@@ -754,6 +781,7 @@ def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
 # What it costs
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
     connection.ensure_connection()
@@ -767,6 +795,7 @@ def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> No
     assert len(unchanged) <= 6, unchanged
 
 
+@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_every_statement_of_a_run_is_in_its_one_transaction() -> None:
     outside: list[str] = []

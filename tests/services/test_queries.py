@@ -21,7 +21,7 @@ from edx_api_provisioning.services import queries
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, statements
 from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 NOON = utc(2027, 5, 3, 12)
 

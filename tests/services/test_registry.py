@@ -17,7 +17,7 @@ from edx_api_provisioning.services.site import current_site
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 from tests.lifecycle_helpers import Clock, clock_at, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 NOON = utc(2027, 5, 3, 12)
 

@@ -101,6 +101,8 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
 # Rotating
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
     made = provisioned(staff=True, contact="owner@example.org", purpose="reports")
     user, application = User.objects.get(), applications().get()
@@ -147,6 +149,7 @@ def test_a_token_that_has_expired_is_rotated_too(clock: Clock) -> None:
     assert client().token_issued == clock.now
 
 
+@pytest.mark.databases
 def test_a_token_that_others_deleted_is_rotated_too() -> None:
     provisioned()
     tokens().all().delete()  # as a password reset does
@@ -180,6 +183,8 @@ def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
     )
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_rotating_both_ends_everything_that_was_issued() -> None:
     made = provisioned()
     other = granted(made.client_id, made.client_secret)
@@ -210,6 +215,8 @@ def test_when_a_secret_was_issued_is_known(clock: Clock) -> None:
 # Grace
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=30))
     other = granted(made.client_id, made.client_secret)
@@ -250,6 +257,8 @@ def succeeded() -> tuple[Credentials, Credentials]:
     return made, rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_access(clock: Clock) -> None:
     made, rotated = succeeded()
 
@@ -293,6 +302,8 @@ def by_rotating_its_secret_again() -> None:
     rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("end", [by_rotating, by_notifying, by_rotating_its_secret_again])
 def test_when_its_grace_is_over_the_old_application_is_deleted(clock: Clock, end: Callable[[], None]) -> None:
     made, _rotated = succeeded()
@@ -342,6 +353,7 @@ def test_a_leak_in_the_time_of_grace_is_ended_by_rotating_both_without_grace(clo
     assert client().predecessor is None
 
 
+@pytest.mark.databases
 def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> None:
     made, _rotated = succeeded()
     applications().get(client_id=made.client_id).delete()
@@ -404,6 +416,7 @@ def test_ninety_days_of_grace_are_given(clock: Clock) -> None:
     assert answer(made.access_token) == "ok"
 
 
+@pytest.mark.databases
 def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
     succeeded()
     before = everything()
@@ -417,6 +430,7 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
     assert everything() == before
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("work", [rotate, revoke])
 def test_a_client_in_another_spelling_is_not_touched(work: Callable[..., Any]) -> None:
@@ -571,6 +585,8 @@ def with_refresh_token_and_grant(application: Any) -> None:
     )
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None:
     made, neighbour = provisioned(), provisioned("neighbour", username="report")
     for application in applications().all():
@@ -590,6 +606,8 @@ def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None
     assert granted(made.client_id, made.client_secret)  # The secret is another matter.
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_revocation_ends_a_token_that_was_taken_from_its_application() -> None:
     made = provisioned()
     tokens().update(application=None)
@@ -629,6 +647,8 @@ def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
 # Retiring
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
     made = provisioned(staff=True)
     User.objects.get().groups.add(Group.objects.create(name="reporters"))
@@ -650,6 +670,7 @@ def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
     assert applications().count() == 1
 
 
+@pytest.mark.databases
 def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(token=False)
     by_hand = AccessTokenFactory(application=None, user=User.objects.get())
@@ -725,6 +746,7 @@ def with_another_client_that_lost_its_application() -> None:
     client("neighbour").application.delete()
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("how", [{"retire": True}, {"delete": True}], ids=["retired", "deleted"])
 @pytest.mark.parametrize(
     "make",
@@ -779,6 +801,8 @@ def test_what_others_spoilt_can_be_ended(others: Callable[[], None], how: dict[s
 # Deleting
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_deleted_client_leaves_its_history() -> None:
     provisioned()
     person = UserFactory()
@@ -812,6 +836,8 @@ def test_deleting_ends_the_old_application_too(clock: Clock) -> None:
     assert (applications().count(), User.objects.count()) == (0, 0)
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_name_of_a_deleted_client_is_free() -> None:
     provisioned()
     revoke(delete=True)
@@ -833,6 +859,8 @@ def by_hand() -> Any:
     return application
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
     before = everything()
 
@@ -1011,6 +1039,7 @@ def test_a_retired_client_is_not_adopted() -> None:
     assert everything() == before
 
 
+@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
     with pytest.raises(NearMatch):
@@ -1020,6 +1049,7 @@ def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
         adopt("Report", client_id=by_hand.client_id)
 
 
+@pytest.mark.databases
 def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
     by_hand: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1098,6 +1128,8 @@ def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: d
         assert answer(rotated.access_token) == "token_expired"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
     """By the commands alone, over a leap day and both changes of the clock."""
     settings.TIME_ZONE = "Europe/Berlin"
@@ -1188,6 +1220,7 @@ def whole_life() -> list[Credentials]:
     ]
 
 
+@pytest.mark.databases
 def test_the_history_tells_who_did_what_and_why(clock: Clock) -> None:
     whole_life()
 
@@ -1224,6 +1257,7 @@ def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
     assert not [secret for secret in secrets if secret in repr(life)]
 
 
+@pytest.mark.databases
 def test_an_actor_that_is_too_long_is_cut() -> None:
     provisioned()
 
@@ -1243,6 +1277,8 @@ SECOND: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("second", SECOND)
 def test_a_request_is_not_carried_out_twice(second: str) -> None:
     provisioned()
@@ -1294,6 +1330,7 @@ WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("name", WORKS)
 def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     prepare, work = WORKS[name]

@@ -28,7 +28,7 @@ from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer, client, everything, granted, provisioned, shown
 from tests.subprocesses import FORK, KILLED, TIMEOUT, Points, Process, Work, database_for_processes, die
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 HOUR = timedelta(hours=1)
 

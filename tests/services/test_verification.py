@@ -24,6 +24,8 @@ from edx_api_provisioning.services import http_verification, verification
 from edx_api_provisioning.services.provisioning import provision
 from tests.factories import OPERATOR, SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
 
+pytestmark = pytest.mark.versions
+
 ME, GRANT = ("GET", "/api/user/v1/me"), ("POST", "/oauth2/access_token")
 
 

@@ -36,6 +36,8 @@ def test_an_app_like_the_lms_finds_the_task_where_celery_looks_for_it() -> None:
     assert NAME in app.tasks
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_the_task_notifies(settings: Any) -> None:
     provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
 
@@ -79,6 +81,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return sent
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_a_manifest_of_many_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
     text = manifest("aa", "bb", "cc", "dd", "ee")
 
@@ -103,6 +107,8 @@ def test_one_that_is_refused_is_named_in_the_log_and_keeps_no_other_from_being_m
     assert line.startswith("The API client taken was not provisioned: username: ")
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 @pytest.mark.parametrize("task", ["provision_manifest", "rotate_expiring"])
 def test_what_the_database_may_do_the_next_time_is_tried_again(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +134,8 @@ def test_what_the_database_may_do_the_next_time_is_tried_again(
     assert answers(tmp_path) == {"report": "ok"}
 
 
+@pytest.mark.databases
+@pytest.mark.versions
 def test_all_that_is_due_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
     for number in range(3):
         provisioned(f"due-{number}", username=f"due-{number}", expires_in=timedelta(days=5))

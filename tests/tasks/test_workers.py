@@ -29,10 +29,10 @@ from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer
 from tests.subprocesses import database_for_processes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 ROOT = Path(__file__).parents[2]
-BROKER = os.environ.get("TEST_BROKER", "redis://127.0.0.1:6379/0")
+BROKER = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 NAMES = [f"client-{number}" for number in range(24)]
 TIMEOUT = 60  # seconds, for what takes a few
 
