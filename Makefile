@@ -17,10 +17,10 @@ demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with c
 	.venv/bin/python sandbox/demo.py
 
 test: system-test .venv/lms  ## Lint, docs, and the tests: all on the LMS's pins, those of a server and of versions there too.
-	PINS=$(PINS) .venv/bin/python tests/jobs.py test
+	PINS=$(PINS) .venv/bin/python -m tests.jobs test
 
 newest: system-test .venv/lms  ## What a release needs beside `test`: all tests on the newest versions, and every Tutor.
-	PINS=$(PINS) .venv/bin/python tests/jobs.py newest
+	PINS=$(PINS) .venv/bin/python -m tests.jobs newest
 
 lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
 	PINS=$(PINS) .venv/bin/tox run -e lint,audit
@@ -29,7 +29,7 @@ docs: system-docs .venv/tools  ## Make the documentation in build/docs, and run 
 	PINS=$(PINS) .venv/bin/tox run -e docs
 
 matrix: system-test .venv/lms  ## All tests with all their examples, on every combination of versions and every database.
-	TEST_FULL=1 TEST_MARKS= PINS=$(PINS) .venv/bin/python tests/jobs.py matrix
+	TEST_FULL=1 TEST_MARKS= PINS=$(PINS) .venv/bin/python -m tests.jobs matrix
 
 latest: system-test .venv/lms  ## All tests on the newest versions that PyPI has, supported or not.
 	.venv/bin/tox run -e latest
@@ -47,12 +47,12 @@ bare:  ## Follow the README on a bare Debian 12 and 13, as root and as a user wi
 
 coverage: system-test .venv/lms  ## Whether the tests reach every branch, on what together covers all versions and databases.
 	rm -rf build/coverage
-	PINS=$(PINS) .venv/bin/python tests/jobs.py coverage
+	PINS=$(PINS) .venv/bin/python -m tests.jobs coverage
 
 bench: system-test .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py
 	.venv/bin/python benchmarks/many.py
-	.venv/bin/python tests/servers.py sh -ec 'for url in $$TEST_MYSQL_URL $$TEST_POSTGRES_URL; do for bench in many lifecycle; do \
+	.venv/bin/python -m tests.servers sh -ec 'for url in $$TEST_MYSQL_URL $$TEST_POSTGRES_URL; do for bench in many lifecycle; do \
 		DATABASE_URL=$$url .venv/bin/python benchmarks/$$bench.py; done; done'
 
 mutants: system-test .venv/mutants  ## Break the code in thousands of small ways, and count what the tests do not see.
@@ -74,7 +74,7 @@ ifneq ($(shell .venv/bin/python -VV 2>&1),$(shell PATH="$(PATH)"; $(PYTHON) -VV 
 .PHONY: .venv/tools
 endif
 
-.venv/tools: requirements/tools.txt requirements/system.sh
+.venv/tools: requirements/tools.txt
 	requirements/system.sh demo
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements/tools.txt

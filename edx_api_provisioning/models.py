@@ -74,6 +74,8 @@ class ApiClient(models.Model):
         related_name="+",
     )
     token_issued = models.DateTimeField(_("access token issued"), null=True, editable=False)
+    # Rotations issue tokens of this lifetime. Null: of the site's default.
+    token_lifetime = models.DurationField(_("access token lifetime"), null=True, editable=False)
     secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(

@@ -122,7 +122,7 @@ def test_a_second_run_a_new_token_and_a_dry_run_tell_nothing(ears: Ears) -> None
 def test_the_proof_over_http_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def echo(method: str, url: str, **parts: Any) -> Any:
+    def echo(method: str, url: str, *_sent: Any) -> Any:
         asked.append((method, url))
         return 401, {"error_code": OWN_TOKEN, "error": OWN_SECRET}
 

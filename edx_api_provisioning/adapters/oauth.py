@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import re
 import string
 import threading
 import zlib
@@ -44,7 +43,7 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 
 __all__ = [
@@ -74,7 +73,9 @@ __all__ = [
     "longest_token",
     "new_client_id",
     "new_client_secret",
+    "newest_token",
     "only_application",
+    "revoke_granted",
     "secret_hasher",
     "secret_problem",
     "set_client_secret",
@@ -89,8 +90,6 @@ _TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 _TOKEN_LENGTH = 40
 
 _TOKEN_BITS = 160
-
-_PREFIX = re.compile(r"[A-Za-z0-9._~-]{0,64}")
 
 _CHECKSUM_LENGTH = 7  # 32 bits in base 36
 
@@ -127,10 +126,6 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
                 % SECRET_MAX_LENGTH
             )
         return Secret(token)
-    if not _PREFIX.fullmatch(prefix):
-        raise UnusableToken(
-            _("EDX_API_PROVISIONING['TOKEN_PREFIX'] makes tokens that no client can send; see manage.py check.")
-        )
     body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
     return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
 
@@ -396,6 +391,34 @@ def _revoke_access_token(token: Any) -> None:
     (refresh_token or token).revoke()
 
 
+def newest_token(client_id: str) -> Any:
+    """Return the primary key of an application's newest access token; None without one."""
+    return _tokens_of(client_id).order_by("-pk").values_list("pk", flat=True).first()
+
+
+def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
+    """Revoke the access token row that the site stored for a grant.
+
+    An opaque token finds its row. A JWT does not: its row is the only one that was added since the grant was requested.
+    If callers of the same client were granted others meanwhile, all are left alone.
+
+    Args:
+        after: the result of :func:`newest_token` before the grant.
+    """
+    row = find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
+    if row is not None:
+        _revoke(get_access_token_model()._default_manager.filter(pk=row.pk))
+        return
+    rows = _tokens_of(client_id).filter(**({"pk__gt": after} if after is not None else {}))
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:2])
+    if len(keys) == 1:
+        _revoke(get_access_token_model()._default_manager.filter(pk__in=keys))
+
+
+def _tokens_of(client_id: str) -> Any:
+    return get_access_token_model()._default_manager.filter(application__client_id=client_id)
+
+
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
     """Change what a token may do, and nothing else of it: no receiver is to touch a token in somebody's hands."""
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
@@ -412,18 +435,22 @@ def client_credentials_applications() -> Any:
     return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
 
 
+# The LMS stores an expiry some milliseconds after the creation time plus the lifetime of a granted token.
+_GRANT_DELAY = timedelta(minutes=1)
+
+
 def long_lived_tokens(applications: Collection[Any] | None) -> Any:
-    """The live tokens that were made to live longer than the grant makes them: what is to be known of each, no token.
+    """Return the live tokens whose lifetime exceeds that of a granted token, without the tokens themselves.
 
     Args:
-        applications: the keys of those whose tokens are looked for; None for the tokens of none.
+        applications: the primary keys of the applications to search; None for tokens of no application.
     """
-    longer = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    longest = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS) + _GRANT_DELAY
     which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
     tokens = get_access_token_model()._default_manager.filter(expires__gt=timezone.now(), **which)
     tokens = tokens.annotate(username=F(f"user__{get_user_model().USERNAME_FIELD}"))
     fields = ("pk", "application", "application__name", "application__client_id", "username", "expires")
-    return tokens.filter(expires__gt=F("created") + longer).values_list(*fields, named=True)
+    return tokens.filter(expires__gt=F("created") + longest).values_list(*fields, named=True)
 
 
 def longest_token(application: Any) -> Any:
@@ -458,12 +485,13 @@ def client_user(client_id: str, client_secret: Secret) -> Any:
 
 
 def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
-    """Status and body of the site's answer to a client credentials grant; the token in it is saved by the site."""
+    """Return status and body of the site's answer to a client credentials grant, which saves the token in it."""
     form = QueryDict(mutable=True)
-    form.update({"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret.reveal()})
+    form["grant_type"] = "client_credentials"
     request = HttpRequest()
     request.method, request.path, request.POST = "POST", "/", form
     request.META["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+    request.META["HTTP_AUTHORIZATION"] = basic_authorization(client_id, client_secret)
     with _unlogged():
         _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
     return status, json.loads(body)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
@@ -269,7 +270,7 @@ def _plan_token(
                 tuple(dict.fromkeys((*site.default_scopes, *(spec.scopes or ())))) if spec.restricted else (),
             )
         _check_new_token(client, found)
-        expires_at = token_end(spec, site)
+        expires_at = token_end(spec, site, lifetime=client.token_lifetime if client else None)
         scopes = spec.scopes or site.default_scopes
         says = _("issue an access token until %(end)s with the scopes %(scopes)s")
         end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
@@ -397,6 +398,7 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
         (gettext_noop("profile"), spec.profile, client.profile),
         (gettext_noop("right to rotate itself"), spec.self_rotation, client.self_rotation),
         (gettext_noop("manifest"), spec.manifest, client.manifest),
+        (gettext_noop("token lifetime, from the next rotation on,"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
@@ -406,9 +408,11 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
     return steps
 
 
-def _in_words(value: str | bool) -> str:
+def _in_words(value: str | bool | timedelta | None) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, timedelta):
+        return in_words(value)
     return value or "-"
 
 

@@ -103,6 +103,8 @@ class CurrentClient:
     """Which of its ``secret`` and ``token`` nobody has."""
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
+    token_lifetime: timedelta | None = None
+    """The lifetime of its access tokens; None for the site's default."""
     application: CurrentApplication | None
     token: CurrentToken | None
 

@@ -29,7 +29,7 @@ from edx_api_provisioning.core.results import (
     Unmanaged,
     Verification,
 )
-from edx_api_provisioning.core.secrets import Secret, scrub_tracebacks
+from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub_tracebacks
 
 ENV_PREFIX = "OPENEDX_"
 
@@ -82,15 +82,11 @@ def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
         header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
         lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
     if values["client_secret"] and token_url:
-        form = {
-            "grant_type": "client_credentials",
-            "token_type": "jwt",
-            "client_id": values["client_id"],
-            "client_secret": values["client_secret"],
-            # A restricted client has to ask for its scopes.
-            **({"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}),
-        }
-        lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(urlencode(form))} | curl -d @- {token_url}"))
+        header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
+        # A restricted client has to request its scopes.
+        scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
+        form = shlex.quote(urlencode({"grant_type": "client_credentials", "token_type": "jwt", **scope}))
+        lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
     return lines
 
 

@@ -41,6 +41,10 @@ class Migration(migrations.Migration):
                 ),
                 ("declared_rights", models.JSONField(default=list, editable=False, verbose_name="declared rights")),
                 ("token_issued", models.DateTimeField(editable=False, null=True, verbose_name="access token issued")),
+                (
+                    "token_lifetime",
+                    models.DurationField(editable=False, null=True, verbose_name="access token lifetime"),
+                ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
                 (

@@ -228,6 +228,7 @@ def _found_client(
         manifest=client.manifest or "",
         not_handed_over=lost,
         declared=tuple(client.declared_rights),
+        token_lifetime=client.token_lifetime,
         application=application
         and CurrentApplication(
             pk=application.pk,

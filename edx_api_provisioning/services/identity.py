@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -145,12 +146,14 @@ def rotate_self(
         if not _may_rotate_itself(client, credential):
             raise Conflict(_("this is not the client's current access token any more; use the newest."))
         life = token.expires - (client.token_issued or token.created)
+        life = timedelta(seconds=math.ceil(life.total_seconds()))  # The expiry is in whole seconds.
         if expires_in is not None and expires_in > life:
             raise InvalidSpec(_("at most %s, as the one that you have.") % life, field="expires_in")
         return rotate(
             client.name,
             authority=Authority.operator(f"itself: {client.name}"),
-            expires_in=expires_in or life,
+            expires_in=expires_in,
+            longest=life,
             grace=grace or _SELF_GRACE,
             request_id=request_id,
         )

@@ -457,6 +457,7 @@ def _describe(run: _Run, run_id: str | None) -> None:
         ("profile", spec.profile),
         ("self_rotation", spec.self_rotation),
         ("manifest", spec.manifest),
+        ("token_lifetime", spec.expires_in),
     ):
         if wanted is not None:
             setattr(client, name, wanted)

@@ -37,6 +37,7 @@ def rotate(
     grace: timedelta | None = None,
     reason: str = "",
     request_id: str | RequestId | None = None,
+    longest: timedelta | None = None,
 ) -> Credentials:
     """Give a client a new access token, a new secret, or both.
 
@@ -46,9 +47,11 @@ def rotate(
     Args:
         token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
         secret: make a new secret; without ``grace`` the old one ends now.
-        expires_in, expires_at: of the new access token, as in ``ClientSpec``.
+        expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
+            client was given. An ``expires_in`` is kept for the rotations that follow.
         grace: how long the old ones go on working.
         authority: on whose authority; the rights of its user are the limit.
+        longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
@@ -57,7 +60,11 @@ def rotate(
         Conflict: the client is in no state to be issued anything.
     """
     wanted = _Rotation(
-        token, secret, grace, ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at)
+        token,
+        secret,
+        grace,
+        ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at),
+        longest=longest,
     )
 
     def work() -> Credentials:
@@ -121,6 +128,7 @@ class _Rotation:
     grace: timedelta | None
     spec: ClientSpec
     run_id: str = ""
+    longest: timedelta | None = None
 
     def __post_init__(self) -> None:
         if not (self.token or self.secret):
@@ -145,7 +153,7 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
         old_ends = site.now + grace if grace is not None else None
         for application in filter(None, (client.application_id, client.predecessor_id)):
             oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
-        issue = credentials.NewToken(client=client, scopes=scopes, expires_at=token_end(wanted.spec, site))
+        issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     issued = [what for what, new in (("secret", secret), ("token", token)) if new]
     client.end_handover(issued)
@@ -167,6 +175,15 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
     }
     registry.record(client, client.name, Kind.ROTATED, details=details, authority=authority, **request)
     return result
+
+
+def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:
+    """Return when the new token expires; keep a requested lifetime unless the client itself requests it."""
+    if wanted.longest is not None:
+        lifetime = min(client.token_lifetime or site.lifetime, wanted.longest)
+        return token_end(wanted.spec, site, lifetime=lifetime)
+    client.token_lifetime = wanted.spec.expires_in or client.token_lifetime
+    return token_end(wanted.spec, site, lifetime=client.token_lifetime)
 
 
 def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, token: bool) -> Secret:

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import NearMatch
@@ -248,6 +249,16 @@ def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> No
             expires_at=by_hand.expires,
         )
     ]
+
+
+def test_granted_tokens_are_not_unmanaged() -> None:
+    """The LMS stores an expiry some milliseconds after the creation time plus the lifetime."""
+    made = provisioned(token=False)
+    assert granted(made.client_id, made.client_secret) is not None
+    token = get_access_token_model().objects.get()
+    assert token.expires > token.created + timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+
+    assert [*api.list_unmanaged()] == []
 
 
 def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:

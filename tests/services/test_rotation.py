@@ -52,6 +52,7 @@ from tests.lifecycle_helpers import (
     shown,
     utc,
 )
+from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
 
@@ -567,6 +568,73 @@ def test_the_longest_life_of_a_token_holds_for_rotations_too(settings: Any, cloc
     assert rotate(expires_in=timedelta(days=30)).expires_at == NOON + timedelta(days=30)
     with pytest.raises(InvalidSpec):
         rotate(expires_in=timedelta(days=31))
+
+
+# The lifetime that the client was given
+
+MONTH = timedelta(days=30)
+
+
+def by_rotate() -> Any:
+    return rotate().expires_at
+
+
+def by_rotate_due() -> Any:
+    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
+    return rotated and rotated.expires_at
+
+
+def by_command() -> Any:
+    return datetime.fromisoformat(run("report", "--format", "json", command="rotate_api_client").result["expires_at"])
+
+
+def by_provisioning() -> Any:
+    """The token is gone."""
+    tokens().all().delete()
+    return provisioned().expires_at
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_due, by_command, by_provisioning], ids=lambda by: by.__name__)
+def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
+    provisioned(expires_in=MONTH)
+
+    for day in (10, 20):
+        clock.to(NOON + timedelta(days=day))
+        assert again() == NOON + timedelta(days=day) + MONTH
+
+
+def test_requested_lifetime_is_kept_from_then_on(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+
+    assert rotate(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
+    assert rotate(expires_at=NOON + timedelta(days=3)).expires_at == NOON + timedelta(days=3)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+
+
+def test_default_lifetime_follows_the_setting(settings: Any, clock: Clock) -> None:
+    provisioned()
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=90))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
+    made = provisioned(expires_in=MONTH)
+
+    again = provisioned(expires_in=timedelta(days=90))
+
+    assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
+    assert again.changes == ("change the token lifetime, from the next rotation on, from 30 days to 90 days",)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+    assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
 
 
 # Revoking
@@ -1338,7 +1406,7 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     before, statement = everything(), 0
 
     while True:
-        statement += 1
+        statement += some(3, 1)
         left = [statement]
 
         def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:

@@ -26,6 +26,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer, client, everything, granted, provisioned, shown
+from tests.sampling import some
 from tests.subprocesses import FORK, KILLED, TIMEOUT, Points, Process, Work, database_for_processes, die
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
@@ -373,7 +374,7 @@ def test_a_process_that_is_killed_at_any_point_leaves_all_or_nothing(tmp_path: P
         application.save()
     before, seen = everything(), []
 
-    for point in itertools.count(1):
+    for point in itertools.count(1, some(4, 1)):
 
         def work(point: int = point) -> None:
             Points(point, die).install()
@@ -393,4 +394,4 @@ def test_a_process_that_is_killed_at_any_point_leaves_all_or_nothing(tmp_path: P
 
     # All but the last: it died, if at all, after its commit.
     assert seen == [True] * (len(seen) - 1) + [False]
-    assert len(seen) > 5
+    assert len(seen) > some(2, 5)

@@ -116,6 +116,7 @@ def assert_each_is_there_once_and_works(directory: Path) -> None:
         assert model.objects.count() == len(NAMES)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_over(site: Site, tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     manifest = json.dumps({"clients": [{"name": name} for name in NAMES]})
@@ -133,6 +134,7 @@ def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_ov
     assert_each_is_there_once_and_works(directory)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_what_is_due_is_rotated_once_by_workers_side_by_side(site: Site, tmp_path: Path) -> None:
     for name in NAMES:
         api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), authority=OPERATOR)

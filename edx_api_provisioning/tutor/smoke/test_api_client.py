@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64encode
 from urllib.error import HTTPError
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 
@@ -24,12 +25,10 @@ def _call(path: str, form: dict[str, str] | None = None, **headers: str) -> tupl
 
 
 def _token(secret: str) -> tuple[int, dict[str, str]]:
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": os.environ["OAUTH2_CLIENT_ID"],
-        "client_secret": secret,
-    }
-    return _call("/oauth2/access_token", form)
+    # In a form, the secret would end up in the LMS's tracking log. The LMS decodes both parts.
+    pair = f"{quote(os.environ['OAUTH2_CLIENT_ID'], safe='')}:{quote(secret, safe='')}"
+    basic = f"Basic {b64encode(pair.encode()).decode()}"
+    return _call("/oauth2/access_token", {"grant_type": "client_credentials"}, Authorization=basic)
 
 
 def test_id_and_secret_give_a_token_that_the_api_takes() -> None:
