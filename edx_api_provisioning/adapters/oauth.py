@@ -13,6 +13,7 @@ import os
 import string
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -148,13 +149,23 @@ def new_client_secret() -> Secret:
     return Secret(str(generate_client_secret()))
 
 
+# What random hexadecimal digits of the shortest allowed length have at the least, with a margin.
+_OWN_SECRET_BITS = 80
+
+
 def secret_problem(secret: Secret) -> str | None:
-    """Why DOT would not take this value for the secret itself; None if it would.
+    """Return why this value is no good as a secret; None if it is good.
 
     DOT 2 and later hash a secret on saving unless it looks like a hash already: then it would never authenticate.
     """
+    value = secret.reveal()
+    counts = Counter(value).values()
+    bits = sum(count * math.log2(len(value) / count) for count in counts)
+    # The second finds a shorter text that is repeated.
+    if bits < _OWN_SECRET_BITS or value in (value + value)[1:-1]:
+        return _("can be guessed; use a random value, such as that of openssl rand -hex 32.")
     try:
-        identify_hasher(secret.reveal())
+        identify_hasher(value)
     except ValueError:
         return None
     return _("looks like a password hash, which django-oauth-toolkit would store as it is; use another value.")

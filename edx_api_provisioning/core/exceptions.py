@@ -33,6 +33,10 @@ class ClientExists(Conflict):
     """An API client of this name is there already, and a new one was asked for."""
 
 
+class NotTold(Conflict):
+    """A conflict with an account that the caller may not see, without its details."""
+
+
 class NearMatch(Conflict):
     """The database took another spelling for the same name (MySQL ignores case and accents)."""
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
@@ -143,8 +143,9 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
     ended = registry.end_predecessor(client, None if secret and grace is None else site.now, authority=authority)
     _check_fit(client, site, token=token)
     if not authority.trusted:
-        rights = rights_of(client.user, client.application, foreign=not client.user_made)
-        require_no_more(rights, authority=authority)
+        user = lock_user(client.user)
+        rights = rights_of(user, client.application, foreign=not client.user_made)
+        require_no_more(rights, authority=authority, restricted=lms.is_restricted(client.application_id))
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
@@ -156,6 +157,7 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     issued = [what for what, new in (("secret", secret), ("token", token)) if new]
+    client.last_cut = site.now
     client.end_handover(issued)
     if wanted.run_id:
         client.begin_handover(issued, wanted.run_id)

@@ -74,9 +74,14 @@ class BoundedJSONParser(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            return super().parse(stream, media_type, parser_context)
+            data = super().parse(stream, media_type, parser_context)
+            # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
+            json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise ParseError(_("The JSON is nested too deep.")) from None
+        except UnicodeEncodeError:
+            raise ParseError(_("The JSON has characters that are no text.")) from None
+        return data
 
 
 def mapping(request: Request) -> Mapping[str, Any]:
@@ -158,10 +163,10 @@ def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec,
     return ClientSpec(name=client.name, **{**kept, **given}), reason
 
 
-def request_id(request: Request, part: str = "") -> RequestId | None:
-    """What the Idempotency-Key makes of a request, or of a part of it; None without one.
+def request_id(request: Request, owner: str) -> RequestId | None:
+    """Return what the Idempotency-Key makes of a request; None without one.
 
-    The key is one's own: another user's same key is another. Kept is a digest of both, and one of what is asked for.
+    Kept is a digest of the key and its owner, and one of what is asked for.
     Source: draft-ietf-httpapi-idempotency-key-header.
 
     Raises:
@@ -173,7 +178,7 @@ def request_id(request: Request, part: str = "") -> RequestId | None:
     if not (key.isascii() and key.isprintable() and len(key.strip()) > 0 and len(key) <= _KEY_LENGTH):
         raise ParseError(_("Idempotency-Key: use 1 to %d printable ASCII characters.") % _KEY_LENGTH)
     asked = json.dumps([request.method, request.path, mapping(request)], sort_keys=True)
-    return RequestId(key=_digest(f"rest:{request.user.pk}:{part}:{key}"), digest=_digest(asked))
+    return RequestId(key=_digest(f"rest:{owner}:{key}"), digest=_digest(asked))
 
 
 def _digest(text: str) -> str:
