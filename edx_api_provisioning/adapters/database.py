@@ -5,6 +5,7 @@ Its errors become one line each.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.models import ApiClient
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 
@@ -47,11 +50,14 @@ def read_with_retry(work: Callable[[], Result]) -> Result:
         return _repeated(work)
 
 
-def in_transaction(work: Callable[[], Result]) -> Result:
+def in_transaction(work: Callable[[], Result], *, durable: bool = False) -> Result:
     """What ``work`` returns, all of it in one transaction or nothing of it.
 
     If the database says that another run came first (a unique value is taken, a deadlock), the transaction is rolled
-    back and ``work`` looks at the world again, a bounded number of times.
+    back and ``work`` looks at the world again, a bounded number of times. What is committed is never repeated.
+
+    Args:
+        durable: refuse to be part of another transaction, which could be rolled back later.
 
     Raises:
         NotMigrated, DatabaseFailure: for whatever else the database says; its own words may hold values, so they
@@ -59,11 +65,11 @@ def in_transaction(work: Callable[[], Result]) -> Result:
     """
     if _within.get():
         # What takes the whole transaction with it is for the outermost to explain or repeat.
-        return _repeated(partial(_once, work))
+        return _repeated(partial(_once, work, durable))
     outermost = _within.set(True)
     try:
         with translate_errors():
-            return _repeated(partial(_once, work))
+            return _repeated(partial(_once, work, durable))
     finally:
         _within.reset(outermost)
 
@@ -78,21 +84,26 @@ def _repeated(work: Callable[[], Result]) -> Result:
     return work()
 
 
-def _once(work: Callable[[], Result]) -> Result:
+def _once(work: Callable[[], Result], durable: bool) -> Result:
     wrapper = connection()
     if wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
         wrapper.close()  # Django opens it again; by itself it does so between web requests only.
     finished = False
+    committed: list[bool] = []
     try:
-        with no_sql_logging(), transaction.atomic(using=wrapper.alias):
+        with no_sql_logging(), transaction.atomic(using=wrapper.alias, durable=durable):
+            transaction.on_commit(partial(committed.append, True), using=wrapper.alias)
             if not wrapper.features.has_select_for_update:
                 # SQLite has one lock for all writers, and refuses it at once to who has read before asking for it.
                 ApiClient.objects.filter(pk=0).update(name=F("name"))
             result = work()
             finished = True
         return result
-    except Error as error:
-        if not finished or _may_pass(error):
+    except Exception as error:
+        if committed:
+            logger.error("A hook that the site runs after the commit failed: %s", type(error).__name__)
+            return result
+        if not isinstance(error, Error) or not finished or _may_pass(error):
             raise
         # The answer to COMMIT was lost on the way.
         raise DatabaseFailure(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
+from django.contrib.auth.hashers import check_password, get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Exists, F, OuterRef, Q
 from django.http import HttpRequest, QueryDict
@@ -44,8 +44,9 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
+from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
-from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 
 __all__ = [
     "all_scopes",
@@ -61,6 +62,7 @@ __all__ = [
     "find_access_token",
     "find_application",
     "find_applications",
+    "find_unstored",
     "generate_access_token",
     "get_access_token_model",
     "get_application_model",
@@ -74,6 +76,7 @@ __all__ = [
     "longest_token",
     "new_client_id",
     "new_client_secret",
+    "new_secrets",
     "newest_token",
     "only_application",
     "revoke_granted",
@@ -81,7 +84,6 @@ __all__ = [
     "secret_problem",
     "set_client_secret",
     "set_scopes",
-    "stored_secrets",
 ]
 
 # MySQL compares tokens without regard to case and accents, so lower case and digits are all that tells two apart:
@@ -262,17 +264,39 @@ def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
     return applications
 
 
-def stored_secrets(secrets: Sequence[Secret]) -> list[Secret]:
-    """What this DOT keeps of each client secret: the value itself, or its hash.
+class NewSecret(NamedTuple):
+    """A client secret, and what django-oauth-toolkit stores for it: the secret itself, or its hash."""
 
-    Hashing takes its time on purpose, but lets go of the interpreter's lock: it is done on every core at once.
-    DOT takes a value that is a hash already as it is.
+    secret: Secret
+    stored: Secret
+
+
+def new_secrets(brought: Sequence[Secret | None], *, verify: bool = False) -> list[NewSecret]:
+    """Return new client secrets with what is stored for them, before a transaction begins.
+
+    Hashing takes its time on purpose, but releases the interpreter's lock: it is done on every core at once.
+    DOT stores a value that is a hash already as it is.
+
+    Args:
+        brought: the operator's own values; a secret is generated for each None.
+        verify: compare each secret with its hash.
+
+    Raises:
+        UnusableToken: if one does not match its hash.
     """
+    secrets = [secret or new_client_secret() for secret in brought]
     if not secrets or secret_hasher() is None:
-        return list(secrets)
+        return [NewSecret(secret, secret) for secret in secrets]
     hasher = getattr(oauth2_settings, "CLIENT_SECRET_HASHER", "default")
+
+    def hashed(secret: Secret) -> NewSecret:
+        stored = make_password(secret.reveal(), hasher=hasher)
+        if verify and not check_password(secret.reveal(), stored):
+            raise UnusableToken(_("OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'] makes hashes that do not match."))
+        return NewSecret(secret, Secret(stored))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda secret: Secret(make_password(secret.reveal(), hasher=hasher)), secrets))
+        return list(pool.map(hashed, secrets))
 
 
 def _has_checksum() -> bool:
@@ -480,6 +504,32 @@ def find_access_token(token: Secret) -> Any:
     if _has_checksum():
         return rows.filter(token_checksum=hashlib.sha256(value.encode()).hexdigest()).first()
     return rows.filter(token=value).first()
+
+
+def find_unstored(issued: Sequence[Credentials]) -> list[str]:
+    """Return the names of those whose secret or token is not in the database as it was issued."""
+    applications = get_application_model()._default_manager.filter(client_id__in=[each.client_id for each in issued])
+    stored = dict(applications.values_list("client_id", "client_secret"))
+    column = "token_checksum" if _has_checksum() else "token"
+    wanted = {each.name: _token_column(each.access_token) for each in issued if each.access_token is not None}
+    rows = get_access_token_model()._default_manager.filter(**{f"{column}__in": [*wanted.values()]})
+    username = f"user__{get_user_model().USERNAME_FIELD}"
+    tokens = {
+        token: row for token, *row in rows.values_list(column, "application__client_id", username, "expires", "scope")
+    }
+    return [
+        each.name
+        for each in issued
+        if (each.stored_secret is not None and stored.get(each.client_id) != each.stored_secret.reveal())
+        or (
+            each.name in wanted
+            and tokens.get(wanted[each.name]) != [each.client_id, each.username, each.expires_at, " ".join(each.scopes)]
+        )
+    ]
+
+
+def _token_column(token: Secret) -> str:
+    return hashlib.sha256(token.reveal().encode()).hexdigest() if _has_checksum() else token.reveal()
 
 
 def _validator() -> Any:

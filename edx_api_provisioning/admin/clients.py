@@ -125,7 +125,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     # What may ask for something to be done comes first: what is too much for the window is beyond its end.
     list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
-    search_fields = ("name", "contact_email", "user__username")
+    search_fields = ("name", "contact", "user__username")
 
     show_full_result_count = False
     list_per_page = 50
@@ -232,9 +232,9 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
         return lines(found[0] if found else ())
 
-    @admin.display(description=gettext_lazy("contact"), ordering="contact_email")
+    @admin.display(description=gettext_lazy("contact"), ordering="contact")
     def contact(self, client: Any) -> str:
-        return client.contact_email or "-"
+        return client.contact or "-"
 
     @admin.display(description=gettext_lazy("purpose"))
     def about(self, client: Any) -> str:

@@ -69,5 +69,9 @@ class UnusableToken(ProvisioningError):
     """Something at the site changed the token while it was saved; it would not work, so it was not kept."""
 
 
+class VerificationFailed(ProvisioningError):
+    """The issued credentials do not work at the site; the transaction was rolled back."""
+
+
 class OutputFailure(ProvisioningError):
     """The credentials could not be written to where they were wanted."""
