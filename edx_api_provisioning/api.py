@@ -1,14 +1,13 @@
 """Provide the public Python API, which every entry point calls and other plugins may call.
 
-Provision: ``plan_client`` returns what ``provision`` would do; ``provision`` does it in one transaction; ``undo``
-deletes what one run created. ``plan_many`` and ``apply`` do the same for many clients; ``prune`` retires clients that a
-manifest no longer declares. ``hand_over`` delivers the credentials that a restartable task issued. ``excess_rights``
-lists the rights of a planned client beyond those of an ordinary account.
+Provision: ``plan_many`` returns what ``apply`` would do, which delivers credentials before it commits them;
+``plan_client`` and ``provision`` are the same for one client. ``prune`` retires the clients that a manifest no longer
+declares. ``excess_rights`` lists what a planned client may do beyond an ordinary account.
 
 Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and ``verify_client`` check presented ones;
 ``try_profile`` requests what a profile opens.
 
-Change: ``rotate``, ``rotate_due``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
+Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
 ``notify_expiring`` mails the contacts.
 
 Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
@@ -26,7 +25,7 @@ from __future__ import annotations
 from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, find_endpoint, profiles
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
 from edx_api_provisioning.services.adoption import adopt
-from edx_api_provisioning.services.batch import apply, plan_many, prune
+from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
 from edx_api_provisioning.services.credentials import describe
 from edx_api_provisioning.services.identity import (
     authentication_classes,
@@ -36,7 +35,7 @@ from edx_api_provisioning.services.identity import (
     rotate_self,
 )
 from edx_api_provisioning.services.notices import notify_expiring
-from edx_api_provisioning.services.provisioning import excess_rights, hand_over, plan_client, provision, undo
+from edx_api_provisioning.services.provisioning import excess_rights, plan_client
 from edx_api_provisioning.services.queries import (
     client_rights,
     find_clients,
@@ -52,7 +51,7 @@ from edx_api_provisioning.services.queries import (
 )
 from edx_api_provisioning.services.registry import require_new
 from edx_api_provisioning.services.revocation import revoke
-from edx_api_provisioning.services.rotation import rotate, rotate_due
+from edx_api_provisioning.services.rotation import rotate, rotate_many
 from edx_api_provisioning.services.verification import examine, try_profile, verify, verify_client, verify_token
 
 __all__ = [
@@ -69,7 +68,6 @@ __all__ = [
     "find_clients",
     "find_endpoint",
     "get_client",
-    "hand_over",
     "hold_client",
     "identify",
     "in_transaction",
@@ -89,11 +87,10 @@ __all__ = [
     "revoke",
     "rights_of_account",
     "rotate",
-    "rotate_due",
+    "rotate_many",
     "rotate_self",
     "summary",
     "try_profile",
-    "undo",
     "verify",
     "verify_client",
     "verify_token",

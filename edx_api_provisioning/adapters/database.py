@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,8 @@ from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.models import ApiClient
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 
@@ -45,11 +48,14 @@ def read_with_retry(work: Callable[[], Result]) -> Result:
         return _retry(work)
 
 
-def in_transaction(work: Callable[[], Result]) -> Result:
+def in_transaction(work: Callable[[], Result], *, durable: bool = False) -> Result:
     """Run a function in one transaction and return its result.
 
     After a conflict with another run (a unique value is taken, a deadlock) the transaction is rolled back and repeated,
-    a limited number of times.
+    a limited number of times. A committed transaction is never repeated.
+
+    Args:
+        durable: refuse to be part of another transaction, which could be rolled back later.
 
     Raises:
         NotMigrated, DatabaseFailure: for any other database error. The driver's message may contain secrets and is
@@ -57,11 +63,11 @@ def in_transaction(work: Callable[[], Result]) -> Result:
     """
     if _within.get():
         # The outermost transaction translates or repeats errors that end the whole transaction.
-        return _retry(partial(_once, work))
+        return _retry(partial(_once, work, durable))
     outermost = _within.set(True)
     try:
         with translate_errors():
-            return _retry(partial(_once, work))
+            return _retry(partial(_once, work, durable))
     finally:
         _within.reset(outermost)
 
@@ -76,21 +82,26 @@ def _retry(work: Callable[[], Result]) -> Result:
     return work()
 
 
-def _once(work: Callable[[], Result]) -> Result:
+def _once(work: Callable[[], Result], durable: bool) -> Result:
     wrapper = connection()
     if wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
         wrapper.close()  # Django reconnects. By itself it does so between web requests only.
     finished = False
+    committed: list[bool] = []
     try:
-        with no_sql_logging(), transaction.atomic(using=wrapper.alias):
+        with no_sql_logging(), transaction.atomic(using=wrapper.alias, durable=durable):
+            transaction.on_commit(partial(committed.append, True), using=wrapper.alias)
             if not wrapper.features.has_select_for_update:
                 # SQLite has one lock for all writers, and refuses it to a transaction that has read before it writes.
                 ApiClient.objects.filter(pk=0).update(name=F("name"))
             result = work()
             finished = True
         return result
-    except Error as error:
-        if not finished or _is_transient(error):
+    except Exception as error:
+        if committed:
+            logger.error("A hook that the site runs after the commit failed: %s", type(error).__name__)
+            return result
+        if not isinstance(error, Error) or not finished or _is_transient(error):
             raise
         # The response to COMMIT was lost.
         raise DatabaseFailure(

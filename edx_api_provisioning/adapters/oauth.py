@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import get_hasher, identify_hasher, make_password
+from django.contrib.auth.hashers import check_password, get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
@@ -28,8 +28,9 @@ from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
+from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 
 
 def new_client_id() -> str:
@@ -130,16 +131,38 @@ def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
     return applications
 
 
-def stored_secrets(secrets: Sequence[Secret]) -> list[Secret]:
-    """Return each secret as django-oauth-toolkit stores it (plain or hashed).
+class NewSecret(NamedTuple):
+    """A client secret, and what django-oauth-toolkit stores for it: the secret itself, or its hash."""
+
+    secret: Secret
+    stored: Secret
+
+
+def new_secrets(brought: Sequence[Secret | None], *, verify: bool = False) -> list[NewSecret]:
+    """Return new client secrets with what is stored for them, before a transaction begins.
 
     Hashing is slow on purpose, but releases the interpreter's lock, so all cores are used. DOT stores a hash unchanged.
+
+    Args:
+        brought: the operator's own values; a secret is generated for each None.
+        verify: compare each secret with its hash.
+
+    Raises:
+        UnusableToken: if one does not match its hash.
     """
+    secrets = [secret or new_client_secret() for secret in brought]
     if not secrets or secret_hasher() is None:
-        return list(secrets)
+        return [NewSecret(secret, secret) for secret in secrets]
     hasher = getattr(oauth2_settings, "CLIENT_SECRET_HASHER", "default")
+
+    def hashed(secret: Secret) -> NewSecret:
+        stored = make_password(secret.reveal(), hasher=hasher)
+        if verify and not check_password(secret.reveal(), stored):
+            raise UnusableToken(_("OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'] makes hashes that do not match."))
+        return NewSecret(secret, Secret(stored))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda secret: Secret(make_password(secret.reveal(), hasher=hasher)), secrets))
+        return list(pool.map(hashed, secrets))
 
 
 def _has_checksum() -> bool:
@@ -350,3 +373,29 @@ def find_access_token(token: Secret) -> Any:
     if _has_checksum():
         return rows.filter(token_checksum=hashlib.sha256(value.encode()).hexdigest()).first()
     return rows.filter(token=value).first()
+
+
+def find_unstored(issued: Sequence[Credentials]) -> list[str]:
+    """Return the names of those whose secret or token is not in the database as it was issued."""
+    applications = get_application_model()._default_manager.filter(client_id__in=[each.client_id for each in issued])
+    stored = dict(applications.values_list("client_id", "client_secret"))
+    column = "token_checksum" if _has_checksum() else "token"
+    wanted = {each.name: _token_column(each.access_token) for each in issued if each.access_token is not None}
+    rows = get_access_token_model()._default_manager.filter(**{f"{column}__in": [*wanted.values()]})
+    username = f"user__{get_user_model().USERNAME_FIELD}"
+    tokens = {
+        token: row for token, *row in rows.values_list(column, "application__client_id", username, "expires", "scope")
+    }
+    return [
+        each.name
+        for each in issued
+        if (each.stored_secret is not None and stored.get(each.client_id) != each.stored_secret.reveal())
+        or (
+            each.name in wanted
+            and tokens.get(wanted[each.name]) != [each.client_id, each.username, each.expires_at, " ".join(each.scopes)]
+        )
+    ]
+
+
+def _token_column(token: Secret) -> str:
+    return hashlib.sha256(token.reveal().encode()).hexdigest() if _has_checksum() else token.reveal()

@@ -21,8 +21,8 @@ from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.core.exceptions import UnusableToken
+from edx_api_provisioning.core.options import SECRET_MAX_LENGTH
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
-from edx_api_provisioning.core.spec import SECRET_MAX_LENGTH
 
 # MySQL ignores case and accents when it compares tokens, so only lower case letters and digits are used: 40 of 36
 # symbols are 206 bits.

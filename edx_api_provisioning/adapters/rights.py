@@ -145,7 +145,7 @@ def rights_after(plan: Plan, user: Any, application: Any = None) -> Rights:
     given = ((user_rights(user) if user is not None else frozenset()) | plan.add_rights) - plan.remove_rights
     has = Access(*lms.access(application.pk)) if application is not None else Access()
     return Rights(
-        superuser=plan.spec.superuser if user is None else user.is_superuser,
+        superuser=plan.spec.is_superuser if user is None else user.is_superuser,
         staff=plan.spec.is_staff if user is None else user.is_staff,
         others=given
         | group_permissions(right.removeprefix("group:") for right in given if right.startswith("group:"))

@@ -140,7 +140,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
     list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
-    search_fields = ("name", "contact_email", "user__username")
+    search_fields = ("name", "contact", "user__username")
 
     show_full_result_count = False
     list_per_page = 50
@@ -233,11 +233,13 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
-    username = _column(gettext_lazy("username"), lambda client: client.user, ordering="user__username")
+    username = _column(
+        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering="user__username"
+    )
     rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
     all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
     excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
-    contact = _column(gettext_lazy("contact"), lambda client: client.contact_email, ordering="contact_email")
+    contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
     about = _column(gettext_lazy("purpose"), lambda client: client.purpose)
     declared_in = _column(gettext_lazy("manifest"), lambda client: client.manifest)
     access_profile = _column(gettext_lazy("access profile"), lambda client: client.profile)

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api
 from edx_api_provisioning.data import Credentials
 from edx_api_provisioning.formats import rendering
 
@@ -35,8 +34,7 @@ def protect(response: HttpResponse) -> HttpResponse:
 
 def _client_context(number: int, credentials: Credentials) -> dict[str, Any]:
     """Return the template context of one client."""
-    verification = api.verify(credentials) if credentials.issued else None
-    values = rendering.as_dict(credentials, verification)
+    values = rendering.as_dict(credentials)
     labels = {
         "client_id": _("Client id"),
         "client_secret": _("Client secret"),
@@ -53,10 +51,7 @@ def _client_context(number: int, credentials: Credentials) -> dict[str, Any]:
         "issued": credentials.issued,
         "changes": credentials.changes,
         "warnings": credentials.warnings,
-        "failures": [f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok]
-        if verification
-        else [],
-        "verified": bool(verification and verification.ok),
+        "verified": bool(credentials.verified),
         "values": [(key, label, _lazy_secret(values[key])) for key, label in labels.items() if values[key] is not None],
         "calls": [(label, _lazy_secret(line)) for label, line in rendering.calls(values)],
         "files": [
@@ -64,7 +59,7 @@ def _client_context(number: int, credentials: Credentials) -> dict[str, Any]:
                 form,
                 label,
                 f"{credentials.name}.{extension}",
-                _lazy_secret(rendering.render(credentials, verification, format=form)),
+                _lazy_secret(rendering.render(credentials, format=form)),
             )
             for form, label, extension in (
                 ("env", _("Environment variables (dotenv)"), "env"),

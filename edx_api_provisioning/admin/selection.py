@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.spec import NAME_MAX_LENGTH
+from edx_api_provisioning.core.options import NAME_MAX_LENGTH
 from edx_api_provisioning.models import ApiClient
 
 # Each takes some dozen queries in one transaction.

@@ -65,5 +65,9 @@ class UnusableToken(ProvisioningError):
     """The site generated or changed a token so that it would not work. Nothing was saved."""
 
 
+class VerificationFailed(ProvisioningError):
+    """The issued credentials do not work at the site; the transaction was rolled back."""
+
+
 class OutputFailure(ProvisioningError):
     """The credentials could not be written to the requested destination."""

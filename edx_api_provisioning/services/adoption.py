@@ -50,7 +50,7 @@ def adopt(
         if client is not None:
             same_spelling("name", name, client.name)
             refuse_retired(client)
-        if site.contact_required and not (contact or (client and client.contact_email)):
+        if site.contact_required and not (contact or (client and client.contact)):
             raise InvalidSpec(
                 _("missing; this site requires the email address of a contact for every client."), field="contact"
             )
@@ -74,7 +74,7 @@ def adopt(
             # Credentials that this package did not issue are at least as old as their rows.
             "secret_issued": client.secret_issued or application.created,
             "token_issued": client.token_issued or (token.created if token is not None else None),
-            "contact_email": client.contact_email if contact is None else contact,
+            "contact": client.contact if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
         if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,10 +31,11 @@ def current_credentials(
     client: ApiClient,
     status: Status,
     *,
-    client_secret: Secret | None = None,
+    client_secret: oauth.NewSecret | None = None,
     access_token: Secret | None = None,
     changes: tuple[str, ...] = (),
 ) -> Credentials:
+    """Return what a client's credentials are now, with the secrets that were issued just now."""
     token: Any = client.access_token
     return Credentials(
         name=client.name,
@@ -41,13 +43,15 @@ def current_credentials(
         username=client.user.get_username() if client.user else "",
         email=client.user.email if client.user else "",
         client_id=client.application.client_id if client.application else "",
-        client_secret=client_secret,
+        client_secret=client_secret.secret if client_secret else None,
+        stored_secret=client_secret.stored if client_secret else None,
         access_token=access_token,
         expires_at=token.expires if token else None,
         scopes=tuple(token.scope.split()) if token else requestable_scopes(client),
         profile=client.profile,
         restricted=client.application is not None and lms.is_restricted(client.application_id),
         changes=changes,
+        issues=client.issues,
     )
 
 
@@ -83,7 +87,13 @@ def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
     for each, pk in zip(wanted, oauth.create_access_tokens(rows), strict=True):
         each.client.access_token_id = pk
         each.client.token_issued, each.client.noticed_days = now, None
+        each.client.token_issue = new_issue_id()
     return tokens
+
+
+def new_issue_id() -> str:
+    """Return the id of a secret or token that is issued now."""
+    return secrets.token_hex(8)
 
 
 def _new_token(wanted: NewToken, now: datetime) -> Secret:

@@ -386,7 +386,8 @@ def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Call
     keep_as(CharField)
 
     assert oauth.secret_hasher() is None
-    assert oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)]) == [Secret(SECRET), Secret(TOKEN)]
+    stored = [new.stored for new in oauth.new_secrets([Secret(SECRET), Secret(TOKEN)], verify=True)]
+    assert stored == [Secret(SECRET), Secret(TOKEN)]
 
 
 @pytest.mark.parametrize(("hasher", "algorithm"), [(None, "md5"), ("pbkdf2_sha1", "pbkdf2_sha1")])
@@ -397,13 +398,13 @@ def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
     if hasher is not None:
         monkeypatch.setattr(oauth2_settings, "CLIENT_SECRET_HASHER", hasher, raising=False)
 
-    kept = [secret.reveal() for secret in oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)])]
+    kept = [new.stored.reveal() for new in oauth.new_secrets([Secret(SECRET), Secret(TOKEN)], verify=True)]
 
     assert oauth.secret_hasher() == algorithm
     assert [value.partition("$")[0] for value in kept] == [algorithm, algorithm]
     assert check_password(SECRET, kept[0])
     assert check_password(TOKEN, kept[1])
-    assert oauth.stored_secrets([]) == []
+    assert oauth.new_secrets([]) == []
 
 
 def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:

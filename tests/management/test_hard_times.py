@@ -169,7 +169,7 @@ def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_oth
     )
     old_client.objects.create(
         name="older", user_id=application.user_id, user_made=True, application_id=application.pk,
-        access_token_id=token.pk, contact_email="owner@example.org",
+        access_token_id=token.pk, contact="owner@example.org",
     )  # fmt: skip
     old_client.objects.filter(name="report").update(purpose="changed by the older version")
 
@@ -186,10 +186,10 @@ def test_what_this_version_writes_can_be_read_and_written_by_the_one_before(repo
     old_client = old_models().get_model("edx_api_provisioning", "ApiClient")
 
     old = old_client.objects.get(name="report")
-    old.contact_email = "ops@example.org"
+    old.contact = "ops@example.org"
     old.save()
 
-    assert client("report").contact_email == "ops@example.org"
+    assert client("report").contact == "ops@example.org"
     assert provisioned("report").status is Status.UNCHANGED
 
 

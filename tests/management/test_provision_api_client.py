@@ -194,7 +194,7 @@ def test_scopes_are_those_asked_for() -> None:
 def test_contact_purpose_and_reason_are_kept() -> None:
     provisioned("--contact", "ops@example.org", "--purpose", "weekly report", "--reason", "asked for by Ada")
 
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert ApiClientEvent.objects.get().reason == "asked for by Ada"
 
 

@@ -206,7 +206,7 @@ def test_a_change_leaves_what_it_does_not_name(root: Caller) -> None:
     changed = good(root.patch("/clients/report/", {"contact": "bob@example.org", "reason": "ann has left"}))
 
     assert (changed["status"], changed["access_token"], changed["client_secret"]) == ("updated", None, None)
-    assert (client().contact_email, client().purpose, client().access_token_id) == ("bob@example.org", "reports", token)
+    assert (client().contact, client().purpose, client().access_token_id) == ("bob@example.org", "reports", token)
     assert client().user.is_staff
     assert last_event().reason == "ann has left"
 

@@ -52,7 +52,7 @@ def test_what_is_applied_is_shown_once_and_again_is_unchanged(root: Caller) -> N
             None,
         )
         assert answer(each["credentials"]["access_token"]) == "ok"
-    assert (client().manifest, client().contact_email, client("grades").contact_email) == (
+    assert (client().manifest, client().contact, client("grades").contact) == (
         "team", "ann@example.org", "bob@example.org",
     )  # fmt: skip
     assert last_event().reason == "the new term"

@@ -23,7 +23,7 @@ from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services import http_verification, verification
-from edx_api_provisioning.services.provisioning import provision
+from edx_api_provisioning.services.batch import provision
 from tests.factories import OPERATOR, SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
 from tests.leak_detection import OWN_SECRET
 

@@ -97,7 +97,7 @@ class PlanView(ApiView):
 
 def _planned(spec: ClientSpec, plan: Any) -> dict[str, Any]:
     if isinstance(plan, ProvisioningError):
-        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.of_ours(plan)}
+        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
     says = {"steps": [step.says for step in plan.steps], "warnings": list(plan.warnings)}
     return {"name": spec.name, "status": str(plan.status), **says, "error": None}
 
@@ -133,7 +133,7 @@ class ApplyView(ApiView):
         except DatabaseFailure:
             raise  # It would be the same with all others.
         except ProvisioningError as error:
-            return {"name": spec.name, "credentials": None, "error": errors.of_ours(error)}
+            return {"name": spec.name, "credentials": None, "error": errors.problem(error)}
         return {"name": spec.name, "credentials": self.shown(credentials), "error": None}
 
 
