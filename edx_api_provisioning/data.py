@@ -1,4 +1,4 @@
-"""Public types: specs, secrets, plans and results (OEP-49).
+"""Provide the public types: specs, secrets, plans and results (OEP-49).
 
 Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 """
@@ -6,6 +6,7 @@ Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 from __future__ import annotations
 
 from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint, Profile
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.planning import Action, Plan, Step
 from edx_api_provisioning.core.results import (
     ISSUE_MEANINGS,
@@ -36,6 +37,7 @@ __all__ = [
     "Action",
     "Answer",
     "Applied",
+    "Authority",
     "Check",
     "ClientSpec",
     "ClientSummary",

@@ -18,7 +18,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
 from tests.admin_client import Browser, root
-from tests.factories import AccessTokenFactory, ApplicationFactory, run
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, run
 from tests.leak_detection import OWN_SECRET, OWN_TOKEN, Ears
 
 OTHER_TOKEN = "other-token/with+signs.and~more_0123456789=="
@@ -48,7 +48,7 @@ def furnish() -> None:
             contact="owner@example.org",
             expires_in=timedelta(days=5),
         ),
-        actor="the test",
+        authority=OPERATOR,
     )
     by_hand = ApplicationFactory(name="by hand", client_id="by-hand", client_secret=OWN_SECRET)
     AccessTokenFactory(application=by_hand, token=OTHER_TOKEN)
@@ -71,7 +71,7 @@ _NEW = f"new-{OWN_TOKEN}\n"
 
 def _into_a_file(ears: Ears) -> Enter:
     path = Path("credentials.json")
-    ears.handed_over.add(path.absolute())
+    ears.delivered.add(path.absolute())
 
     def enter() -> list[str]:
         path.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _by_celery(task: Any, *arguments: Any) -> Door:
         def enter() -> list[str]:
             shutil.rmtree(directory, ignore_errors=True)
             result = task.apply(arguments, {"directory": str(directory)})
-            ears.handed_over |= {*directory.rglob("*.env")}
+            ears.delivered |= {*directory.rglob("*.env")}
             return [repr(result.result), str(result.traceback)]
 
         return enter
@@ -189,7 +189,6 @@ DOORS: dict[str, Door] = {
     "provision": _command("provision_api_client", "new", *_OWN, "--format", "json", stdin=_NEW, shows=True),
     "provision, generated": _command("provision_api_client", "new", shows=True),
     "provision, into a file": _into_a_file,
-    "provision, or nothing": _command("provision_api_client", "new", "--rollback-on-failure", shows=True),
     "provision, again": _command("provision_api_client", "report"),
     "provision, as a preview": _command("provision_api_client", "new", *_OWN, "--dry-run", stdin=_NEW),
     "a manifest": _command("provision_api_client", "--from-file", "-", stdin=MANIFEST, shows=True),
@@ -219,8 +218,8 @@ DOORS: dict[str, Door] = {
     "admin: rotate": _page("rotate", token="on", secret="on"),
     "admin: revoke": _page("revoke"),
     "admin: look": _looking_around,
-    "Python: plan": _python(lambda: api.plan_client(_spec())),
-    "Python: provision": _python(lambda: api.provision(_spec(), actor="the test")),
-    "Python: rotate": _python(lambda: api.rotate("report", secret=True, grace=HOUR, actor="the test")),
+    "Python: plan": _python(lambda: api.plan_client(_spec(), authority=OPERATOR)),
+    "Python: provision": _python(lambda: api.provision(_spec(), authority=OPERATOR)),
+    "Python: rotate": _python(lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR)),
     "Python: examine": _python(lambda: api.examine(Secret(OWN_TOKEN))),
 }

@@ -18,6 +18,7 @@ from django.db import connection
 from factory.django import DjangoModelFactory
 from oauth2_provider.models import get_access_token_model, get_application_model
 
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.state import (
@@ -33,6 +34,17 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SECRET = "correct-horse-battery-staple-0123456789"
 TOKEN = "tokens.of.my.own-choosing_0123456789"
+
+
+def operator(label: str = "the test") -> Authority:
+    return Authority.operator(label)
+
+
+def person(user: Any, label: str = "the test") -> Authority:
+    return Authority.person(user, label)
+
+
+OPERATOR = operator()
 
 
 class UserFactory(DjangoModelFactory):

@@ -88,7 +88,7 @@ class Ears:
         self.raised: list[BaseException] = []
         self.pages: list[HttpResponse] = []
         """Pages that are to show no secret."""
-        self.handed_over: set[Path] = set()
+        self.delivered: set[Path] = set()
         """Files that hold secrets because the operator wants it so."""
         self.events: list[str] = []
         """Processes started, variables put into their environment, addresses called."""
@@ -127,7 +127,7 @@ class Ears:
 
     def _files(self) -> Iterator[Path]:
         below = {path.absolute() for path in self.folder.rglob("*")}
-        for path in (below | self.written) - self.handed_over:
+        for path in (below | self.written) - self.delivered:
             if path.is_file():
                 yield path
 

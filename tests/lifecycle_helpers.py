@@ -21,6 +21,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.lib.api.authentication import BearerAuthentication
+from tests.factories import OPERATOR
 
 
 class Clock:
@@ -76,7 +77,7 @@ def utc(*parts: int) -> datetime:
 
 
 def provisioned(name: str = "report", **wanted: Any) -> Credentials:
-    return api.provision(ClientSpec(name=name, **wanted), actor="the test")
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 
 
 def shown(secret: Secret | None) -> str:

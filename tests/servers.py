@@ -1,4 +1,4 @@
-"""Run a command beside throw-away servers: ``python tests/servers.py COMMAND...``.
+"""Run a command beside throw-away servers: ``python -m tests.servers COMMAND...``.
 
 Start MariaDB, PostgreSQL and Redis on free ports of 127.0.0.1, with their data in a temporary directory, and name them
 to the command in TEST_MYSQL_URL, TEST_POSTGRES_URL and TEST_REDIS_URL. A server that such a variable names already is
@@ -53,6 +53,8 @@ def mariadb(folder: Path, port: int) -> list[list[str]]:
         [
             *(program("mariadbd"), "--no-defaults", data, f"--socket={folder}/socket", f"--pid-file={folder}/pid"),
             *("--bind-address=127.0.0.1", f"--port={port}", "--max-connections=300", "--character-set-server=utf8mb4"),
+            # As MySQL and all of MariaDB before 11.5 collate; where it knows the option, it collates otherwise without.
+            "--loose-character-set-collations=utf8mb3=utf8mb3_general_ci,utf8mb4=utf8mb4_general_ci",
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--skip-name-resolve"),
         ],
     ]
@@ -127,16 +129,24 @@ def show_progress(pipe: Path) -> None:
 
 def run(command: list[str], environment: dict[str, str]) -> int:
     """Run the command to its end, whatever signal comes, and return its exit code."""
-    process = subprocess.Popen(command, env=environment)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: process.send_signal(received))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the command by itself.
-    return process.wait()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def forward(number: int, _frame: Any) -> None:
+        # Ctrl-C reaches the command by itself.
+        for process in started if number != signal.SIGINT else []:
+            process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, forward)
+    started.append(subprocess.Popen(command, env=environment))
+    return started[0].wait()
 
 
 def main(command: list[str]) -> int:
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edx-api-provisioning-")))
+        # Where another account gets to.
+        private = tempfile.TemporaryDirectory(prefix="edx-api-provisioning-", dir="/tmp" if ACCOUNT else None)  # noqa: S108
+        folder = Path(stack.enter_context(private))
         folder.chmod(0o711)
         show_progress(folder / "progress")
         environment = {**os.environ, "TEST_PROGRESS": str(folder / "progress")}

@@ -29,7 +29,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.services import http_verification
-from tests.factories import SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
+from tests.factories import OPERATOR, SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
 from tests.leak_detection import OWN_SECRET, OWN_TOKEN, Ears, found
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_a_second_run_a_new_token_and_a_dry_run_tell_nothing(ears: Ears) -> None
 def test_the_proof_over_http_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def echo(method: str, url: str, **parts: Any) -> Any:
+    def echo(method: str, url: str, *_sent: Any) -> Any:
         asked.append((method, url))
         return 401, {"error_code": OWN_TOKEN, "error": OWN_SECRET}
 
@@ -245,8 +245,8 @@ def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPat
 def test_a_caller_in_python_meets_no_secret_either(ears: Ears) -> None:
     spec = ClientSpec(name="report", client_secret=Secret(OWN_SECRET), access_token=Secret(OWN_TOKEN))
 
-    plan = api.plan_client(spec)
-    credentials = api.provision(spec, actor="the test")
+    plan = api.plan_client(spec, authority=OPERATOR)
+    credentials = api.provision(spec, authority=OPERATOR)
     proof = api.verify(credentials)
 
     assert silent(ears, repr(spec), repr(plan), str(plan), repr(credentials), f"{credentials}", repr(proof))

@@ -1,8 +1,8 @@
 """Directives that write reference pages from the code, so that what is new there is here as well.
 
-``commands``: every management command with its options. ``settings``: every setting, from its annotation in conf.py.
+``commands``: every management command with its options. ``settings``: every setting of conf.py.
 ``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
-``rooms``: the layers of the package.
+``layers``: the layers of the package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from edx_api_provisioning import checks, conf
 from edx_api_provisioning.management import commands
 
 TOOLS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]
-_NOTE = re.compile(r"\.\. setting_(name|default|description|warning): (.*(?:\n  .*)*)")
 
 
 class _Generated(SphinxDirective):
@@ -86,20 +85,10 @@ def _escaped(text: str) -> str:
 
 class Settings(_Generated):
     def lines(self) -> Iterator[str]:
-        for name, note in annotations(inspect.getsource(conf)).items():
-            yield from (f".. _{name}:", "", f"``{name}``", f"   {_escaped(note['description'])}", "")
-            yield from (f"   Default: ``{note['default']}``", "")
-
-
-def annotations(source: str) -> dict[str, dict[str, str]]:
-    """The notes on each setting of a source text, by its name within the dict."""
-    comments = "".join(re.findall(r"^ *# ?(.*\n)|^.*\n", source, flags=re.MULTILINE))
-    notes: dict[str, dict[str, str]] = {}
-    for kind, text in _NOTE.findall(comments):
-        if kind == "name":
-            note = notes[re.fullmatch(r'EDX_API_PROVISIONING\["(\w+)"\]', text)[1]] = {}
-        note[kind] = " ".join(text.split())
-    return notes
+        for setting in conf.SETTINGS:
+            default = repr(setting.default).removeprefix("datetime.")
+            yield from (f".. _{setting.name}:", "", f"``{setting.name}``", f"   {_escaped(setting.help)}", "")
+            yield from (f"   Value: {_escaped(setting.kind.description)}. Default: ``{default}``", "")
 
 
 class Words(_Generated):
@@ -139,24 +128,26 @@ class Support(_Generated):
             yield from (thing, f"   {', '.join(versions)}", "")
 
 
-class Rooms(_Generated):
+class Layers(_Generated):
     def lines(self) -> Iterator[str]:
         contracts = TOOLS["importlinter"]["contracts"]
         (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
         said = {module.name: _purpose(module.name) for module in pkgutil.iter_modules([str(_PACKAGE)])}
         yield from (".. code-block:: text", "")
         for number, layer in enumerate(layers):
-            yield from ["    " + " " * 20 + "↓"] if number else []
-            yield from (f"    {room:<20} {said[room]}" for room in map(str.strip, re.split(r"[|:]", layer)))
+            yield from ["    " + " " * 12 + "↓"] if number else []
+            yield from (
+                f"    {module:<12} {said[module]}".rstrip() for module in map(str.strip, re.split(r"[|:]", layer))
+            )
         yield ""
 
 
 _PACKAGE = resources.files("edx_api_provisioning")
 
 
-def _purpose(room: str) -> str:
+def _purpose(module: str) -> str:
     """The first sentence of its docstring."""
-    files = (_PACKAGE / f"{room}.py", _PACKAGE / room / "__init__.py")
+    files = (_PACKAGE / f"{module}.py", _PACKAGE / module / "__init__.py")
     source = next(file for file in files if file.is_file()).read_text()
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
@@ -175,7 +166,7 @@ def _show_colons(_app: Sphinx, _what: str, _name: str, _object: object, _options
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for directive in (Commands, Settings, Words, Checks, Support, Rooms):
+    for directive in (Commands, Settings, Words, Checks, Support, Layers):
         app.add_directive(directive.__name__.lower(), directive)
     app.connect("autodoc-process-docstring", _hide_colons, priority=400)  # before Napoleon's, which is at 500
     app.connect("autodoc-process-docstring", _show_colons, priority=600)

@@ -49,14 +49,14 @@ _RESULT = (
     Option("format", _("Output format. Default: text."), kind=FORMAT, metavar="FORMAT", default="text", part=RESULT),
     Option(
         "output",
-        _("Write the result to a new file with mode 0600, and secrets nowhere else."),
+        _("File for the credentials, with mode 0600; for many clients a directory; - for standard output."),
         metavar="PATH",
         part=RESULT,
     ),
-    _switch("force", _("Let --output replace a file."), part=RESULT),
+    _switch("force", _("Let --output replace a file that holds something else."), part=RESULT),
     Option(
         "verify",
-        _("Verify the credentials before they are shown (the default)."),
+        _("Verify the credentials before they are delivered (the default)."),
         kind=FLAG,
         default=True,
         negatable=True,
@@ -64,12 +64,12 @@ _RESULT = (
     ),
     Option(
         "verify_url",
-        _("Verify them over HTTP too, at this public https address of the site."),
+        _("Then verify them over HTTP, at this public https address of the site."),
         metavar="URL",
         part=RESULT,
     ),
 )
-_SOURCE = _("env:VARIABLE or stdin; not the value itself, because every process can read arguments.")
+_SOURCE = _("env:VARIABLE, file:PATH or stdin; not the value itself, because every process can read arguments.")
 
 RETIRE = _switch(
     "retire",
@@ -96,7 +96,6 @@ COMMANDS: Mapping[str, Command] = {
             _switch("fail_fast", _("Stop at the first client that is refused."), part=MANY),
             _switch("print_schema", _("Print the JSON Schema of a manifest, and do nothing."), part=MANY),
             *_RESULT,
-            _switch("rollback_on_failure", _("Keep nothing if the credentials cannot be verified."), part=RESULT),
         ),
     ),
     "rotate_api_client": Command(

@@ -284,7 +284,7 @@ class ClientFields(Record):
         error=_("use printable ASCII characters without spaces or ':'."),
     )
     client_secret: Secret | None = _field(
-        _("Where to read the client secret from: env:VARIABLE, or stdin in a command. Default: a generated one."),
+        _("Where to read the client secret from: env:VARIABLE, file:PATH, or stdin in a command. Default: generated."),
         label=_("client secret"),
         metavar="SOURCE",
         part=VALUES,
@@ -292,7 +292,7 @@ class ClientFields(Record):
         error=_("use 32 to 255 printable ASCII characters."),
     )
     access_token: Secret | None = _field(
-        _("Where to read the access token from: env:VARIABLE, or stdin in a command. Default: a generated one."),
+        _("Where to read the access token from: env:VARIABLE, file:PATH, or stdin in a command. Default: generated."),
         label=_("access token"),
         metavar="SOURCE",
         part=VALUES,

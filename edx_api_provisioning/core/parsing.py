@@ -74,12 +74,13 @@ def parse_site_url(text: str) -> str:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
         raise InvalidSpec(gettext("not a web address; write it like https://lms.example.org"), field="verify_url")
-    if parts.scheme == "http" and not _is_this_machine(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise InvalidSpec(gettext("secrets are not sent over http; give the https address."), field="verify_url")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
-def _is_this_machine(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or IP address is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

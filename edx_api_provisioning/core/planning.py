@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.options import STORED
+from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
@@ -35,7 +36,6 @@ class Action(enum.Enum):
     CREATE_USER = enum.auto()
     USE_USER = enum.auto()
     CREATE_APPLICATION = enum.auto()
-    REISSUE = enum.auto()
     CHANGE_RIGHTS = enum.auto()
     SET_ACCESS = enum.auto()
     UPDATE_SCOPES = enum.auto()
@@ -79,8 +79,13 @@ class Plan:
     def change(self) -> str:
         """In one word: ``create``, ``update``, ``rotate`` (there are new credentials for the old) or ``unchanged``."""
         if self.status is Status.UPDATED:
-            return "rotate" if self.has(Action.ISSUE_TOKEN) or self.has(Action.REISSUE) else "update"
+            return "rotate" if self.has(Action.ISSUE_TOKEN) else "update"
         return "create" if self.status is Status.CREATED else str(self.status)
+
+    @property
+    def issues(self) -> bool:
+        """Whether there will be credentials to deliver."""
+        return self.has(Action.CREATE_APPLICATION) or self.has(Action.ISSUE_TOKEN)
 
     def has(self, action: Action) -> bool:
         return any(step.action is action for step in self.steps)
@@ -124,9 +129,6 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         _check_client_id(spec, found)
         says = _("create a confidential application %s for the client credentials grant") % spec.name
         steps.append(Step(Action.CREATE_APPLICATION, says))
-    elif client is not None and (missing := lost(spec, client)):
-        says = _("issue what was never handed over, because the run that made it was cut off: %s")
-        steps.append(Step(Action.REISSUE, says % ", ".join(sorted(missing))))
     rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
     steps += rights_steps
     access_steps, access = _plan_access(spec, found, site)
@@ -152,12 +154,6 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         restricted=spec.restricted or bool(application and application.restricted),
         warnings=_warnings(spec),
     )
-
-
-def lost(spec: ClientSpec, client: CurrentClient) -> frozenset[str]:
-    """Of what was never handed over, all but what the operator has brought."""
-    brought = {"secret": spec.client_secret, "token": spec.access_token}
-    return frozenset(what for what in client.not_handed_over if brought[what] is None)
 
 
 def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site) -> tuple[list[Step], str]:
@@ -262,7 +258,7 @@ def _plan_token(
     spec: ClientSpec, client: CurrentClient | None, found: CurrentState, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
-    if token is None or token.expires_at <= site.now or (client and "token" in lost(spec, client)):
+    if token is None or token.expires_at <= site.now:
         if not spec.wants_token:
             # What a restricted client may ask for with id and secret.
             return (
@@ -271,7 +267,7 @@ def _plan_token(
                 tuple(dict.fromkeys((*site.default_scopes, *(spec.scopes or ())))) if spec.restricted else (),
             )
         _check_new_token(client, found)
-        expires_at = token_end(spec, site)
+        expires_at = token_end(spec, site, lifetime=client.token_lifetime if client else None)
         scopes = spec.scopes or site.default_scopes
         says = _("issue an access token until %(end)s with the scopes %(scopes)s")
         end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
@@ -406,6 +402,7 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
     # Labels are translated only for a change: most of many clients already match.
     for label, wanted, existing in (
         *fields,
+        (gettext_noop("token lifetime, from the next rotation on,"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
@@ -415,9 +412,11 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
     return steps
 
 
-def _in_words(value: str | bool | None) -> str:
+def _in_words(value: str | bool | timedelta | None) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, timedelta):
+        return in_words(value)
     return value or "-"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from django.utils.translation import gettext as _
@@ -57,10 +57,14 @@ def reject(field: str, message: str) -> NoReturn:
     raise InvalidSpec(message, field=field)
 
 
-def token_end(spec: ClientSpec, site: Site) -> datetime:
-    """When a token that is issued now ends; in whole seconds: what is shown is what is stored."""
-    lifetime = spec.expires_in or min(site.lifetime, site.max_lifetime)
-    return (spec.expires_at or site.now + lifetime).replace(microsecond=0)
+def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None) -> datetime:
+    """Return when a token that is issued now expires, in whole seconds, as the database stores it.
+
+    Args:
+        lifetime: the lifetime to use if the spec has none, limited by the site; None for the site's default.
+    """
+    span = spec.expires_in or min(lifetime or site.lifetime, site.max_lifetime)
+    return (spec.expires_at or site.now + span).replace(microsecond=0)
 
 
 def same_spelling(field: str, wanted: str, found: str | None) -> None:

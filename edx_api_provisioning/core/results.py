@@ -30,19 +30,16 @@ class Status(enum.StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """The rows that one run made, by primary key: what :func:`~edx_api_provisioning.api.undo` takes away again."""
+class IssueIds(NamedTuple):
+    """The random ids of a client's secret and token, new for each one that is issued; empty for one of others."""
 
-    client: Any = None
-    user: Any = None
-    application: Any = None
-    access_token: Any = None
+    secret: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What one run of ``provision`` leaves. A secret is here only if this run issued it."""
+    """The credentials of a client. A secret is here only if this run issued it."""
 
     name: str
     status: Status
@@ -58,9 +55,12 @@ class Credentials:
     """The access profile, if it was provisioned with one."""
     restricted: bool = False
     """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
-    made: Made = field(default=Made(), repr=False)
-    reissued: bool = False
-    """Whether it was issued in the place of what was never handed over: there is nothing to go back to."""
+    issues: IssueIds = field(default=IssueIds())
+    """The ids of the client's current secret and token."""
+    stored_secret: Secret | None = field(default=None, repr=False)
+    """The client secret as django-oauth-toolkit is to store it: plain or hashed."""
+    verified: bool | None = None
+    """True if the site's own classes accepted the credentials before they were committed; None if not asked."""
     changes: tuple[str, ...] = ()
     """What the run did, one phrase for each step."""
     warnings: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Credentials:
 
     @property
     def issued(self) -> bool:
-        """Whether there is a secret to hand over."""
+        """Whether there is a secret to deliver."""
         return self.client_secret is not None or self.access_token is not None
 
 
@@ -130,6 +130,17 @@ class Applied:
     credentials: Credentials | None = None
     error: ProvisioningError | None = None
     """The reason if nothing was done."""
+
+    def unwrap(self) -> Credentials:
+        """Return the credentials.
+
+        Raises:
+            ProvisioningError: why nothing was done.
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.credentials is not None  # noqa: S101 - for the type checker: it is one or the other
+        return self.credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +300,6 @@ class Issue(enum.StrEnum):
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     SECRET_OVERDUE = "secret_overdue"  # noqa: S105
     PREDECESSOR_OVERDUE = "predecessor_overdue"
-    NOT_HANDED_OVER = "not_handed_over"
 
 
 ISSUE_MEANINGS = {
@@ -306,5 +316,4 @@ ISSUE_MEANINGS = {
     Issue.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
     Issue.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
     Issue.PREDECESSOR_OVERDUE: _("the application before its last rotation is past its grace; rotate or revoke"),
-    Issue.NOT_HANDED_OVER: _("nobody has its credentials: the run that issued them was cut off; provision it again"),
 }

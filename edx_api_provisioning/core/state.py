@@ -98,10 +98,10 @@ class CurrentClient(Record):
     is_staff: bool = False
     """Whether this package made the user staff."""
     superuser: bool = False
-    not_handed_over: frozenset[str] = frozenset()
-    """Which of its ``secret`` and ``token`` nobody has."""
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
+    token_lifetime: timedelta | None = None
+    """The lifetime of its access tokens; None for the site's default."""
     application: CurrentApplication | None
     token: CurrentToken | None
 

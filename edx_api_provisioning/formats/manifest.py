@@ -1,17 +1,16 @@
-"""A file of many clients, YAML or JSON: read one client at a time, with the line of everything that is wrong.
+"""Read a manifest: a YAML or JSON file that declares many API clients.
 
-It is read from the events of PyYAML's parser: a tree of it all would take more memory than the clients, and PyYAML's
-own constructors lose the lines. What is not in quotes is ``true``, ``false``, nothing (``null``, ``~``), or text: a
-date, a number or ``no`` is what it looks like.
+Problems are reported with line and column. A scalar without quotes is ``true``, ``false``, null (``null``, ``~``) or
+text: dates, numbers and words such as ``no`` are text.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import yaml
 from django.utils.translation import gettext as _
@@ -24,21 +23,27 @@ from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, 
 # libyaml, if PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_DEEPEST = 20
+# A manifest of 10,000 clients has about 2 MB and 200,000 values.
+_MAX_CHARACTERS = 5_000_000
+_MAX_VALUES = 500_000
+_MAX_DEPTH = 20
+_MAX_PROBLEMS = 100
 
-_PLAIN = {"": None, "~": None, "null": None, "true": True, "false": False}
+_PLAIN_SCALARS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 # The fields that differ for each client.
 _OWN = ("name", "client_secret_from", "access_token_from")
 
-# How JSON writes what is beyond 16 bits; YAML knows no such pairs.
-_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+# JSON escapes a character beyond 16 bits as two surrogates; YAML does not.
+_SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
-_TOP = ("manifest", "defaults", "clients")
+_PARTS = ("manifest", "defaults", "clients")
+
+_Pairs = dict[str, tuple[yaml.Node, yaml.Node]]  # The nodes of key and value, by key
 
 
 class InvalidManifest(InvalidSpec):
-    """All that is wrong with a manifest, each with its place: ``line:column: clients[0].field: message``."""
+    """All problems of a manifest, each as ``line:column: clients[0].field: message``."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -47,56 +52,33 @@ class InvalidManifest(InvalidSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a file declares."""
+    """The clients that a file declares."""
 
     name: str | None
-    """What the clients are recorded under, so that those that leave the file can be found; None if it has no name."""
+    """The name recorded with each client, by which clients that leave the file are found; None without a name."""
     clients: tuple[ClientSpec, ...]
     described: tuple[dict[str, Any], ...]
-    """Each client as it is described, its defaults included."""
+    """The fields of each client as written in the file, defaults included."""
 
     def split(self, size: int) -> Iterator[str]:
-        """Manifests of at most so many clients each, as JSON."""
+        """Yield manifests of at most ``size`` clients each, as JSON."""
         for start in range(0, len(self.described), size):
             part = {"clients": self.described[start : start + size]}
             whole = {"manifest": self.name, **part} if self.name is not None else part
             yield json.dumps(whole, ensure_ascii=False)
 
 
-class _Value(NamedTuple):
-    """A text, flag, None, a list of values, or a mapping from keys to pairs of the key's place and its value."""
-
-    value: Any
-    line: int
-    column: int
-
-    @property
-    def plain(self) -> Any:
-        """Without places, as far down as descriptions of clients go."""
-        if isinstance(self.value, list):
-            return [item.value for item in self.value]
-        return {} if isinstance(self.value, dict) else self.value
-
-
-class _Broken(Exception):
-    """The text is no manifest, and nothing behind this place can be read."""
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(message)
-        self.problem = f"{line}:{column}: {message}"
-
-
 def read(text: str) -> Manifest:
-    """What a manifest declares.
+    """Return the clients that a manifest declares.
 
     Raises:
-        InvalidManifest: with all that is wrong.
+        InvalidManifest: with all problems found.
     """
-    return _Reader(text).read()
+    return _Reader().read(text)
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a manifest."""
+    """Return the JSON Schema (draft 2020-12) of a manifest."""
     client = client_schema()
     defaults = {name: field for name, field in client["properties"].items() if name not in _OWN}
     return {
@@ -107,190 +89,187 @@ def manifest_schema() -> dict[str, Any]:
             "manifest": json_schema(MANIFEST),
             "defaults": {
                 "type": "object",
-                "description": "What holds for every client that does not say otherwise.",
+                "description": "Values for every client that does not set its own.",
                 "properties": defaults,
                 "additionalProperties": False,
             },
-            "clients": {"type": "array", "description": "One for each API client.", "items": client},
+            "clients": {"type": "array", "description": "The API clients.", "items": client},
         },
         "required": ["clients"],
         "additionalProperties": False,
     }
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self._problems: list[str] = []
-        self._anchors: dict[str, _Value] = {}
-        self._described: list[dict[str, Any]] = []
-        self._text = _json_as_yaml(text) if text.lstrip().startswith("{") else text
+class _Unreadable(Exception):
+    """Nothing after this place can be read."""
 
-    def read(self) -> Manifest:
-        name: str | None = None
-        defaults: dict[str, tuple[_Value, _Value]] = {}
-        clients: list[ClientSpec] = []
-        lines: dict[str, int] = {}
+
+class _Reader:
+    """Collect the clients and the problems of one manifest."""
+
+    def __init__(self) -> None:
+        self._problems: list[str] = []
+        self._values = 0
+
+    def read(self, text: str) -> Manifest:
+        """Return the manifest; see :func:`read`."""
+        name, clients, described = None, [], []
         try:
-            self._parser = _Loader(self._text)
-            for key in self._top():
-                if key.value == "manifest":
-                    name = self._name(self._next())
-                elif key.value == "defaults":
-                    defaults = self._mapping(self._next(), "defaults")
-                elif key.value == "clients":
-                    for number, item in enumerate(self._items(key)):
-                        where = f"clients[{number}]"
-                        spec = self._client(where, defaults, self._mapping(item, where), item, name)
-                        if spec is not None and lines.setdefault(spec.name, item.line) != item.line:
-                            self._say(item, f"{where}.name", _("there is one in line %d already.") % lines[spec.name])
-                        elif spec is not None:
-                            clients.append(spec)
-                else:
-                    self._say(key, str(key.value), _("there is no such part; there are %s.") % ", ".join(_TOP))
-                    self._next()
-        except _Broken as broken:
-            self._problems.append(broken.problem)
+            parts = self._parts(self._compose(text))
+            if "manifest" in parts:
+                name = self._name(parts["manifest"][1])
+            defaults = self._defaults(parts)
+            lines: dict[str, int] = {}
+            for number, node in enumerate(self._clients(parts)):
+                if (client := self._client(f"clients[{number}]", node, defaults, name)) is None:
+                    continue
+                spec, fields = client
+                if spec.name in lines:
+                    message = _("line %d already declares a client of this name.") % lines[spec.name]
+                    self._report(node, f"clients[{number}].name", message)
+                lines[spec.name] = node.start_mark.line + 1
+                clients.append(spec)
+                described.append(fields)
+        except _Unreadable:
+            pass
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
-            # Not the error's own text, which shows a piece of the file.
+            # The error's own text would quote a piece of the file, which may be a secret.
             self._problems.append(f"{mark.line + 1}:{mark.column + 1}: {error.problem}" if mark else str(error.problem))
-        except yaml.YAMLError:
-            self._problems.append(_("this is not text in UTF-8, or has characters that YAML does not allow."))
+        except (yaml.YAMLError, UnicodeError):
+            self._problems.append(_("this is not UTF-8 text, or contains characters that YAML does not allow."))
         if self._problems:
             raise InvalidManifest(self._problems)
-        return Manifest(name=name, clients=tuple(clients), described=tuple(self._described))
+        return Manifest(name=name, clients=tuple(clients), described=tuple(described))
 
-    # The document, part by part
+    # YAML
 
-    def _top(self) -> Iterator[_Value]:
-        """The keys of the one document; whoever takes one reads its value."""
-        for _kind in (yaml.StreamStartEvent, yaml.DocumentStartEvent):
-            event = self._parser.get_event()
-        if not isinstance(event, yaml.DocumentStartEvent):
-            raise _Broken(1, 1, _("this is empty; give a mapping with clients."))
-        event = self._parser.get_event()
-        if not isinstance(event, yaml.MappingStartEvent):
-            raise _Broken(*_place(event), _("give a mapping with clients."))
-        seen = []
-        while not isinstance(self._parser.peek_event(), yaml.MappingEndEvent):
-            key = self._next()
-            if key.value in seen:
-                self._say(key, str(key.value), _("it is here twice."))
-            if key.value in _TOP and "clients" in seen:
-                self._say(key, str(key.value), _("put it before the clients."))
-            seen.append(key.value)
-            yield key
-        if "clients" not in seen:
-            raise _Broken(*_place(event), _("there are no clients; give a list of them."))
-        self._parser.get_event()
-        self._parser.get_event()
-        if not isinstance(after := self._parser.get_event(), yaml.StreamEndEvent):
-            raise _Broken(*_place(after), _("give one document."))
+    def _compose(self, text: str) -> yaml.Node | None:
+        """Return the root node of the one document, after a look at its events: they cost little, nodes a lot."""
+        if len(text) > _MAX_CHARACTERS:
+            self._stop(None, "", _("a manifest has at most %d characters; split it.") % _MAX_CHARACTERS)
+        if text.lstrip().startswith("{"):
+            text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text.replace("\t", " "))
+        depth = 0
+        for number, event in enumerate(yaml.parse(text, _Loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                self._stop(event, "", _("nested too deeply; a client has fields and lists of texts."))
+            if number > 2 * _MAX_VALUES:
+                self._stop(event, "", _("too many values; split the manifest."))
+            if getattr(event, "tag", None) is not None:
+                self._stop(event, "", _("tags (!) are not supported; remove it."))
+        return yaml.compose(text, _Loader)
 
-    def _items(self, key: _Value) -> Iterator[_Value]:
-        """The items of a sequence, each read when it is asked for."""
-        if not isinstance(self._parser.peek_event(), yaml.SequenceStartEvent):
-            self._next()
-            self._say(key, "clients", _("give a list of clients."))
-            return
-        self._parser.get_event()
-        while not isinstance(self._parser.peek_event(), yaml.SequenceEndEvent):
-            yield self._next()
-        self._parser.get_event()
+    def _parts(self, root: yaml.Node | None) -> _Pairs:
+        if not isinstance(root, yaml.MappingNode):
+            self._stop(root, "", _("a manifest is a mapping with the key clients."))
+        parts = self._pairs(root, "")
+        for key, (node, _value) in parts.items():
+            if key not in _PARTS:
+                self._report(node, key, _("unknown key; use %s.") % ", ".join(_PARTS))
+        if "clients" not in parts:
+            self._stop(root, "", _("the list of clients is missing; add clients."))
+        return parts
 
-    def _next(self, depth: int = 0) -> _Value:
-        """The next value, whole."""
-        event = self._parser.get_event()
-        line, column = _place(event)
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchors:
-                raise _Broken(line, column, _("there is no anchor &%s before this.") % event.anchor)
-            return self._anchors[event.anchor]._replace(line=line, column=column)
-        if depth > _DEEPEST:
-            raise _Broken(line, column, _("this goes too deep."))
-        if event.tag not in (None, "!"):
-            raise _Broken(line, column, _("tags (!) mean nothing here."))
-        if isinstance(event, yaml.ScalarEvent):
-            value: Any = _PLAIN.get(event.value.lower(), event.value) if event.implicit[0] else event.value
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value = []
-            while not isinstance(self._parser.peek_event(), yaml.SequenceEndEvent):
-                value.append(self._next(depth + 1))
-            self._parser.get_event()
-        else:
-            value = self._pairs(depth)
-        found = _Value(value, line, column)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = found
-        return found
+    def _defaults(self, parts: _Pairs) -> _Pairs:
+        if "defaults" not in parts:
+            return {}
+        defaults = self._pairs(parts["defaults"][1], "defaults")
+        for field in _OWN:
+            if field in defaults:
+                self._report(defaults[field][0], f"defaults.{field}", _("differs for each client; give it there."))
+        return defaults
 
-    def _pairs(self, depth: int) -> dict[Any, tuple[_Value, _Value]]:
-        pairs: dict[Any, tuple[_Value, _Value]] = {}
-        merged: dict[Any, tuple[_Value, _Value]] = {}
-        while not isinstance(self._parser.peek_event(), yaml.MappingEndEvent):
-            key, value = self._next(depth + 1), self._next(depth + 1)
-            if not isinstance(key.value, str):
-                raise _Broken(key.line, key.column, _("give a text for a key."))
-            if key.value == "<<":  # https://yaml.org/type/merge.html
-                for each in value.value if isinstance(value.value, list) else [value]:
-                    merged = self._mapping(each, "<<") | merged
+    def _clients(self, parts: _Pairs) -> list[yaml.Node]:
+        key, node = parts["clients"]
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        self._report(key, "clients", _("give a list of clients."))
+        return []
+
+    def _pairs(self, node: yaml.Node, where: str, depth: int = 0) -> _Pairs:
+        """Return the pairs of a mapping, those it merges (``<<``) included: https://yaml.org/type/merge.html."""
+        if not isinstance(node, yaml.MappingNode):
+            self._report(node, where, _("give a mapping from field to value."))
+            return {}
+        if depth > _MAX_DEPTH:
+            self._stop(node, where, _("mappings are merged too deeply."))
+        pairs: _Pairs = {}
+        merged: _Pairs = {}
+        for key, value in node.value:
+            self._count(key, 1)
+            if not isinstance(key, yaml.ScalarNode):
+                self._stop(key, where, _("a key is a text."))
+            if key.value == "<<":
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    for pair in self._pairs(source, "<<", depth + 1).items():
+                        merged.setdefault(*pair)
             elif key.value in pairs:
-                self._say(key, key.value, _("it is here twice."))
+                self._report(key, key.value, _("this key is given twice; remove one."))
             else:
                 pairs[key.value] = key, value
-        self._parser.get_event()
         return merged | pairs
 
-    # What it means
+    def _plain(self, node: yaml.Node) -> Any:
+        """Return the value of a node, as far down as the description of a client goes."""
+        if isinstance(node, yaml.ScalarNode):
+            value = node.value.rstrip("\n") if node.style in ("|", ">") else node.value
+            return value if node.style else _PLAIN_SCALARS.get(value.lower(), value)
+        if isinstance(node, yaml.MappingNode):
+            return {}
+        self._count(node, len(node.value))
+        return [self._plain(item) if isinstance(item, yaml.ScalarNode) else {} for item in node.value]
 
-    def _name(self, found: _Value) -> str | None:
+    # Clients
+
+    def _name(self, node: yaml.Node) -> str | None:
         try:
-            if not isinstance(found.value, str):
+            if not isinstance(name := self._plain(node), str):
                 raise InvalidSpec(_("give one text."))
-            return ClientSpec(manifest=found.value).manifest
+            return ClientSpec(manifest=name).manifest
         except InvalidSpec as error:
-            self._say(found, "manifest", error.message)
+            self._report(node, "manifest", error.message)
             return None
-
-    def _mapping(self, found: _Value, where: str) -> dict[str, tuple[_Value, _Value]]:
-        if isinstance(found.value, dict):
-            return found.value
-        self._say(found, where, _("give a mapping from field to value."))
-        return {}
 
     def _client(
-        self,
-        where: str,
-        defaults: Mapping[str, tuple[_Value, _Value]],
-        own: Mapping[str, tuple[_Value, _Value]],
-        item: _Value,
-        manifest: str | None,
-    ) -> ClientSpec | None:
-        if not own:
-            if isinstance(item.value, dict):
-                self._say(item, f"{where}.name", _("every client needs one."))
+        self, where: str, node: yaml.Node, defaults: _Pairs, manifest: str | None
+    ) -> tuple[ClientSpec, dict[str, Any]] | None:
+        """Return the spec of a client and its fields as written; None, having reported it, if something is wrong."""
+        if not (own := self._pairs(node, where)):
+            if isinstance(node, yaml.MappingNode):
+                self._report(node, f"{where}.name", _("every client needs a name."))
             return None
-        pairs = {**defaults, **own} if defaults else own
-        described = {name: value.plain for name, (_key, value) in pairs.items()}
+        pairs = defaults | own
+        self._count(node, len(defaults))
+        described = {field: self._plain(value) for field, (_key, value) in pairs.items()}
         try:
-            spec = read_client(described, FIELDS, manifest=manifest)
+            return read_client(described, FIELDS, manifest=manifest), described
         except InvalidFields as error:
             for problem in error.problems:
-                key, value = pairs.get(problem.field or "", (item, item))
-                self._say(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
-        else:
-            self._described.append(described)
-            return spec
+                key, value = pairs.get(problem.field or "", (node, node))
+                self._report(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
         return None
 
-    def _say(self, at: _Value, what: str, message: str) -> None:
-        self._problems.append(f"{at.line}:{at.column}: {what}: {message}")
+    # Limits and problems
 
+    def _count(self, node: yaml.Node, values: int) -> None:
+        """Count what defaults, aliases and merged mappings multiply."""
+        self._values += values
+        if self._values > _MAX_VALUES:
+            message = _("more than %d values, with defaults and aliases counted for each client; split the manifest.")
+            self._stop(node, "", message % _MAX_VALUES)
 
-def _json_as_yaml(text: str) -> str:
-    """JSON, without what YAML reads in another way: tabs, which are between its values only, and escaped pairs."""
-    return _PAIR.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text.replace("\t", " "))
+    def _report(self, at: Any, where: str, message: str) -> None:
+        """Add a problem; ``at`` is a node or event, None for the beginning."""
+        mark = getattr(at, "start_mark", None)
+        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        shown = "".join(character if character.isprintable() else "?" for character in where[:100])
+        self._problems.append(f"{place}: {shown}: {message}" if shown else f"{place}: {message}")
+        if len(self._problems) == _MAX_PROBLEMS:
+            self._problems.append(_("The rest was not checked. Correct these problems first."))
+            raise _Unreadable
 
-
-def _place(event: Any) -> tuple[int, int]:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    def _stop(self, at: Any, where: str, message: str) -> NoReturn:
+        self._report(at, where, message)
+        raise _Unreadable

@@ -94,7 +94,7 @@ def _read(given: Mapping[str, Any], options: Mapping[str, Option]) -> tuple[dict
                 values[options[key].name] = parse(options[key], value)
             except InvalidSpec as error:
                 problems.append(error)
-    order = [*given, "name"]
+    order: list[str | None] = [*given, "name"]
     return values, sorted(problems, key=lambda problem: order.index(problem.field))
 
 
@@ -158,7 +158,7 @@ def json_schema(option: Option) -> dict[str, Any]:
     if option.kind == EMAIL:
         text["format"] = "email"
     if option.kind == SECRET:
-        text["pattern"] = "^env:.+$"
+        text["pattern"] = "^(env|file):.+$"
     elif option.pattern and option.kind == TEXT:
         text["pattern"] = f"^(?:{option.pattern})$"
     if not option.empty:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -44,11 +43,13 @@ _UNKNOWN = gettext_noop("the site refused; see its log.")
 
 
 def user_problem(answered: Any, expected: str) -> str | None:
+    """Return ``other_user`` if the credentials are those of another user than expected."""
     return None if answered == expected else "other_user"
 
 
 def answer_code(status: int | str, body: dict[str, Any]) -> str:
-    return error_code(body) if "error" in body or "error_code" in json.dumps(body) else _status_code(status)
+    """Return the error code of an answer: the one in its body, or one that stands for its status."""
+    return error_code(body) or _status_code(status)
 
 
 def _status_code(status: int | str) -> str:
@@ -56,23 +57,22 @@ def _status_code(status: int | str) -> str:
 
 
 def error_code(detail: Any) -> str:
-    """The error code in either shape of the LMS's bodies, or RFC 6749's ``error``."""
-    if isinstance(detail, dict):
-        inner = detail.get("developer_message")
-        if isinstance(inner, dict):
-            return error_code(inner)
-        return str(detail.get("error_code") or detail.get("error") or "")
-    return ""
+    """Return the error code in a body, in either shape of the LMS's, or RFC 6749's ``error``; "" without one."""
+    while isinstance(detail, dict) and isinstance(detail.get("developer_message"), dict):
+        detail = detail["developer_message"]
+    code = (detail.get("error_code") or detail.get("error") or "") if isinstance(detail, dict) else ""
+    return code if isinstance(code, str) else "?"
 
 
 def check(what: str, problem: str | None) -> Check:
+    """Return the result of one check, with an explanation if there is a problem."""
     return Check(what, True) if problem is None else Check(what, False, explain_error(problem))
 
 
 def explain_error(problem: str) -> str:
+    """Return an error code with its meaning and what to do."""
     if problem in ERROR_MEANINGS:
         return f"{problem}: {_(ERROR_MEANINGS[problem])}"
-    # Anything could be in a site's answer, even what we sent: only what looks like a code, and is shorter than any
-    # secret, is shown.
+    # A site may echo what was sent to it. Only show what looks like a code and is shorter than any secret.
     code = f"{problem}: " if re.fullmatch(r"[A-Za-z0-9_]{1,30}", problem) else ""
     return f"{code}{_(_UNKNOWN)}"

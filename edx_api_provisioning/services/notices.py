@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import DatabaseFailure, ProvisioningError
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import registry
@@ -23,7 +24,7 @@ _DAY = timedelta(days=1)
 logger = logging.getLogger(__name__)
 
 
-def notify_expiring(*, actor: str) -> tuple[str, ...]:
+def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     """Mail the contact of every client whose token ends soon; returns the names of those who were told.
 
     Each contact is told once for each distance of ``NOTICE_DAYS``, and of a token only the nearest that has come: a
@@ -45,11 +46,11 @@ def notify_expiring(*, actor: str) -> tuple[str, ...]:
         expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
     for pk in succeeded:
-        in_transaction(partial(_end_predecessor, pk, now, actor))
+        in_transaction(partial(_end_predecessor, pk, now, authority))
     told, failed = [], 0
     for pk in expiring:
         try:
-            told.append(in_transaction(partial(_notify, pk, distances, now, actor)))
+            told.append(in_transaction(partial(_notify, pk, distances, now, authority)))
         except (_NotSent, DatabaseFailure):
             failed += 1
     if failed:
@@ -68,14 +69,14 @@ class _NotSent(Exception):
     """A mail backend failed, each in its own way; raised to roll back what was recorded of the mail."""
 
 
-def _end_predecessor(pk: Any, now: datetime, actor: str) -> None:
+def _end_predecessor(pk: Any, now: datetime, authority: Authority) -> None:
     client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
     if client is not None:
-        registry.end_predecessor(client, now, actor=actor)
+        registry.end_predecessor(client, now, authority=authority)
         client.save()
 
 
-def _notify(pk: Any, distances: list[int], now: datetime, actor: str) -> str | None:
+def _notify(pk: Any, distances: list[int], now: datetime, authority: Authority) -> str | None:
     client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
     token = client.access_token if client is not None else None
     if client is None or token is None or token.expires <= now:
@@ -87,7 +88,11 @@ def _notify(pk: Any, distances: list[int], now: datetime, actor: str) -> str | N
     client.noticed_days = distance
     client.save()
     registry.record(
-        client, client.name, registry.Kind.NOTIFIED, actor=actor, details={"days": distance, "to": client.contact}
+        client,
+        client.name,
+        registry.Kind.NOTIFIED,
+        authority=authority,
+        details={"days": distance, "to": client.contact},
     )
     context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
     subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())

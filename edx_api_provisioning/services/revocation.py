@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -9,6 +10,7 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import registry
@@ -19,7 +21,7 @@ from edx_api_provisioning.services.registry import Kind
 def revoke(
     name: str,
     *,
-    actor: str,
+    authority: Authority,
     retire: bool = False,
     delete: bool = False,
     reason: str = "",
@@ -43,7 +45,7 @@ def revoke(
         if delete and gone and registry.was_deleted(name):
             return Credentials.of_nothing(name)
         client = registry.get(name, lock_it=True)
-        changes = _revoke_tokens(client, actor)
+        changes = _revoke_tokens(client, authority)
         if retire or delete:
             changes += _retire(client)
         if delete:
@@ -52,9 +54,10 @@ def revoke(
             return current_credentials(client, Status.UNCHANGED)
         kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
+        client.last_cut = datetime.now(UTC)
         client.save()
         details = {"steps": list(changes), "username": result.username}
-        registry.record(client, name, kind, actor=actor, reason=reason, request_id=request_id, details=details)
+        registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
         if delete:
             _delete(client)
         return result
@@ -62,14 +65,14 @@ def revoke(
     return in_transaction(work)
 
 
-def _revoke_tokens(client: ApiClient, actor: str) -> tuple[str, ...]:
+def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
     changes = []
     known = client.application_id is not None or client.access_token_id is not None
     ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:
-        client.access_token = None
+        client.access_token, client.token_issue = None, ""
         changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
-    if registry.end_predecessor(client, None, actor=actor):
+    if registry.end_predecessor(client, None, authority=authority):
         changes.append(_("end the application before the last rotation"))
     return tuple(changes)
 
@@ -81,6 +84,7 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
     changes = [_("retire the client")]
     if client.application is not None:
         oauth.set_client_secret(client.application, oauth.new_client_secret())
+        client.secret_issue = ""
         changes.append(_("end the client secret"))
     user: Any = client.user
     if not _is_ours_alone(client):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth_server
 from edx_api_provisioning.core.state import Site
 
 
 def current_site() -> Site:
-    """What the site allows and prefers, now."""
+    """Return what the site allows and its defaults, as of now."""
     return Site(
         now=datetime.now(UTC),
         host=conf.host(),
-        lifetime=conf.lifetime("TOKEN_LIFETIME"),
-        max_lifetime=conf.lifetime("MAX_TOKEN_LIFETIME"),
-        default_scopes=oauth.default_scopes(),
+        lifetime=conf.get("TOKEN_LIFETIME"),
+        max_lifetime=conf.get("MAX_TOKEN_LIFETIME"),
+        default_scopes=oauth_server.default_scopes(),
         available_scopes=_available_scopes(),
         has_access=lms.has_access(),
         staff_allowed=conf.get("ALLOW_STAFF"),
@@ -27,12 +27,12 @@ def current_site() -> Site:
 
 def _available_scopes() -> tuple[str, ...]:
     allowed = conf.get("ALLOWED_SCOPES")
-    # Where an application can be given scopes beyond the defaults, we can give it any that the site knows.
-    grantable = oauth.all_scopes() if lms.has_access() else oauth.available_scopes()
+    # With ApplicationAccess an application can be given any scope that the site knows.
+    grantable = oauth_server.all_scopes() if lms.has_access() else oauth_server.available_scopes()
     return tuple(scope for scope in grantable if allowed is None or scope in allowed)
 
 
 def oldest_secret(now: datetime) -> datetime | None:
-    """The moment before which a client secret is overdue; None if the site sets no age."""
-    age: timedelta | None = conf.optional_lifetime("MAX_SECRET_AGE")
+    """Return the time before which a client secret is overdue; None if the site sets no MAX_SECRET_AGE."""
+    age: timedelta | None = conf.get("MAX_SECRET_AGE")
     return now - age if age is not None else None

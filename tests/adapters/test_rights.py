@@ -17,7 +17,7 @@ from edx_api_provisioning.adapters.rights import Rights, rights_of
 from edx_api_provisioning.core.exceptions import NotAllowed
 from edx_api_provisioning.core.spec import ClientSpec
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
-from tests.factories import ApplicationFactory, UserFactory
+from tests.factories import ApplicationFactory, UserFactory, operator, person
 from tests.lifecycle_helpers import everything, provisioned
 
 COURSE = "course-v1:edX+DemoX+2026"
@@ -165,22 +165,22 @@ def test_to_be_a_person_is_a_right_of_that_person_alone() -> None:
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
 
     assert rights_of(ann, foreign=True).exceeds(rights_of(bob, foreign=True)) == ("username:ann",)
-    rights.require_no_more(rights_of(ann, foreign=True), asked_by=ann)
+    rights.require_no_more(rights_of(ann, foreign=True), authority=person(ann))
 
 
 # What the doors are refused
 
 
 def rotate(asked_by: User) -> None:
-    api.rotate("report", actor="ann", asked_by=asked_by)
+    api.rotate("report", authority=person(asked_by, "ann"))
 
 
 def rotate_the_secret(asked_by: User) -> None:
-    api.rotate("report", token=False, secret=True, actor="ann", asked_by=asked_by)
+    api.rotate("report", token=False, secret=True, authority=person(asked_by, "ann"))
 
 
 def adopt(asked_by: User) -> None:
-    api.adopt("adopted", client_id="the-id", actor="ann", asked_by=asked_by)
+    api.adopt("adopted", client_id="the-id", authority=person(asked_by, "ann"))
 
 
 def a_client(gift: str) -> None:
@@ -253,19 +253,19 @@ def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more
 def test_the_name_that_retires_people_is_for_superusers_to_give(name: str) -> None:
     spec = ClientSpec(name="retirement", username=name)
     with pytest.raises(NotAllowed, match="name:retirement"):
-        api.provision(spec, actor="ann", asked_by=UserFactory(is_staff=True))
+        api.provision(spec, authority=person(UserFactory(is_staff=True), "ann"))
     assert not User.objects.filter(username=name).exists()
 
-    api.provision(spec, actor="root", asked_by=UserFactory(is_superuser=True))
+    api.provision(spec, authority=person(UserFactory(is_superuser=True), "root"))
     with pytest.raises(NotAllowed, match="name:retirement"):
-        api.rotate("retirement", actor="ann", asked_by=UserFactory(is_staff=True))
+        api.rotate("retirement", authority=person(UserFactory(is_staff=True), "ann"))
 
 
 @pytest.mark.django_db
 def test_the_operator_at_the_machine_is_asked_nothing() -> None:
     a_client("superuser")
 
-    api.rotate("report", actor="root")
+    api.rotate("report", authority=operator("root"))
 
 
 @pytest.mark.django_db
@@ -291,7 +291,7 @@ def test_a_person_is_nobodys_to_rotate_or_adopt() -> None:
     with pytest.raises(NotAllowed, match="username:person"):
         adopt(UserFactory())
 
-    api.adopt("report", client_id="the-id", actor="root")
+    api.adopt("report", client_id="the-id", authority=operator("root"))
 
     with pytest.raises(NotAllowed, match="username:person"):
         rotate(UserFactory(is_staff=True))

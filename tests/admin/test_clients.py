@@ -17,7 +17,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.admin_client import Browser, address, client_named, root, somebody, text
-from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, operator, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def names(page: Any) -> list[str]:
 @pytest.mark.databases
 @pytest.mark.versions
 def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), actor="test")
+    api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
     page = text(browser.get(LIST))
     assert re.search(r"report report staff active \w+\. \d+, \d{4} - ops@example\.org \w+\. \d+, \d{4} ", page)
     assert "Provision API client" in page
@@ -198,7 +198,7 @@ def test_no_statement_reads_the_whole_table_of_tokens(browser: Browser, address:
 
 
 def test_secrets_are_not_even_read(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     with statements() as sent:
         browser.get(LIST)
         browser.get(f"{LIST}{client_named('report').pk}/change/")
@@ -211,7 +211,7 @@ def test_secrets_are_not_even_read(browser: Browser) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), actor="test")
+    api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), authority=OPERATOR)
     client = client_named("report")
     page = browser.get(f"{LIST}{client.pk}/change/")
     for words in ("superuser", "reports", client.application.client_id, "read write email profile"):
@@ -231,15 +231,15 @@ def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Brows
 
 
 def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
-    api.provision(ClientSpec(name="a-shop", profile="commerce"), actor="test")
-    api.provision(ClientSpec(name="roles", global_roles=tuple("abcd"), staff=True), actor="test")
+    api.provision(ClientSpec(name="a-shop", profile="commerce"), authority=OPERATOR)
+    api.provision(ClientSpec(name="roles", global_roles=tuple("abcd"), staff=True), authority=OPERATOR)
     page = text(browser.get(LIST))
     assert "a-shop a-shop profile commerce active" in page
     assert "roles roles staff global_role:a global_role:b global_role:c … active" in page
 
 
 def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declared(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report", profile="commerce"), actor="test")
+    api.provision(ClientSpec(name="report", profile="commerce"), authority=OPERATOR)
     client = client_named("report")
     page = text(browser.get(f"{LIST}{client.pk}/change/"))
     assert "Rights: permission:course_modes.change_coursemode" in page
@@ -250,7 +250,7 @@ def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declar
 
 
 def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     client.user.is_staff = True
     client.user.save()
@@ -285,7 +285,7 @@ def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="command line: ops", reason="a new report")
+    api.provision(ClientSpec(name="report"), authority=operator("command line: ops"), reason="a new report")
     client = client_named("report")
     browser.send(browser.open("revoke", f"client={client.pk}"), reason="leaked")
     page = text(browser.get(f"{LIST}{client.pk}/history/"))
@@ -296,7 +296,7 @@ def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
 
 
 def test_the_history_leads_to_the_details_of_each_event_for_those_who_may_see_them(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     link = f'href="{EVENTS}{client.events.get().pk}/change/"'
     history = f"{LIST}{client.pk}/history/"
@@ -306,8 +306,8 @@ def test_the_history_leads_to_the_details_of_each_event_for_those_who_may_see_th
 
 
 def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
-    api.revoke("report", delete=True, actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    api.revoke("report", delete=True, authority=OPERATOR)
     page = browser.get(EVENTS)
     assert "report deleted test" in text(page)
     event = page.context["cl"].result_list[0]
@@ -317,7 +317,7 @@ def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: 
 
 
 def test_an_event_says_what_was_done_in_words(browser: Browser) -> None:
-    api.provision(ClientSpec(name="report"), actor="test", reason="a new report")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR, reason="a new report")
     page = browser.get(f"{EVENTS}{ApiClientEvent.objects.get().pk}/change/")
     assert "steps: create_client, create_user, create_application, issue_token" in text(page)
     assert "scope: read write email profile" in text(page)

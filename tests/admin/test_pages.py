@@ -26,7 +26,7 @@ from edx_api_provisioning.adapters.access_catalogue import profiles
 from edx_api_provisioning.adapters.rights import Rights, rights_of
 from edx_api_provisioning.admin import forms
 from edx_api_provisioning.admin.credentials_page import protect
-from edx_api_provisioning.admin.selection import chosen
+from edx_api_provisioning.admin.selection import selected
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
@@ -34,7 +34,7 @@ from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.admin_client import Browser, address, client_named, form_of, root, shown, text, user_named
-from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def browser() -> Browser:
 @pytest.fixture
 def report() -> dict[str, Any]:
     """The credentials of a client that is there already."""
-    return rendering.as_dict(api.provision(ClientSpec(name="report"), actor="test"), None)
+    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR), None)
 
 
 def input_of(page: Any, name: str) -> str:
@@ -151,7 +151,7 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
 
 def test_of_several_those_without_new_credentials_are_said_to_have_none(browser: Browser) -> None:
     users = [UserFactory(username="first"), UserFactory(username="second")]
-    api.provision(ClientSpec(name="first", username="first", use_existing_user=True), actor="test")
+    api.provision(ClientSpec(name="first", username="first", use_existing_user=True), authority=OPERATOR)
     page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
     assert page.count("Nothing was issued") == 1
     assert page.count("Proved") == 1
@@ -639,7 +639,7 @@ def test_what_a_page_is_about_is_read_at_once(
         request = rf.get(f"/?{query}")
         request.user = root()
         with django_assert_num_queries(statements):
-            [subject] = chosen(request)
+            [subject] = selected(request)
             assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
@@ -691,7 +691,7 @@ def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -
 
 
 def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finance: Group) -> None:
-    api.provision(ClientSpec(name="report", purpose="reports"), actor="test")
+    api.provision(ClientSpec(name="report", purpose="reports"), authority=OPERATOR)
     query = f"client={client_named('report').pk}"
     browser.send(browser.send(browser.open("provision", query), purpose="", groups="finance team"), _confirm="yes")
     client = client_named("report")
@@ -737,7 +737,7 @@ def test_too_many_at_once_are_not_found(browser: Browser) -> None:
 
 
 def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[str, Any]) -> None:
-    api.provision(ClientSpec(name="other"), actor="test")
+    api.provision(ClientSpec(name="other"), authority=OPERATOR)
     one, other = client_named("report").pk, client_named("other").pk
     for query in (f"client={one}&client={other}", f"client={one}&user={UserFactory().pk}"):
         assert browser.open("provision", query).status_code == 404
@@ -783,7 +783,7 @@ def test_a_page_says_what_it_does_and_the_ways_back(
 
 
 def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, report: dict[str, Any]) -> None:
-    api.provision(ClientSpec(name="other"), actor="test")
+    api.provision(ClientSpec(name="other"), authority=OPERATOR)
     body = browser.open(
         "revoke", f"client={client_named('report').pk}&client={client_named('other').pk}"
     ).content.decode()
@@ -934,7 +934,7 @@ def test_a_page_answers_whatever_it_is_about(
 
 @pytest.mark.parametrize("others", ["client={second}", "user={user}"])
 def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
-    api.provision(ClientSpec(name="second"), actor="test")
+    api.provision(ClientSpec(name="second"), authority=OPERATOR)
     others = others.format(second=client_named("second").pk, user=UserFactory().pk)
     first = f"client={client_named('report').pk}"
 

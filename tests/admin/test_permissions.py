@@ -18,7 +18,7 @@ from edx_api_provisioning.admin.pages import PAGES
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.admin_client import Browser, address, client_named, form_of, root, somebody, text
-from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
 pytestmark = pytest.mark.django_db
 
@@ -211,7 +211,7 @@ def test_a_visitor_is_sent_to_log_in() -> None:
 
 @promotions
 def test_nobody_rotates_a_client_with_more_rights(promote: Callable[[Any], None], right: str) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     promote(client.user)
     # What it may do is agreed to, so that nothing but the rights of who asks is in the way.
@@ -328,7 +328,7 @@ def test_nobody_gives_it_to_a_client_that_is_there(wanted: dict[str, str], right
     Group.objects.create(name="finance")
     browser = Browser(somebody("provision"))
     name = settings.RETIREMENT_SERVICE_WORKER_USERNAME if right == "name:retirement" else "mine"
-    api.provision(ClientSpec(name=name, token=False), actor="test")
+    api.provision(ClientSpec(name=name, token=False), authority=OPERATOR)
     client = client_named(name)
     before = row_counts()
 

@@ -13,7 +13,7 @@ from django.utils import translation
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from tests.admin_client import Browser, client_named, root
-from tests.factories import ApplicationFactory, UserFactory
+from tests.factories import ApplicationFactory, UserFactory, operator
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +54,7 @@ def unmarked(page: Any) -> list[str]:
 def test_no_page_says_what_could_not_be_translated(marked: None) -> None:
     browser = Browser(root(username="x-root"))
     spec = ClientSpec(name="x-report", staff=True, client_id="x-id", contact="x-ops@example.org", purpose="x-reports")
-    api.provision(spec, actor="x-test", reason="x-because")
+    api.provision(spec, authority=operator("x-test"), reason="x-because")
     client, user = client_named("x-report"), UserFactory(username="x-user")
     one, application = f"client={client.pk}", ApplicationFactory(name="x-hand", user=user)
     answers = {"name": "x-new", "superuser": "on", "permissions": "course_modes.change_coursemode"}

@@ -19,6 +19,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
+from tests.factories import operator
 
 pytestmark = pytest.mark.versions
 
@@ -62,7 +63,9 @@ def grant(profile: Profile, *, without: str | None = None) -> Caller:
             wanted[each.field] = (*wanted.get(each.field, ()), each.value.format(**VALUES))
         else:
             wanted[each.field] = True
-    made = api.provision(ClientSpec(name="api-client", email="api-client@example.com", **wanted), actor="the tests")
+    made = api.provision(
+        ClientSpec(name="api-client", email="api-client@example.com", **wanted), authority=operator("the tests")
+    )
     tokens = {"bearer": made.access_token.reveal()} if made.access_token else {}
     return Caller(made.username, made.client_id, made.client_secret.reveal(), client_rights(made.name), tokens)
 

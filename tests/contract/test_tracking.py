@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 from django.test import Client
-from tests.ears import Ears
 
 from tests.contract.callers import SECRET, make_caller
+from tests.leak_detection import Ears
 
 TOKEN = "/oauth2/access_token"
 

@@ -128,7 +128,6 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do() -> None:
         {"email": "report@lms.example.org"},
         {"email": "Report@LMS.example.org"},
         {"use_existing_user": True},
-        {"expires_in": 10 * DAY},
         {"expires_at": NOW + 30 * DAY},
         {"token": False},
         {"scopes": ("write", "read")},
@@ -162,7 +161,7 @@ def test_a_token_whose_time_has_come_is_followed_by_another(left: timedelta, iss
 
 
 def test_a_deleted_token_is_followed_by_another() -> None:
-    made = plan(FoundFactory(client__token=None), expires_in=DAY, scopes=("read",))
+    made = plan(FoundFactory(client__token=None, client__token_lifetime=DAY), expires_in=DAY, scopes=("read",))
 
     assert actions(made) == [Action.ISSUE_TOKEN]
     assert (made.expires_at, made.scopes) == (NOW + DAY, ("read",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ from hypothesis import strategies as st
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.planning import make_plan
 from edx_api_provisioning.core.results import Check, Status, Verification
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
 from edx_api_provisioning.formats import files, rendering
@@ -247,8 +248,8 @@ Call the API:
   printf '%s' 'Authorization: Bearer {TOKEN}' | curl -H @- https://lms.example.org/api/user/v1/me
 
 Get a JWT:
-  printf '%s' 'grant_type=client_credentials&token_type=jwt&client_id=the-client-id&client_secret={SECRET}' \
-| curl -d @- https://lms.example.org/oauth2/access_token
+  printf '%s' 'Authorization: {basic_authorization("the-client-id", Secret(SECRET))}' \
+| curl -H @- -d 'grant_type=client_credentials&token_type=jwt' https://lms.example.org/oauth2/access_token
 
 The secrets are shown this once. Keep them now.
 """
@@ -273,18 +274,14 @@ def test_the_curl_lines_hand_the_secrets_over_without_an_argument(secret: str, t
     for line in lines:
         subprocess.run(["sh", "-c", line], check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
 
-    header, form = (tmp_path / "input").read_text().splitlines()
+    header, basic = (tmp_path / "input").read_text().splitlines()
     assert header == f"Authorization: Bearer {TOKEN}"
-    assert parse_qs(form) == {
-        "grant_type": ["client_credentials"],
-        "token_type": ["jwt"],
-        "client_id": ["the-client-id"],
-        "client_secret": [secret],
-    }
+    pair = base64.b64decode(basic.removeprefix("Authorization: Basic ")).decode()
+    assert [*map(unquote_plus, pair.split(":"))] == ["the-client-id", secret]
     arguments = (tmp_path / "arguments").read_text()
     assert arguments.splitlines() == [
         "-H", "@-", "https://lms.example.org/api/user/v1/me",
-        "-d", "@-", "https://lms.example.org/oauth2/access_token",
+        "-H", "@-", "-d", "grant_type=client_credentials&token_type=jwt", "https://lms.example.org/oauth2/access_token",
     ]  # fmt: skip
 
 

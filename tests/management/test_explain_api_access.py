@@ -12,7 +12,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
-from tests.factories import ApiClientFactory, Ran, UserFactory, run
+from tests.factories import ApiClientFactory, Ran, UserFactory, operator, run
 
 COURSE = "course-v1:edX+DemoX+2026"
 ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"
@@ -24,7 +24,7 @@ def explain(*arguments: str) -> Ran:
 
 
 def provision(**wanted: Any) -> None:
-    api.provision(ClientSpec(name="report", email="report@example.org", **wanted), actor="the tests")
+    api.provision(ClientSpec(name="report", email="report@example.org", **wanted), authority=operator("the tests"))
 
 
 # One request

@@ -20,7 +20,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.models import ApiClient
-from tests.factories import ApplicationFactory, run
+from tests.factories import OPERATOR, ApplicationFactory, run
 from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, provisioned, shown, utc
 from tests.subprocesses import Ended, Points, Process, database_for_processes, provision
 
@@ -108,7 +108,7 @@ def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
         )  # fmt: skip
 
     assert (token.code, token.stderr) == (0, "")
-    assert secret.refusal.startswith("the database did not do it")
+    assert secret.refusal.startswith("the database failed")
 
 
 # A database of another version
@@ -145,7 +145,9 @@ def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_m
 
     # Where the database locks rows, those that are not there are found missing before their columns are.
     refused -= NOT_THERE if version == "0001" and connection.features.has_select_for_update else set()
-    assert refused == {"the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"}
+    assert refused == {
+        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
+    }
     assert codes == {0}
 
 
@@ -190,7 +192,7 @@ def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path
         with locked("report", tmp_path):
             refusal = line(*WRITERS[command])
 
-        assert re.match(r"the database did not do it \(OperationalError.*nothing was changed", refusal)
+        assert re.match(r"the database failed \(OperationalError.*nothing was changed", refusal)
         assert everything() == before
         assert answer(made.access_token) == "ok"
         assert run(*WRITERS[command][1:], command=WRITERS[command][0]).code == 0
@@ -238,7 +240,7 @@ def test_on_a_full_disk_new_credentials_are_said_to_be_lost(tmp_path: Path) -> N
         assert ended.stderr.splitlines()[1].endswith("cannot be written: No space left on device.")
         assert (ended.code, ended.stdout) == (0, "")
         assert answer(made.access_token) == "token_nonexistent"
-        assert answer(api.rotate("report", actor="the test").access_token) == "ok"
+        assert answer(api.rotate("report", authority=OPERATOR).access_token) == "ok"
 
 
 def provision_into(path: str) -> None:
@@ -287,7 +289,7 @@ def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -
 def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), actor="the test")
+        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), authority=OPERATOR)
 
         clock.now += jump
 
@@ -296,12 +298,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
         assert granted(made.client_id, made.client_secret) is not None
         (row,) = api.list_clients()
         assert (row.troubles, row.expires_at) == ((), successor.expires_at)
-        api.notify_expiring(actor="the test")
-        newer = api.rotate("report", actor="the test")
+        api.notify_expiring(authority=OPERATOR)
+        newer = api.rotate("report", authority=OPERATOR)
         assert newer.expires_at is not None
         assert newer.expires_at > clock.now
         assert answer(newer.access_token) == "ok"
-        assert api.revoke("report", actor="the test").status is Status.REVOKED
+        assert api.revoke("report", authority=OPERATOR).status is Status.REVOKED
         assert not get_access_token_model().objects.filter(application=client().application).exists()
 
 
@@ -309,12 +311,12 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
 def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
-        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
 
         clock.now += jump
 
         assert answer(made.access_token) == "token_expired"
-        assert api.notify_expiring(actor="the test") == ()
+        assert api.notify_expiring(authority=OPERATOR) == ()
         assert client().predecessor is None
         again = provisioned()
         assert (again.status, answer(again.access_token)) == (Status.UPDATED, "ok")

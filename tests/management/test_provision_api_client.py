@@ -25,7 +25,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.formats import rendering
@@ -58,7 +58,7 @@ def client(name: str = "api-client") -> ApiClient:
 def authenticates(result: dict[str, Any]) -> bool:
     """Whether what was printed opens the site for the client's user, by the site's own validator and table."""
     user = client(result["name"]).user
-    by_secret = oauth.client_user(result["client_id"], Secret(result["client_secret"]))
+    by_secret = oauth_server.client_user(result["client_id"], Secret(result["client_secret"]))
     row = oauth.find_access_token(Secret(result["access_token"]))
     return by_secret == row.user == user and row.expires > datetime.now(UTC)
 
@@ -574,7 +574,7 @@ def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() ->
             editor.alter_db_table(ApiClient, away, table)
 
     assert set(refusals) == {
-        "the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"
+        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
     }
     assert User.objects.count() == 0
 
@@ -589,8 +589,8 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     before = row_counts()
 
     assert run().refusal == (
-        "the database did not do it (OperationalError 2006); nothing was changed. "
-        "See its log, and run the command again."
+        "the database failed (OperationalError 2006); nothing was changed. "
+        "See the database log, then run the command again."
     )
     assert row_counts() == before
 
@@ -779,14 +779,14 @@ def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkey
 
 def test_if_it_cannot_be_taken_back_the_operator_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database did not do it")))
+    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database failed")))
 
     ran = run("--output", str(tmp_path / "client.json"))
 
     assert ran.code == 1
     assert (
         "The credentials of api-client exist, but nobody has them, and taking them back failed: "
-        "the database did not do it" in ran.stderr
+        "the database failed" in ran.stderr
     )
 
 
@@ -815,7 +815,7 @@ def test_credentials_that_cannot_be_proved_are_handed_over_and_the_exit_code_say
     assert ran.code == 1
     result = json.loads(ran.stdout)
     assert result["verified"] is False
-    assert oauth.client_user(result["client_id"], Secret(result["client_secret"])) == client().user
+    assert oauth_server.client_user(result["client_id"], Secret(result["client_secret"])) == client().user
     assert ran.stderr.splitlines()[-1] == (
         "CommandError: The credentials exist and were handed over, but: access token at the site's Bearer "
         "authentication: token_expired: the token's time is over, or its application is restricted. Issue a new one."

@@ -20,7 +20,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import provisioning
-from tests.factories import Ran
+from tests.factories import Ran, operator
 from tests.factories import run as run_command
 from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, last_event, provisioned, shown, utc
 
@@ -364,7 +364,7 @@ def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
     due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = [*api.list_clients()]
-    api.rotate("a", actor="another run", expires_in=timedelta(days=90))
+    api.rotate("a", authority=operator("another run"), expires_in=timedelta(days=90))
     monkeypatch.setattr(api, "list_clients", lambda **_which: listed)
     before = client("a").access_token
 

@@ -128,7 +128,7 @@ def test_a_client_does_not_give_itself_rights(others: None) -> None:
         {"application": 1},
         {"is_superuser": True},
         {"declared_rights": []},
-        {"asked_by": None, "actor": "root"},
+        {"authority": "operator", "actor": "root"},
         {"manifest": "team"},
         {"request_id": "x"},
         {"state": "active"},

@@ -25,11 +25,13 @@ from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.sampling import some
 from tests.subprocesses import FORK, TIMEOUT, Ended, Process, Work, database_for_processes, provision
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 PROCESSES = 64
+MANY = some(16, 64)
 # The looks after which all processes meet: when the first goes on, each has seen that there is nothing yet.
 AT_THE_CLIENT = r"FROM .edx_api_provisioning_apiclient. .+ FOR UPDATE"
 AT_THE_USER = r"FROM .auth_user. .+ FOR UPDATE"
@@ -118,12 +120,12 @@ def shared() -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_of_64_processes_that_all_saw_no_client_one_makes_it(tmp_path: Path) -> None:
-    ended, errors = crowd(tmp_path, [shared] * PROCESSES, meet=AT_THE_CLIENT)
+def test_of_many_processes_that_all_saw_no_client_one_makes_it(tmp_path: Path) -> None:
+    ended, errors = crowd(tmp_path, [shared] * MANY, meet=AT_THE_CLIENT)
 
     assert_one_client(results(ended))
     # Each of the others was refused by the unique name first, and looked again.
-    assert errors["IntegrityError"] == PROCESSES - 1
+    assert errors["IntegrityError"] == MANY - 1
 
 
 def test_of_64_processes_that_start_at_once_one_makes_the_client(tmp_path: Path) -> None:
@@ -133,25 +135,25 @@ def test_of_64_processes_that_start_at_once_one_makes_the_client(tmp_path: Path)
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_of_64_processes_that_want_an_existing_user_one_makes_the_client(tmp_path: Path) -> None:
+def test_of_many_processes_that_want_an_existing_user_one_makes_the_client(tmp_path: Path) -> None:
     User.objects.create_user("shared", "shared@example.org")
     UserProfile.objects.create(user=User.objects.get())
 
     def with_user() -> None:
         provision("shared", "--use-existing-user", "--format", "json")
 
-    ended, _errors = crowd(tmp_path, [with_user] * PROCESSES, meet=AT_THE_CLIENT)
+    ended, _errors = crowd(tmp_path, [with_user] * MANY, meet=AT_THE_CLIENT)
 
     assert_one_client(results(ended))
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_64_web_requests_at_once_make_one_client(tmp_path: Path) -> None:
+def test_many_web_requests_at_once_make_one_client(tmp_path: Path) -> None:
     def request() -> None:
         with transaction.atomic():
             call_command("provision_api_client", "shared", format="json")
 
-    ended, _errors = crowd(tmp_path, [request] * PROCESSES, meet=AT_THE_CLIENT)
+    ended, _errors = crowd(tmp_path, [request] * MANY, meet=AT_THE_CLIENT)
 
     # What it says is said before its transaction ends, so the winner can prove nothing to others; but it may be sure.
     assert_one_client(results(ended))
@@ -186,14 +188,14 @@ def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path,
     assert errors["IntegrityError"] >= 1
 
 
-def test_of_64_processes_that_find_the_token_expired_one_issues_another(tmp_path: Path) -> None:
+def test_of_many_processes_that_find_the_token_expired_one_issues_another(tmp_path: Path) -> None:
     results([Process(shared, tmp_path / "first").ended()])
     get_access_token_model().objects.update(expires=timezone.now() - timedelta(days=1))
 
-    ended, _errors = crowd(tmp_path, [shared] * PROCESSES)
+    ended, _errors = crowd(tmp_path, [shared] * MANY)
 
     shown = results(ended)
-    assert Counter(result["status"] for result in shown) == {"updated": 1, "unchanged": PROCESSES - 1}
+    assert Counter(result["status"] for result in shown) == {"updated": 1, "unchanged": MANY - 1}
     (issued,) = (result["access_token"] for result in shown if result["access_token"])
     current = ApiClient.objects.get().access_token
     assert oauth.find_access_token(Secret(issued)) == current
@@ -241,8 +243,8 @@ def test_a_run_that_the_database_ends_for_a_deadlock_begins_again(tmp_path: Path
 
 @pytest.mark.vendor("sqlite")
 @pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
-def test_of_64_threads_one_makes_the_client(nested: bool) -> None:
-    barrier = Barrier(PROCESSES)
+def test_of_many_threads_one_makes_the_client(nested: bool) -> None:
+    barrier = Barrier(MANY)
 
     def thread(_number: int) -> str:
         out = StringIO()
@@ -254,7 +256,7 @@ def test_of_64_threads_one_makes_the_client(nested: bool) -> None:
             connections.close_all()
         return out.getvalue()
 
-    with ThreadPoolExecutor(PROCESSES) as threads:
-        printed = list(threads.map(thread, range(PROCESSES)))
+    with ThreadPoolExecutor(MANY) as threads:
+        printed = list(threads.map(thread, range(MANY)))
 
     assert_one_client([json.loads(text) for text in printed])

@@ -15,7 +15,7 @@ from edx_api_provisioning.core.exceptions import Conflict, ProvisioningError
 from edx_api_provisioning.core.results import ISSUE_MEANINGS, Issue
 from edx_api_provisioning.services.health import BLOCKING
 from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
-from tests.factories import UserFactory
+from tests.factories import OPERATOR, UserFactory
 from tests.lifecycle_helpers import Clock, client, clock_at, provisioned, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.versions]
@@ -91,10 +91,10 @@ def test_rotating_and_listing_agree_about_what_blocks(deed: str) -> None:
 
     if blocking:
         with pytest.raises(Conflict) as refused:
-            api.rotate("report", token=False, secret=True, actor="the test")
+            api.rotate("report", token=False, secret=True, authority=OPERATOR)
         assert refused.value.message == f"{ISSUE_MEANINGS[Issue(blocking[0])]}."
     else:
-        api.rotate("report", token=False, secret=True, actor="the test")
+        api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
 
 @pytest.mark.parametrize("rights", [{"staff": True}, {"superuser": True}])
@@ -103,7 +103,7 @@ def test_a_user_that_lost_rights_is_noticed_and_may_still_be_issued_a_token(righ
     users().update(is_staff=False, is_superuser=False)
 
     assert found() == ("user_demoted",)
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
     assert found() == ("user_demoted",)
 
 
@@ -152,7 +152,7 @@ def test_a_secret_is_overdue_when_it_is_older_than_the_site_allows(settings: Any
     clock.forward(microseconds=1)
     assert found() == ("secret_overdue",)
 
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
     assert found() == ()
 
 
@@ -165,7 +165,7 @@ def test_without_an_age_no_secret_is_overdue(clock: Clock) -> None:
 
 def test_an_old_application_is_overdue_when_its_grace_is_over(clock: Clock) -> None:
     provisioned()
-    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), actor="the test")
+    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
 
     clock.to(NOON + timedelta(days=1, microseconds=-1))
     assert found() == ()
@@ -187,13 +187,13 @@ def test_a_client_that_is_meant_to_be_restricted_has_no_trouble_until_it_is_not(
 
     assert found() == ("unrestricted",)
     with pytest.raises(Conflict):
-        api.rotate("report", token=False, secret=True, actor="the test")
+        api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_of_a_retired_client_nothing_is_expected(deed: str) -> None:
     provisioned()
-    api.revoke("report", retire=True, actor="the test")
+    api.revoke("report", retire=True, authority=OPERATOR)
 
     DEEDS[deed][0]()
 
@@ -216,7 +216,7 @@ def test_rotating_is_the_remedy_for_a_lost_token(deed: str) -> None:
     provisioned()
     DEEDS[deed][0]()
 
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
 
     assert found() == ()
 
@@ -226,10 +226,10 @@ def test_adopting_is_the_remedy_for_what_was_agreed_later(deed: str) -> None:
     made = provisioned()
     DEEDS[deed][0]()
 
-    api.adopt("report", client_id=made.client_id, actor="the test")
+    api.adopt("report", client_id=made.client_id, authority=OPERATOR)
 
     assert not BLOCKING & {Issue(trouble) for trouble in found()}
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
     assert found() == ()
 
 

@@ -23,6 +23,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import notices
+from tests.factories import OPERATOR, operator
 from tests.lifecycle_helpers import Clock, client, clock_at, granted, last_event, provisioned, utc
 from tests.subprocesses import FORK, TIMEOUT, Process, database_for_processes
 
@@ -37,7 +38,7 @@ def clock() -> Iterator[Clock]:
 
 
 def notify() -> tuple[str, ...]:
-    return api.notify_expiring(actor="the test")
+    return api.notify_expiring(authority=OPERATOR)
 
 
 def subjects() -> list[str]:
@@ -125,7 +126,7 @@ def test_a_rotation_begins_the_distances_anew(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     assert notify() == ("report",)
 
-    api.rotate("report", actor="the test", expires_in=timedelta(days=30))
+    api.rotate("report", authority=OPERATOR, expires_in=timedelta(days=30))
     assert client().noticed_days is None
     assert notify() == ("report",)
     clock.forward(days=29)
@@ -139,7 +140,7 @@ def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     notify()
 
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
     assert notify() == ()
 
@@ -153,7 +154,7 @@ def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
     provisioned("lost", username="lost", contact=OWNER, expires_in=soon)
     get_access_token_model().objects.filter(user__username="lost").delete()
     provisioned("retired", username="retired", contact=OWNER, expires_in=soon)
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
 
     assert notify() == ()
     assert mail.outbox == []
@@ -328,7 +329,7 @@ def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> Non
     made = provisioned()
     provisioned("retired", username="retired")
     for name in ("report", "retired"):
-        api.rotate(name, token=True, secret=True, grace=timedelta(days=1), actor="the test")
+        api.rotate(name, token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
     clock.forward(days=1, microseconds=-1)
     notify()
     assert granted(made.client_id, made.client_secret)
@@ -424,13 +425,13 @@ def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_p
 @pytest.mark.django_db
 def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
-    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), actor="the test")
+    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
     clock.forward(hours=2)
     real, met = notices.in_transaction, []
 
     def deleted_first(work: Any) -> Any:
         if not met:
-            api.revoke("report", delete=True, actor="somebody else")
+            api.revoke("report", delete=True, authority=operator("somebody else"))
         met.append(work)
         return real(work)
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApplicationFactory, UserFactory, provisioned, run
+from tests.sampling import FULL, some
 from tests.subprocesses import table_counts
 from tests.test_secrecy import found
 
@@ -30,8 +31,7 @@ pytestmark = pytest.mark.django_db
 NEEDLE = "Needle-0123.zY_9"
 VARIABLE = "SECRET_OF_THE_TEST"
 # What is rare is not met among few.
-FULL = "TEST_FULL" in os.environ
-EXAMPLES = 10_000 if FULL else 500
+EXAMPLES = some(500, 10_000)
 
 
 @dataclass(frozen=True)

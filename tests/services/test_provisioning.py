@@ -14,7 +14,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import (
     AlreadyDone,
     Conflict,
@@ -25,8 +25,7 @@ from edx_api_provisioning.core.exceptions import (
     ProvisioningError,
     UnusableToken,
 )
-from edx_api_provisioning.core.planning import Plan
-from edx_api_provisioning.core.results import Credentials, Made, Status
+from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -34,12 +33,15 @@ from edx_api_provisioning.services import credentials as credentials_module
 from edx_api_provisioning.services import current_state, registry
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import (
+    OPERATOR,
     SECRET,
     TOKEN,
     AccessTokenFactory,
     ApiClientFactory,
     ApplicationFactory,
     UserFactory,
+    operator,
+    person,
     row_counts,
     statements,
 )
@@ -48,7 +50,7 @@ pytestmark = pytest.mark.django_db
 
 
 def provision(name: str = "report", **wanted: Any) -> Credentials:
-    return api.provision(ClientSpec(name=name, **wanted), actor="the test")
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 
 
 def client() -> ApiClient:
@@ -180,7 +182,7 @@ def test_the_same_again_changes_nothing_and_issues_nothing(wanted: dict[str, Any
     again = provision(**wanted)
 
     assert again.status is Status.UNCHANGED
-    assert (again.client_secret, again.access_token, again.made, again.changes) == (None, None, Made(), ())
+    assert (again.client_secret, again.access_token, again.changes) == (None, None, ())
     assert (again.client_id, again.username, again.email) == (first.client_id, first.username, first.email)
     assert (again.expires_at, again.scopes) == (first.expires_at, first.scopes)
     assert (row_counts(), repr(list(ApiClient.objects.values()))) == (before, rows)
@@ -205,7 +207,7 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert again.access_token not in (None, first.access_token)
     assert works(again)
     assert provision().status is Status.UNCHANGED
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+    assert oauth_server.client_user(first.client_id, first.client_secret) == client().user
 
 
 @pytest.mark.databases
@@ -271,7 +273,7 @@ def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.
 
     monkeypatch.setattr(current_state, "_users", too_early)
 
-    assert api.plan_client(ClientSpec(name="report")).status is Status.UNCHANGED
+    assert api.plan_client(ClientSpec(name="report"), authority=OPERATOR).status is Status.UNCHANGED
 
 
 def test_what_is_not_said_again_stays_as_it_was() -> None:
@@ -320,7 +322,7 @@ def hand_edited(**changes: Any) -> Callable[[], None]:
 
 def retired() -> None:
     provision()
-    api.revoke("report", actor="the test", retire=True)
+    api.revoke("report", authority=OPERATOR, retire=True)
 
 
 def with_other_rights(**changes: Any) -> Callable[[], None]:
@@ -376,7 +378,10 @@ def test_what_is_refused_leaves_everything_as_it_was(
     before()
     rows, clients = row_counts(), list(ApiClient.objects.values())
 
-    for do in (lambda: provision(**wanted), lambda: api.plan_client(ClientSpec(name="report", **wanted))):
+    for do in (
+        lambda: provision(**wanted),
+        lambda: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR),
+    ):
         with pytest.raises(ProvisioningError) as refusal:
             do()
         assert (type(refusal.value), refusal.value.field) == (error, field)
@@ -448,8 +453,13 @@ def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
-    AccessTokenFactory(token=TOKEN.upper())
+    other = AccessTokenFactory(token=TOKEN.upper())
     before = row_counts()
+
+    if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
+        provision(access_token=Secret(TOKEN))
+        assert oauth.find_access_token(Secret(TOKEN)) not in (None, other)
+        return
 
     with pytest.raises((Conflict, DatabaseFailure)):
         provision(access_token=Secret(TOKEN))
@@ -541,7 +551,7 @@ def test_each_run_that_changes_something_is_recorded_once() -> None:
 
 
 def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
-    credentials = api.provision(ClientSpec(name="report"), actor="ada", reason="for the weekly report")
+    credentials = api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="for the weekly report")
 
     event = ApiClientEvent.objects.get()
     assert (event.client, event.client_name, event.kind) == (client(), "report", "created")
@@ -560,7 +570,7 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     before = row_counts()
 
     with pytest.raises(InvalidSpec, match="one line") as refusal:
-        api.provision(ClientSpec(name="report"), actor="ada", reason="two\nlines")
+        api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
 
     assert refusal.value.field == "reason"
     assert row_counts() == before
@@ -568,12 +578,12 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
 
 @pytest.mark.databases
 def test_a_request_is_carried_out_once() -> None:
-    api.provision(ClientSpec(name="report"), actor="ada", request_id="r-1")
+    api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
     before = row_counts()
 
     for name in ("report", "other"):
         with pytest.raises(AlreadyDone):
-            api.provision(ClientSpec(name=name), actor="ada", request_id="r-1")
+            api.provision(ClientSpec(name=name), authority=operator("ada"), request_id="r-1")
 
     assert row_counts() == before
 
@@ -611,44 +621,21 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 
     for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
         with pytest.raises(NotAllowed):
-            api.provision(ClientSpec(name="other", **wanted), actor="ada", asked_by=asker)
+            api.provision(ClientSpec(name="other", **wanted), authority=person(asker, "ada"))
         with pytest.raises(NotAllowed):
-            api.plan_client(ClientSpec(name="other", **wanted), asked_by=asker)
+            api.plan_client(ClientSpec(name="other", **wanted), authority=person(asker))
     assert row_counts() == {**before}
 
-    assert api.provision(ClientSpec(name="report", staff=True), actor="ada", asked_by=asker).status is Status.CREATED
+    assert api.provision(ClientSpec(name="report", staff=True), authority=person(asker, "ada")).status is Status.CREATED
 
 
 # A plan
 
 
-def test_what_will_be_done_is_announced_before_it_is_done() -> None:
-    before = row_counts()
-    announced = []
-
-    def stop(plan: Plan) -> None:
-        announced.append((plan, User.objects.count()))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        api.provision(ClientSpec(name="report", superuser=True), actor="test", announce=stop)
-
-    ((plan, users),) = announced
-    assert users == 0
-    assert (plan.username, len(plan.steps), len(plan.warnings)) == ("report", 4, 1)
-    assert row_counts() == before
-
-
-def test_where_nothing_will_be_done_nothing_is_announced() -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
-
-    api.provision(ClientSpec(name="report"), actor="test", announce=lambda plan: pytest.fail(str(plan)))
-
-
 def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     before = row_counts()
 
-    plan = api.plan_client(ClientSpec(name="report", staff=True))
+    plan = api.plan_client(ClientSpec(name="report", staff=True), authority=OPERATOR)
     assert row_counts() == before
     credentials = provision(staff=True)
 
@@ -662,114 +649,11 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     provision()
 
     with statements() as sent:
-        api.plan_client(ClientSpec(name="report", contact="ops@example.org"))
-        api.plan_client(ClientSpec(name="other"))
+        api.plan_client(ClientSpec(name="report", contact="ops@example.org"), authority=OPERATOR)
+        api.plan_client(ClientSpec(name="other"), authority=OPERATOR)
 
     assert sent
     assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
-
-
-# Taking back
-
-
-@pytest.mark.databases
-@pytest.mark.versions
-def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
-    before = row_counts()
-
-    api.undo(provision(), actor="the test")
-
-    assert row_counts() == {**before, "ApiClientEvent": 2}
-    assert events() == ["created", "undone"]
-    assert ApiClientEvent.objects.filter(client_name="report").count() == 2
-    assert not UserProfile.objects.exists()
-    assert works(provision())
-
-
-@pytest.mark.databases
-def test_only_what_the_run_made_is_taken_back() -> None:
-    first = provision()
-    expire(client())
-    second = provision(contact="ops@example.org")
-
-    api.undo(second, actor="the test")
-
-    assert client().access_token_id is None
-    assert get_access_token_model().objects.count() == 1
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
-    assert works(provision())
-
-
-def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
-    provision()
-    client().user.delete()
-
-    api.undo(provision(), actor="the test")
-
-    assert (client().user, client().application, client().access_token_id, client().user_made) == (
-        None, None, None, False,
-    )  # fmt: skip
-    assert not User.objects.exists()
-    assert works(provision())
-
-
-def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
-    provision()
-    expire(client())
-    second = provision()
-    api.revoke("report", delete=True, actor="the test")
-
-    assert api.undo(second, actor="the test") is True
-
-    assert events()[-1] == "undone"
-    assert not ApiClient.objects.exists()
-
-
-def test_an_account_of_others_is_not_taken_back() -> None:
-    existing()
-
-    api.undo(provision(use_existing_user=True), actor="the test")
-
-    assert User.objects.get().username == "report"
-    assert not ApiClient.objects.exists()
-    assert not get_application_model().objects.exists()
-
-
-@pytest.mark.databases
-@pytest.mark.versions
-def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
-    first = provision()
-    provision("second", username="report")
-
-    api.undo(first, actor="the test")
-
-    assert User.objects.get().username == "report"
-    assert client().name == "second"
-
-
-@pytest.mark.databases
-def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
-    first = provision()
-    expire(client())
-    second = provision()
-
-    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), actor="the test")
-
-    assert client().access_token_id == second.made.access_token
-    assert works(second)
-
-
-def fields(credentials: Credentials) -> dict[str, Any]:
-    return {name: getattr(credentials, name) for name in credentials.__dataclass_fields__}
-
-
-def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
-    provision()
-    before = row_counts()
-
-    api.undo(provision(), actor="the test")
-
-    assert row_counts() == before
 
 
 # What it costs
@@ -777,7 +661,7 @@ def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
+def test_new_client_takes_at_most_28_statements_and_an_unchanged_one_6() -> None:
     connection.ensure_connection()
 
     with statements() as new:
@@ -785,17 +669,17 @@ def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> No
     with statements() as unchanged:
         provision()
 
-    assert len(new) <= 20, new
+    assert len(new) <= 28, new
     assert len(unchanged) <= 6, unchanged
 
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_every_statement_of_a_run_is_in_its_one_transaction() -> None:
+def test_only_reads_are_outside_the_transaction() -> None:
     outside: list[str] = []
 
     def look(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        if not connection.in_atomic_block and not sql.startswith(("BEGIN", "SET ")):
+        if not connection.in_atomic_block and not sql.startswith(("BEGIN", "SET ", "SELECT ")):
             outside.append(sql)
         return execute(sql, *arguments)
 

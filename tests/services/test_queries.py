@@ -13,12 +13,14 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.settings import oauth2_settings
 
+from common.djangoapps.student.models import CourseAccessRole
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import NearMatch
 from edx_api_provisioning.core.results import ClientSummary, Unmanaged
 from edx_api_provisioning.services import queries
-from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, run, statements
 from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -45,7 +47,7 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
     )
     granted(made.client_id, made.client_secret)
     clock.forward(days=1)
-    api.rotate("report", token=False, secret=True, actor="the test")
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
 
     assert [*api.list_clients()] == [
         ClientSummary(
@@ -83,7 +85,7 @@ def test_of_a_client_that_lost_everything_its_name_is_left() -> None:
 def test_when_credentials_were_last_issued_is_the_later_of_the_two(clock: Clock) -> None:
     provisioned()
     clock.forward(days=1)
-    api.rotate("report", actor="the test")
+    api.rotate("report", authority=OPERATOR)
 
     (summary,) = api.list_clients()
     assert summary.last_issued == clock.now
@@ -142,7 +144,7 @@ def test_a_client_whose_token_is_gone_or_that_is_retired_expires_no_more(clock: 
     for name in ("gone", "retired"):
         provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1))
     get_access_token_model().objects.filter(user__username="user-gone").delete()
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
     AccessTokenFactory(application=get_application_model().objects.get(name="retired"))
 
     assert names(expiring_within=timedelta(days=30)) == []
@@ -164,6 +166,24 @@ def test_rights_beyond_what_was_declared_are_listed() -> None:
     found = {summary.name: summary.excess for summary in api.list_clients(overprivileged=True)}
 
     assert found == {"given-more": ("group:reporters", "permission:auth.view_user"), "made-staff": ("staff",)}
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_overprivileged_takes_the_same_statements_for_many(format: str) -> None:
+    Group.objects.create(name="reporters").permissions.add(Permission.objects.get(codename="view_user"))
+
+    def sent(clients: range) -> int:
+        for number in clients:
+            provisioned(f"client-{number}", groups=("reporters",), scopes=("read", "grades:read"))
+            user = User.objects.get(username=f"client-{number}")
+            user.user_permissions.add(Permission.objects.get(codename="add_user"))
+            CourseAccessRole.objects.create(user=user, role="support")
+        with statements() as sent:
+            ran = run("--overprivileged", "--format", format, command="list_api_clients")
+        assert ran.stdout.count("permission:auth.add_user") == clients.stop
+        return len([sql for sql in sent if sql.startswith("SELECT")])
+
+    assert sent(range(2)) == sent(range(2, 20))
 
 
 def test_what_else_a_declared_superuser_has_is_told_but_not_that_it_is_one() -> None:
@@ -250,6 +270,16 @@ def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> No
     ]
 
 
+def test_granted_tokens_are_not_unmanaged() -> None:
+    """The LMS stores an expiry some milliseconds after the creation time plus the lifetime."""
+    made = provisioned(token=False)
+    assert granted(made.client_id, made.client_secret) is not None
+    token = get_access_token_model().objects.get()
+    assert token.expires > token.created + timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+
+    assert [*api.list_unmanaged()] == []
+
+
 def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "_AT_ONCE", 2)
     for number in range(5):
@@ -271,7 +301,7 @@ def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> No
     provisioned()
     for _ in range(2):
         clock.forward(days=1)
-        api.rotate("report", grace=timedelta(days=90), actor="the test")
+        api.rotate("report", grace=timedelta(days=90), authority=OPERATOR)
 
     assert [*api.list_unmanaged()] == []
 
@@ -296,9 +326,9 @@ def test_what_people_and_the_site_itself_use_is_not_manual_work() -> None:
 
 def test_what_is_managed_is_not_listed_nor_is_a_predecessor() -> None:
     provisioned()
-    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), actor="the test")
+    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
     provisioned("retired", username="retired-user")
-    api.revoke("retired", retire=True, actor="the test")
+    api.revoke("retired", retire=True, authority=OPERATOR)
     provisioned("lost-its-application", username="lost")
     get_application_model().objects.get(name="lost-its-application").delete()
 
@@ -309,6 +339,6 @@ def test_once_adopted_it_is_managed() -> None:
     application = ApplicationFactory()
     assert len([*api.list_unmanaged()]) == 1
 
-    api.adopt("report", client_id=application.client_id, actor="the test")
+    api.adopt("report", client_id=application.client_id, authority=OPERATOR)
 
     assert [*api.list_unmanaged()] == []

@@ -14,7 +14,7 @@ from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, In
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry, site
 from edx_api_provisioning.services.site import current_site
-from tests.factories import AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 from tests.lifecycle_helpers import Clock, clock_at, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
@@ -123,7 +123,7 @@ def test_a_predecessor_past_its_grace_is_deleted_with_its_tokens(now: Any) -> No
     client = succeeded()
     old = client.predecessor
 
-    assert registry.end_predecessor(client, now, actor="the test") is True
+    assert registry.end_predecessor(client, now, authority=OPERATOR) is True
     client.save()
 
     assert not get_application_model().objects.filter(pk=old.pk).exists()
@@ -138,7 +138,7 @@ def test_a_predecessor_past_its_grace_is_deleted_with_its_tokens(now: Any) -> No
 def test_a_predecessor_in_its_grace_stays() -> None:
     client = succeeded()
 
-    assert registry.end_predecessor(client, NOON - timedelta(microseconds=1), actor="the test") is False
+    assert registry.end_predecessor(client, NOON - timedelta(microseconds=1), authority=OPERATOR) is False
 
     assert client.predecessor is not None
     assert not ApiClientEvent.objects.exists()
@@ -147,7 +147,7 @@ def test_a_predecessor_in_its_grace_stays() -> None:
 def test_a_client_without_a_predecessor_has_nothing_to_end() -> None:
     client = ApiClientFactory()
 
-    assert registry.end_predecessor(client, None, actor="the test") is False
+    assert registry.end_predecessor(client, None, authority=OPERATOR) is False
     assert not ApiClientEvent.objects.exists()
 
 
@@ -155,7 +155,7 @@ def test_a_predecessor_that_others_deleted_is_let_go_of() -> None:
     succeeded().predecessor.delete()
     client = registry.get("report", lock_it=True)
 
-    assert registry.end_predecessor(client, NOON, actor="the test") is True
+    assert registry.end_predecessor(client, NOON, authority=OPERATOR) is True
 
     assert client.predecessor_ends is None
     assert ApiClientEvent.objects.get().details == {"client_id": None}
@@ -165,7 +165,7 @@ def test_a_predecessor_that_others_deleted_is_let_go_of() -> None:
 
 
 def record(**values: Any) -> None:
-    fields = {"client": None, "name": "report", "kind": "created", "actor": "the test", "details": {}}
+    fields = {"client": None, "name": "report", "kind": "created", "authority": OPERATOR, "details": {}}
     registry.record(**(fields | values))
 
 

@@ -20,7 +20,7 @@ from edx_api_provisioning.core.exceptions import NotAllowed, ProvisioningError
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import ApplicationFactory, UserFactory, row_counts
+from tests.factories import ApplicationFactory, UserFactory, operator, person, row_counts
 
 pytestmark = pytest.mark.django_db
 
@@ -92,14 +92,14 @@ class World:
         application = ApplicationFactory(user=ada, client_id="ada-s")
         if self.bot == "made":
             flags = {"staff": self.bot_has.staff, "superuser": self.bot_has.superuser}
-            api.provision(ClientSpec(name="bot", token=False, **flags), actor="operator")
+            api.provision(ClientSpec(name="bot", token=False, **flags), authority=operator("operator"))
             self.bot_has.give(User.objects.get(username="bot"))
         elif self.bot == "existing":
             flags = {"staff": ada.is_staff, "superuser": ada.is_superuser}
             spec = ClientSpec(name="bot", username="ada", use_existing_user=True, token=False, **flags)
-            api.provision(spec, actor="operator")
+            api.provision(spec, authority=operator("operator"))
         elif self.bot == "adopted":
-            api.adopt("bot", client_id="ada-s", actor="operator")
+            api.adopt("bot", client_id="ada-s", authority=operator("operator"))
         client = ApiClient.objects.filter(name="bot").first()
         self.application.give(client.application if client else application)
 
@@ -265,8 +265,8 @@ def test_no_combination_of_options_gives_a_caller_more_than_they_have() -> None:
             spec = replace(spec, username=existing.username, use_existing_user=True, **flags)
         existing = user_of(spec)
         before = of_client(spec.name) | (might(existing) if existing else frozenset())
-        planned = refused(lambda: api.plan_client(spec, asked_by=user))
-        error = refused(lambda: api.provision(spec, actor="asker", asked_by=user))
+        planned = refused(lambda: api.plan_client(spec, authority=person(user)))
+        error = refused(lambda: api.provision(spec, authority=person(user, "asker")))
         assert (type(planned), str(planned)) == (type(error), str(error))
         if error is None:
             outcomes.counted["given"] += 1
@@ -276,7 +276,7 @@ def test_no_combination_of_options_gives_a_caller_more_than_they_have() -> None:
         else:
             outcomes.counted["not allowed"] += 1
             # And not for nothing: the operator, whom nobody limits, gets or has what is beyond the caller.
-            api.provision(spec, actor="operator")
+            api.provision(spec, authority=operator("operator"))
             assert not within(of_client(spec.name) | before, limit)
 
     tries(
@@ -298,7 +298,7 @@ def test_nobody_rotates_into_more_than_they_have() -> None:
         world.make()
         user = account(asker, worker=worker)
         limit, carried = might(user), of_client("bot")
-        error = refused(lambda: api.rotate("bot", actor="asker", asked_by=user, **which))
+        error = refused(lambda: api.rotate("bot", authority=person(user, "asker"), **which))
         if error is None:
             outcomes.counted["rotated"] += 1
             assert within(carried, limit)
@@ -320,7 +320,7 @@ def test_nobody_adopts_more_than_they_have() -> None:
         application.give(row)
         user = account(asker, worker=worker)
         limit, carried = might(user), might(owner, row)
-        error = refused(lambda: api.adopt("bot", client_id="ada-s", actor="asker", asked_by=user))
+        error = refused(lambda: api.adopt("bot", client_id="ada-s", authority=person(user, "asker")))
         if error is None:
             outcomes.counted["adopted"] += 1
             assert within(carried, limit)
@@ -338,12 +338,12 @@ def test_nobody_becomes_another_person(way: str) -> None:
     person, asker = UserFactory(username="ada"), UserFactory()
     ApplicationFactory(user=person, client_id="ada-s")
     if way == "rotate":
-        api.adopt("bot", client_id="ada-s", actor="operator")
+        api.adopt("bot", client_id="ada-s", authority=operator("operator"))
     spec = ClientSpec(name="bot", username="ada", use_existing_user=True)
     ways = {
-        "provision": lambda: api.provision(spec, actor="asker", asked_by=asker),
-        "adopt": lambda: api.adopt("bot", client_id="ada-s", actor="asker", asked_by=asker),
-        "rotate": lambda: api.rotate("bot", actor="asker", asked_by=asker),
+        "provision": lambda: api.provision(spec, authority=person(asker, "asker")),
+        "adopt": lambda: api.adopt("bot", client_id="ada-s", authority=person(asker, "asker")),
+        "rotate": lambda: api.rotate("bot", authority=person(asker, "asker")),
     }
     assert isinstance(refused(ways[way]), NotAllowed)
 
@@ -351,4 +351,4 @@ def test_nobody_becomes_another_person(way: str) -> None:
 def test_everybody_may_be_themselves() -> None:
     asker = UserFactory(username="ada")
     spec = ClientSpec(name="bot", username="ada", use_existing_user=True)
-    assert api.provision(spec, actor="asker", asked_by=asker).username == "ada"
+    assert api.provision(spec, authority=person(asker, "asker")).username == "ada"

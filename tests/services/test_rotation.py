@@ -39,7 +39,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, run
+from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator, run
 from tests.lifecycle_helpers import (
     Clock,
     answer,
@@ -52,6 +52,7 @@ from tests.lifecycle_helpers import (
     shown,
     utc,
 )
+from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
 
@@ -66,15 +67,15 @@ def clock() -> Iterator[Clock]:
 
 
 def rotate(name: str = "report", **wanted: Any) -> Credentials:
-    return api.rotate(name, actor="the test", **wanted)
+    return api.rotate(name, authority=OPERATOR, **wanted)
 
 
 def revoke(name: str = "report", **wanted: Any) -> Credentials:
-    return api.revoke(name, actor="the test", **wanted)
+    return api.revoke(name, authority=OPERATOR, **wanted)
 
 
 def adopt(name: str = "report", **wanted: Any) -> Credentials:
-    return api.adopt(name, actor="the test", **wanted)
+    return api.adopt(name, authority=OPERATOR, **wanted)
 
 
 def tokens() -> Any:
@@ -90,10 +91,10 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
     if state != "unknown":
         provisioned(expires_in=timedelta(days=5), token=True)
     if state in ("retired", "without a token"):
-        api.revoke("report", retire=state == "retired", actor="the test")
+        api.revoke("report", retire=state == "retired", authority=OPERATOR)
     before = everything()
 
-    assert api.rotate_due("report", within=timedelta(days=4), actor="the test") is None
+    assert api.rotate_due("report", within=timedelta(days=4), authority=OPERATOR) is None
 
     assert everything() == before
 
@@ -295,7 +296,7 @@ def by_rotating() -> None:
 
 
 def by_notifying() -> None:
-    api.notify_expiring(actor="the test")
+    api.notify_expiring(authority=OPERATOR)
 
 
 def by_rotating_its_secret_again() -> None:
@@ -567,6 +568,73 @@ def test_the_longest_life_of_a_token_holds_for_rotations_too(settings: Any, cloc
     assert rotate(expires_in=timedelta(days=30)).expires_at == NOON + timedelta(days=30)
     with pytest.raises(InvalidSpec):
         rotate(expires_in=timedelta(days=31))
+
+
+# The lifetime that the client was given
+
+MONTH = timedelta(days=30)
+
+
+def by_rotate() -> Any:
+    return rotate().expires_at
+
+
+def by_rotate_due() -> Any:
+    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
+    return rotated and rotated.expires_at
+
+
+def by_command() -> Any:
+    return datetime.fromisoformat(run("report", "--format", "json", command="rotate_api_client").result["expires_at"])
+
+
+def by_provisioning() -> Any:
+    """The token is gone."""
+    tokens().all().delete()
+    return provisioned().expires_at
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_due, by_command, by_provisioning], ids=lambda by: by.__name__)
+def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
+    provisioned(expires_in=MONTH)
+
+    for day in (10, 20):
+        clock.to(NOON + timedelta(days=day))
+        assert again() == NOON + timedelta(days=day) + MONTH
+
+
+def test_requested_lifetime_is_kept_from_then_on(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+
+    assert rotate(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
+    assert rotate(expires_at=NOON + timedelta(days=3)).expires_at == NOON + timedelta(days=3)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+
+
+def test_default_lifetime_follows_the_setting(settings: Any, clock: Clock) -> None:
+    provisioned()
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=90))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
+    made = provisioned(expires_in=MONTH)
+
+    again = provisioned(expires_in=timedelta(days=90))
+
+    assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
+    assert again.changes == ("change the token lifetime, from the next rotation on, from 30 days to 90 days",)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+    assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
 
 
 # Revoking
@@ -1120,7 +1188,7 @@ def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: d
         assert (answer(made.access_token), answer(rotated.access_token)) == ("ok", "ok")
         clock.forward(microseconds=1)
         assert (answer(made.access_token), answer(rotated.access_token)) == ("token_expired", "ok")
-        api.notify_expiring(actor="the test")
+        api.notify_expiring(authority=OPERATOR)
         assert granted(made.client_id, made.client_secret) is None
         clock.to(now + timedelta(days=366))
         assert answer(rotated.access_token) == "ok"
@@ -1196,12 +1264,27 @@ def whole_life() -> list[Credentials]:
     application = ApplicationFactory(name="By hand")
     return [
         made,
-        api.rotate("report", token=True, secret=True, actor="admin: ann", reason="it is May", request_id="r-1"),
-        api.rotate("report", secret=True, grace=timedelta(days=1), actor="admin: bob", reason="", request_id="r-2"),
-        api.revoke("report", actor="admin: cid", reason="seen in a log", request_id="r-3"),
-        api.revoke("report", retire=True, actor="admin: dan", reason="not needed", request_id="r-4"),
-        api.revoke("report", delete=True, actor="admin: eve", reason="cleaning up", request_id="r-5"),
-        api.adopt("old", client_id=application.client_id, actor="admin: fay", reason="found it", request_id="r-6"),
+        api.rotate(
+            "report", token=True, secret=True, authority=operator("admin: ann"), reason="it is May", request_id="r-1"
+        ),
+        api.rotate(
+            "report",
+            secret=True,
+            grace=timedelta(days=1),
+            authority=operator("admin: bob"),
+            reason="",
+            request_id="r-2",
+        ),
+        api.revoke("report", authority=operator("admin: cid"), reason="seen in a log", request_id="r-3"),
+        api.revoke("report", retire=True, authority=operator("admin: dan"), reason="not needed", request_id="r-4"),
+        api.revoke("report", delete=True, authority=operator("admin: eve"), reason="cleaning up", request_id="r-5"),
+        api.adopt(
+            "old",
+            client_id=application.client_id,
+            authority=operator("admin: fay"),
+            reason="found it",
+            request_id="r-6",
+        ),
     ]
 
 
@@ -1246,7 +1329,7 @@ def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
 def test_an_actor_that_is_too_long_is_cut() -> None:
     provisioned()
 
-    api.rotate("report", actor="a" * 300)
+    api.rotate("report", authority=operator("a" * 300))
 
     assert last_event().actor == "a" * 255
 
@@ -1255,7 +1338,7 @@ def test_an_actor_that_is_too_long_is_cut() -> None:
 
 
 SECOND: dict[str, Callable[..., Any]] = {
-    "provision": lambda **request: api.provision(ClientSpec(name="another"), actor="the test", **request),
+    "provision": lambda **request: api.provision(ClientSpec(name="another"), authority=OPERATOR, **request),
     "rotate": rotate,
     "revoke": revoke,
     "adopt": lambda **request: adopt(client_id=client().application.client_id, **request),
@@ -1323,7 +1406,7 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
     before, statement = everything(), 0
 
     while True:
-        statement += 1
+        statement += some(3, 1)
         left = [statement]
 
         def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:

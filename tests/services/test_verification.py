@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import socket
@@ -11,18 +12,20 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 import pytest
 from oauth2_provider.models import get_access_token_model, get_application_model
 from rest_framework.exceptions import AuthenticationFailed
 
+from edx_api_provisioning.adapters import oauth_server
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services import http_verification, verification
-from edx_api_provisioning.services.provisioning import provision
-from tests.factories import SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
+from edx_api_provisioning.services.batch import provision
+from tests.factories import OPERATOR, SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
+from tests.leak_detection import OWN_SECRET
 
 pytestmark = pytest.mark.versions
 
@@ -40,7 +43,7 @@ def meanings(checks: Any) -> list[str]:
 
 @pytest.fixture
 def issued(db: None) -> Credentials:
-    return provision(ClientSpec(name="report"), actor="the test")
+    return provision(ClientSpec(name="report"), authority=OPERATOR)
 
 
 def test_what_was_issued_works(issued: Credentials) -> None:
@@ -239,7 +242,7 @@ class Site:
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     site = Site()
     site.answer(ME, 200, {"username": "report"})
@@ -338,10 +341,56 @@ def test_id_and_secret_get_an_opaque_token_and_a_jwt_that_are_tried_in_turn(site
 
     assert [(method, path) for method, path, _headers, _body in site.requests] == [GRANT, ME, GRANT, ME]
     forms = [parse_qs(body.decode()) for method, _path, _headers, body in site.requests if method == "POST"]
-    assert [form["token_type"] for form in forms] == [["bearer"], ["jwt"]]
-    assert all(form["client_secret"] == [SECRET] and form["client_id"] == ["the-client-id"] for form in forms)
+    assert forms == [{"grant_type": ["client_credentials"], "token_type": [kind]} for kind in ("bearer", "jwt")]
     used = [headers["Authorization"] for method, _path, headers, _body in site.requests if method == "GET"]
     assert used == ["Bearer granted", "JWT granted"]
+
+
+def test_grant_uses_http_basic(site: Site) -> None:
+    site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
+    own = CredentialsFactory(access_token=None, client_id="own+id%2B", client_secret=Secret(OWN_SECRET))
+
+    http_verification.over_http(own, site.url)
+
+    pairs = {headers["Authorization"] for method, _path, headers, _body in site.requests if method == "POST"}
+    [pair] = [base64.b64decode(header.removeprefix("Basic ")).decode() for header in pairs]
+    # As django-oauth-toolkit reads it.
+    assert [*map(unquote_plus, pair.split(":"))] == ["own+id%2B", OWN_SECRET]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "all"])
+def test_loopback_uses_no_proxy(site: Site, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port()}")
+    site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
+
+    assert with_token(site) == ""
+    assert with_secret(site) == ["", ""]
+
+
+def test_public_address_uses_the_proxy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", site.url)
+
+    http_verification.over_http(CredentialsFactory(client_secret=None), "http://lms.example.org")
+
+    assert [path for _method, path, _headers, _body in site.requests] == ["http://lms.example.org/api/user/v1/me"]
+
+
+def nested(key: str, depth: int) -> bytes:
+    return b'{"%s": ' % key.encode() * depth + b"{}" + b"}" * depth
+
+
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("key", ["developer_message", "error", "error_code", "access_token", "username"])
+@pytest.mark.parametrize("depth", [900, 5_000, 100_000])
+def test_nested_answer_is_explained(site: Site, key: str, depth: int, status: int) -> None:
+    for what in (ME, GRANT):
+        site.answer(what, status, nested(key, depth))
+
+    assert all(meaning and "\n" not in meaning for meaning in [with_token(site), *with_secret(site)])
 
 
 def test_a_site_that_makes_no_jwts_is_told(site: Site) -> None:
@@ -385,7 +434,8 @@ def test_the_token_that_is_sent_is_not_replaced_by_a_netrc_file(
     http_verification.over_http(CredentialsFactory(), site.url)
 
     used = [headers.get("Authorization") for _method, _path, headers, _body in site.requests]
-    assert used == [f"Bearer {TOKEN}", None, "Bearer granted", None, "JWT granted"]
+    basic = basic_authorization("the-client-id", Secret(SECRET))
+    assert used == [f"Bearer {TOKEN}", basic, "Bearer granted", basic, "JWT granted"]
 
 
 def test_no_secret_is_in_an_address_or_a_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -404,7 +454,7 @@ def closed_port() -> int:
         return free.getsockname()[1]
 
 
-def test_a_site_that_does_not_answer_has_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_does_not_answer_has_not_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     checks = http_verification.over_http(CredentialsFactory(), f"http://127.0.0.1:{closed_port()}")
@@ -434,7 +484,7 @@ def test_a_class_of_the_sites_own_may_refuse_in_any_form(monkeypatch: pytest.Mon
         def authenticate(self, _request: object) -> None:
             raise AuthenticationFailed("We do not know you.")
 
-    issued = provision(ClientSpec(name="report"), actor="the test")
+    issued = provision(ClientSpec(name="report"), authority=OPERATOR)
     monkeypatch.setattr(verification, "import_string", lambda _path: InWords)
     assert issued.access_token is not None
 
@@ -480,7 +530,7 @@ def test_every_recorded_error_has_its_meaning(site: Site, code: str, key: str) -
 
 def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), actor="the test")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
 
     checks = http_verification.over_http(credentials, live_server.url)
 
@@ -493,7 +543,7 @@ def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.M
 
 def test_what_others_broke_is_told_over_http_too(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), actor="the test")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
     tokens().update(expires=past())
     get_application_model().objects.update(client_id="another")
 
@@ -502,3 +552,45 @@ def test_what_others_broke_is_told_over_http_too(live_server: Any, monkeypatch: 
     assert [meaning.partition(":")[0] for meaning in meanings(checks)] == [
         "token_expired", "invalid_client", "invalid_client",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+def test_verification_leaves_no_token(live_server: Any, restricted: bool) -> None:
+    spec = ClientSpec(name="report", restricted=restricted, scopes=("grades:read",) if restricted else None)
+    credentials = provision(spec, authority=OPERATOR)
+    before = set(tokens().values_list("pk", flat=True))
+
+    assert verification.verify(credentials, url=live_server.url).ok
+    assert verification.verify_client(credentials.client_id, credentials.client_secret, url=live_server.url).ok
+
+    assert set(tokens().values_list("pk", flat=True)) == before
+
+
+def test_verification_leaves_tokens_of_others(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that is granted a token at the same moment keeps it."""
+    credentials = provision(ClientSpec(name="report", token=False), authority=OPERATOR)
+    real = http_verification._grant
+
+    def beside_another(*arguments: Any) -> Any:
+        oauth_server.grant(credentials.client_id, credentials.client_secret)
+        return real(*arguments)
+
+    monkeypatch.setattr(http_verification, "_grant", beside_another)
+
+    http_verification.over_http(credentials, live_server.url)
+
+    # The opaque token is found by its value. Which of the two rows is that of the JWT, nobody can tell.
+    assert tokens().count() == 3
+
+
+def test_http_verification_writes_no_secret_to_the_tracking_log(
+    live_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tracking")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
+
+    http_verification.over_http(credentials, live_server.url)
+
+    tracked = [record.getMessage() for record in caplog.records if record.name == "tracking"]
+    assert any("client_credentials" in line for line in tracked)
+    assert credentials.client_secret.reveal() not in " ".join(tracked)

@@ -25,6 +25,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
+from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer
 from tests.subprocesses import database_for_processes
 
@@ -110,11 +111,13 @@ def assert_each_is_there_once_and_works(directory: Path) -> None:
     files = written(directory)
     assert sorted(files) == sorted(NAMES)
     assert {name: answer(file["access_token"]) for name, file in files.items()} == dict.fromkeys(NAMES, "ok")
-    assert ApiClient.objects.filter(handover=None).count() == len(NAMES)
+    assert ApiClient.objects.count() == len(NAMES)
+    assert not [*directory.glob(".api-client-*")]
     for model in (get_application_model(), get_access_token_model(), get_user_model()):
         assert model.objects.count() == len(NAMES)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_over(site: Site, tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     manifest = json.dumps({"clients": [{"name": name} for name in NAMES]})
@@ -127,22 +130,23 @@ def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_ov
 
     site.work(2)
     site.until(lambda: len(written(directory)) == len(NAMES))
-    site.until(lambda: not ApiClient.objects.exclude(handover=None).exists())
+    site.until(lambda: not [*directory.glob(".api-client-*")])
 
     assert_each_is_there_once_and_works(directory)
 
 
+@pytest.mark.vendor("mysql", "postgresql")
 def test_what_is_due_is_rotated_once_by_workers_side_by_side(site: Site, tmp_path: Path) -> None:
     for name in NAMES:
-        api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), actor="the test")
-    api.provision(ClientSpec(name="later"), actor="the test")
+        api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), authority=OPERATOR)
+    api.provision(ClientSpec(name="later"), authority=OPERATOR)
     directory = tmp_path / "credentials"
     for _time in range(3):
         site.send("rotate_expiring", directory=str(directory), within="14d", grace=None, format="json")
 
     site.work(2)
     site.until(lambda: len(written(directory)) == len(NAMES))
-    site.until(lambda: not ApiClient.objects.exclude(handover=None).exists())
+    site.until(lambda: not [*directory.glob(".api-client-*")])
 
     assert {name: answer(file["access_token"]) for name, file in written(directory).items()} == dict.fromkeys(
         NAMES, "ok"

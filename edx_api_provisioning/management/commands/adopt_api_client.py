@@ -6,7 +6,7 @@ from typing import Any
 
 from edx_api_provisioning import api
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.management.base import ClientCommand, actor
+from edx_api_provisioning.management.base import ClientCommand, operator
 
 
 class Command(ClientCommand):
@@ -20,7 +20,7 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
         result = api.adopt(
             name,
             client_id=client_id,
-            actor=actor(),
+            authority=operator(),
             contact=options["contact"],
             purpose=options["purpose"],
             reason=options["reason"],

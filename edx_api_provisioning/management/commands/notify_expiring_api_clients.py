@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from edx_api_provisioning import api
-from edx_api_provisioning.management.base import ClientCommand, actor
+from edx_api_provisioning.management.base import ClientCommand, operator
 
 
 class Command(ClientCommand):
@@ -17,5 +17,5 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 
     def run(self, *, format: str, **_options: Any) -> None:
-        names = api.notify_expiring(actor=actor())
+        names = api.notify_expiring(authority=operator())
         self.show(json.dumps(names) + "\n" if format == "json" else "".join(f"{name}\n" for name in names))

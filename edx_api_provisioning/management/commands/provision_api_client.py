@@ -8,16 +8,16 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT
-from edx_api_provisioning.data import ClientSpec, Credentials
+from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.formats.schema import parse
 from edx_api_provisioning.management import manifest_run
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 # The options of one client that a manifest says for each, beside its fields.
-_OF_ONE = ("dry_run", "verify_url", "rollback_on_failure")
+_OF_ONE = ("dry_run", "verify_url")
 
 
 class Command(IssuingCommand):
@@ -34,7 +34,7 @@ examples:
     manage.py lms provision_api_client --from-file clients.yaml --format env --output /srv/credentials
 
 Running it again changes nothing and shows no secret. Exit code: 0 done or nothing to do, 1 not done (of many: not all)
-or not proved, 2 wrong usage, or --plan found something to do.
+or not verified, 2 wrong usage, or --plan found something to do.
 """
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
@@ -49,17 +49,12 @@ or not proved, 2 wrong usage, or --plan found something to do.
         for option in ("plan", "prune", "fail_fast"):
             if options[option]:
                 raise InvalidSpec(_("goes with --from-file."), field=option)
-        spec, path = _spec(options), options["output"]
+        spec = _spec(options)
         if dry_run:
-            self.show(rendering.render_plan(api.plan_client(spec), format=options["format"]))
+            self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
             return
-        self.issue(
-            lambda: api.provision(spec, actor=actor(), reason=reason, announce=self._warn),
-            # A run that makes nothing needs no file, and is to leave the one it made the first time alone.
-            to=path if path and api.plan_client(spec).steps else None,
-            give_up=self._take_back,
-            options=options,
-        )
+        about = {"authority": operator(), "reason": reason, "verify": options["verify"]}
+        self.issue_one(lambda to: api.apply([spec], destination=to, **about), options)
 
     def _run_many(self, options: dict[str, Any]) -> None:
         for option in self.table.options:
@@ -68,21 +63,11 @@ or not proved, 2 wrong usage, or --plan found something to do.
         manifest = manifest_run.read_file(options["from_file"])
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
 
-    def _warn(self, plan: Any) -> None:
-        for warning in plan.warnings:
-            self.say(_("Warning: %s") % warning)
-
-    def _take_back(self, credentials: Credentials) -> None:
-        try:
-            if api.undo(credentials, actor=actor()):
-                self.stderr.write(_("What was made was taken back."))
-        except ProvisioningError as error:
-            left = _("The credentials of %(name)s exist, but nobody has them, and taking them back failed: %(why)s")
-            self.stderr.write(left % {"name": credentials.name, "why": error})
-
 
 def _spec(options: dict[str, Any]) -> ClientSpec:
     if options["client_secret"] == options["access_token"] == "stdin":  # noqa: S105 - a source
-        raise InvalidSpec(_("only one value can come from stdin; give the other as env:VARIABLE."), field="stdin")
+        raise InvalidSpec(
+            _("only one value can come from stdin; give the other as env:VARIABLE or file:PATH."), field="stdin"
+        )
     given = {name: options[name] for name in CLIENT if options[name] is not None}
     return ClientSpec(**{name: parse(CLIENT[name], value, stdin=True) for name, value in given.items()})

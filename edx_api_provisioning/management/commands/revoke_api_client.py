@@ -6,7 +6,7 @@ from typing import Any
 
 from edx_api_provisioning import api
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.management.base import ClientCommand, actor
+from edx_api_provisioning.management.base import ClientCommand, operator
 
 
 class Command(ClientCommand):
@@ -17,5 +17,5 @@ Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 
     def run(self, *, name: str, retire: bool, delete: bool, reason: str, format: str, **_options: Any) -> None:
-        result = api.revoke(name, actor=actor(), retire=retire, delete=delete, reason=reason)
+        result = api.revoke(name, authority=operator(), retire=retire, delete=delete, reason=reason)
         self.show(rendering.render_outcome(result, format=format))

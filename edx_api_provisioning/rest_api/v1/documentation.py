@@ -84,13 +84,14 @@ _TYPES: Mapping[str, Shape] = {
 
 
 def _statements(result: type) -> list[Any]:
-    return ast.parse(inspect.getsource(result)).body[0].body  # type: ignore[attr-defined]
+    definition: Any = ast.parse(inspect.getsource(result)).body[0]
+    return list(definition.body)
 
 
 def shape_of(result: type, **more: Shape) -> Shape:
     """Return the shape of a result type: its fields with their types and docstrings, and the ones given here."""
     described = {option.name: option.help for option in (options.CLIENT["name"], *STORED.values())} | {
-        field.target.id: inspect.cleandoc(text.value.value).replace("\n", " ")
+        ast.unparse(field.target): inspect.cleandoc(ast.literal_eval(text.value)).replace("\n", " ")
         for field, text in itertools.pairwise(_statements(result))
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django
 from edx_django_utils.plugins import add_plugins, get_plugin_apps
 
 SANDBOX = Path(__file__).resolve().parents[2]
@@ -186,8 +187,11 @@ REST_FRAMEWORK = {
 }
 
 # Mail is written to files: standard output is for results.
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = str(SANDBOX / "mail")
+_MAIL_BACKEND, _MAIL_FOLDER = "django.core.mail.backends.filebased.EmailBackend", str(SANDBOX / "mail")
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": _MAIL_BACKEND, "OPTIONS": {"file_path": _MAIL_FOLDER}}}
+else:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = _MAIL_BACKEND, _MAIL_FOLDER
 
 # The format names that drf-yasg itself wants now.
 SWAGGER_USE_COMPAT_RENDERERS = False

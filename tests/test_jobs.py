@@ -1,0 +1,74 @@
+"""`make test` runs on the Pythons that are there, beside servers of its own, and says what it did not test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import jobs, servers
+
+
+@pytest.mark.parametrize(
+    ("python", "pythons", "first", "newest"),
+    [
+        ("py311", ["py311", "py312", "py313"], "py311-dj42-dot171", "py312-dj52-dot34-edges"),
+        ("py311", ["py311"], "py311-dj42-dot171", "py311-dj52-dot34-edges"),
+        ("py312", ["py312"], "py312-dj42-dot171", "py312-dj52-dot34-edges"),
+        ("py313", ["py313"], "py313-dj52-dot34", None),
+    ],
+)
+def test_the_jobs_fit_the_pythons(
+    python: str, pythons: list[str], first: str, newest: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TOOLS", python)
+
+    chosen, missing = jobs.chosen("test", pythons)
+
+    assert chosen[:4] == [f"{first}-{part}" for part in ("others", "browser", "mysql", "postgres")]
+    assert (newest in chosen) is (newest is not None)
+    assert {"docs", "tutor22", "lint"} < set(chosen)
+    assert bool(missing) is (python == "py313")
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM])
+def test_servers_end_with_the_command(number: signal.Signals | None) -> None:
+    """The exit code is the command's, and a server that is named is not started."""
+    environment = {**os.environ, "TEST_MYSQL_URL": "named", "TEST_POSTGRES_URL": "named"}
+    environment.pop("TEST_REDIS_URL", None)
+    script = "echo $TEST_MYSQL_URL $TEST_REDIS_URL $TEST_PROGRESS; read line; exit 3"
+    process = subprocess.Popen(
+        [sys.executable, servers.__file__, "sh", "-c", script],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    named, url, progress = process.stdout.readline().split()
+    assert named == "named"
+    address = urlsplit(url)
+    socket.create_connection((address.hostname, address.port)).close()
+
+    if number is None:
+        process.communicate("\n")
+    else:
+        os.killpg(process.pid, number)
+        process.communicate(timeout=30)
+
+    assert process.returncode == (3 if number is None else 256 - number)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port))
+    assert not Path(progress).parent.exists()
+
+
+def test_a_missing_server_is_named() -> None:
+    with pytest.raises(SystemExit, match="no-such-server is not installed"):
+        servers.program("no-such-server")
