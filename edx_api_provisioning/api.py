@@ -1,11 +1,11 @@
-"""The public Python API: every entry point calls it, and other plugins may.
+"""Provide the public Python API, which every entry point calls and other plugins may call.
 
 Provision: ``plan_many`` returns what ``apply`` would do, which delivers credentials before it commits them;
 ``plan_client`` and ``provision`` are the same for one client. ``prune`` retires the clients that a manifest no longer
 declares. ``excess_rights`` lists what a planned client may do beyond an ordinary account.
 
 Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and ``verify_client`` check presented ones;
-``try_profile`` checks what a profile opens.
+``try_profile`` requests what a profile opens.
 
 Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
 ``notify_expiring`` mails the contacts.
@@ -13,8 +13,8 @@ Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` 
 Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
 and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
 
-Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which request needs
-what.
+Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
+needs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal``, ``hold_client`` and ``no_sql_logging`` wrap a change
 of several steps; ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,

@@ -1,4 +1,4 @@
-"""Public types: specs, secrets, plans and results (OEP-49).
+"""Provide the public types: specs, secrets, plans and results (OEP-49).
 
 Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 """

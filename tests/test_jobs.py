@@ -27,9 +27,7 @@ from tests import jobs, servers
 def test_the_jobs_fit_the_pythons(
     python: str, pythons: list[str], first: str, newest: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pins = "newest" if python == "py313" else "lms"
     monkeypatch.setattr(jobs, "TOOLS", python)
-    monkeypatch.setenv("PINS", f"requirements/{pins}.txt")
 
     chosen, missing = jobs.chosen("test", pythons)
 

@@ -7,14 +7,16 @@ A right is a string, ``kind:value``: ``permission:course_modes.change_coursemode
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, roles
@@ -31,17 +33,27 @@ def user_rights(user: Any) -> frozenset[str]:
 
 def rights_of_users(users: Collection[Any]) -> dict[Any, frozenset[str]]:
     """The rights that were given to each user itself, by primary key; in as many statements for many as for one."""
-    rights: dict[Any, set[str]] = {user.pk: set() for user in users}
-    if not rights:
-        return {}
-    permissions = Permission.objects.filter(user__in=rights)
+    pks = [user.pk for user in users]
+    given = _given(pks) if pks else {}
+    return {pk: given.get(pk, frozenset()) for pk in pks}
+
+
+def _given(users: Any) -> dict[Any, frozenset[str]]:
+    """Return the rights given to users themselves, by primary key; a user without any is left out.
+
+    Args:
+        users: their primary keys, as a list or a queryset.
+    """
+    rights: dict[Any, set[str]] = defaultdict(set)
+    permissions = Permission.objects.filter(user__in=users)
     for pk, app_label, codename in permissions.values_list("user__pk", "content_type__app_label", "codename"):
         rights[pk].add(f"permission:{app_label}.{codename}")
-    for pk, name in Group.objects.filter(user__in=rights).values_list("user__pk", "name"):
+    for pk, name in Group.objects.filter(user__in=users).values_list("user__pk", "name"):
         rights[pk].add(f"group:{name}")
-    none: frozenset[str] = frozenset()
-    of_courses, others = lms.course_roles(rights), roles.roles_of_users(rights)
-    return {pk: frozenset(given) | of_courses.get(pk, none) | others.get(pk, none) for pk, given in rights.items()}
+    for found in (lms.course_roles(users), roles.roles_of_users(users)):
+        for pk, held in found.items():
+            rights[pk] |= held
+    return {pk: frozenset(held) for pk, held in rights.items()}
 
 
 def require_known(rights: Iterable[str]) -> None:
@@ -79,7 +91,7 @@ def change_user_rights(user: Any, *, add: frozenset[str], remove: frozenset[str]
 
 
 def _values(kind: str, rights: frozenset[str]) -> list[str]:
-    return [right.partition(":")[2] for right in sorted(rights) if right.startswith(f"{kind}:")]
+    return [_name(right) for right in sorted(rights) if right.startswith(f"{kind}:")]
 
 
 def _permissions(value: str) -> list[Permission]:
@@ -130,15 +142,61 @@ def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> R
         foreign: whether it may be a person's, not made here: then being that person is a right, which only the person
             and superusers have.
     """
-    return Rights(
-        superuser=user.is_superuser,
-        staff=user.is_staff,
-        others=user_rights(user)
-        | group_permissions(user.groups.values_list("name", flat=True))
-        | (Access(*lms.access(application.pk)).rights if application is not None else frozenset())
-        | ({f"{_PERSON}{user.get_username()}"} if foreign else frozenset())
-        | _by_name(user.get_username()),
-    )
+    loaded = load_rights([user.pk], [application.pk] if application is not None else [])
+    found = loaded.of(user, application)
+    return replace(found, others=found.others | {f"{_PERSON}{user.get_username()}"}) if foreign else found
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRights:
+    """The rights of users and applications, as :func:`load_rights` read them."""
+
+    given: Mapping[Any, frozenset[str]]
+    """By the primary key of a user."""
+    groups: Mapping[str, AbstractSet[str]]
+    """The permissions that a group brings, by its name."""
+    access: Mapping[Any, Access]
+    """By the primary key of an application."""
+
+    def of(self, user: Any, application: Any = None) -> Rights:
+        """Return the rights of one of the users, with the access of one of the applications."""
+        given = self.given.get(user.pk, frozenset())
+        access = self.access.get(application.pk, Access()) if application is not None else Access()
+        return Rights(
+            superuser=user.is_superuser,
+            staff=user.is_staff,
+            others=given | self.of_groups(given) | access.rights | _by_name(user.get_username()),
+        )
+
+    def of_groups(self, rights: Iterable[str]) -> frozenset[str]:
+        """Return the permissions that the groups among some rights bring."""
+        return frozenset[str]().union(*(self.groups.get(_name(right), ()) for right in rights if _is_group(right)))
+
+
+def load_rights(users: Any, applications: Any) -> LoadedRights:
+    """Read the rights of any number of users and applications, with one statement for each kind of right.
+
+    Args:
+        users, applications: their primary keys, as a list or a queryset.
+    """
+    given = _given(users)
+    rows = Permission.objects.filter(group__isnull=False)
+    if not isinstance(users, QuerySet):
+        rows = rows.filter(
+            group__name__in={_name(right) for has in given.values() for right in has if _is_group(right)}
+        )
+    groups: dict[str, set[str]] = defaultdict(set)
+    for name, app_label, codename in rows.values_list("group__name", "content_type__app_label", "codename"):
+        groups[name].add(f"permission:{app_label}.{codename}")
+    return LoadedRights(given, groups, {pk: Access(*found) for pk, found in lms.accesses(applications).items()})
+
+
+def _is_group(right: str) -> bool:
+    return right.startswith("group:")
+
+
+def _name(right: str) -> str:
+    return right.partition(":")[2]
 
 
 def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
@@ -154,7 +212,7 @@ def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: boo
         superuser=plan.spec.is_superuser if user is None else user.is_superuser,
         staff=plan.spec.is_staff if user is None else user.is_staff,
         others=given
-        | group_permissions(right.removeprefix("group:") for right in given if right.startswith("group:"))
+        | group_permissions(_name(right) for right in given if _is_group(right))
         | (has if plan.access is None else plan.access).rights
         | ({f"{_PERSON}{plan.username}"} if foreign else frozenset())
         | _by_name(plan.username),

@@ -40,15 +40,18 @@ _SOURCES = (
     _Source("system_role", "system_wide_roles.SystemWideRoleAssignment", "user", "role__name", ""),
 )
 
-RolesOf = Callable[[list[Any]], dict[Any, Iterable[str]]]
+RolesOf = Callable[[Any], dict[Any, Iterable[str]]]
 
 OTHER_SOURCES: list[RolesOf] = []
 """Functions that return roles kept elsewhere (openedx-authz), as rights by the primary key of the user."""
 
 
-def roles_of_users(users: Iterable[Any]) -> dict[Any, frozenset[str]]:
-    """Return the roles of users by primary key, as ``kind:ROLE@CONTEXT``; one statement for each installed source."""
-    pks = list(users)
+def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
+    """Return the roles of users by primary key, as ``kind:ROLE@CONTEXT``; one statement for each installed source.
+
+    Args:
+        users: their primary keys, as a list or a queryset.
+    """
     roles: dict[Any, set[str]] = defaultdict(set)
     for source in _SOURCES:
         try:
@@ -56,13 +59,13 @@ def roles_of_users(users: Iterable[Any]) -> dict[Any, frozenset[str]]:
         except LookupError:
             continue
         fields = [source.user, source.role, *([source.context] if source.context else [])]
-        rows = model._default_manager.filter(**{f"{source.user}__in": pks}).exclude(
+        rows = model._default_manager.filter(**{f"{source.user}__in": users}).exclude(
             **{f"{source.role}__in": source.ordinary}
         )
         for user, role, *context in rows.values_list(*fields):
             where = f"@{context[0]}" if context and context[0] else ""
             roles[user].add(f"{source.right}:{role}{where}")
     for other in OTHER_SOURCES:
-        for user, given in other(pks).items():
+        for user, given in other(users).items():
             roles[user].update(given)
     return {user: frozenset(given) for user, given in roles.items()}

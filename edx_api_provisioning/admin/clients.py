@@ -1,4 +1,4 @@
-"""API clients in the admin: to be looked at. What changes them are the pages."""
+"""List and show API clients and their events, read-only. The pages change them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin.base import TEMPLATES, ReadOnly, lines
-from edx_api_provisioning.admin.extensions import lead
+from edx_api_provisioning.admin.extensions import redirect_to
 from edx_api_provisioning.admin.pages import (
     PAGES,
     AdoptPage,
@@ -29,8 +29,8 @@ from edx_api_provisioning.admin.pages import (
     RetirePage,
     RevokePage,
     RotatePage,
-    address,
     may,
+    page_url,
 )
 from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -42,7 +42,7 @@ else:
 
 
 class ApiClientEventAdmin(ReadOnly, _EventBase):
-    """The history of all clients, those that were deleted too."""
+    """The history of all clients, deleted ones included."""
 
     list_display = ("created", "client_name", "kind", "actor", "reason")
     list_filter = ("kind",)
@@ -57,12 +57,11 @@ class ApiClientEventAdmin(ReadOnly, _EventBase):
     class Media:
         css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
 
-    # No event is selected for anything.
     actions = None
 
     @admin.display(description=gettext_lazy("details"))
     def particulars(self, event: Any) -> Any:
-        """What there is of them, by the names that they are kept under."""
+        """Return the details, one per line."""
         return lines(f"{key}: {_plain(value)}" for key, value in event.details.items() if value)
 
 
@@ -85,9 +84,9 @@ _TOGGLE = '<input type="checkbox" id="action-toggle" aria-label="{}">'
 
 
 class ExpiryFilter(admin.SimpleListFilter):
-    """By the end of the current access token.
+    """Filter by the expiry of the current access token.
 
-    There is none for tokens that were never used: no django-oauth-toolkit keeps when a token was used.
+    There is no filter for unused tokens: django-oauth-toolkit does not store when a token was used.
     """
 
     title = gettext_lazy("next expiry")
@@ -115,14 +114,14 @@ class ExpiryFilter(admin.SimpleListFilter):
 def _action(page: type, permission: str) -> Any:
     @admin.action(description=page.title, permissions=[permission])  # type: ignore[attr-defined]
     def act(_model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return lead(request, page, "client", queryset)
+        return redirect_to(request, page, "client", queryset)
 
     act.__name__ = f"api_client_{page.slug}"  # type: ignore[attr-defined]
     return act
 
 
 class ApiClientAdmin(ReadOnly, _ClientBase):
-    # What may ask for something to be done comes first: what is too much for the window is beyond its end.
+    # The columns that may call for action come first, as a narrow window cuts off the last ones.
     list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
@@ -143,7 +142,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
-    # All of them: without the permission to change, Django shows every field so.
+    # Without the permission to change, Django shows every field read-only.
     readonly_fields = (
         "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
@@ -167,7 +166,6 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ]
         return [*ours, *super().get_urls()]
 
-    # The permissions that the actions name.
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         return may(request, "rotate")
 
@@ -175,13 +173,13 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         return may(request, "revoke")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        tools = [(address(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
+        tools = [(page_url(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
         return super().changelist_view(request, {**(extra_context or {}), "api_client_tools": tools})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         client = context["original"]
         context["api_client_tools"] = [
-            (address(page, f"client={client.pk}"), title)
+            (page_url(page, f"client={client.pk}"), title)
             for page, title in self._tools(client)
             if may(request, page.permission)
         ]
@@ -205,7 +203,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         context = {"events": events, **(extra_context or {})}
         return super().history_view(request, object_id, context)
 
-    # Django 4.2's boxes have no labels.
+    # The check boxes of Django 4.2 have no labels.
     @admin.display(description=_labelled(_TOGGLE, gettext_lazy("Select all")))
     def action_checkbox(self, client: Any) -> Any:
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
@@ -217,7 +215,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("rights"))
     def rights(self, client: Any) -> Any:
-        """What the list can tell without asking for every client: whether it is staff, and what was declared."""
+        """Return flags and declared rights, which need no query for each client."""
         summary = _summary(client)
         flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
         declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
@@ -227,7 +225,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def all_rights(self, client: Any) -> Any:
         return lines(api.rights_of_account(client.user, client.application))
 
-    @admin.display(description=gettext_lazy("beyond what was declared"))
+    @admin.display(description=gettext_lazy("rights beyond the declared ones"))
     def excess(self, client: Any) -> Any:
         found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
         return lines(found[0] if found else ())
@@ -264,7 +262,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def ends(self, client: Any) -> str:
         return _moment(_summary(client).expires_at)
 
-    @admin.display(description=gettext_lazy("troubles"))
+    @admin.display(description=gettext_lazy("issues"))
     def findings(self, client: Any) -> Any:
         return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
 
@@ -280,11 +278,11 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def client_id(self, client: Any) -> str:
         return _summary(client).client_id or "-"
 
-    @admin.display(description=gettext_lazy("grace"))
+    @admin.display(description=gettext_lazy("grace period"))
     def grace(self, client: Any) -> Any:
         if client.predecessor_id is None:
             return "-"
-        return _("the application before the last rotation works until %s") % _moment(client.predecessor_ends)
+        return _("the previous application works until %s") % _moment(client.predecessor_ends)
 
     @admin.display(description=gettext_lazy("scopes"))
     def scopes(self, client: Any) -> str:
@@ -296,7 +294,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 
 
 def _summary(client: Any) -> ClientSummary:
-    """Worked out once for each row."""
+    """Return the summary of a row, computed once."""
     if not hasattr(client, "_summary"):
         client._summary = api.summary(client, datetime.now(UTC))
     summary: ClientSummary = client._summary
@@ -312,7 +310,7 @@ def _moment(instant: datetime | None) -> str:
 
 
 def _link(row: Any) -> Any:
-    """The row by its name, which leads to its page in the admin if there is one."""
+    """Return the name of a row, linked to its admin page if it has one."""
     if row is None:
         return "-"
     if row._meta.model not in admin.site._registry:

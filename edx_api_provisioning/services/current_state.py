@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 from django.db.models.functions import Lower
 
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import connection
 from edx_api_provisioning.adapters.rights import rights_of_users
 from edx_api_provisioning.core.exceptions import Conflict
@@ -151,7 +151,7 @@ def _secret_matches(spec: ClientSpec, client: ApiClient | None) -> bool:
     return (
         application is None
         or spec.client_secret is None
-        or oauth.client_user(application.client_id, spec.client_secret) is not None
+        or oauth_server.client_user(application.client_id, spec.client_secret) is not None
     )
 
 

@@ -26,7 +26,7 @@ from edx_api_provisioning.adapters.access_catalogue import profiles
 from edx_api_provisioning.adapters.rights import Rights, rights_of
 from edx_api_provisioning.admin import forms
 from edx_api_provisioning.admin.credentials_page import protect
-from edx_api_provisioning.admin.selection import chosen
+from edx_api_provisioning.admin.selection import selected
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
@@ -639,7 +639,7 @@ def test_what_a_page_is_about_is_read_at_once(
         request = rf.get(f"/?{query}")
         request.user = root()
         with django_assert_num_queries(statements):
-            [subject] = chosen(request)
+            [subject] = selected(request)
             assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
