@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test newest lint docs matrix bare coverage bench mutants extract_translations compile_translations
+.PHONY: help demo test newest lint docs matrix latest release bare coverage bench mutants extract_translations compile_translations
 .NOTPARALLEL:
 
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
@@ -28,6 +28,16 @@ docs: system-docs .venv/pins.txt  ## Make the documentation in build/docs, and r
 
 matrix: system-test .venv/lms  ## All tests with all their examples, on every combination of versions and every database.
 	TEST_FULL=1 TEST_MARKS= .venv/bin/python -m tests.jobs matrix
+
+latest: system-test .venv/lms  ## All tests on the newest versions that PyPI has, supported or not.
+	.venv/bin/tox run -e latest
+
+release: .venv/tools  ## Build the distributions in dist/ and check them; publishing is up to the release workflow.
+	grep -q "^$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' edx_api_provisioning/__init__.py) - " CHANGELOG.rst || \
+		{ echo "CHANGELOG.rst has no heading 'VERSION - DATE' for this version." >&2; exit 1; }
+	rm -rf dist
+	.venv/bin/uv build --quiet --out-dir dist
+	.venv/bin/uvx --quiet twine==7.0.0 check --strict dist/*
 
 bare:  ## Follow the README on a bare Debian 12 and 13, as root and as a user with sudo. Needs root and debootstrap.
 	tests/bare.sh bookworm

@@ -56,10 +56,12 @@ def nothing(_name: str) -> None:
 
 def made(name: str) -> None:
     from edx_api_provisioning import api
-    from edx_api_provisioning.data import ClientSpec, Secret
+    from edx_api_provisioning.core.authority import Authority
+    from edx_api_provisioning.core.secrets import Secret
+    from edx_api_provisioning.core.spec import ClientSpec
 
     spec = ClientSpec(name=name, contact="owner@example.org", client_id=f"id-{name}", client_secret=Secret(SECRET))
-    credentials = api.provision(spec, actor="benchmark")
+    credentials = api.provision(spec, authority=Authority.operator("benchmark"))
     assert credentials.access_token is not None  # noqa: S101 - for the type checker
     os.environ["BENCH_TOKEN"], os.environ["BENCH_SECRET"] = credentials.access_token.reveal(), SECRET
 

@@ -40,22 +40,26 @@ def timed(work: Callable[[], object]) -> tuple[float, int]:
 
 
 def specs(prefix: str, count: int) -> Iterator[Any]:
-    from edx_api_provisioning.data import ClientSpec
+    from edx_api_provisioning.core.spec import ClientSpec
 
     return (ClientSpec(name=f"{prefix}-{number}", contact="ops@example.org") for number in range(count))
 
 
 def alone(prefix: str, count: int) -> None:
     from edx_api_provisioning import api
+    from edx_api_provisioning.core.authority import Authority
 
     for spec in specs(prefix, count):
-        api.provision(spec, actor="benchmark")
+        api.provision(spec, authority=Authority.operator("benchmark"))
 
 
 def together(prefix: str, count: int) -> None:
     from edx_api_provisioning import api
+    from edx_api_provisioning.core.authority import Authority
 
-    for applied in api.apply(specs(prefix, count), actor="benchmark", hand_over=lambda _issued: None):
+    for applied in api.apply(
+        specs(prefix, count), authority=Authority.operator("benchmark"), hand_over=lambda _issued: None
+    ):
         if applied.error is not None:
             sys.exit(f"{applied.name}: {applied.error}")
 
@@ -139,10 +143,10 @@ def rates() -> None:
 
 
 def memory(folder: Path) -> None:
-    from edx_api_provisioning import toolkit
+    from edx_api_provisioning.adapters import oauth
 
     # A process of its own hashes as a site does, which takes its time.
-    count = MANY if toolkit.secret_hasher() is None else FEW
+    count = MANY if oauth.secret_hasher() is None else FEW
     print("\nThe command, a process of its own, for a file of YAML:")
     path = folder / "bench-clients.yaml"
     described = "".join(f"- {{name: file-{number}, purpose: number {number}}}\n" for number in range(count))
@@ -166,12 +170,12 @@ def memory(folder: Path) -> None:
 def hashes() -> None:
     from django.contrib.auth.hashers import make_password
 
-    from edx_api_provisioning import toolkit
+    from edx_api_provisioning.adapters import oauth
 
-    if toolkit.secret_hasher() is None:
+    if oauth.secret_hasher() is None:
         print("\nThis django-oauth-toolkit hashes no client secrets.")
         return
-    secret = toolkit.new_client_secret().reveal()
+    secret = oauth.new_client_secret().reveal()
     seconds = [timed(lambda: make_password(secret))[0] for _round in range(5)]
     floor = HASHED * sorted(seconds)[2] / (os.cpu_count() or 1)
     took, _statements = timed(lambda: together("hashed", HASHED))

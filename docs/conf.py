@@ -29,7 +29,7 @@ html_title = f"{project} {version}"
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!edx_api_provisioning\.).*")]
 # A type variable is what it stands for.
-nitpick_ignore = [("py:class", "edx_api_provisioning.database.Result")]
+nitpick_ignore = [("py:class", "edx_api_provisioning.adapters.database.Result")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

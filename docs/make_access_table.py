@@ -11,8 +11,8 @@ from django.conf import settings
 
 settings.configure()
 
-from edx_api_provisioning import access  # noqa: E402 (it reads the settings)
-from edx_api_provisioning.access import Endpoint, Profile  # noqa: E402
+from edx_api_provisioning.adapters import access_catalogue  # noqa: E402 (it reads the settings)
+from edx_api_provisioning.adapters.access_catalogue import Endpoint, Profile  # noqa: E402
 
 SCHEMES = {"none": "none", "bearer": "Bearer", "jwt": "JWT"}
 
@@ -81,7 +81,7 @@ def opened_by(profile: Profile, endpoint: Endpoint) -> str:
 
 def page() -> str:
     lines = [INTRODUCTION, "Profiles", "--------", ""]
-    for profile in access.profiles():
+    for profile in access_catalogue.profiles():
         lines += profile_lines(profile)
     rows = [
         (
@@ -90,7 +90,7 @@ def page() -> str:
             alternatives(each),
             " ".join(filter(None, (f"{each.checked_in}.", each.note))),
         )
-        for each in access.endpoints()
+        for each in access_catalogue.endpoints()
     ]
     lines += [ENDPOINTS, *table("30 10 25 35", ("Endpoint", "Token", "Rights", "Where, and what else"), rows)]
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,62 +1,101 @@
-"""The public Python API: every door leads here, and other plugins may.
+"""The public Python API: every entry point calls it, and other plugins may.
 
-``plan_client`` says what ``provision`` would do; ``provision`` does it in one transaction; ``undo`` takes back what
-one run made. ``plan_many`` and ``apply`` are the same for many; ``prune`` retires those that a manifest has lost.
-``verify`` proves what was issued; ``examine``, ``verify_token`` and ``verify_client`` what somebody presents;
-``try_profile`` what it opens. ``rotate``, ``revoke`` and ``adopt`` are the rest of a client's life; ``rotate_due`` is
-for workers that may be started again, which ``hand_over`` what they have issued. ``list_clients`` and
-``list_unmanaged`` say what there is; ``notify_expiring`` tells people in time. ``find_clients``, ``get_client`` and
-``list_events`` are for who reads page by page; ``describe`` says what a client's credentials are, without a secret.
-Who looks before changing something does both ``in_transaction``, with ``require_new`` for a request that comes twice
-and ``hold_client`` for a client that nobody else changes meanwhile. ``rotate_self`` is what a client may do for
-itself.
+Provision: ``plan_client`` returns what ``provision`` would do; ``provision`` does it in one transaction; ``undo``
+removes what one run created. ``plan_many`` and ``apply`` do the same for many clients; ``prune`` retires those that a
+manifest no longer declares. ``hand_over`` delivers what a restartable task issued. ``excess_rights`` lists what a
+planned client may do beyond an ordinary account.
+
+Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and ``verify_client`` check presented ones;
+``try_profile`` checks what a profile opens.
+
+Change: ``rotate``, ``rotate_due``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
+``notify_expiring`` mails the contacts.
+
+Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
+and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
+
+Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which request needs
+what.
+
+Requests: ``in_transaction``, ``require_new``, ``hold_client`` and ``no_sql_logging`` wrap a change of several steps;
+``authentication_classes``, ``pagination_class``, ``credential_of`` and ``identify`` are for the REST API.
 """
 
 from __future__ import annotations
 
-from edx_api_provisioning.applying import apply, plan_many, prune
-from edx_api_provisioning.database import in_transaction
-from edx_api_provisioning.identity import rotate_self
-from edx_api_provisioning.lifecycle import adopt, describe, revoke, rotate, rotate_due
-from edx_api_provisioning.listing import (
+from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, find_endpoint, profiles
+from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
+from edx_api_provisioning.services.adoption import adopt
+from edx_api_provisioning.services.batch import apply, plan_many, prune
+from edx_api_provisioning.services.credentials import describe
+from edx_api_provisioning.services.identity import (
+    authentication_classes,
+    credential_of,
+    identify,
+    pagination_class,
+    rotate_self,
+)
+from edx_api_provisioning.services.notices import notify_expiring
+from edx_api_provisioning.services.provisioning import excess_rights, hand_over, plan_client, provision, undo
+from edx_api_provisioning.services.queries import (
+    client_rights,
     find_clients,
     get_client,
     hold_client,
     list_clients,
     list_events,
     list_unmanaged,
+    may_be_client,
+    rights_of_account,
+    summary,
+    with_facts,
 )
-from edx_api_provisioning.notices import notify_expiring
-from edx_api_provisioning.proving import examine, try_profile, verify, verify_client, verify_token
-from edx_api_provisioning.provisioning import hand_over, plan_client, provision, undo
-from edx_api_provisioning.registry import require_new
+from edx_api_provisioning.services.registry import require_new
+from edx_api_provisioning.services.revocation import revoke
+from edx_api_provisioning.services.rotation import rotate, rotate_due
+from edx_api_provisioning.services.verification import examine, try_profile, verify, verify_client, verify_token
 
 __all__ = [
     "adopt",
+    "allows",
     "apply",
+    "authentication_classes",
+    "client_rights",
+    "credential_of",
     "describe",
+    "endpoints",
     "examine",
+    "excess_rights",
     "find_clients",
+    "find_endpoint",
     "get_client",
     "hand_over",
     "hold_client",
+    "identify",
     "in_transaction",
     "list_clients",
     "list_events",
     "list_unmanaged",
+    "may_be_client",
+    "no_sql_logging",
     "notify_expiring",
+    "pagination_class",
     "plan_client",
     "plan_many",
+    "profiles",
     "provision",
     "prune",
     "require_new",
     "revoke",
+    "rights_of_account",
     "rotate",
     "rotate_due",
     "rotate_self",
+    "summary",
     "try_profile",
     "undo",
     "verify",
     "verify_client",
     "verify_token",
+    "with_facts",
 ]

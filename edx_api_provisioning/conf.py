@@ -1,129 +1,206 @@
-"""The one reader of ``EDX_API_PROVISIONING``: every setting, its default, and nothing kept between calls.
+"""Read and validate ``EDX_API_PROVISIONING``, the settings of this package.
 
-The comments are annotations as Open edX has them: docs/reference/settings.rst is made from them.
-Source: https://docs.openedx.org/projects/edx-toggles/en/latest/how_to/documenting_django_settings.html
+``SETTINGS`` lists every setting. The system checks and docs/reference/settings.rst follow from it. Nothing is cached
+between calls.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from edx_api_provisioning.data import parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_lifetime
 
-DEFAULTS: dict[str, Any] = {
-    # .. setting_name: EDX_API_PROVISIONING["TOKEN_LIFETIME"]
-    # .. setting_default: timedelta(days=365)
-    # .. setting_description: How long an access token lives if nothing is said: a timedelta, or text such as 90d.
-    "TOKEN_LIFETIME": timedelta(days=365),
-    # .. setting_name: EDX_API_PROVISIONING["MAX_TOKEN_LIFETIME"]
-    # .. setting_default: timedelta(days=730)
-    # .. setting_description: The longest that may be asked for.
-    "MAX_TOKEN_LIFETIME": timedelta(days=730),
-    # .. setting_name: EDX_API_PROVISIONING["MAX_SECRET_AGE"]
-    # .. setting_default: None
-    # .. setting_description: Beyond this age a client secret is listed as overdue; None for no limit.
-    "MAX_SECRET_AGE": None,
-    # .. setting_name: EDX_API_PROVISIONING["ALLOWED_SCOPES"]
-    # .. setting_default: None
-    # .. setting_description: The scopes that clients may be given; None for all that the site has.
-    "ALLOWED_SCOPES": None,
-    # .. setting_name: EDX_API_PROVISIONING["ALLOW_STAFF"]
-    # .. setting_default: True
-    # .. setting_description: Whether clients may be staff.
-    "ALLOW_STAFF": True,
-    # .. setting_name: EDX_API_PROVISIONING["ALLOW_SUPERUSER"]
-    # .. setting_default: True
-    # .. setting_description: Whether clients may be superusers.
-    "ALLOW_SUPERUSER": True,
-    # .. setting_name: EDX_API_PROVISIONING["REQUIRE_CONTACT"]
-    # .. setting_default: False
-    # .. setting_description: Whether every client needs somebody's address.
-    "REQUIRE_CONTACT": False,
-    # .. setting_name: EDX_API_PROVISIONING["NOTICE_DAYS"]
-    # .. setting_default: (30, 7, 1)
-    # .. setting_description: How many days before the end of a token its contact is told.
-    "NOTICE_DAYS": (30, 7, 1),
-    # .. setting_name: EDX_API_PROVISIONING["TOKEN_PREFIX"]
-    # .. setting_default: "edxapi_"
-    # .. setting_description: What generated tokens begin with, so that secret scanners know them; "" for none,
-    #   and then no checksum either.
-    "TOKEN_PREFIX": "edxapi_",
-    # .. setting_name: EDX_API_PROVISIONING["ACCESS_PROFILES"]
-    # .. setting_default: {}
-    # .. setting_description: More access profiles, or others under the same name, in the form of access.json;
-    #   see access.py.
-    "ACCESS_PROFILES": {},
-    # .. setting_name: EDX_API_PROVISIONING["BEARER_AUTHENTICATION"]
-    # .. setting_default: "oauth2_provider.contrib.rest_framework.OAuth2Authentication"
-    # .. setting_description: The class that Bearer tokens are proved with. In the LMS the plugin's settings name
-    #   the LMS's own.
-    "BEARER_AUTHENTICATION": "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
-    # .. setting_name: EDX_API_PROVISIONING["REST_API"]
-    # .. setting_default: False
-    # .. setting_description: Whether there is a REST API beyond whoami, which tells nobody more than they know.
-    "REST_API": False,
-    # .. setting_name: EDX_API_PROVISIONING["REST_API_RATE"]
-    # .. setting_default: "120/min"
-    # .. setting_description: How often each client and user may ask the REST API; None for as often as they like.
-    "REST_API_RATE": "120/min",
-    # .. setting_name: EDX_API_PROVISIONING["ROOT_URL"]
-    # .. setting_default: None
-    # .. setting_description: The site's address; None for what LMS_ROOT_URL says.
-    "ROOT_URL": None,
-    # .. setting_name: EDX_API_PROVISIONING["TOKEN_PATH"]
-    # .. setting_default: "/oauth2/access_token"
-    # .. setting_description: Where the token endpoint is on the site.
-    "TOKEN_PATH": "/oauth2/access_token",
-    # .. setting_name: EDX_API_PROVISIONING["API_DOCS_PATH"]
-    # .. setting_default: "/api-docs/"
-    # .. setting_description: Where the documentation of the API is on the site.
-    "API_DOCS_PATH": "/api-docs/",
-    # .. setting_name: EDX_API_PROVISIONING["ME_PATH"]
-    # .. setting_default: "/api/user/v1/me"
-    # .. setting_description: What is called to prove a token over HTTP.
-    "ME_PATH": "/api/user/v1/me",
-}
+_LONGEST = timedelta(days=36_500)
+
+
+class InvalidSetting(ProvisioningError, ImproperlyConfigured):
+    """A value of ``EDX_API_PROVISIONING`` cannot be used."""
+
+
+class Kind(NamedTuple):
+    """A kind of value."""
+
+    description: str
+    """The allowed values, to complete "Use ...\""""
+    parse: Callable[[Any], Any]
+    """Return the value in the type that the code expects; raise TypeError, ValueError or InvalidSpec."""
+
+
+class Setting(NamedTuple):
+    """One key of ``EDX_API_PROVISIONING``."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+
+    def error(self, value: object) -> InvalidSetting:
+        """Return the error for a value that cannot be used."""
+        return InvalidSetting(f"{self} cannot be {value!r:.60}; use {self.kind.description}.")
+
+    def __str__(self) -> str:
+        return f"EDX_API_PROVISIONING[{self.name!r}]"
+
+
+def _require(condition: object, value: Any) -> Any:
+    if not condition:
+        raise ValueError
+    return value
+
+
+def _span(value: Any) -> timedelta:
+    span = value if isinstance(value, timedelta) else parse_lifetime(str(value))
+    _require(timedelta(0) < span <= _LONGEST, span)
+    return span
+
+
+def _matching(pattern: str) -> Callable[[Any], str]:
+    return lambda value: str(_require(re.fullmatch(pattern, value), value))
+
+
+def _list_of(kind: type, accept: Callable[[Any], bool]) -> Callable[[Any], tuple[Any, ...]]:
+    def parse(value: Any) -> tuple[Any, ...]:
+        _require(isinstance(value, (list, tuple, set, frozenset)), value)
+        _require(all(type(item) is kind and accept(item) for item in value), value)
+        return tuple(value)
+
+    return parse
+
+
+def _site_url(value: Any) -> str:
+    parts = urlsplit(_require(isinstance(value, str), value))
+    return str(_require(parts.scheme in ("http", "https") and parts.hostname, value)).rstrip("/")
+
+
+def _or_none(kind: Kind) -> Kind:
+    return Kind(f"{kind.description}, or None", lambda value: None if value in (None, "") else kind.parse(value))
+
+
+_FLAG = Kind(
+    "True or False (a text such as 'False' would count as true)", lambda value: _require(type(value) is bool, value)
+)
+_SPAN = Kind("a timedelta or text such as '90d', '12h', '52w' or 'P90D', above zero and at most 100 years", _span)
+_DAYS = Kind("a list of days, such as [30, 7, 1]", _list_of(int, lambda days: 0 < days < 10_000))
+_SCOPES = Kind("a list of scopes, such as ['read', 'write']", _list_of(str, bool))
+# Every character may appear in a bearer token (RFC 6750 section 2.1).
+_PREFIX = Kind("at most 64 letters, digits, '-', '.', '_' and '~'", _matching(r"[A-Za-z0-9._~-]{0,64}"))
+_PATH = Kind("a path that begins with a slash", _matching(r"/[!-~]*"))
+_URL = Kind("an http or https URL, such as 'https://lms.example.org'", _site_url)
+_RATE = Kind(
+    "a number of requests per s, min, h or day, such as '120/min'",
+    _matching(r"[1-9][0-9]{0,5}/(s|sec|m|min|h|hour|d|day)"),
+)
+_CLASS = Kind("the dotted path of a class", _matching(r"\w+(\.\w+)+"))
+_PROFILES = Kind("a dictionary from name to profile", lambda value: _require(isinstance(value, dict), value))
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("TOKEN_LIFETIME", _SPAN, timedelta(days=365), "Lifetime of an access token if the request sets none."),
+    Setting("MAX_TOKEN_LIFETIME", _SPAN, timedelta(days=730), "Longest lifetime that a request may set."),
+    Setting(
+        "MAX_SECRET_AGE",
+        _or_none(_SPAN),
+        None,
+        "Age from which client secrets are listed as overdue; None for no limit.",
+    ),
+    Setting(
+        "ALLOWED_SCOPES", _or_none(_SCOPES), None, "Scopes that clients may be given; None for all scopes of the site."
+    ),
+    Setting("ALLOW_STAFF", _FLAG, True, "Whether clients may be staff."),
+    Setting("ALLOW_SUPERUSER", _FLAG, True, "Whether clients may be superusers."),
+    Setting("REQUIRE_CONTACT", _FLAG, False, "Whether every client needs the email address of a contact."),
+    Setting("NOTICE_DAYS", _DAYS, (30, 7, 1), "Days before a token expires on which its contact gets a notice."),
+    Setting(
+        "TOKEN_PREFIX",
+        _PREFIX,
+        "edxapi_",
+        "First characters of generated tokens, by which secret scanners recognize them. '' means no prefix and no "
+        "checksum.",
+    ),
+    Setting(
+        "ACCESS_PROFILES",
+        _PROFILES,
+        {},
+        "Access profiles to add or to replace, in the format of edx_api_provisioning/access.json.",
+    ),
+    Setting(
+        "BEARER_AUTHENTICATION",
+        _CLASS,
+        "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
+        "REST framework authentication class that verifies bearer tokens. In the LMS the default is the LMS's class.",
+    ),
+    Setting(
+        "REST_API",
+        _FLAG,
+        False,
+        "Whether the REST API is on. whoami is always on: it tells callers about themselves only.",
+    ),
+    Setting(
+        "REST_API_RATE",
+        _or_none(_RATE),
+        "120/min",
+        "Rate limit of the REST API for each client and user; None for no limit.",
+    ),
+    Setting("ROOT_URL", _or_none(_URL), None, "Public URL of the site; None for the value of LMS_ROOT_URL."),
+    Setting("TOKEN_PATH", _PATH, "/oauth2/access_token", "Path of the token endpoint."),
+    Setting("API_DOCS_PATH", _PATH, "/api-docs/", "Path of the API documentation."),
+    Setting("ME_PATH", _PATH, "/api/user/v1/me", "Path of the endpoint that verifies a token over HTTP."),
+)
+
+DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def given() -> dict[str, Any]:
+    """Return the operator's ``EDX_API_PROVISIONING`` as it is.
+
+    Raises:
+        InvalidSetting: if it is not a dictionary.
+    """
+    values = getattr(settings, "EDX_API_PROVISIONING", None)
+    if values is not None and not isinstance(values, dict):
+        raise InvalidSetting("EDX_API_PROVISIONING is not a dictionary; use a mapping from setting to value.")
+    return values or {}
 
 
 def get(name: str) -> Any:
-    """The operator's value, or the default."""
-    return getattr(settings, "EDX_API_PROVISIONING", {}).get(name, DEFAULTS[name])
+    """Return the operator's value of a setting, parsed, or its default.
 
-
-def lifetime(name: str) -> timedelta:
-    """A setting that is a time span: a timedelta, or text such as ``90d``."""
-    value = get(name)
-    if isinstance(value, timedelta) and value > timedelta(0):
-        return value
+    Raises:
+        InvalidSetting: if the value cannot be used.
+    """
+    setting, values = _BY_NAME[name], given()
+    if name not in values:
+        return setting.default
     try:
-        return parse_lifetime(str(value))
-    except InvalidSpec as error:
-        raise ImproperlyConfigured(f"EDX_API_PROVISIONING[{name!r}]: {error.message}") from None
-
-
-def optional_lifetime(name: str) -> timedelta | None:
-    """A setting that is a time span or None."""
-    return None if get(name) is None else lifetime(name)
+        return setting.kind.parse(values[name])
+    except (TypeError, ValueError, InvalidSpec):
+        raise setting.error(values[name]) from None
 
 
 def root_url() -> str | None:
-    """The site's public address without a slash at its end, or None if no setting tells it."""
+    """Return the public URL of the site without a trailing slash; None if no setting names it."""
     url = get("ROOT_URL") or getattr(settings, "LMS_ROOT_URL", None)
     return str(url).rstrip("/") if url else None
 
 
 def url(name: str) -> str | None:
-    """The full address of a ``…_PATH`` setting."""
+    """Return the full URL of a ``..._PATH`` setting; None if the URL of the site is unknown."""
     root = root_url()
     return f"{root}{get(name)}" if root else None
 
 
 def host() -> str | None:
-    """The site's host name."""
-    return urlsplit(root_url() or "").hostname
+    """Return the host name of the site; None if it is unknown."""
+    try:
+        return urlsplit(root_url() or "").hostname
+    except ValueError:  # LMS_ROOT_URL is not a URL.
+        return None

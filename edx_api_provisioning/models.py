@@ -13,8 +13,11 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from edx_api_provisioning.data import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
-from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+from edx_api_provisioning.core.options import LINE_MAX_LENGTH, NAME_MAX_LENGTH
+
+# As django-oauth-toolkit names its models (oauth2_provider/settings.py), without importing it.
+APPLICATION_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
+ACCESS_TOKEN_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken")
 
 # How long it may take to write out the credentials of one batch of clients.
 HANDOVER_TIME = timedelta(minutes=10)
@@ -25,7 +28,7 @@ class ApiClient(models.Model):
 
     The row outlives what it points at: that others removed an application or a token is to be seen, not forgotten.
 
-    .. pii: contact_email is the address of the person who answers for the client.
+    .. pii: contact is the address of the person who answers for the client.
     .. pii_types: email_address
     .. pii_retirement: consumer_api
     """
@@ -71,6 +74,8 @@ class ApiClient(models.Model):
         related_name="+",
     )
     token_issued = models.DateTimeField(_("access token issued"), null=True, editable=False)
+    # Rotations issue tokens of this lifetime. Null: of the site's default.
+    token_lifetime = models.DurationField(_("access token lifetime"), null=True, editable=False)
     secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(
@@ -84,17 +89,17 @@ class ApiClient(models.Model):
     predecessor_ends = models.DateTimeField(_("predecessor ends"), null=True, editable=False)
     # The shortest distance, in days, at which the contact was told that the current token ends.
     noticed_days = models.PositiveSmallIntegerField(_("noticed at"), null=True, editable=False)
-    # These three came later. They may be null, so that an older version of the code goes on writing beside a newer.
     self_rotation = models.BooleanField(
         _("may rotate itself"),
-        null=True,
+        default=False,
         editable=False,
         help_text=_("Whether its access token is enough to get the next one."),
     )
-    manifest = models.CharField(  # noqa: DJ001
+    manifest = models.CharField(
         _("manifest"),
         max_length=NAME_MAX_LENGTH,
-        null=True,
+        blank=True,
+        default="",
         editable=False,
         db_index=True,
         help_text=_("The manifest that declares it."),
@@ -106,8 +111,8 @@ class ApiClient(models.Model):
         editable=False,
         help_text=_("What has been issued and not been handed over yet, and by which run."),
     )
-    contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
-    purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    contact = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
+    purpose = models.CharField(_("purpose"), max_length=LINE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
     updated = models.DateTimeField(_("updated"), auto_now=True)
@@ -199,7 +204,7 @@ class ApiClientEvent(models.Model):
     client_name = models.CharField(_("name"), max_length=NAME_MAX_LENGTH)
     kind = models.CharField(_("what"), max_length=32, choices=Kind.choices)
     actor = models.CharField(_("by whom"), max_length=255)
-    reason = models.CharField(_("reason"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    reason = models.CharField(_("reason"), max_length=LINE_MAX_LENGTH, blank=True)
     # Where a person may ask twice for the same (a double click), what makes it the same: the second is refused.
     request_id = models.CharField(_("request"), max_length=64, unique=True, null=True)  # noqa: DJ001 - many have none
     details = models.JSONField(_("details"), default=dict)

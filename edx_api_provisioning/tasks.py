@@ -15,11 +15,13 @@ from typing import Any
 
 from celery import shared_task
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, parse_lifetime
-from edx_api_provisioning.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
-from edx_api_provisioning.manifest import read
-from edx_api_provisioning.tracebacks import forgetful
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.core.secrets import scrub_tracebacks
+from edx_api_provisioning.data import Authority, Credentials
+from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.formats.manifest import read
 
 # As many as one message is about: some seconds of work, where nothing has to be hashed.
 SHARD = 200
@@ -39,7 +41,7 @@ _RELIABLE: dict[str, Any] = {
 @shared_task(bind=True, name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
 def notify_expiring(self: Any) -> None:
     """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
-    api.notify_expiring(actor=_actor(self))
+    api.notify_expiring(authority=_authority(self))
 
 
 @shared_task(name="edx_api_provisioning.provision_manifest", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -61,7 +63,7 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
         return
     passing: list[DatabaseFailure] = []
     give = partial(_write, directory=directory, format=format)
-    request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
+    request: dict[str, Any] = {"authority": _authority(self), "reason": reason, "run_id": _run_id(self)}
     for applied in api.apply(declared.clients, hand_over=give, **request):
         if applied.error is not None:
             logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
@@ -102,7 +104,7 @@ def rotate_expiring(
         return
     passing: list[DatabaseFailure] = []
     give = partial(_write, directory=directory, format=format)
-    request: dict[str, Any] = {"actor": _actor(self), "reason": reason, "run_id": _run_id(self)}
+    request: dict[str, Any] = {"authority": _authority(self), "reason": reason, "run_id": _run_id(self)}
     for name in names:
         try:
             rotated = api.rotate_due(name, within=span, grace=left, secret=secret, **request)
@@ -117,8 +119,8 @@ def rotate_expiring(
         raise passing[0]
 
 
-def _actor(task: Any) -> str:
-    return f"celery: {_task_id(task)}"
+def _authority(task: Any) -> Authority:
+    return Authority.operator(f"celery: {_task_id(task)}")
 
 
 def _run_id(task: Any) -> str:
@@ -130,13 +132,13 @@ def _task_id(task: Any) -> str:
     return str(task.request.id or "").replace("-", "")[:32]
 
 
-@forgetful()
+@scrub_tracebacks()
 def _write(issued: list[Credentials], directory: str, format: str) -> None:
-    output.make_directory(directory)
+    files.make_directory(directory)
     texts = {
-        output.path_of(credentials.name, directory, format=format): output.render(
+        rendering.path_of(credentials.name, directory, format=format): rendering.render(
             credentials, api.verify(credentials), format=format
         )
         for credentials in issued
     }
-    output.write_files(texts, force=True)
+    files.write_files(texts, force=True)

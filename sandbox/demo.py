@@ -7,6 +7,7 @@ input and output, never into the arguments of a process; what is shown of them i
 # ruff: noqa: S603 - it runs our own commands, and the curl that the reader would run.
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -96,12 +97,12 @@ class Sandbox:
         self.show(result + remarks)
         return credentials
 
-    def curl(self, path: str, *, option: str = "", stdin: str = "") -> tuple[int, Any]:
-        """Call the LMS; status and JSON. What ``option`` needs comes from standard input: no argument is private."""
-        arguments = ["-i", *([option, "@-"] if option else []), self.url + path]
-        self.show(f"$ {f'printf %s {shlex.quote(stdin)} | ' if option else ''}curl {shlex.join(arguments)}")
+    def curl(self, path: str, *, header: str = "", form: str = "") -> tuple[int, Any]:
+        """Call the LMS; status and JSON. The header comes from standard input: no argument is private."""
+        arguments = ["-i", *(["-H", "@-"] if header else []), *(["-d", form] if form else []), self.url + path]
+        self.show(f"$ {f'printf %s {shlex.quote(header)} | ' if header else ''}curl {shlex.join(arguments)}")
         # -q: a .curlrc is not to change what is shown here.
-        response, _remarks = self._run("curl", "-q", "-sS", *arguments, stdin=stdin)
+        response, _remarks = self._run("curl", "-q", "-sS", *arguments, stdin=header)
         head, _blank_line, body = response.partition("\n\n")
         status_line = head.partition("\n")[0]
         try:
@@ -113,6 +114,13 @@ class Sandbox:
             self._secrets.append(answer["access_token"])
         self.show(f"{status_line}\n{body if len(body) < 120 else json.dumps(answer, indent=2)}")
         return int(status_line.split()[1]), answer
+
+    def basic(self, credentials: dict[str, Any]) -> str:
+        """Return the header of HTTP Basic (RFC 6749, 2.3.1)."""
+        pair = ":".join(quote(credentials[name], safe="") for name in ("client_id", "client_secret"))
+        encoded = base64.b64encode(pair.encode()).decode()
+        self._secrets.append(encoded)
+        return f"Authorization: Basic {encoded}"
 
     def _run(self, *command: str, stdin: str = "") -> tuple[str, str]:
         with self._process(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -187,34 +195,32 @@ def tour(sandbox: Sandbox) -> None:
         expect("Whether the credentials were verified", staff["verified"], True)
 
         _heading("3. Call the API with its access token. In the URL, the course key's : is %3A and its + is %2B.")
-        status, answer = sandbox.curl(COURSE_MODES, option="-H", stdin=_bearer(staff["access_token"]))
+        status, answer = sandbox.curl(COURSE_MODES, header=_bearer(staff["access_token"]))
         expect("The status of the answer", status, 200)
         expect("Whether the answer tells of the course", COURSE in str(answer), True)
 
         _heading("4. A client without staff rights is known, and refused.")
         plain = sandbox.provision("demo-plain")
-        status, _answer = sandbox.curl(COURSE_MODES, option="-H", stdin=_bearer(plain["access_token"]))
+        status, _answer = sandbox.curl(COURSE_MODES, header=_bearer(plain["access_token"]))
         expect("The status of the answer", status, 403)
 
         _heading("5. A wrong token is told apart from no token.")
-        status, answer = sandbox.curl(COURSE_MODES, option="-H", stdin=_bearer("not-a-token"))
+        status, answer = sandbox.curl(COURSE_MODES, header=_bearer("not-a-token"))
         expect("The status of the answer", status, 401)
         expect("The error code", answer.get("error_code"), "token_nonexistent")
         status, answer = sandbox.curl(COURSE_MODES)
         expect("The status of the answer", status, 401)
         expect("The detail", answer.get("detail"), "Authentication credentials were not provided.")
 
-        _heading("6. Client id and secret get a JWT, which the API takes as well.")
-        form = {
-            "grant_type": "client_credentials",
-            "token_type": "jwt",
-            "client_id": staff["client_id"],
-            "client_secret": staff["client_secret"],
-        }
-        status, grant = sandbox.curl(TOKEN, option="-d", stdin=urlencode(form))
+        _heading(
+            "6. Client id and secret get a JWT, which the API takes as well. They are sent by HTTP Basic, both parts\n"
+            "percent-encoded: the LMS writes the fields of every form to its tracking log."
+        )
+        form = urlencode({"grant_type": "client_credentials", "token_type": "jwt"})
+        status, grant = sandbox.curl(TOKEN, header=sandbox.basic(staff), form=form)
         expect("The status of the answer", status, 200)
         expect("The token's type", grant.get("token_type"), "JWT")
-        status, answer = sandbox.curl(ME, option="-H", stdin=f"Authorization: JWT {grant['access_token']}")
+        status, answer = sandbox.curl(ME, header=f"Authorization: JWT {grant['access_token']}")
         expect("The status of the answer", status, 200)
         expect("The answer", answer, {"username": "demo-staff"})
 

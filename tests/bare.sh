@@ -38,8 +38,8 @@ while IFS='=' read -r name value; do
     printf "export %s='%s'\n" "$name" "$value"
 done >"$work/bare/srv/machine/environment"
 
-# The commands of the README's first block about working on it.
-awk '/^Working on it/ { here = 1 }
+# The commands of the first block of the README's section "Development".
+awk '/^Development/ { here = 1 }
     here && sub(/^ +\$ /, "") { sub(/ *#.*/, ""); print; seen = 1 }
     seen && /^$/ { exit }' README.rst >"$work/commands"
 

@@ -1,4 +1,4 @@
-"""The sandbox's Celery, for the workers of tests/test_workers.py: on a Redis that the environment names."""
+"""The sandbox's Celery, for the workers of tests/tasks/test_workers.py: on a Redis that the environment names."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import override_settings
 
 if TYPE_CHECKING:
-    from tests.ears import Ears
+    from tests.leak_detection import Ears
 
 ROOT = Path(__file__).parents[1]
 # Last on the path: `tests.…` is found, and the package is still the installed one.
@@ -116,7 +116,7 @@ def ears(
     caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Ears]:
     """All that could be overheard during a test."""
-    from tests.ears import listening
+    from tests.leak_detection import listening
 
     with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
         yield ears

@@ -18,13 +18,33 @@ from django.db import connection
 from factory.django import DjangoModelFactory
 from oauth2_provider.models import get_access_token_model, get_application_model
 
-from edx_api_provisioning.data import Credentials, Secret, Status
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.results import Credentials, Status
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.state import (
+    CurrentApplication,
+    CurrentClient,
+    CurrentState,
+    CurrentToken,
+    CurrentUser,
+    Site,
+)
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.planning import Found, FoundApplication, FoundClient, FoundToken, FoundUser, Site
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SECRET = "correct-horse-battery-staple-0123456789"
 TOKEN = "tokens.of.my.own-choosing_0123456789"
+
+
+def operator(label: str = "the test") -> Authority:
+    return Authority.operator(label)
+
+
+def person(user: Any, label: str = "the test") -> Authority:
+    return Authority.person(user, label)
+
+
+OPERATOR = operator()
 
 
 class UserFactory(DjangoModelFactory):
@@ -100,7 +120,7 @@ class SiteFactory(factory.Factory):
 
 class FoundUserFactory(factory.Factory):
     class Meta:
-        model = FoundUser
+        model = CurrentUser
 
     pk = 7
     username = "report"
@@ -113,7 +133,7 @@ class FoundUserFactory(factory.Factory):
 
 class FoundApplicationFactory(factory.Factory):
     class Meta:
-        model = FoundApplication
+        model = CurrentApplication
 
     pk = 8
     client_id = "the-client-id"
@@ -124,7 +144,7 @@ class FoundApplicationFactory(factory.Factory):
 
 class FoundTokenFactory(factory.Factory):
     class Meta:
-        model = FoundToken
+        model = CurrentToken
 
     pk = 9
     expires_at = NOW + timedelta(days=30)
@@ -133,7 +153,7 @@ class FoundTokenFactory(factory.Factory):
 
 class FoundClientFactory(factory.Factory):
     class Meta:
-        model = FoundClient
+        model = CurrentClient
 
     pk = 6
     name = "report"
@@ -150,7 +170,7 @@ class FoundFactory(factory.Factory):
     """A client that is complete."""
 
     class Meta:
-        model = Found
+        model = CurrentState
 
     client = factory.SubFactory(FoundClientFactory)
     user = factory.SubFactory(FoundUserFactory)

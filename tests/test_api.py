@@ -22,5 +22,7 @@ def test_every_public_function_says_what_it_does_and_the_module_names_it(name: s
 def test_every_public_function_that_writes_wants_to_know_by_whom_and_runs_once_for_a_request(name: str) -> None:
     parameters = inspect.signature(getattr(api, name)).parameters
 
-    assert parameters["actor"].default is inspect.Parameter.empty
-    assert {parameters[option].kind for option in ("actor", "reason", "request_id")} == {inspect.Parameter.KEYWORD_ONLY}
+    assert parameters["authority"].default is inspect.Parameter.empty
+    assert {parameters[option].kind for option in ("authority", "reason", "request_id")} == {
+        inspect.Parameter.KEYWORD_ONLY
+    }

@@ -58,63 +58,22 @@ def test_nothing_is_said_of_what_can_be_meant(settings: Any) -> None:
 
 
 def test_e001_names_settings_that_there_are_not(settings: Any) -> None:
-    hint = f"It has {', '.join(sorted(conf.DEFAULTS))}."
+    hint = f"Use {', '.join(sorted(conf.DEFAULTS))}."
     assert check(settings, TOKEN_LIFE="90d", ALLOW_ROOT=True, ALLOW_STAFF=True) == [
         Error("EDX_API_PROVISIONING has no setting 'ALLOW_ROOT'.", hint=hint, id=f"{APP}.E001"),
         Error("EDX_API_PROVISIONING has no setting 'TOKEN_LIFE'.", hint=hint, id=f"{APP}.E001"),
     ]
 
 
-@pytest.mark.parametrize("name", ["TOKEN_LIFETIME", "MAX_TOKEN_LIFETIME", "MAX_SECRET_AGE"])
-@pytest.mark.parametrize("value", ["soon", "", 90, "0d", timedelta(0), timedelta(days=-1), None])
-def test_e002_names_time_spans_that_are_none(settings: Any, name: str, value: Any) -> None:
-    problem = "not a time span above zero; write it like 90d, 12h, 52w or P90D."
-    expected = [
-        Error(
-            f"EDX_API_PROVISIONING[{name!r}]: {problem}",
-            hint="Use a timedelta, or text such as '90d'.",
-            id=f"{APP}.E002",
-        )
-    ]
-
-    # None is how no age is said, and nothing else.
-    assert check(settings, **{name: value}) == ([] if (name, value) == ("MAX_SECRET_AGE", None) else expected)
-
-
-@pytest.mark.parametrize("prefix", ["with space", "ümlaut", "a/b", "x" * 65, "line\n"])
-def test_e003_names_a_prefix_that_no_client_can_send(settings: Any, prefix: str) -> None:
-    assert check(settings, TOKEN_PREFIX=prefix) == [
-        Error(
-            "EDX_API_PROVISIONING['TOKEN_PREFIX'] makes tokens that no client can send.",
-            hint="Use at most 64 letters, digits and any of -._~ (RFC 6750).",
-            id=f"{APP}.E003",
-        )
-    ]
-
-
-@pytest.mark.parametrize("prefix", ["", "x" * 64, "a-b._~9_"])
-def test_e003_takes_a_prefix_of_a_bearer_token(settings: Any, prefix: str) -> None:
-    assert check(settings, TOKEN_PREFIX=prefix) == []
-
-
-@pytest.mark.parametrize("days", [30, None, "30", [0], [-1], [30, "7"], [1.5], [10_000]])
-def test_e004_names_distances_that_are_no_days(settings: Any, days: Any) -> None:
-    assert check(settings, NOTICE_DAYS=days) == [
-        Error(
-            "EDX_API_PROVISIONING['NOTICE_DAYS'] is to be a list of days above zero.",
-            hint="For example [30, 7, 1].",
-            id=f"{APP}.E004",
-        )
-    ]
-
-
-@pytest.mark.parametrize("scopes", ["read", 1, True])
-def test_e005_names_scopes_that_are_no_list(settings: Any, scopes: Any) -> None:
-    assert check(settings, ALLOWED_SCOPES=scopes) == [
-        Error(
-            "EDX_API_PROVISIONING['ALLOWED_SCOPES'] is to be a list of scopes, or None for all.",
-            hint="For example ['read', 'write'].",
-            id=f"{APP}.E005",
+def test_e002_names_every_invalid_value(settings: Any) -> None:
+    hint = "See docs/reference/settings.rst for the values of each setting."
+    assert check(settings, TOKEN_PREFIX="a b", MAX_TOKEN_LIFETIME="999999w", ALLOWED_SCOPES="read") == [
+        Error(f"EDX_API_PROVISIONING{text}.", hint=hint, id=f"{APP}.E002")
+        for text in (
+            "['MAX_TOKEN_LIFETIME'] cannot be '999999w'; use a timedelta or text such as '90d', '12h', '52w' or 'P90D',"
+            " above zero and at most 100 years",
+            "['ALLOWED_SCOPES'] cannot be 'read'; use a list of scopes, such as ['read', 'write'], or None",
+            "['TOKEN_PREFIX'] cannot be 'a b'; use at most 64 letters, digits, '-', '.', '_' and '~'",
         )
     ]
 
@@ -135,8 +94,8 @@ def test_w001_names_an_address_without_tls(deployed: Any, setting: str) -> None:
 
     assert checks.check_deployment(None) == [
         Warning(
-            "The site's address is http://lms.example.org: tokens and secrets go over the network in clear.",
-            hint="Serve the site over https, and set LMS_ROOT_URL to that address.",
+            "The URL of the site is http://lms.example.org: tokens and secrets cross the network in plaintext.",
+            hint="Serve the site over https, and set LMS_ROOT_URL to that URL.",
             id=f"{APP}.W001",
         )
     ]
@@ -153,7 +112,7 @@ def test_w002_names_debug(deployed: Any) -> None:
 
     assert checks.check_deployment(None) == [
         Warning(
-            "DEBUG is on: error pages show what requests carried, tokens among it.",
+            "DEBUG is on: error pages show request data, which may include tokens.",
             hint="Set DEBUG to False.",
             id=f"{APP}.W002",
         )
@@ -167,8 +126,8 @@ def test_w003_names_a_weak_hasher_where_secrets_are_hashed(deployed: Any, hasher
     assert checks.check_deployment(None) == (
         [
             Warning(
-                "Client secrets are hashed with md5, which is no protection.",
-                hint="Put a strong hasher first in PASSWORD_HASHERS, or in OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'].",
+                "Client secrets are hashed with md5, which is too weak.",
+                hint="Put a strong hasher first in PASSWORD_HASHERS, or set OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'].",
                 id=f"{APP}.W003",
             )
         ]
@@ -185,7 +144,7 @@ def test_w004_names_tokens_that_live_for_years(deployed: Any) -> None:
     assert checks.check_deployment(None) == [
         Warning(
             "EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] is more than three years.",
-            hint="Let tokens end, and rotate them: a year is long.",
+            hint="Use a year or less, and rotate tokens.",
             id=f"{APP}.W004",
         )
     ]
@@ -204,7 +163,7 @@ def test_e006_names_a_profile_that_is_none(settings: Any) -> None:
     assert check(settings, ACCESS_PROFILES={"reports": {"title": "Reports"}}) == [
         Error(
             "EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: KeyError: 'opens'",
-            hint="The form is that of edx_api_provisioning/access.json; see edx_api_provisioning/access.py.",
+            hint="See the format in edx_api_provisioning/access.json.",
             id=f"{APP}.E006",
         )
     ]
@@ -216,7 +175,7 @@ def test_e007_names_an_authentication_class_that_is_not_there(settings: Any) -> 
     assert error == Error(
         "EDX_API_PROVISIONING['BEARER_AUTHENTICATION']: "
         'Module "openedx.core.lib.api.authentication" does not define a "BearerAuth" attribute/class',
-        hint="Name the class of the site's REST framework that takes Bearer tokens.",
+        hint="Name the REST framework authentication class that accepts bearer tokens on this site.",
         id=f"{APP}.E007",
     )
 
@@ -225,8 +184,8 @@ def test_w005_names_scopes_that_the_site_does_not_have(settings: Any) -> None:
     (warning,) = check(settings, ALLOWED_SCOPES=["read", "raed", "course_modes:read"])
 
     assert warning.id == f"{APP}.W005"
-    assert warning.msg == "EDX_API_PROVISIONING['ALLOWED_SCOPES'] has course_modes:read, raed, which the site has not."
-    assert warning.hint.startswith("It has certificates:read, email, ")
+    assert warning.msg == "EDX_API_PROVISIONING['ALLOWED_SCOPES'] names unknown scopes: course_modes:read, raed."
+    assert warning.hint.startswith("Use scopes of OAUTH2_PROVIDER['SCOPES']: certificates:read, email, ")
 
 
 # How Django asks
@@ -248,29 +207,6 @@ def test_django_asks_for_both_and_for_the_second_on_deployment_only(deployed: An
 # The REST API
 
 
-@pytest.mark.parametrize("value", ["False", 1, None])
-def test_e010_wants_the_rest_api_on_or_off(settings: Any, value: Any) -> None:
-    assert check(settings, REST_API=value) == [
-        Error(
-            "EDX_API_PROVISIONING['REST_API'] is to be True or False.",
-            hint="A text such as 'False' counts as True.",
-            id=f"{APP}.E010",
-        )
-    ]
-
-
-@pytest.mark.parametrize("value", ["often", "0/min", "5 per minute", 5, "", "5/week"])
-def test_e011_wants_a_rate_that_can_be_counted(settings: Any, value: Any) -> None:
-    assert check(settings, REST_API_RATE=value) == [
-        Error(
-            "EDX_API_PROVISIONING['REST_API_RATE'] is to be a number of requests for a time, or None.",
-            hint="For example '120/min'.",
-            id=f"{APP}.E011",
-        )
-    ]
-    assert check(settings, REST_API_RATE="5/s") == check(settings, REST_API_RATE=None) == []
-
-
 @pytest.mark.parametrize("without", ["a rate", "a cache"])
 def test_w010_warns_of_a_rest_api_that_nothing_slows_down(deployed: Any, without: str) -> None:
     deployed.EDX_API_PROVISIONING = {"REST_API": True}
@@ -282,7 +218,7 @@ def test_w010_warns_of_a_rest_api_that_nothing_slows_down(deployed: Any, without
 
     assert checks.check_deployment(None) == [
         Warning(
-            "The REST API answers as often as anybody asks: it has no rate, or the cache that counts is none.",
+            "The REST API has no rate limit: REST_API_RATE is None, or the default cache is a DummyCache.",
             hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
             id=f"{APP}.W010",
         )

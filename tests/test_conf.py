@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 
-from edx_api_provisioning import conf
+from edx_api_provisioning import checks, conf
 from edx_api_provisioning.apps import ApiProvisioningConfig
+from edx_api_provisioning.core.exceptions import ProvisioningError
 
 pytestmark = pytest.mark.versions
 
@@ -35,30 +37,109 @@ def test_a_setting_that_does_not_exist_is_an_error() -> None:
 
 
 def test_a_token_lives_365_days_and_at_most_730_if_nothing_is_set() -> None:
-    assert conf.lifetime("TOKEN_LIFETIME") == timedelta(days=365)
-    assert conf.lifetime("MAX_TOKEN_LIFETIME") == timedelta(days=730)
+    assert conf.get("TOKEN_LIFETIME") == timedelta(days=365)
+    assert conf.get("MAX_TOKEN_LIFETIME") == timedelta(days=730)
 
 
-@pytest.mark.parametrize("value", [timedelta(days=90), "90d", "P90D"], ids=str)
-def test_a_time_span_is_set_as_a_timedelta_or_as_text(settings: Any, value: object) -> None:
-    settings.EDX_API_PROVISIONING = {"TOKEN_LIFETIME": value}
+VALID: dict[str, list[tuple[object, object]]] = {
+    "TOKEN_LIFETIME": [
+        (timedelta(days=90), timedelta(days=90)),
+        ("90d", timedelta(days=90)),
+        ("P90D", timedelta(days=90)),
+        ("36500d", timedelta(days=36_500)),
+    ],
+    "MAX_SECRET_AGE": [(None, None), ("180d", timedelta(days=180))],
+    "ALLOWED_SCOPES": [(None, None), ([], ()), (("read",), ("read",)), (["read", "write"], ("read", "write"))],
+    "ALLOW_STAFF": [(False, False), (True, True)],
+    "NOTICE_DAYS": [([60, 14], (60, 14)), ((), ()), ([9_999], (9_999,))],
+    "TOKEN_PREFIX": [("", ""), ("x" * 64, "x" * 64), ("a-b._~9_", "a-b._~9_")],
+    "REST_API_RATE": [("5/s", "5/s"), (None, None), ("999999/day", "999999/day")],
+    "ROOT_URL": [("http://localhost:8000/", "http://localhost:8000"), ("", None), ("https://[::1]", "https://[::1]")],
+    "ME_PATH": [("/me", "/me"), ("/", "/")],
+    "BEARER_AUTHENTICATION": [("acme.Bearer", "acme.Bearer")],
+    "ACCESS_PROFILES": [({"a": {}}, {"a": {}})],
+}
+INVALID: dict[str, list[object]] = {
+    "TOKEN_LIFETIME": [
+        "soon",
+        "",
+        90,
+        "90",
+        "0d",
+        timedelta(0),
+        timedelta(days=-1),
+        None,
+        "999999w",
+        "36501d",
+        timedelta.max,
+    ],
+    "MAX_TOKEN_LIFETIME": ["999999w", "P99999999999D", None],
+    "MAX_SECRET_AGE": ["soon", 0, "999999w"],
+    "ALLOWED_SCOPES": ["read", 1, True, [1], [""], {"read": 1}],
+    "ALLOW_STAFF": ["False", 1, 0, None],
+    "ALLOW_SUPERUSER": ["no"],
+    "REQUIRE_CONTACT": ["yes"],
+    "REST_API": ["False", 1, None],
+    "NOTICE_DAYS": [30, None, "30", [0], [-1], [30, "7"], [1.5], [True], [10_000]],
+    "TOKEN_PREFIX": ["with space", "ümlaut", "a/b", "x" * 65, "line\n", None, 1],
+    "REST_API_RATE": ["often", "0/min", "5 per minute", 5, "5/week", "1000000/s"],
+    "ROOT_URL": ["lms.example.org", "ftp://example.org", "https://", "https://[", 5],
+    "TOKEN_PATH": ["oauth2/access_token", "", None, "/a b"],
+    "API_DOCS_PATH": ["api-docs"],
+    "ME_PATH": ["https://lms.example.org/me"],
+    "BEARER_AUTHENTICATION": ["Bearer", "", None, object],
+    "ACCESS_PROFILES": [[], "profiles", None],
+}
 
-    assert conf.lifetime("TOKEN_LIFETIME") == timedelta(days=90)
+
+@pytest.mark.parametrize(("name", "value", "expected"), [(n, *pair) for n, pairs in VALID.items() for pair in pairs])
+def test_valid_value_is_parsed(settings: Any, name: str, value: object, expected: object) -> None:
+    settings.EDX_API_PROVISIONING = {name: value}
+
+    assert conf.get(name) == expected
 
 
-@pytest.mark.parametrize("value", [timedelta(0), timedelta(days=-1), 90, "90", "soon", None], ids=str)
-def test_a_time_span_that_is_none_is_a_wrong_configuration(settings: Any, value: object) -> None:
-    settings.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": value}
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
+def test_invalid_value_is_one_line(settings: Any, name: str, value: object) -> None:
+    settings.EDX_API_PROVISIONING = {name: value}
 
-    with pytest.raises(ImproperlyConfigured, match=r"EDX_API_PROVISIONING.'MAX_TOKEN_LIFETIME'.: .*90d"):
-        conf.lifetime("MAX_TOKEN_LIFETIME")
+    with pytest.raises(conf.InvalidSetting) as refusal:
+        conf.get(name)
+
+    assert isinstance(refusal.value, ImproperlyConfigured)
+    assert isinstance(refusal.value, ProvisioningError)
+    assert str(refusal.value).startswith(f"EDX_API_PROVISIONING[{name!r}] cannot be ")
+    assert "; use " in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 250
 
 
-def test_a_limit_may_be_none(settings: Any) -> None:
-    assert conf.optional_lifetime("MAX_SECRET_AGE") is None
+def test_every_kind_of_value_is_tried() -> None:
+    assert set(INVALID) == set(conf.DEFAULTS)
 
-    settings.EDX_API_PROVISIONING = {"MAX_SECRET_AGE": "180d"}
-    assert conf.optional_lifetime("MAX_SECRET_AGE") == timedelta(days=180)
+
+@pytest.mark.parametrize("value", ["text", ["TOKEN_PREFIX"], 5])
+def test_settings_that_are_no_dictionary_are_one_line(settings: Any, value: object) -> None:
+    settings.EDX_API_PROVISIONING = value
+
+    with pytest.raises(conf.InvalidSetting, match="EDX_API_PROVISIONING is not a dictionary"):
+        conf.get("REST_API")
+    [error] = checks.check_settings(None)
+    assert (error.id, error.msg.startswith("EDX_API_PROVISIONING is not")) == ("edx_api_provisioning.E002", True)
+
+
+def test_empty_settings_mean_defaults(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = None
+
+    assert conf.get("REST_API") is False
+
+
+@pytest.mark.django_db
+def test_command_reports_invalid_setting(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": "999999w"}
+
+    with pytest.raises(CommandError, match=r"^EDX_API_PROVISIONING\['MAX_TOKEN_LIFETIME'\] cannot be '999999w'; use "):
+        call_command("provision_api_client", "report")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +177,12 @@ def test_plain_django_may_have_no_address_at_all(settings: Any) -> None:
     assert (conf.root_url(), conf.url("TOKEN_PATH"), conf.host()) == (None, None, None)
 
 
+def test_host_of_an_invalid_lms_root_url_is_unknown(settings: Any) -> None:
+    settings.LMS_ROOT_URL = "https://[lms"
+
+    assert conf.host() is None
+
+
 # The plugin's settings
 
 
@@ -118,6 +205,15 @@ def test_the_plugin_overrides_nothing_that_the_operator_has_set() -> None:
     import_module("edx_api_provisioning.settings.common").plugin_settings(of_the_lms)
 
     assert of_the_lms.EDX_API_PROVISIONING == {"BEARER_AUTHENTICATION": "acme.Bearer", "TOKEN_PREFIX": ""}
+
+
+@pytest.mark.parametrize("value", [None, "", ["x"], "text"])
+def test_plugin_starts_with_odd_settings(value: object) -> None:
+    lms = SimpleNamespace(EDX_API_PROVISIONING=value)
+
+    import_module("edx_api_provisioning.settings.common").plugin_settings(lms)
+
+    assert bool(value) == (value == lms.EDX_API_PROVISIONING)
 
 
 def test_the_sandbox_loads_the_plugin_as_the_lms_does(settings: Any) -> None:

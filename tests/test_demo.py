@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -86,8 +87,11 @@ def test_it_shows_every_answer_and_no_secret(tmp_path: Path, temporary: Path, pr
 
     arguments, stdin = (record / "arguments").read_text(), (record / "stdin").read_text()
     assert arguments.count("/api/course_modes/v1/courses/course-v1%3ACET%2BGW_01%2B2021_2022_FA/") == 4
-    secrets = set(re.findall(r"(?:Bearer |JWT |client_secret=)(\S{32,})", stdin))
-    assert len(secrets) == 4  # two access tokens, a client secret, a JWT
+    basic = re.findall(r"Basic (\S+)", stdin)
+    assert len(basic) == 1
+    client_secret = base64.b64decode(basic[0]).decode().partition(":")[2]
+    secrets = {*basic, client_secret, *re.findall(r"(?:Bearer |JWT )(\S{32,})", stdin)}
+    assert len(secrets) == 5  # HTTP Basic and its client secret, two access tokens, a JWT
     for secret in secrets:
         assert secret not in shown
         assert secret not in arguments

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from tests.doors import DOORS, KNOWN, Door, furnish
-from tests.ears import OWN_TOKEN, Ears, found
-from tests.processes import TIMEOUT, database_for_processes
+from tests.entry_points import DOORS, KNOWN, Door, furnish
+from tests.leak_detection import OWN_TOKEN, Ears, found
+from tests.subprocesses import TIMEOUT, database_for_processes
 
 pytestmark = pytest.mark.django_db
 

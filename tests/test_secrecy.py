@@ -23,10 +23,14 @@ from django.db import DataError, Error, IntegrityError, connection, transaction
 from django.db.models.signals import post_save, pre_save
 from oauth2_provider.models import get_access_token_model, get_application_model
 
-from edx_api_provisioning import api, output, toolkit, verification
-from edx_api_provisioning.data import ClientSpec, Secret
-from tests.ears import OWN_SECRET, OWN_TOKEN, Ears, found
-from tests.factories import SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.services import http_verification
+from tests.factories import OPERATOR, SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
+from tests.leak_detection import OWN_SECRET, OWN_TOKEN, Ears, found
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +99,7 @@ def test_the_ears_hear_what_others_say(ears: Ears, tmp_path: Path) -> None:
 # Runs that succeed
 
 
-@pytest.mark.parametrize("format", output.FORMATS)
+@pytest.mark.parametrize("format", rendering.FORMATS)
 def test_with_a_file_nothing_is_printed_in_any_format(ears: Ears, tmp_path: Path, format: str) -> None:
     ran = run_with_own("--format", format, "--output", str(tmp_path / "file"))
 
@@ -118,11 +122,11 @@ def test_a_second_run_a_new_token_and_a_dry_run_tell_nothing(ears: Ears) -> None
 def test_the_proof_over_http_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def echo(method: str, url: str, **parts: Any) -> Any:
+    def echo(method: str, url: str, *_sent: Any) -> Any:
         asked.append((method, url))
         return 401, {"error_code": OWN_TOKEN, "error": OWN_SECRET}
 
-    monkeypatch.setattr(verification, "_call", echo)
+    monkeypatch.setattr(http_verification, "_call", echo)
 
     ran = run_with_own("--verify-url", "https://lms.example.org", "--format", "json")
 
@@ -203,13 +207,13 @@ def test_an_error_from_the_site_s_own_receivers_tells_nothing(ears: Ears, make: 
 
 
 def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, real = row_counts(), output.as_dict
+    before, real = row_counts(), rendering.as_dict
 
     def fail_afterwards(*arguments: Any) -> None:
         real(*arguments)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(output, "as_dict", fail_afterwards)
+    monkeypatch.setattr(rendering, "as_dict", fail_afterwards)
     with pytest.raises(ZeroDivisionError) as raised:
         run_with_own()
     ears.raised.append(raised.value)
@@ -219,7 +223,7 @@ def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch:
 
 
 def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = toolkit.create_access_tokens
+    real = oauth.create_access_tokens
 
     def create_expired(wanted: Any) -> Any:
         pks = real(wanted)
@@ -227,7 +231,7 @@ def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPat
         get_application_model().objects.update(client_secret="changed meanwhile")
         return pks
 
-    monkeypatch.setattr(toolkit, "create_access_tokens", create_expired)
+    monkeypatch.setattr(oauth, "create_access_tokens", create_expired)
 
     ran = run_with_own("--format", "json")
     rolled_back = run_with_own("second", "--rollback-on-failure")
@@ -241,8 +245,8 @@ def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPat
 def test_a_caller_in_python_meets_no_secret_either(ears: Ears) -> None:
     spec = ClientSpec(name="report", client_secret=Secret(OWN_SECRET), access_token=Secret(OWN_TOKEN))
 
-    plan = api.plan_client(spec)
-    credentials = api.provision(spec, actor="the test")
+    plan = api.plan_client(spec, authority=OPERATOR)
+    credentials = api.provision(spec, authority=OPERATOR)
     proof = api.verify(credentials)
 
     assert silent(ears, repr(spec), repr(plan), str(plan), repr(credentials), f"{credentials}", repr(proof))

@@ -13,11 +13,12 @@ from django.db import transaction
 from django.dispatch import Signal
 
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.data import ClientSpec, Status
-from edx_api_provisioning.exceptions import ProvisioningError
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.results import Status
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.factories import ApplicationFactory
-from tests.life import client, provisioned, shown
+from tests.factories import OPERATOR, ApplicationFactory, operator
+from tests.lifecycle_helpers import client, provisioned, shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
@@ -56,12 +57,15 @@ DEEDS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "provision": (lambda: provisioned("another"), ["provisioned"]),
     "provision what is changed": (lambda: provisioned(contact="owner@example.org"), ["provisioned"]),
     "provision what is there": (provisioned, []),
-    "rotate": (lambda: api.rotate("report", actor="ann"), ["rotated"]),
-    "revoke": (lambda: api.revoke("report", actor="ann"), ["revoked"]),
-    "retire": (lambda: api.revoke("report", retire=True, actor="ann"), ["revoked"]),
-    "delete": (lambda: api.revoke("report", delete=True, actor="ann"), ["revoked"]),
-    "adopt": (lambda: api.adopt("old", client_id=ApplicationFactory().client_id, actor="ann"), ["provisioned"]),
-    "notify": (lambda: api.notify_expiring(actor="ann"), []),
+    "rotate": (lambda: api.rotate("report", authority=operator("ann")), ["rotated"]),
+    "revoke": (lambda: api.revoke("report", authority=operator("ann")), ["revoked"]),
+    "retire": (lambda: api.revoke("report", retire=True, authority=operator("ann")), ["revoked"]),
+    "delete": (lambda: api.revoke("report", delete=True, authority=operator("ann")), ["revoked"]),
+    "adopt": (
+        lambda: api.adopt("old", client_id=ApplicationFactory().client_id, authority=operator("ann")),
+        ["provisioned"],
+    ),
+    "notify": (lambda: api.notify_expiring(authority=operator("ann")), []),
 }
 
 
@@ -82,7 +86,7 @@ def test_what_is_told_is_what_the_history_says(told: Told, django_capture_on_com
     provisioned()
 
     with django_capture_on_commit_callbacks(execute=True):
-        api.rotate("report", secret=True, grace=timedelta(days=1), actor="admin: ann")
+        api.rotate("report", secret=True, grace=timedelta(days=1), authority=operator("admin: ann"))
 
     ((_name, payload),) = told
     assert payload == {
@@ -98,9 +102,9 @@ def test_nobody_is_told_a_secret(told: Told, django_capture_on_commit_callbacks:
     with django_capture_on_commit_callbacks(execute=True):
         life = [
             provisioned(),
-            api.rotate("report", secret=True, actor="ann"),
-            api.rotate("report", secret=True, grace=timedelta(days=1), actor="ann"),
-            api.revoke("report", delete=True, actor="ann"),
+            api.rotate("report", secret=True, authority=operator("ann")),
+            api.rotate("report", secret=True, grace=timedelta(days=1), authority=operator("ann")),
+            api.revoke("report", delete=True, authority=operator("ann")),
         ]
 
     assert len(told) == 4
@@ -131,7 +135,7 @@ def test_nobody_is_told_of_what_was_rolled_back(told: Told) -> None:
         provisioned()
         transaction.set_rollback(True)
     with pytest.raises(ProvisioningError):
-        api.provision(ClientSpec(name="report"), actor="the test", reason="two\nlines")
+        api.provision(ClientSpec(name="report"), authority=OPERATOR, reason="two\nlines")
 
     assert not ApiClient.objects.exists()
     assert told == []
@@ -145,8 +149,8 @@ def test_a_receiver_that_fails_does_no_harm(told: Told, signal: Signal, caplog: 
 
     with listening(signal, fails):
         made = provisioned()
-        rotated = api.rotate("report", actor="ann")
-        revoked = api.revoke("report", retire=True, actor="ann")
+        rotated = api.rotate("report", authority=operator("ann"))
+        revoked = api.revoke("report", retire=True, authority=operator("ann"))
 
     assert [made.status, rotated.status, revoked.status] == [Status.CREATED, Status.ROTATED, Status.RETIRED]
     assert [name for name, _payload in told] == ["provisioned", "rotated", "revoked"]

@@ -14,8 +14,8 @@ import polib
 import pytest
 from django.utils import translation
 
-from edx_api_provisioning.data import ClientSpec
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.spec import ClientSpec
 
 PACKAGE = Path(__file__).parents[1] / "edx_api_provisioning"
 CATALOG = "LC_MESSAGES/django.po"

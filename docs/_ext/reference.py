@@ -1,6 +1,6 @@
 """Directives that write reference pages from the code, so that what is new there is here as well.
 
-``commands``: every management command with its options. ``settings``: every setting, from its annotation in conf.py.
+``commands``: every management command with its options. ``settings``: every setting of conf.py.
 ``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
 ``rooms``: the layers of the package.
 """
@@ -28,7 +28,6 @@ from edx_api_provisioning import checks, conf
 from edx_api_provisioning.management import commands
 
 TOOLS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]
-_NOTE = re.compile(r"\.\. setting_(name|default|description|warning): (.*(?:\n  .*)*)")
 
 
 class _Generated(SphinxDirective):
@@ -86,20 +85,10 @@ def _escaped(text: str) -> str:
 
 class Settings(_Generated):
     def lines(self) -> Iterator[str]:
-        for name, note in annotations(inspect.getsource(conf)).items():
-            yield from (f".. _{name}:", "", f"``{name}``", f"   {_escaped(note['description'])}", "")
-            yield from (f"   Default: ``{note['default']}``", "")
-
-
-def annotations(source: str) -> dict[str, dict[str, str]]:
-    """The notes on each setting of a source text, by its name within the dict."""
-    comments = "".join(re.findall(r"^ *# ?(.*\n)|^.*\n", source, flags=re.MULTILINE))
-    notes: dict[str, dict[str, str]] = {}
-    for kind, text in _NOTE.findall(comments):
-        if kind == "name":
-            note = notes[re.fullmatch(r'EDX_API_PROVISIONING\["(\w+)"\]', text)[1]] = {}
-        note[kind] = " ".join(text.split())
-    return notes
+        for setting in conf.SETTINGS:
+            default = repr(setting.default).removeprefix("datetime.")
+            yield from (f".. _{setting.name}:", "", f"``{setting.name}``", f"   {_escaped(setting.help)}", "")
+            yield from (f"   Value: {_escaped(setting.kind.description)}. Default: ``{default}``", "")
 
 
 class Words(_Generated):

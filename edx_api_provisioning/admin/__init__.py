@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from edx_api_provisioning.admin.clients import ApiClientAdmin
-from edx_api_provisioning.admin.events import ApiClientEventAdmin
-from edx_api_provisioning.admin.others import extend
+from edx_api_provisioning.admin.clients import ApiClientAdmin, ApiClientEventAdmin
+from edx_api_provisioning.admin.extensions import extend
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
 admin.site.register(ApiClient, ApiClientAdmin)

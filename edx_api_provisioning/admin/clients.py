@@ -19,9 +19,9 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from edx_api_provisioning import api, listing
+from edx_api_provisioning import api
 from edx_api_provisioning.admin.base import TEMPLATES, ReadOnly, lines
-from edx_api_provisioning.admin.others import lead
+from edx_api_provisioning.admin.extensions import lead
 from edx_api_provisioning.admin.pages import (
     PAGES,
     AdoptPage,
@@ -32,10 +32,43 @@ from edx_api_provisioning.admin.pages import (
     address,
     may,
 )
-from edx_api_provisioning.condition import MEANINGS, Trouble
-from edx_api_provisioning.data import ClientSummary
+from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.privileges import Rights, rights_of
+
+if TYPE_CHECKING:
+    _EventBase = admin.ModelAdmin[ApiClientEvent]
+else:
+    _EventBase = admin.ModelAdmin
+
+
+class ApiClientEventAdmin(ReadOnly, _EventBase):
+    """The history of all clients, those that were deleted too."""
+
+    list_display = ("created", "client_name", "kind", "actor", "reason")
+    list_filter = ("kind",)
+    search_fields = ("client_name", "actor")
+    date_hierarchy = None
+    show_full_result_count = False
+    change_list_template = f"{TEMPLATES}/client_list.html"
+    change_form_template = f"{TEMPLATES}/event.html"
+    fields = ("created", "client_name", "kind", "actor", "reason", "particulars")
+    readonly_fields = ("particulars",)
+
+    class Media:
+        css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
+
+    # No event is selected for anything.
+    actions = None
+
+    @admin.display(description=gettext_lazy("details"))
+    def particulars(self, event: Any) -> Any:
+        """What there is of them, by the names that they are kept under."""
+        return lines(f"{key}: {_plain(value)}" for key, value in event.details.items() if value)
+
+
+def _plain(value: Any) -> str:
+    return _("yes") if value is True else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
 
 if TYPE_CHECKING:
     _ClientBase = admin.ModelAdmin[ApiClient]
@@ -92,7 +125,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     # What may ask for something to be done comes first: what is too much for the window is beyond its end.
     list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
-    search_fields = ("name", "contact_email", "user__username")
+    search_fields = ("name", "contact", "user__username")
 
     show_full_result_count = False
     list_per_page = 50
@@ -121,7 +154,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         js = ("edx_api_provisioning/admin.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return listing.with_facts(super().get_queryset(request))
+        return api.with_facts(super().get_queryset(request))
 
     def get_urls(self) -> list[URLPattern]:
         ours = [
@@ -157,7 +190,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def _tools(self, client: Any) -> list[tuple[Any, Any]]:
         if client.state == ApiClient.State.RETIRED:
             return []
-        again = {Trouble.USER_PROMOTED, Trouble.USER_DEMOTED} & set(_summary(client).troubles)
+        again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).troubles)
         return [
             (RotatePage, _("Rotate")),
             (RevokePage, _("Revoke all tokens")),
@@ -192,16 +225,16 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("rights"))
     def all_rights(self, client: Any) -> Any:
-        return lines(rights_of(client.user, client.application).exceeds(Rights()) if client.user else ())
+        return lines(api.rights_of_account(client.user, client.application))
 
     @admin.display(description=gettext_lazy("beyond what was declared"))
     def excess(self, client: Any) -> Any:
         found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
         return lines(found[0] if found else ())
 
-    @admin.display(description=gettext_lazy("contact"), ordering="contact_email")
+    @admin.display(description=gettext_lazy("contact"), ordering="contact")
     def contact(self, client: Any) -> str:
-        return client.contact_email or "-"
+        return client.contact or "-"
 
     @admin.display(description=gettext_lazy("purpose"))
     def about(self, client: Any) -> str:
@@ -233,7 +266,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 
     @admin.display(description=gettext_lazy("troubles"))
     def findings(self, client: Any) -> Any:
-        return lines(MEANINGS[Trouble(trouble)] for trouble in _summary(client).troubles)
+        return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
 
     @admin.display(description=gettext_lazy("user"))
     def user_link(self, client: Any) -> Any:
@@ -265,7 +298,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
 def _summary(client: Any) -> ClientSummary:
     """Worked out once for each row."""
     if not hasattr(client, "_summary"):
-        client._summary = listing.summary(client, datetime.now(UTC))
+        client._summary = api.summary(client, datetime.now(UTC))
     summary: ClientSummary = client._summary
     return summary
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -22,14 +21,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_deny
 
 from edx_api_provisioning import api
-from edx_api_provisioning.admin import forms, shown
+from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
-from edx_api_provisioning.admin.subjects import Subject, chosen
-from edx_api_provisioning.data import Credentials, Status
-from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.admin.selection import Subject, chosen
+from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.core.secrets import scrub_tracebacks
+from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.privileges import Rights, rights_after
-from edx_api_provisioning.tracebacks import forgetful
 
 
 def address(page: type[Page], query: str = "") -> str:
@@ -64,6 +62,12 @@ class Page:
     def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
         self.model_admin, self.request = model_admin, request
         self.subjects: list[Subject] = []
+
+    @property
+    def authority(self) -> Authority:
+        """Return the authority of the person who is logged in."""
+        user = self.request.user
+        return Authority.person(user, f"admin: {user.get_username()}")
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
@@ -139,7 +143,7 @@ class Page:
 
     def _recorded(self, form: forms.PageForm, subject: Any, number: int) -> Credentials:
         request: dict[str, Any] = {
-            "actor": f"admin: {self.request.user.get_username()}",
+            "authority": self.authority,
             "reason": form.cleaned_data["reason"],
             "request_id": f"{form.cleaned_data['request_id'].hex}-{number}",
         }
@@ -168,16 +172,16 @@ class Page:
         name = form.name_for(subject)
         if subject.client is None:
             # The id of the request is kept for what comes after.
-            first = {**request, "request_id": None, "asked_by": self.request.user}
+            first = {**request, "request_id": None}
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
-    @forgetful()
+    @scrub_tracebacks()
     def show(self, done: list[Credentials]) -> HttpResponse:
         """The credentials, once."""
         way_back = self.way_back([credentials.name for credentials in done])
-        response = self.render("credentials.html", {**shown.context(done), "way_back": way_back})
-        return shown.protect(response)
+        response = self.render("credentials.html", {**credentials_page.context(done), "way_back": way_back})
+        return credentials_page.protect(response)
 
     def leave(self, done: list[Credentials]) -> HttpResponse:
         """Where there is no secret to show: say what was done, on the page of the client."""
@@ -266,25 +270,17 @@ class ProvisionPage(Page):
         )
 
     def _preview(self, spec: Any) -> dict[str, Any]:
-        plan = api.plan_client(spec, asked_by=self.request.user)
+        plan = api.plan_client(spec, authority=self.authority)
         return {
             "name": spec.name,
             "username": plan.username,
             "steps": [step.says for step in plan.steps],
             "warnings": plan.warnings,
-            "rights": _rights(plan),
+            "rights": api.excess_rights(plan),
         }
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
-        return api.provision(form.spec(subject), asked_by=self.request.user, **request)
-
-
-def _rights(plan: Any) -> tuple[str, ...]:
-    """All that the service user will have and an ordinary account has not, in words."""
-    users = get_user_model()
-    user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
-    client = ApiClient.objects.filter(name=plan.spec.name).first()
-    return rights_after(plan, user, client.application if client else None).exceeds(Rights())
+        return api.provision(form.spec(subject), **request)
 
 
 class RotatePage(Page):
@@ -305,7 +301,7 @@ class RotatePage(Page):
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         name = self.adopt(form, subject, request)
         wanted = form.given("token", "secret", "expires_in", "expires_at", "grace")
-        return api.rotate(name, asked_by=self.request.user, **wanted, **request)
+        return api.rotate(name, **wanted, **request)
 
 
 class RevokePage(Page):
@@ -354,7 +350,6 @@ class AdoptPage(Page):
         return api.adopt(
             form.name_for(subject),
             client_id=subject.application.client_id,
-            asked_by=self.request.user,
             **form.given("contact", "purpose"),
             **request,
         )

@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from edx_api_provisioning.toolkit import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+from edx_api_provisioning.models import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
 
 
 class Migration(migrations.Migration):
@@ -41,6 +41,10 @@ class Migration(migrations.Migration):
                 ),
                 ("declared_rights", models.JSONField(default=list, editable=False, verbose_name="declared rights")),
                 ("token_issued", models.DateTimeField(editable=False, null=True, verbose_name="access token issued")),
+                (
+                    "token_lifetime",
+                    models.DurationField(editable=False, null=True, verbose_name="access token lifetime"),
+                ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
                 (
@@ -48,7 +52,7 @@ class Migration(migrations.Migration):
                     models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="noticed at"),
                 ),
                 (
-                    "contact_email",
+                    "contact",
                     models.EmailField(
                         blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
                     ),

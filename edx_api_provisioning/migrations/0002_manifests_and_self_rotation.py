@@ -1,4 +1,4 @@
-"""What came with manifests and self-rotation. Null where an older version of the code writes beside a newer."""
+"""What came with manifests and self-rotation."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 db_index=True,
                 editable=False,
+                blank=True,
+                default="",
                 help_text="The manifest that declares it.",
                 max_length=100,
-                null=True,
                 verbose_name="manifest",
             ),
         ),
@@ -36,9 +37,9 @@ class Migration(migrations.Migration):
             model_name="apiclient",
             name="self_rotation",
             field=models.BooleanField(
+                default=False,
                 editable=False,
                 help_text="Whether its access token is enough to get the next one.",
-                null=True,
                 verbose_name="may rotate itself",
             ),
         ),

@@ -1,4 +1,4 @@
-"""What the plugin sets in every LMS: only what the operator has not set."""
+"""Set defaults for the LMS where the operator has set nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 
 def plugin_settings(settings: Any) -> None:
-    """Called by edx_django_utils.plugins.add_plugins with the LMS's settings module."""
-    ours = dict(getattr(settings, "EDX_API_PROVISIONING", {}))
-    ours.setdefault("BEARER_AUTHENTICATION", "openedx.core.lib.api.authentication.BearerAuthentication")
-    settings.EDX_API_PROVISIONING = ours
+    """Complete the LMS's settings module; called by edx_django_utils.plugins.add_plugins."""
+    ours = getattr(settings, "EDX_API_PROVISIONING", None) or {}
+    if isinstance(ours, dict):  # A system check reports anything else; the LMS has to start.
+        bearer = "openedx.core.lib.api.authentication.BearerAuthentication"
+        settings.EDX_API_PROVISIONING = {"BEARER_AUTHENTICATION": bearer, **ours}

@@ -1,4 +1,4 @@
-"""As in common: the operator's YAML has replaced the whole dict since common."""
+"""Set the defaults again: the operator's YAML has replaced the whole dictionary."""
 
 from __future__ import annotations
 

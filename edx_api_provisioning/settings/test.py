@@ -1,4 +1,4 @@
-"""As in common: the LMS's test settings ask for it by name."""
+"""Set the defaults for the LMS's tests, which load plugin settings of this name."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ urlpatterns = [
     path("api/enrollment/v1/", include("openedx.core.djangoapps.enrollments.urls")),
     path("api/course_modes/v1/", include("common.djangoapps.course_modes.rest_api.v1.urls")),
     *rest_api.urlpatterns,
+    path("survey_report/", include("openedx.features.survey_report.urls")),
     path("api-docs/", api_docs.with_ui("swagger")),
     # A sandbox has no web server in front of it: the admin's files are served even without DEBUG.
     path("static/<path:path>", serve, {"insecure": True}),

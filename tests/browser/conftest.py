@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from tests.processes import database_for_processes
+from tests.subprocesses import database_for_processes
 
 DOCS = Path(__file__).parents[2] / "docs"
 FLAGS = [

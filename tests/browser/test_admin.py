@@ -13,10 +13,11 @@ from django.contrib.auth.models import Permission
 from playwright.sync_api import Page, expect
 
 from edx_api_provisioning import api
-from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_pages import address, client_named, root, somebody
-from tests.factories import ApplicationFactory, UserFactory
+from tests.admin_client import address, client_named, root, somebody
+from tests.factories import OPERATOR, ApplicationFactory, UserFactory, operator
 from tests.sampling import FULL
 
 pytestmark = pytest.mark.browser
@@ -86,7 +87,7 @@ def test_from_the_list_to_a_call_with_the_copied_line(visitor: Visit, permission
 
 @pytest.mark.parametrize("permission", ["view", "rotate", "revoke"])
 def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     visit = visitor(somebody(*{"view", permission}))
     page = visit.open(LIST)
     expect(page.get_by_role("link", name="report", exact=True)).to_be_visible()
@@ -177,7 +178,7 @@ def test_every_file_is_downloaded_without_another_request(visitor: Visit) -> Non
 def test_a_double_click_issues_once_and_shows_it(visitor: Visit, operation: str) -> None:
     visit = visitor(root())
     if operation == "rotate":
-        api.provision(ClientSpec(name="report"), actor="test")
+        api.provision(ClientSpec(name="report"), authority=OPERATOR)
         page = visit.open(address("rotate", f"client={client_named('report').pk}"))
         button = "Rotate"
     else:
@@ -194,7 +195,7 @@ def test_a_double_click_issues_once_and_shows_it(visitor: Visit, operation: str)
 
 def test_two_requests_at_once_issue_once(visitor: Visit) -> None:
     """What a browser without JavaScript does with a double click."""
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     visit = visitor(root())
     page = visit.open(address("rotate", f"client={client_named('report').pk}"))
     pages = page.evaluate(
@@ -268,7 +269,7 @@ def test_from_the_lists_of_users_and_applications(visitor: Visit, picture: Calla
 
 @pytest.mark.parametrize("width", [1600, 1280, 1030, 800, 375])
 def test_the_buttons_of_a_page_cover_nothing(visitor: Visit, width: int) -> None:
-    api.provision(ClientSpec(name="report"), actor="test")
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
     visit = visitor(root(), viewport={"width": width, "height": 800})
     for path in (f"{APPLICATIONS}{ApplicationFactory().pk}/change/", f"{LIST}{client_named('report').pk}/change/"):
         page = visit.open(path)
@@ -309,12 +310,18 @@ def pages_of_ours(site_client: Any, application: Any, user: Any) -> dict[str, st
 def populate() -> dict[str, str]:
     """A site with some clients, as it may look after a while."""
     contact = {"contact": "reports@example.org", "purpose": "Nightly reports for the finance team"}
-    api.provision(ClientSpec(name="report", staff=True, **contact), actor="command line: ops", reason="finance asked")
-    api.provision(ClientSpec(name="enrolment-bot", superuser=True, contact="crm@example.org"), actor="admin: root")
-    api.provision(ClientSpec(name="mobile", profile="commerce"), actor="command line: ops")
-    api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), actor="command line: ops")
-    api.revoke("old-crm", retire=True, actor="admin: root")
-    api.rotate("report", actor="admin: root", reason="every half year")
+    api.provision(
+        ClientSpec(name="report", staff=True, **contact),
+        authority=operator("command line: ops"),
+        reason="finance asked",
+    )
+    api.provision(
+        ClientSpec(name="enrollment-bot", superuser=True, contact="crm@example.org"), authority=operator("admin: root")
+    )
+    api.provision(ClientSpec(name="mobile", profile="commerce"), authority=operator("command line: ops"))
+    api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), authority=operator("command line: ops"))
+    api.revoke("old-crm", retire=True, authority=operator("admin: root"))
+    api.rotate("report", authority=operator("admin: root"), reason="every half year")
     mobile = client_named("mobile")
     mobile.user.is_staff = True
     mobile.user.save()

@@ -16,7 +16,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from oauth2_provider.scopes import get_scopes_backend
 
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
-from edx_api_provisioning.data import COURSE_KEY
+from edx_api_provisioning.core.spec import COURSE_KEY
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -37,3 +38,29 @@ def _described(model_admin: admin.ModelAdmin[Any]) -> dict[str, Any]:
         "inlines": [inline.__name__ for inline in model_admin.inlines],
         "change_list_template": str(model_admin.change_list_template),
     }
+
+
+BANNER = 'id="originalContent"'
+
+
+@pytest.mark.parametrize("page", ["/admin/", "/admin/auth/user/", "/admin/auth/group/add/", "/admin/password_change/"])
+def test_survey_banner_is_on_every_page(page: str, admin_client: Client) -> None:
+    content = admin_client.get(page).content.decode()
+    assert content.count(BANNER) == content.count('id="thankYouMessage"') == 1
+    assert re.search(f"<div {BANNER} style=", content)
+    assert re.search("<script>[^<]*originalContent", content)
+
+
+def test_survey_banner_follows_the_messages(admin_client: Client) -> None:
+    response = admin_client.post("/admin/auth/group/add/", {"name": "readers"}, follow=True)
+    assert re.search(rf'class="messagelist">.*{BANNER}.*<h1>', response.content.decode(), re.DOTALL)
+
+
+def test_survey_banner_ends_with_a_report(admin_client: Client) -> None:
+    assert admin_client.post("/survey_report/generate_report").status_code == 302
+    assert BANNER not in admin_client.get("/admin/").content.decode()
+
+
+def test_survey_banner_can_be_switched_off(admin_client: Client, settings: Any) -> None:
+    settings.SURVEY_REPORT_ENABLE = False
+    assert BANNER not in admin_client.get("/admin/").content.decode()

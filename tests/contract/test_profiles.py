@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from common.djangoapps.student.models import CourseEnrollment
-from edx_api_provisioning import access, api
-from edx_api_provisioning.access import Answer, Endpoint, Profile
-from edx_api_provisioning.data import ClientSpec
-from edx_api_provisioning.explaining import client_rights
+from common.djangoapps.course_modes.models import CourseMode
+from common.djangoapps.student.models import CourseEnrollment, UserProfile
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import access_catalogue
+from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint, Profile
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
+from tests.factories import operator
 
 pytestmark = pytest.mark.versions
 
@@ -32,9 +35,9 @@ VALUES = {
     "program_uuid": "00000000-0000-0000-0000-000000000000",
     "role": "staff",
 }
-NAMES = [profile.name for profile in access.profiles()]
-GRANTS = [(profile.name, grant.right) for profile in access.profiles() for grant in profile.grants]
-OPENED = {endpoint.name: endpoint for profile in access.profiles() for endpoint in profile.opens}
+NAMES = [profile.name for profile in access_catalogue.profiles()]
+GRANTS = [(profile.name, grant.right) for profile in access_catalogue.profiles() for grant in profile.grants]
+OPENED = {endpoint.name: endpoint for profile in access_catalogue.profiles() for endpoint in profile.opens}
 # What the catalogue leaves open, for this client: the code of the LMS names the role, and nobody tried.
 UNTRIED = {("gradebook", "list the CCXs of a course")}
 
@@ -43,7 +46,9 @@ UNTRIED = {("gradebook", "list the CCXs of a course")}
 def course(db: None, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     CourseOverview.objects.create(id=COURSE, org="RecX")
+    CourseMode.objects.create(course_id=COURSE, mode_slug="audit", mode_display_name="Audit")
     learner = User.objects.create_user(VALUES["username"], VALUES["email"])
+    UserProfile.objects.create(user=learner)
     CourseEnrollment.objects.create(user=learner, course_id=COURSE)
 
 
@@ -58,7 +63,9 @@ def grant(profile: Profile, *, without: str | None = None) -> Caller:
             wanted[each.field] = (*wanted.get(each.field, ()), each.value.format(**VALUES))
         else:
             wanted[each.field] = True
-    made = api.provision(ClientSpec(name="api-client", email="api-client@example.com", **wanted), actor="the tests")
+    made = api.provision(
+        ClientSpec(name="api-client", email="api-client@example.com", **wanted), authority=operator("the tests")
+    )
     tokens = {"bearer": made.access_token.reveal()} if made.access_token else {}
     return Caller(made.username, made.client_id, made.client_secret.reveal(), client_rights(made.name), tokens)
 
@@ -88,7 +95,7 @@ def body_of(endpoint: Endpoint) -> Any:
 
 @functools.cache
 def rows_of(endpoint_name: str) -> list[dict[str, Any]]:
-    found = [(row, access.find_endpoint(row["method"], row["path"])) for row in ROWS]
+    found = [(row, access_catalogue.find_endpoint(row["method"], row["path"])) for row in ROWS]
     return [row for row, endpoint in found if endpoint and endpoint.name == endpoint_name]
 
 
@@ -103,7 +110,7 @@ def recorded(endpoint: Endpoint) -> tuple[set[int], set[int]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_profile_opens_its_endpoints(name: str) -> None:
-    profile = access.profile(name)
+    profile = access_catalogue.profile(name)
     caller = grant(profile)
     assert {each.name: ask(caller, concrete(each)) for each in profile.opens} == {
         each.name: Answer.ALLOWED for each in profile.opens
@@ -112,9 +119,9 @@ def test_a_profile_opens_its_endpoints(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_profile_opens_none_of_the_others_endpoints_but_those_it_implies(name: str) -> None:
-    caller = grant(access.profile(name))
+    caller = grant(access_catalogue.profile(name))
     for endpoint in map(concrete, OPENED.values()):
-        answer, said = ask(caller, endpoint), access.allows(caller.rights, endpoint)
+        answer, said = ask(caller, endpoint), access_catalogue.allows(caller.rights, endpoint)
         if (name, endpoint.name) in UNTRIED:
             assert said is Answer.NOT_DETERMINED
         elif any(right.startswith("forum_role:") for right in frozenset().union(*endpoint.rights)):
@@ -127,19 +134,19 @@ def test_a_profile_opens_none_of_the_others_endpoints_but_those_it_implies(name:
 def test_no_profile_but_those_of_staff_opens_what_is_for_staff() -> None:
     for_staff = [concrete(each) for each in OPENED.values() if each.rights == (frozenset({"staff"}),)]
     assert len(for_staff) > 10
-    for profile in access.profiles():
+    for profile in access_catalogue.profiles():
         rights = {right.format(**VALUES) for right in profile.rights}
-        answers = {access.allows(rights, endpoint) for endpoint in for_staff}
+        answers = {access_catalogue.allows(rights, endpoint) for endpoint in for_staff}
         assert answers == {Answer.ALLOWED if "staff" in rights else Answer.REFUSED}
 
 
 @pytest.mark.parametrize(("name", "right"), GRANTS, ids=[f"{name} without {right}" for name, right in GRANTS])
 def test_no_right_of_a_profile_can_be_spared(name: str, right: str) -> None:
-    profile = access.profile(name)
+    profile = access_catalogue.profile(name)
     caller = grant(profile, without=right)
     answers = {each.name: ask(caller, concrete(each)) for each in profile.opens}
     assert Answer.REFUSED in answers.values()
 
 
 def test_no_profile_asks_for_what_makes_a_client_almighty() -> None:
-    assert not [profile.name for profile in access.profiles() if "superuser" in profile.rights]
+    assert not [profile.name for profile in access_catalogue.profiles() if "superuser" in profile.rights]

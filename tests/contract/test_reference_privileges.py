@@ -16,8 +16,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from common.djangoapps.student.models import CourseEnrollment
-from edx_api_provisioning import access
-from edx_api_provisioning.access import Answer
+from edx_api_provisioning.adapters import access_catalogue
+from edx_api_provisioning.adapters.access_catalogue import Answer
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, make_caller, status_of
 
@@ -153,7 +153,7 @@ def test_the_access_catalogue_says_what_was_recorded(row: dict[str, Any], cast: 
     for label, who, scheme, status in cells(row):
         caller = cast(who)
         path = filled(row, caller.username if caller else "rec-plain")
-        endpoint = access.find_endpoint(row["method"], path)
+        endpoint = access_catalogue.find_endpoint(row["method"], path)
         assert endpoint is not None
         if (row["name"], label) in OWN_BY_BODY or (row["name"], None) in OWN_BY_BODY:
             continue
@@ -162,11 +162,11 @@ def test_the_access_catalogue_says_what_was_recorded(row: dict[str, Any], cast: 
         elif scheme not in endpoint.auth:
             said = Answer.REFUSED
         else:
-            said = access.allows(caller.rights, endpoint)
+            said = access_catalogue.allows(caller.rights, endpoint)
         assert said in _possible(row, status, endpoint), (label, said)
 
 
-def _possible(row: dict[str, Any], status: int, endpoint: access.Endpoint) -> set[Answer]:
+def _possible(row: dict[str, Any], status: int, endpoint: access_catalogue.Endpoint) -> set[Answer]:
     """What a recorded status leaves to be said."""
     answered = endpoint.answered(status)
     if answered is Answer.NOT_DETERMINED:
@@ -194,5 +194,5 @@ def test_every_caller_of_the_cast_was_recorded() -> None:
 
 def test_every_endpoint_of_the_catalogue_was_recorded(contract: dict[str, Any]) -> None:
     requests = [(row["method"], row["path"]) for row in (*ROWS, *contract["privileges"], *contract["http"])]
-    found = {endpoint.name for request in requests if (endpoint := access.find_endpoint(*request))}
-    assert found == {endpoint.name for endpoint in access.endpoints()}
+    found = {endpoint.name for request in requests if (endpoint := access_catalogue.find_endpoint(*request))}
+    assert found == {endpoint.name for endpoint in access_catalogue.endpoints()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
@@ -35,6 +38,19 @@ def test_a_token_in_another_case_is_found_as_recorded(
     found = contract["token_column"]["lookup of TOK-PLAIN finds tok-plain"] if folded else False
     assert find_access_token("tok-plain") is not None
     assert (find_access_token("TOK-PLAIN") is not None) is found
+
+
+@pytest.mark.parametrize("form", [{}, {"token_type": "jwt"}])
+def test_grant_expires_after_created_plus_lifetime(form: dict[str, str], recorded: None) -> None:
+    answer = Client().post(
+        "/oauth2/access_token",
+        {"grant_type": "client_credentials", **form},
+        headers={"Authorization": f"Basic {base64.b64encode(b'client-plain:secret-plain').decode()}"},
+    )
+    assert answer.status_code == 200
+    token = get_access_token_model().objects.latest("pk")
+    assert token.created < token.expires - timedelta(seconds=36000) <= token.updated
+    assert token.expires - token.created < timedelta(seconds=36060)
 
 
 def test_every_recorded_fact_is_tried(contract: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import row_counts, statements
-from tests.life import answer, client, granted, last_event, provisioned
+from tests.lifecycle_helpers import answer, client, granted, last_event, provisioned
 from tests.rest_api.callers import ROOT, Caller, good, problem
 
 pytestmark = pytest.mark.django_db
@@ -206,7 +206,7 @@ def test_a_change_leaves_what_it_does_not_name(root: Caller) -> None:
     changed = good(root.patch("/clients/report/", {"contact": "bob@example.org", "reason": "ann has left"}))
 
     assert (changed["status"], changed["access_token"], changed["client_secret"]) == ("updated", None, None)
-    assert (client().contact_email, client().purpose, client().access_token_id) == ("bob@example.org", "reports", token)
+    assert (client().contact, client().purpose, client().access_token_id) == ("bob@example.org", "reports", token)
     assert client().user.is_staff
     assert last_event().reason == "ann has left"
 

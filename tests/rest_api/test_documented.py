@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 from django.test import Client
 
+from edx_api_provisioning.formats.schema import FIELDS
 from edx_api_provisioning.rest_api.v1 import documentation, requests
-from edx_api_provisioning.schema import FIELDS
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,11 +12,11 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.http import Http404
 from django.test import Client
 
-from edx_api_provisioning import exceptions
-from edx_api_provisioning.exceptions import ProvisioningError, UnusableToken
+from edx_api_provisioning.core import exceptions
+from edx_api_provisioning.core.exceptions import ProvisioningError, UnusableToken
 from edx_api_provisioning.rest_api.v1 import errors
 from tests.factories import row_counts
-from tests.life import provisioned
+from tests.lifecycle_helpers import provisioned
 from tests.rest_api.callers import ROOT, Caller, good, problem
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +85,7 @@ def test_credentials_that_cannot_be_shown_are_not_made(atomic_requests: bool, ro
 
     with (
         mock.patch.dict(connection.settings_dict, {"ATOMIC_REQUESTS": atomic_requests}),
-        mock.patch("edx_api_provisioning.output.as_dict", side_effect=RuntimeError("a mistake of ours")),
+        mock.patch("edx_api_provisioning.formats.rendering.as_dict", side_effect=RuntimeError("a mistake of ours")),
     ):
         response = root.post("/clients/", {"name": "report"})
 

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 
 from tests.factories import ApplicationFactory, UserFactory, row_counts
-from tests.life import client, everything, provisioned
+from tests.lifecycle_helpers import client, everything, provisioned
 from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, good, problem, somebody
 
 pytestmark = pytest.mark.django_db
@@ -128,7 +128,7 @@ def test_a_client_does_not_give_itself_rights(others: None) -> None:
         {"application": 1},
         {"is_superuser": True},
         {"declared_rights": []},
-        {"asked_by": None, "actor": "root"},
+        {"authority": "operator", "actor": "root"},
         {"manifest": "team"},
         {"request_id": "x"},
         {"state": "active"},

@@ -14,7 +14,7 @@ from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-from tests.life import provisioned
+from tests.lifecycle_helpers import provisioned
 from tests.rest_api.callers import ALL, by_bearer, somebody
 
 pytestmark = pytest.mark.django_db

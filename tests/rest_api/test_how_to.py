@@ -12,8 +12,8 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests.factories import run
-from tests.life import answer, client, last_event
-from tests.processes import database_for_processes
+from tests.lifecycle_helpers import answer, client, last_event
+from tests.subprocesses import database_for_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

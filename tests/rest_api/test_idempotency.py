@@ -15,9 +15,9 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import row_counts
-from tests.life import answer, client, provisioned, shown
-from tests.processes import FORK, TIMEOUT, Process, Work, database_for_processes
+from tests.lifecycle_helpers import answer, client, provisioned, shown
 from tests.rest_api.callers import ALL, Caller, by_session, good, problem, somebody
+from tests.subprocesses import FORK, TIMEOUT, Process, Work, database_for_processes
 
 pytestmark = pytest.mark.django_db
 

@@ -8,10 +8,10 @@ from unittest import mock
 import pytest
 
 from edx_api_provisioning import api
-from edx_api_provisioning.exceptions import DatabaseFailure
+from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient
 from tests.factories import row_counts
-from tests.life import answer, client, everything, last_event, provisioned
+from tests.lifecycle_helpers import answer, client, everything, last_event, provisioned
 from tests.rest_api.callers import Caller, good, problem
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ def test_what_is_applied_is_shown_once_and_again_is_unchanged(root: Caller) -> N
             None,
         )
         assert answer(each["credentials"]["access_token"]) == "ok"
-    assert (client().manifest, client().contact_email, client("grades").contact_email) == (
+    assert (client().manifest, client().contact, client("grades").contact) == (
         "team", "ann@example.org", "bob@example.org",
     )  # fmt: skip
     assert last_event().reason == "the new term"

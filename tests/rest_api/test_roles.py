@@ -11,7 +11,7 @@ from django.db import transaction
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.rest_api.v1.urls import urlpatterns
 from tests.factories import row_counts, statements
-from tests.life import provisioned
+from tests.lifecycle_helpers import provisioned
 from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, by_session, problem, somebody
 
 pytestmark = pytest.mark.django_db

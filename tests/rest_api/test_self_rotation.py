@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
-from edx_api_provisioning.data import Credentials
+from edx_api_provisioning import api
+from edx_api_provisioning.core.results import Credentials
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
-from tests.factories import row_counts
-from tests.life import answer, client, clock_at, last_event, provisioned, shown
+from tests.factories import OPERATOR, row_counts
+from tests.lifecycle_helpers import answer, client, clock_at, last_event, provisioned, shown, utc
 from tests.rest_api.callers import Caller, by_bearer, by_session, good, problem, somebody
 
 pytestmark = pytest.mark.django_db
 
 ADDRESS = "/self/rotate/"
+NOON = utc(2027, 5, 3, 12)
 
 
 def own(made: Credentials | dict[str, Any]) -> Caller:
@@ -49,6 +51,25 @@ def test_the_life_stays_the_same_from_one_to_the_next() -> None:
         made = good(own(made).post(ADDRESS))
 
     assert timedelta(days=29, hours=23) < timedelta(seconds=made["expires_in"]) <= timedelta(days=30)
+
+
+def test_lifetime_loses_nothing_by_self_rotation() -> None:
+    with clock_at(NOON) as clock:
+        made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
+        for turn in range(3):
+            clock.forward(seconds=0.7)
+            made = good(own(made).post(ADDRESS, {"expires_in": "30d"} if turn == 1 else {}))
+
+        ends = timedelta(days=30, seconds=2)  # in whole seconds
+        assert datetime.fromisoformat(made["expires_at"]) == NOON + ends
+
+
+def test_self_rotation_keeps_the_lifetime_that_the_operator_gave() -> None:
+    made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
+
+    good(own(made).post(ADDRESS, {"expires_in": "1d"}))
+
+    assert api.rotate("report", authority=OPERATOR).expires_at > timezone.now() + timedelta(days=29)
 
 
 def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:
@@ -140,8 +161,8 @@ def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=300))
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
-    problem(own(made).post(ADDRESS), 400, "invalid")
-    good(own(made).post(ADDRESS, {"expires_in": "30d"}))
+    problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "invalid")
+    assert good(own(made).post(ADDRESS))["expires_in"] <= timedelta(days=30).total_seconds()
 
 
 @pytest.mark.databases

@@ -11,7 +11,7 @@ from django.db import connection
 from django.views.debug import SafeExceptionReporterFilter
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.life import provisioned, shown
+from tests.lifecycle_helpers import provisioned, shown
 from tests.rest_api.callers import Caller, good
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from oauth2_provider.models import get_access_token_model
 
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from tests.factories import ApplicationFactory
-from tests.life import client, provisioned, shown
+from tests.lifecycle_helpers import client, provisioned, shown
 from tests.rest_api.callers import SCOPES, Caller, by_bearer, by_jwt, by_session, good, problem, somebody
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,12 @@ from django.db import connection
 from oauth2_provider.models import get_access_token_model, get_application_model
 from own.models import OwnAccessToken, OwnApplication
 
-from edx_api_provisioning import api, toolkit
-from edx_api_provisioning.data import ClientSpec, Secret
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
-from tests.factories import provisioned, row_counts, run
+from tests.factories import OPERATOR, provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
 
@@ -33,8 +35,8 @@ def test_a_run_without_arguments_makes_a_working_client() -> None:
     client = ApiClient.objects.select_related("application", "access_token").get()
     assert (client.application, client.access_token) == (OwnApplication.objects.get(), OwnAccessToken.objects.get())
     assert (client.application.department, client.access_token.uses) == ("unknown", 0)
-    assert toolkit.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
-    assert toolkit.find_access_token(Secret(result["access_token"])) == client.access_token
+    assert oauth.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
+    assert oauth.find_access_token(Secret(result["access_token"])) == client.access_token
 
 
 def test_the_same_again_changes_nothing_and_what_ended_is_renewed() -> None:
@@ -61,7 +63,7 @@ def test_the_site_s_own_rules_for_applications_hold() -> None:
 def test_a_run_is_taken_back() -> None:
     before = row_counts()
 
-    api.undo(api.provision(ClientSpec(name="report"), actor="the test"), actor="the test")
+    api.undo(api.provision(ClientSpec(name="report"), authority=OPERATOR), authority=OPERATOR)
 
     assert row_counts() == {**before, "ApiClientEvent": 2}
 

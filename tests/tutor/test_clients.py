@@ -170,7 +170,7 @@ SAMPLES = {
 TAKEN = """
 import json, sys
 from edx_api_provisioning import data
-from edx_api_provisioning.exceptions import InvalidSpec
+from edx_api_provisioning.core.exceptions import InvalidSpec
 parse = {"expires_in": data.parse_lifetime, "expires_at": data.parse_instant}
 parse |= dict.fromkeys(["client_secret", "access_token"], data.Secret)
 def takes(field, text):

@@ -8,8 +8,8 @@ import click
 import pytest
 from conftest import ask_lms
 
+from edx_api_provisioning.core.options import JOBS, Option
 from edx_api_provisioning.tutor.jobs import COMMANDS
-from edx_api_provisioning.tutor.options import JOBS, Option
 
 # The parsers of the commands, less what every Django command has.
 DESCRIBE = """

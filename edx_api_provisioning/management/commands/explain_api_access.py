@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import access
-from edx_api_provisioning.access import Answer, Endpoint, Profile
-from edx_api_provisioning.exceptions import InvalidSpec
-from edx_api_provisioning.explaining import client_rights
-from edx_api_provisioning.management.base import ClientCommand, option
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.data import Answer, Endpoint, Profile
+from edx_api_provisioning.management.base import ClientCommand, flag
 
 
 class Command(ClientCommand):
-    help = _("Tell the least right for a request to the LMS's API, what a client may do, or which profiles there are.")
     epilog = """
 examples:
   what one request needs, course key escaped or not:
@@ -30,20 +27,6 @@ examples:
 Exit code: 0 done, 1 not known, 2 wrong usage.
 """
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("method", nargs="?", metavar="METHOD", help=_("GET, POST, ..."))
-        add("path", nargs="?", metavar="PATH", help=_("of the request, with its query if it has one"))
-        which = parser.add_mutually_exclusive_group()
-        which.add_argument("--client", metavar="NAME", help=_("an API client: what it may do"))
-        which.add_argument("--profiles", action="store_true", help=_("list the access profiles"))
-        add(
-            "--format",
-            choices=("text", "json"),
-            default="text",
-            help=_("how the result is shown (default: %(default)s)"),
-        )
-
     def run(
         self, *, method: str | None, path: str | None, client: str | None, profiles: bool, format: str, **options: Any
     ) -> None:
@@ -53,10 +36,10 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
             raise InvalidSpec(_("give METHOD and PATH or --profiles, not both."))
         as_text: Callable[[dict[str, Any]], Iterator[str]]
         if profiles:
-            found, as_text = [_profile(each) for each in access.profiles()], _profile_lines
+            found, as_text = [_profile(each) for each in api.profiles()], _profile_lines
         else:
-            endpoints = [_endpoint(method, path)] if method is not None and path is not None else access.endpoints()
-            rights = client_rights(client) if client is not None else None
+            endpoints = [_endpoint(method, path)] if method is not None and path is not None else api.endpoints()
+            rights = api.client_rights(client) if client is not None else None
             found = [_explained(endpoint, rights) for endpoint in endpoints]
             as_text = _answer_lines if method is None else _endpoint_lines
         if format == "json":
@@ -73,7 +56,7 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
 
 
 def _endpoint(method: str, path: str) -> Endpoint:
-    endpoint = access.find_endpoint(method, path)
+    endpoint = api.find_endpoint(method, path)
     if endpoint is None:
         raise InvalidSpec(_("nothing is known about this request; see the permission_classes of its view in the LMS."))
     return endpoint
@@ -89,9 +72,9 @@ def _explained(endpoint: Endpoint, rights: frozenset[str] | None) -> dict[str, A
         "untried": _alternatives(endpoint.untried),
         "checked_in": endpoint.checked_in,
         "note": endpoint.note,
-        "profiles": [each.name for each in access.profiles() if endpoint.name in {one.name for one in each.opens}],
+        "profiles": [each.name for each in api.profiles() if endpoint.name in {one.name for one in each.opens}],
     }
-    return explained if rights is None else {**explained, "answer": access.allows(rights, endpoint)}
+    return explained if rights is None else {**explained, "answer": api.allows(rights, endpoint)}
 
 
 def _alternatives(alternatives: Iterable[frozenset[str]]) -> list[list[str]]:
@@ -141,7 +124,7 @@ def _profile_lines(profile: dict[str, Any]) -> Iterator[str]:
     for grant in profile["grants"]:
         value = "" if grant["value"] is True else f" {grant['value']}"
         label = _("you give") if grant["open"] else _("grants")
-        yield _line(label, f"{option(grant['field'])}{value} ({grant['why']})")
+        yield _line(label, f"{flag(grant['field'])}{value} ({grant['why']})")
     for opened in profile["opens"]:
         yield _line(_("opens"), opened)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -12,14 +11,15 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import api, output
-from edx_api_provisioning.data import Credentials, parse_instant, parse_lifetime
-from edx_api_provisioning.exceptions import InvalidSpec, OutputFailure, ProvisioningError
-from edx_api_provisioning.management.base import IssuingCommand, actor
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.data import Credentials
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.management.base import IssuingCommand, operator
 
 
 class Command(IssuingCommand):
-    help = _("Give an API client a new access token, a new client secret, or both; show them once.")
     epilog = """
 examples:
   a new token; the old one works for another day:
@@ -35,18 +35,6 @@ is deleted by the first rotate_api_client, revoke_api_client or notify_expiring_
 Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved, 2 wrong usage.
 """
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("name", nargs="?", metavar="NAME", help=_("the API client"))
-        add("--expiring-within", metavar="TIME", help=_("instead of NAME: all whose token ends within this time"))
-        add("--token", action="store_true", help=_("a new access token (the default)"))
-        add("--secret", action="store_true", help=_("a new client secret"))
-        add("--expires-in", metavar="TIME", help=_("of the new token: 90d, 12h, 52w or P90D"))
-        add("--expires-at", metavar="DATE", help=_("of the new token: 2027-01-31 or 2027-01-31T12:00Z"))
-        add("--grace", metavar="TIME", help=_("how long the old ones go on working (default: not at all)"))
-        add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
-        self.add_result_arguments(parser)
-
     def run(self, *, name: str | None, expiring_within: str | None, **options: Any) -> None:
         if (name is None) == (expiring_within is None):
             raise InvalidSpec(_("give either a NAME or --expiring-within."), field="name")
@@ -59,7 +47,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
             "reason": options["reason"],
         }
         if name is not None:
-            self._issue(lambda: api.rotate(name, actor=actor(), **wanted), options["output"], options)
+            self._issue(lambda: api.rotate(name, authority=operator(), **wanted), options["output"], options)
         else:
             self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
 
@@ -72,7 +60,7 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
                 _("the variables of several clients have the same names; give a directory."), field="output"
             )
         for client in list(api.list_clients(expiring_within=within)):
-            path = directory and output.path_of(client.name, directory, format=options["format"])
+            path = directory and rendering.path_of(client.name, directory, format=options["format"])
             try:
                 self._issue(partial(_if_due, client.name, within, wanted), path, options)
             except _NotDue:
@@ -98,7 +86,7 @@ class _NotDue(Exception):
 
 
 def _if_due(name: str, within: timedelta, wanted: dict[str, Any]) -> Credentials:
-    rotated = api.rotate_due(name, within=within, actor=actor(), **wanted)
+    rotated = api.rotate_due(name, within=within, authority=operator(), **wanted)
     if rotated is None:
         raise _NotDue
     return rotated

@@ -16,14 +16,13 @@ from rest_framework.request import Request, WrappedAttributeError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from edx_api_provisioning import api, conf, identity, output
-from edx_api_provisioning.data import ClientSummary, Credentials
-from edx_api_provisioning.database import unlogged
-from edx_api_provisioning.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning import api, conf
+from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.data import Authority, ClientSummary, Credential, Credentials
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
-from edx_api_provisioning.rest_api.v1.permissions import HasRight, HasScope, IsActive
-from edx_api_provisioning.rest_api.v1.throttling import CallerThrottle
+from edx_api_provisioning.rest_api.v1.permissions import CallerThrottle, HasRight, HasScope, IsActive
 
 REPLAYED = "Idempotency-Replayed"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy": "no-referrer"}
@@ -72,7 +71,7 @@ class ApiView(APIView):
     # statements, where DEBUG keeps one, not the tokens that the site's own authentication looks for.
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with unlogged():
+        with api.no_sql_logging():
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -84,7 +83,7 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
 
     def get_authenticators(self) -> list[Any]:
-        return [each() for each in identity.authentication_classes()]
+        return [each() for each in api.authentication_classes()]
 
     def perform_authentication(self, request: Request) -> None:
         try:
@@ -103,21 +102,27 @@ class ApiView(APIView):
         return answer
 
     @cached_property
-    def credential(self) -> identity.Credential:
+    def credential(self) -> Credential:
         """What the request was authenticated with."""
-        return identity.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
+        return api.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
+
+    @property
+    def authority(self) -> Authority:
+        """Return the authority of the session or token of this request."""
+        user = self.request.user
+        build = Authority.person if self.credential.scheme == "session" else Authority.credential
+        return build(user, f"REST API: {user.get_username()}")
 
     @property
     def asked(self) -> dict[str, Any]:
         """What the service functions want to know of who asks, and of the request."""
-        username = self.request.user.get_username()
-        return {"actor": f"REST API: {username}", "request_id": requests.request_id(self.request)}
+        return {"authority": self.authority, "request_id": requests.request_id(self.request)}
 
     def page(self, rows: Any) -> Response:
         """One page of rows, as JSON."""
-        paginator = (identity.pagination_class() or Pages)()
+        paginator = (api.pagination_class() or Pages)()
         found: Any = paginator.paginate_queryset(rows, self.request, view=self)
-        answer: Response = paginator.get_paginated_response([output.row_as_dict(row) for row in found])
+        answer: Response = paginator.get_paginated_response([rendering.row_as_dict(row) for row in found])
         return answer
 
     def carry_out(self, work: Callable[[], Credentials], *, name: str, status: int = 200) -> Response:
@@ -153,7 +158,7 @@ class ApiView(APIView):
         """Everything about credentials, proved, secrets included."""
         verification = api.verify(credentials) if credentials.issued else None
         says = {"changes": list(credentials.changes), "warnings": list(credentials.warnings)}
-        return {**output.as_dict(credentials, verification), **says}
+        return {**rendering.as_dict(credentials, verification), **says}
 
     def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
         answer = Response(self.shown(credentials), status=status)

@@ -11,6 +11,24 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
+
+from edx_api_provisioning import conf
+
+
+class CallerThrottle(SimpleRateThrottle):
+    """Counts in the site's cache, as all of DRF's throttles do."""
+
+    scope = "api_provisioning"
+
+    def get_rate(self) -> Any:
+        return conf.get("REST_API_RATE")
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        application = view.credential.application
+        ident = f"user-{request.user.pk}" + (f"-client-{application.pk}" if application is not None else "")
+        return self.cache_format % {"scope": self.scope, "ident": ident}
+
 
 READ_SCOPE = "api_provisioning:read"
 WRITE_SCOPE = "api_provisioning:write"

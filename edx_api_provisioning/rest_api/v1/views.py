@@ -9,10 +9,11 @@ from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from edx_api_provisioning import api, identity, output
-from edx_api_provisioning.data import ClientSpec, Credentials, parse_lifetime
-from edx_api_provisioning.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
-from edx_api_provisioning.listing import ORDERINGS
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
+from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.data import ORDERINGS, ClientSpec, Credentials
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import documentation as docs
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.base import ApiView
@@ -44,7 +45,7 @@ class WhoAmIView(ApiView):
         The natural first call with a new token: whose it is, what it opens, and how long it lives. It takes no
         permission, and is there even where the rest of this API is not.
         """
-        shown = output.row_as_dict(identity.identify(request.user, self.credential))
+        shown = rendering.row_as_dict(api.identify(request.user, self.credential))
         ends = self.credential.expires_at
         shown["expires_in"] = int((ends - datetime.now(UTC)).total_seconds()) if ends else None
         return Response(shown)
@@ -72,7 +73,7 @@ class SelfRotateView(ApiView):
         def rotate() -> Credentials:
             return api.rotate_self(self.credential, request_id=request_id, **given)
 
-        client = identity.identify(request.user, self.credential).client
+        client = api.identify(request.user, self.credential).client
         return self.carry_out(rotate, name=client or "")
 
 
@@ -90,13 +91,13 @@ class PlanView(ApiView):
         Nothing is written.
         """
         specs, _reason = requests.many_clients(request)
-        planned = api.plan_many(specs, asked_by=request.user)
+        planned = api.plan_many(specs, authority=self.authority)
         return Response({"clients": [_planned(spec, plan) for spec, plan in planned]})
 
 
 def _planned(spec: ClientSpec, plan: Any) -> dict[str, Any]:
     if isinstance(plan, ProvisioningError):
-        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.of_ours(plan)}
+        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
     says = {"steps": [step.says for step in plan.steps], "warnings": list(plan.warnings)}
     return {"name": spec.name, "status": str(plan.status), **says, "error": None}
 
@@ -126,13 +127,13 @@ class ApplyView(ApiView):
     def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
         asked = {**self.asked, "request_id": requests.request_id(self.request, part=spec.name)}
         try:
-            credentials = api.provision(spec, reason=reason, asked_by=self.request.user, **asked)
+            credentials = api.provision(spec, reason=reason, **asked)
         except AlreadyDone:
             credentials = api.describe(spec.name)
         except DatabaseFailure:
             raise  # It would be the same with all others.
         except ProvisioningError as error:
-            return {"name": spec.name, "credentials": None, "error": errors.of_ours(error)}
+            return {"name": spec.name, "credentials": None, "error": errors.problem(error)}
         return {"name": spec.name, "credentials": self.shown(credentials), "error": None}
 
 
@@ -178,7 +179,7 @@ class ClientListView(ApiView):
         spec, reason = requests.new_client(request)
 
         def provision() -> Credentials:
-            return api.provision(spec, new=True, reason=reason, asked_by=request.user, **self.asked)
+            return api.provision(spec, new=True, reason=reason, **self.asked)
 
         answer = self.carry_out(provision, name=spec.name, status=201)
         answer["Location"] = request.build_absolute_uri(reverse("edx_api_provisioning:client", args=[spec.name]))
@@ -192,7 +193,7 @@ class ClientView(ApiView):
     def get(self, request: Request, name: str) -> Response:
         """An API client."""
         client = api.get_client(name)
-        return Response(output.row_as_dict(client), headers={"ETag": requests.etag(client)})
+        return Response(rendering.row_as_dict(client), headers={"ETag": requests.etag(client)})
 
     @documented(
         {200: ("The client; with secrets only if something of it was gone and was made again.", docs.CREDENTIALS)},
@@ -209,7 +210,7 @@ class ClientView(ApiView):
 
         def change() -> Credentials:
             spec, reason = requests.changed_client(request, self.hold(name))
-            return api.provision(spec, reason=reason, asked_by=request.user, **self.asked)
+            return api.provision(spec, reason=reason, **self.asked)
 
         return self.carry_out(change, name=name)
 
@@ -220,7 +221,7 @@ class _RotateView(ApiView):
     def rotate(self, name: str, wanted: dict[str, Any]) -> Response:
         def rotate() -> Credentials:
             self.hold(name)
-            return api.rotate(name, asked_by=self.request.user, **wanted, **self.asked)
+            return api.rotate(name, **wanted, **self.asked)
 
         return self.carry_out(rotate, name=name)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django
 from edx_django_utils.plugins import add_plugins, get_plugin_apps
 
 SANDBOX = Path(__file__).resolve().parents[2]
@@ -70,6 +71,7 @@ INSTALLED_APPS = [
     "openedx.core.djangoapps.user_api.apps.UserApiConfig",
     "edxval.apps.EdxvalConfig",
     "openedx.core.djangoapps.notifications.apps.NotificationsConfig",
+    "openedx.features.survey_report.apps.SurveyReportConfig",
     "rest_framework",
     "drf_yasg",
     # Behind the platform's apps: the admin classes bring a receiver, which is to be the last one.
@@ -87,6 +89,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "common.djangoapps.track.middleware.TrackMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -94,19 +97,24 @@ MIDDLEWARE = [
     "edx_rest_framework_extensions.auth.jwt.middleware.EnsureJWTAuthSettingsMiddleware",
 ]
 
+TRACKING_IGNORE_URL_PATTERNS = [r"^/event", r"^/login", r"^/heartbeat", r"^/segmentio/event", r"^/performance"]
+
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [SANDBOX / "lms/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "openedx.features.survey_report.context_processors.admin_extra_context",
             ]
         },
     }
 ]
+SURVEY_REPORT_ENABLE = True
 
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.AllowAllUsersModelBackend"]
 LOGIN_URL = "/admin/login/"
@@ -163,7 +171,7 @@ JWT_AUTH: dict[str, Any] = {
     "JWT_LEEWAY": 1,
     "JWT_VERIFY_EXPIRATION": True,
     "JWT_AUTH_COOKIE": "edx-jwt-cookie",
-    "JWT_DECODE_HANDLER": "edx_rest_framework_extensions.auth.jwt.decoder.jwt_decode_handler",
+    "JWT_DECODE_HANDLER": "openedx.core.djangoapps.oauth_dispatch.jwt.decode_jwt",
 }
 
 REST_FRAMEWORK = {
@@ -179,8 +187,11 @@ REST_FRAMEWORK = {
 }
 
 # Mail is written to files: standard output is for results.
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = str(SANDBOX / "mail")
+_MAIL_BACKEND, _MAIL_FOLDER = "django.core.mail.backends.filebased.EmailBackend", str(SANDBOX / "mail")
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": _MAIL_BACKEND, "OPTIONS": {"file_path": _MAIL_FOLDER}}}
+else:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = _MAIL_BACKEND, _MAIL_FOLDER
 
 # The format names that drf-yasg itself wants now.
 SWAGGER_USE_COMPAT_RENDERERS = False

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from django.db import models
+from opaque_keys.edx.django.models import CourseKeyField
 
 
 class CourseMode(models.Model):
     """A way to take a course, with its price."""
 
-    course_id = models.CharField(max_length=255, db_index=True)
+    course_id = CourseKeyField(max_length=255, db_index=True)
     mode_slug = models.CharField(max_length=100)
     mode_display_name = models.CharField(max_length=255)
     min_price = models.IntegerField(default=0)

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.db.models.signals import post_save, pre_save
 from django.dispatch import receiver
+from opaque_keys.edx.django.models import CourseKeyField
 
 tracking = logging.getLogger("tracking")
 
@@ -65,7 +66,7 @@ class AccountRecovery(models.Model):
 class CourseAccessRole(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     org = models.CharField(max_length=64, blank=True, db_index=True)
-    course_id = models.CharField(max_length=255, blank=True, db_index=True)
+    course_id = CourseKeyField(max_length=255, blank=True, db_index=True)
     role = models.CharField(max_length=64, db_index=True)
 
     class Meta:
@@ -80,7 +81,8 @@ class CourseEnrollment(models.Model):
     """Source: common/djangoapps/student/models/course_enrollment.py of the LMS."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
-    course_id = models.CharField(max_length=255, db_index=True)
+    course_id = CourseKeyField(max_length=255, db_index=True)
+    created = models.DateTimeField(auto_now_add=True, null=True, db_index=True)
     mode = models.CharField(max_length=100, default="audit")
     is_active = models.BooleanField(default=True)
 

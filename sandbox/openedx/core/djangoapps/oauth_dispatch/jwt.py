@@ -12,6 +12,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 from django.contrib.auth.models import User
+from edx_rest_framework_extensions.auth.jwt.decoder import jwt_decode_handler
 from jwt.algorithms import RSAAlgorithm
 
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
@@ -26,6 +27,12 @@ def _signing_key() -> rsa.RSAPrivateKey:
     public = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
     settings.JWT_AUTH["JWT_PUBLIC_SIGNING_JWK_SET"] = json.dumps({"keys": [public]})
     return key
+
+
+def decode_jwt(token: str) -> dict[str, Any]:
+    """Decode a JWT with the site's keys set, without which the library answers another error."""
+    _signing_key()
+    return jwt_decode_handler(token)
 
 
 def create_jwt(access_token: Any, *, asymmetric: bool) -> str:

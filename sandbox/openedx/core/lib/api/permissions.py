@@ -1,47 +1,63 @@
-"""The LMS's own permission classes (openedx/core/lib/api/permissions.py), and its course roles in kind."""
+"""The LMS's own permission classes (openedx/core/lib/api/permissions.py), and its checks of course roles."""
 
 from __future__ import annotations
 
 from django.conf import settings
-from django.contrib.auth.models import User
-from django.db.models import Q
+from django.contrib.auth.models import AnonymousUser, User
+from django.http import Http404
 from edx_rest_framework_extensions.permissions import IsStaff
+from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.djangoapps.student.models import CourseAccessRole
+from common.djangoapps.student.roles import (
+    CourseInstructorRole,
+    CourseStaffRole,
+    OrgInstructorRole,
+    OrgStaffRole,
+)
 
-STAFF_ROLES = ("staff", "limited_staff", "instructor")
 
-
-def has_course_role(user: User, course_id: str, roles: tuple[str, ...]) -> bool:
-    """Whether the user has one of the roles in the course, or in every course of its organization."""
-    where = Q(course_id=course_id) | Q(course_id="", org=CourseKey.from_string(course_id).org)
-    return CourseAccessRole.objects.filter(where, user_id=user.pk, role__in=roles).exists()
+def has_staff_access(user: User | AnonymousUser, course_key: CourseKey) -> bool:
+    """Return whether `has_access(user, "staff", course)` of lms/djangoapps/courseware/access.py grants access."""
+    roles = (
+        CourseStaffRole(course_key),
+        OrgStaffRole(course_key.org),
+        CourseInstructorRole(course_key),
+        OrgInstructorRole(course_key.org),
+    )
+    return user.is_staff or any(role.has_user(user) for role in roles)
 
 
 class HasStaffAccessToCourse(BasePermission):
     """Staff of the site, or of the course by its role (has_access, course_author_access_required)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return request.user.is_staff or has_course_role(request.user, view.kwargs["course_id"], STAFF_ROLES)
+        return has_staff_access(request.user, CourseKey.from_string(view.kwargs["course_id"]))
 
 
 class IsMasterCourseStaffInstructor(BasePermission):
-    """A role in the very course; being staff of the site does not help."""
+    """A role in the very course: being staff of the site or a role in the organization does not help."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        roles = CourseAccessRole.objects.filter(user_id=request.user.pk, role__in=("staff", "instructor"))
-        return roles.filter(course_id=request.GET.get("master_course_id") or None).exists()
+        course_id = request.GET.get("master_course_id") or request.data.get("master_course_id")
+        if course_id is None:
+            return False
+        try:
+            course_key = CourseKey.from_string(course_id)
+        except InvalidKeyError:
+            raise Http404 from None
+        return any(role(course_key).has_user(request.user) for role in (CourseInstructorRole, CourseStaffRole))
 
 
 class IsStaffOrOwner(IsStaff):
-    """Staff, or whom the address or the body names."""
+    """Staff, or whom the query, the body or the address names."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        named = (view.kwargs.get("username"), request.data.get("username"))
+        data = request.data
+        named = (request.GET.get("username"), data.get("username"), data.get("user"), view.kwargs.get("username"))
         return super().has_permission(request, view) or request.user.username in named
 
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import re_path
 
 from common.djangoapps.course_modes.rest_api.v1.views import CourseModesView
+from openedx.core.constants import COURSE_ID_PATTERN
 
-urlpatterns = [path("courses/<str:course_id>/", CourseModesView.as_view())]
+urlpatterns = [re_path(rf"^courses/{COURSE_ID_PATTERN}/$", CourseModesView.as_view())]

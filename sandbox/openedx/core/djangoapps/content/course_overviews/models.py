@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 from django.db import models
+from opaque_keys.edx.django.models import CourseKeyField
 
 
 class CourseOverview(models.Model):
-    """What the LMS keeps of a course outside the modulestore: here, that there is one."""
+    """What the LMS keeps of a course outside the modulestore. The sandbox has none; a column says what is in it."""
 
-    id = models.CharField(max_length=255, primary_key=True)
+    id = CourseKeyField(max_length=255, primary_key=True)
     org = models.TextField(max_length=255)
+    display_name = models.TextField(null=True)
+    start = models.DateTimeField(null=True)
+    end = models.DateTimeField(null=True)
+    enrollment_start = models.DateTimeField(null=True)
+    enrollment_end = models.DateTimeField(null=True)
+    invitation_only = models.BooleanField(default=False)
+    self_paced = models.BooleanField(default=False)
+    # Not a column of the LMS's. The recorded courses had an overview, but no content.
+    is_in_modulestore = models.BooleanField(default=False)
 
     def __str__(self) -> str:
-        return self.id
+        return str(self.id)

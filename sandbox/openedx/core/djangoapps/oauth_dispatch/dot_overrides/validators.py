@@ -7,7 +7,7 @@ expires the tokens of restricted applications, and so it is in a management comm
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models.signals import pre_save
@@ -35,10 +35,17 @@ class EdxOAuth2Validator(OAuth2Validator):
     def _create_access_token(
         self, expires: datetime, request: Any, token: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Give a client credentials token to the owner of the application, and answer its true life."""
+        """Give a client credentials token to the owner of the application, and answer how long it is valid.
+
+        django-oauth-toolkit computes `expires` before it saves the row. The LMS saves the row a second time, with
+        `expires` counted from then: a few milliseconds later than `created` plus the lifetime.
+        """
         if request.grant_type == "client_credentials":
             request.user = request.client.user
         access_token = super()._create_access_token(expires, request, token, *args, **kwargs)
-        if access_token.expires != expires:
+        if access_token.expires == expires:
+            access_token.expires = timezone.now() + timedelta(seconds=request.expires_in)
+            access_token.save(update_fields=["expires", "updated"])
+        else:  # expired by the receiver above
             token["expires_in"] = (access_token.expires - timezone.now()).total_seconds()
         return access_token

@@ -1,4 +1,4 @@
-"""Accounts (openedx/core/djangoapps/user_api of the LMS): who may do what, and as little else as possible."""
+"""Accounts (openedx/core/djangoapps/user_api of the LMS): who may do what, and what they are answered."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import NotFound, UnsupportedMediaType, ValidationError
+from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
-from openedx.core.lib.api.authentication_lists import AUTHENTICATION_ALLOW_INACTIVE_USER
+from common.djangoapps.student.models import UserProfile
+from openedx.core.djangoapps.user_api.accounts.serializers import account
+from openedx.core.lib.api.authentication_lists import AUTHENTICATION, AUTHENTICATION_ALLOW_INACTIVE_USER
 from openedx.core.lib.api.parsers import MergePatchParser
 from openedx.core.lib.api.permissions import ApiKeyHeaderPermission, IsStaffOrOwner
+
+EDITABLE = ("name", "bio", "country", "gender", "goals", "level_of_education", "mailing_address", "year_of_birth")
 
 
 class CanGetAccountInfo(BasePermission):
@@ -46,61 +52,57 @@ class CanCancelUserRetirement(BasePermission):
         return user.is_superuser or (user.is_staff and user.has_perm("user_api.change_userretirementstatus"))
 
 
-class AccountView(APIView):
+class AccountViewSet(ViewSet):
+    """What is known of an account, and what its user may change of it."""
+
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
-    permission_classes: tuple[Any, ...] = (IsAuthenticated, CanGetAccountInfo)
+    permission_classes = (IsAuthenticated, CanGetAccountInfo)
+    parser_classes = (JSONParser, MergePatchParser)
 
-    def account(self, user: User) -> dict[str, Any]:
-        public = {"username": user.username, "account_privacy": "all_users"}
-        if self.request.user == user or self.request.user.is_staff:
-            return {**public, "id": user.pk, "email": user.email, "is_active": user.is_active}
-        return public
-
-    def check_is_self(self, username: str) -> None:
-        """What only the user itself may change, not even a superuser may."""
-        if self.request.user.username != username:
-            raise PermissionDenied
-
-
-class MeView(AccountView):
     def get(self, request: Request) -> Response:
         return Response({"username": request.user.username})
 
+    def list(self, request: Request) -> Response:
+        users = [*self._asked_for()]
+        return Response([account(user, request) for user in users], status=200 if users else 404)
 
-class AccountDetailView(AccountView):
-    parser_classes = (MergePatchParser,)
-
-    def get(self, request: Request, username: str) -> Response:
-        return Response(self.account(get_object_or_404(User, username=username)))
-
-    def patch(self, request: Request, username: str) -> Response:
-        self.check_is_self(username)
-        return Response(self.account(request.user))
-
-
-class AccountListView(AccountView):
-    def get(self, request: Request) -> Response:
-        return Response([self.account(user) for user in self.users()])
-
-    def users(self) -> QuerySet[User]:
+    def _asked_for(self) -> QuerySet[User]:
         asked = self.request.GET
-        if "email" in asked:
+        if asked.get("username"):
+            return User.objects.filter(username__in=asked["username"].strip(",").split(","))
+        if asked.get("email"):
             return User.objects.filter(email=asked["email"])
-        if "lms_user_id" in asked:
+        if asked.get("lms_user_id"):
             return User.objects.filter(pk=asked["lms_user_id"])
-        return User.objects.filter(username__in=asked.get("username", "").split(","))
+        return User.objects.filter(pk=self.request.user.pk)
 
-
-class SearchEmailsView(AccountView):
-    def post(self, request: Request) -> Response:
+    def search_emails(self, request: Request) -> Response:
         if not request.user.is_staff:
-            raise NotFound
-        return Response([*User.objects.filter(email__in=request.data.get("emails", [])).values("email", "username")])
+            return Response({"developer_message": "not_found", "user_message": "Not Found"}, status=404)
+        if "emails" not in request.data:
+            message = "'emails' field is required"
+            return Response({"developer_message": message, "user_message": message}, status=400)
+        return Response([*User.objects.filter(email__in=request.data["emails"]).values("email", "id", "username")])
+
+    def retrieve(self, request: Request, username: str) -> Response:
+        user = User.objects.filter(username=username).first()
+        return Response(account(user, request)) if user else Response(status=404)
+
+    def partial_update(self, request: Request, username: str) -> Response:
+        """Change the profile of whoever asks, and make it if there is none. Not even a superuser changes another's."""
+        if request.content_type != MergePatchParser.media_type:
+            raise UnsupportedMediaType(request.content_type)
+        if request.user.username != username:
+            return Response(status=403)
+        changes = {name: value for name, value in request.data.items() if name in EDITABLE}
+        UserProfile.objects.update_or_create(user=request.user, defaults=changes)
+        return self.retrieve(request, username)
 
 
-class PreferencesView(AccountView):
+class PreferencesView(APIView):
     """Asks for no more than a login; what stands behind it checks the rest."""
 
+    authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = (IsAuthenticated,)
     parser_classes = (MergePatchParser,)
 
@@ -111,14 +113,15 @@ class PreferencesView(AccountView):
         return Response({})
 
     def patch(self, request: Request, username: str) -> Response:
-        self.check_is_self(username)
-        return Response(status=204)
+        return Response(status=204 if request.user.username == username else 403)
 
 
-class VerificationStatusView(AccountView):
-    """openedx/core/djangoapps/user_api/verification_api/views.py: nobody's identity was verified."""
+# openedx/core/djangoapps/user_api/verification_api/views.py
+class IDVerificationStatusView(APIView):
+    """Nobody's identity was verified."""
 
-    permission_classes = (IsAuthenticated, IsStaffOrOwner)
+    authentication_classes = AUTHENTICATION
+    permission_classes = (IsStaffOrOwner,)
 
     def get(self, request: Request, username: str) -> NoReturn:
         raise NotFound
@@ -130,7 +133,7 @@ class _JwtView(APIView):
     permission_classes: tuple[Any, ...] = (IsAuthenticated,)
 
 
-class DeactivateView(_JwtView):
+class AccountDeactivationView(_JwtView):
     permission_classes = (IsAuthenticated, CanDeactivateUser)
 
     def post(self, request: Request, username: str) -> Response:
@@ -140,23 +143,22 @@ class DeactivateView(_JwtView):
         return Response({"username": username})
 
 
-class RetirementQueueView(_JwtView):
+class AccountRetirementStatusView(_JwtView):
     permission_classes = (IsAuthenticated, CanRetireUser)
 
     def get(self, request: Request) -> Response:
         raise ValidationError("There are no retirement states in the sandbox.")
 
 
-class CancelRetirementView(_JwtView):
+class CancelAccountRetirementStatusView(_JwtView):
     permission_classes = (IsAuthenticated, CanCancelUserRetirement)
 
     def post(self, request: Request) -> Response:
         raise ValidationError("Retirement does not exist!")
 
 
-class UsersView(_JwtView):
-    """openedx/core/djangoapps/user_api/views.py"""
-
+# openedx/core/djangoapps/user_api/views.py
+class UserViewSet(_JwtView):
     permission_classes = (ApiKeyHeaderPermission,)
 
     def get(self, request: Request) -> Response:

@@ -1,0 +1,286 @@
+"""All that is the LMS's, found through Django's app registry by label: nothing of the LMS is imported by its name.
+
+In plain Django the labels are missing and each function does what plain Django needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator, validate_slug
+from django.db.models import Model, QuerySet
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters.database import bulk_insert
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.spec import COURSE_KEY
+
+# openedx/core/djangoapps/user_api/accounts/__init__.py
+_USERNAME_LENGTHS = range(2, 31)
+
+
+def authentication_classes() -> tuple[type, ...]:
+    """What our own REST API asks who is there: JWTs where the site takes them, Bearer tokens, the session with CSRF.
+
+    JWTs, in a header or a cookie, are taken by edx-drf-extensions; an LMS has its class among DRF's defaults.
+    """
+    from rest_framework.authentication import SessionAuthentication
+
+    jwt = _jwt_authentication()
+    bearer = import_string(conf.get("BEARER_AUTHENTICATION"))
+    return (*([jwt] if jwt else []), bearer, SessionAuthentication)
+
+
+def _jwt_authentication() -> type | None:
+    from rest_framework.settings import api_settings
+
+    classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    return next((each for each in classes if hasattr(each, "is_authenticating_with_jwt_cookie")), None)
+
+
+def jwt_claims(auth: Any, authenticator: Any) -> dict[str, Any] | None:
+    """What is in the JWT that a request was authenticated with, checked again; None if it was by other means."""
+    jwt = _jwt_authentication()
+    if jwt is None or not isinstance(authenticator, jwt):
+        return None
+    decode = import_string("edx_rest_framework_extensions.auth.jwt.decoder.configured_jwt_decode_handler")
+    return dict(decode(auth))
+
+
+def pagination_class() -> Any:
+    """The LMS's own way to give a list in pages; None where its library is missing."""
+    try:
+        return import_string("edx_rest_framework_extensions.paginators.DefaultPagination")
+    except ImportError:
+        return None
+
+
+def _model(app_label: str, name: str) -> type[Model] | None:
+    try:
+        return apps.get_model(app_label, name)
+    except LookupError:
+        return None
+
+
+def username_problem(username: str) -> str | None:
+    """Why no account of this name may be made, in one sentence; None if it may.
+
+    The LMS's rules are those of its registration form (openedx/core/djangoapps/user_api/accounts/api.py).
+    """
+    if _model("student", "UserProfile") is None:
+        field = get_user_model()._meta.get_field("username")
+        try:
+            field.clean(username, None)
+        except ValidationError as error:
+            return " ".join(error.messages)
+        return None
+    prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
+    if prefix and username.lower().startswith(prefix.lower()):
+        return _("names that begin with %s are kept for retired accounts.") % prefix
+    if getattr(settings, "FEATURES", {}).get("ENABLE_UNICODE_USERNAME"):
+        validate: Callable[[str], None] = RegexValidator(rf"^{getattr(settings, 'USERNAME_REGEX_PARTIAL', '')}\Z")
+    else:
+        validate = validate_slug
+    try:
+        validate(username)
+    except ValidationError:
+        return _("use letters A-Z and a-z, digits, '_' and '-'.")
+    if len(username) not in _USERNAME_LENGTHS:
+        return _("use 2 to 30 characters, as the LMS wants it.")
+    return None
+
+
+class NewUser(NamedTuple):
+    """What is wanted of an account."""
+
+    username: str
+    email: str
+    staff: bool
+    superuser: bool
+    full_name: str
+
+
+def create_users(wanted: Sequence[NewUser]) -> list[Any]:
+    """Users with unusable passwords and, in the LMS, with profiles: all receivers run.
+
+    The profile is made here and not by the LMS's ``_called_by_management_command`` flag, which would also report the
+    user to marketing (common/djangoapps/student/models/user.py, user_post_save_callback).
+
+    Raises:
+        InvalidSpec: if a receiver of the LMS refuses an account.
+    """
+    try:
+        users = _saved_users(wanted)
+    except ValidationError as error:
+        raise InvalidSpec(" ".join(error.messages), field="username") from None
+    except Exception as error:
+        # The LMS's own class, common.djangoapps.student.helpers.AccountValidationError, known here by its name.
+        if type(error).__name__ != "AccountValidationError":
+            raise
+        raise InvalidSpec(str(error), field=getattr(error, "field", None) or "username") from None
+    profile = _model("student", "UserProfile")
+    if profile is not None and users:
+        there = set(profile._default_manager.filter(user__in=users).values_list("user", flat=True))
+        missing = [
+            profile(user=user, name=each.full_name)
+            for user, each in zip(users, wanted, strict=True)
+            if user.pk not in there
+        ]
+        bulk_insert(missing)
+    return users
+
+
+def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
+    users: Any = get_user_model().objects
+    if len(wanted) > 1 and type(users).create_user is UserManager.create_user:
+        # What that does, for all at once.
+        rows = [
+            users.model(
+                username=users.model.normalize_username(each.username),
+                email=users.normalize_email(each.email),
+                password=make_password(None),
+                is_staff=each.staff,
+                is_superuser=each.superuser,
+            )
+            for each in wanted
+        ]
+        bulk_insert(rows, key="username", saved_by=AbstractBaseUser.save)
+        return rows
+    return [
+        users.create_user(
+            username=each.username,
+            email=each.email,
+            password=None,
+            is_staff=each.staff,
+            is_superuser=each.superuser,
+        )
+        for each in wanted
+    ]
+
+
+def has_course_roles() -> bool:
+    """Whether there are such things here."""
+    return _model("student", "CourseAccessRole") is not None
+
+
+def course_roles(users: Iterable[Any]) -> dict[Any, frozenset[str]]:
+    """The course access roles of users, by primary key, as rights.
+
+    They are ``course_role:ROLE@COURSE_KEY``, ``course_role:ROLE@ORG``, or ``global_role:ROLE``.
+    Source: common/djangoapps/student/models/user.py, CourseAccessRole.
+    """
+    roles = _model("student", "CourseAccessRole")
+    rights: dict[Any, frozenset[str]] = {}
+    rows: Any = roles._default_manager.filter(user__in=list(users)) if roles is not None else ()
+    for row in rows:
+        rights[row.user_id] = rights.get(row.user_id, frozenset()) | {_right(row)}
+    return rights
+
+
+def _right(row: Any) -> str:
+    where = row.course_id or row.org
+    return f"course_role:{row.role}@{where}" if where else f"global_role:{row.role}"
+
+
+def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str]) -> None:
+    """Make and delete the user's course access roles, row by row, as the LMS's own receivers want to see it."""
+    roles = _model("student", "CourseAccessRole")
+    if roles is None:
+        return
+    for row in roles._default_manager.filter(user=user):
+        if _right(row) in remove:
+            row.delete()
+    for right in sorted(add):
+        roles._default_manager.create(user=user, **_course_role(right))
+
+
+def _course_role(right: str) -> dict[str, str]:
+    """The columns of a right."""
+    role, _at, where = right.partition(":")[2].partition("@")
+    key = COURSE_KEY.fullmatch(where)
+    return {"role": role, "org": key["org"] if key else where, "course_id": where if key else ""}
+
+
+def is_retired(username: str) -> bool:
+    """Whether the LMS has retired the account: its name is a hash behind this prefix then."""
+    prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
+    return bool(prefix) and username.startswith(prefix)
+
+
+def end_tokens_of_user(user: Any) -> None:
+    """End all tokens of an account, by the LMS's own revocation where there is one.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/api.py, destroy_oauth_tokens, which a password reset calls too.
+    """
+    dispatch = _model("oauth_dispatch", "RestrictedApplication")
+    end = oauth.end_tokens_of_user
+    if dispatch is not None:
+        with suppress(AttributeError, ImportError):
+            end = import_module(f"{dispatch.__module__.rpartition('.')[0]}.api").destroy_oauth_tokens
+    end(user)
+
+
+def restrictions() -> QuerySet[Any] | None:
+    """The RestrictedApplication rows, to be joined by ``application``; None where there are no such things."""
+    restricted = _model("oauth_dispatch", "RestrictedApplication")
+    return restricted._default_manager.all() if restricted is not None else None
+
+
+def access(application_pk: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scopes and filters that the LMS lets an application ask for beyond the defaults (ApplicationAccess)."""
+    model = _model("oauth_dispatch", "ApplicationAccess")
+    row: Any = model._default_manager.filter(application=application_pk).first() if model is not None else None
+    return (tuple(row.scopes), tuple(row.filters or ())) if row is not None else ((), ())
+
+
+def has_access() -> bool:
+    """Whether applications can be given scopes, filters and restrictions here."""
+    return _model("oauth_dispatch", "ApplicationAccess") is not None
+
+
+def set_access(application: Any, *, scopes: tuple[str, ...], filters: tuple[str, ...], restricted: bool) -> None:
+    """Leave an application with just these scopes and filters, and with this restriction.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/models.py.
+    """
+    accesses, restrictions_ = _model("oauth_dispatch", "ApplicationAccess"), restrictions()
+    if accesses is None or restrictions_ is None:
+        return
+    if scopes or filters:
+        values = {"scopes": list(scopes), "filters": list(filters) or None}
+        accesses._default_manager.update_or_create(application=application, defaults=values)
+    else:
+        accesses._default_manager.filter(application=application).delete()
+    if not restricted:
+        restrictions_.filter(application=application).delete()
+    elif not is_restricted(application.pk):
+        restrictions_.create(application=application)
+
+
+def is_restricted(application_pk: Any) -> bool:
+    """Whether the LMS gives this application expired opaque tokens only.
+
+    Source: openedx/core/djangoapps/oauth_dispatch/models.py, RestrictedApplication.
+    """
+    return application_pk in restricted_among([application_pk])
+
+
+def restricted_among(application_pks: Collection[Any]) -> frozenset[Any]:
+    """Those of some applications that are restricted."""
+    rows = restrictions()
+    if rows is None or not application_pks:
+        return frozenset()
+    return frozenset(rows.filter(application__in=application_pks).values_list("application", flat=True))

@@ -1,0 +1,180 @@
+"""Ways from the admin of users and applications to our pages.
+
+The admin classes there are other people's: the LMS replaces Django's and django-oauth-toolkit's, and another plugin may
+replace the LMS's after we are loaded. So nothing is registered, subclassed or overridden. ``AdminSite.get_urls`` is
+called when the URLs are loaded, with every app registered; at that moment, whatever object is registered for users and
+for applications gets three of its methods wrapped, on the object: the class, its attributes and its templates stay as
+they are, and what the methods return is only added to. A site action (``AdminSite.add_action``) would be offered for
+every model; templates named ``admin/oauth2_provider/application/…`` would hide those that a theme brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+from weakref import WeakSet
+
+from django.contrib import messages
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.base import Template
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from edx_api_provisioning import api
+from edx_api_provisioning.admin.pages import (
+    AdoptPage,
+    Page,
+    ProvisionPage,
+    RetirePage,
+    RevokePage,
+    RotatePage,
+    address,
+    may,
+)
+from edx_api_provisioning.admin.selection import MOST
+from edx_api_provisioning.models import ApiClient
+
+Tools = list[tuple[str, Any]]
+
+# What can be done with an application: the page, what its button says, what else its address says, and what it takes.
+_ISSUE = (RotatePage, gettext_lazy("Issue access token"), "what=token")
+
+_REPLACE = (RotatePage, gettext_lazy("Rotate client secret"), "what=secret")
+
+_REVOKE = (RevokePage, gettext_lazy("Revoke all tokens"), "")
+
+_RETIRE = (RetirePage, gettext_lazy("Retire API client"), "")
+
+_ADOPT = (AdoptPage, gettext_lazy("Adopt as API client"), "")
+
+_FOR_APPLICATIONS = (_ISSUE, _REPLACE, _REVOKE, _RETIRE, _ADOPT)
+
+_FOR_USERS = ((ProvisionPage, gettext_lazy("Provision API client for selected users"), ""),)
+
+_extended: WeakSet[ModelAdmin[Any]] = WeakSet()
+
+
+def extend(site: AdminSite) -> None:
+    """Lead from the users and applications of a site to our pages, whatever admin they have by the time."""
+    take_urls = site.get_urls
+
+    @wraps(take_urls)
+    def get_urls() -> Any:
+        for model, extend_admin in ((get_user_model(), _extend_users), (_application_model(), _extend_applications)):
+            model_admin = site._registry.get(model)
+            if model_admin is not None and model_admin not in _extended:
+                _extended.add(model_admin)
+                extend_admin(model_admin)
+        return take_urls()
+
+    site.get_urls = get_urls  # type: ignore[method-assign]
+
+
+def lead(
+    request: HttpRequest, page: type[Page], kind: str, rows: QuerySet[Any], query: str = ""
+) -> HttpResponse | None:
+    """From the action of a list to the page about what was selected there."""
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
+    if len(keys) > MOST:
+        messages.error(request, _("Select at most %d.") % MOST)
+        return None
+    return redirect(address(page, "&".join(filter(None, [urlencode({kind: keys}, doseq=True), query]))))
+
+
+def _application_model() -> Any:
+    return ApiClient._meta.get_field("application").related_model
+
+
+def _extend_users(model_admin: ModelAdmin[Any]) -> None:
+    _add_actions(model_admin, "user", _FOR_USERS)
+
+
+def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
+    _add_actions(model_admin, "application", _FOR_APPLICATIONS)
+
+    show_list, show_form = model_admin.changelist_view, model_admin.render_change_form
+
+    @wraps(show_list)
+    def changelist_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        offered = may(request, "provision") and IS_POPUP_VAR not in request.GET
+        tools = [(address(ProvisionPage), ProvisionPage.title)] if offered else []
+        return _with_tools(show_list(request, *args, **kwargs), tools)
+
+    @wraps(show_form)
+    def render_change_form(request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = show_form(request, context, *args, **kwargs)
+        application = context.get("original")
+        return response if application is None else _with_tools(response, _tools(request, application))
+
+    model_admin.changelist_view = changelist_view  # type: ignore[method-assign]
+    model_admin.render_change_form = render_change_form  # type: ignore[method-assign]
+
+
+def _tools(request: HttpRequest, application: Any) -> Tools:
+    """The buttons for one application: what may be done with it by whoever is logged in."""
+    if not api.may_be_client(application):
+        return []
+    client = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
+    if client is not None:
+        tools: Tools = []
+        if may(request, "view"):
+            url = reverse("admin:edx_api_provisioning_apiclient_change", args=[client.pk])
+            tools.append((url, _("API client %s") % client.name))
+        if client.state == ApiClient.State.RETIRED or client.application_id != application.pk:
+            return tools
+        offered = _FOR_APPLICATIONS[:-1]
+        return tools + [_tool(choice, application) for choice in offered if may(request, choice[0].permission)]
+    if not may(request, "provision"):
+        return []
+    return [_tool(choice, application) for choice in _FOR_APPLICATIONS if may(request, choice[0].permission)]
+
+
+def _tool(choice: tuple[type[Page], Any, str], application: Any) -> tuple[str, Any]:
+    page, title, query = choice
+    return address(page, f"application={application.pk}" + (f"&{query}" if query else "")), title
+
+
+def _with_tools(response: HttpResponse, tools: Tools) -> HttpResponse:
+    """The page that was made, with our buttons among its own: its own template is the parent of ours."""
+    if not (tools and isinstance(response, TemplateResponse) and not response.is_rendered):
+        return response
+    given = getattr(response.resolve_template(response.template_name), "template", None)
+    if isinstance(given, Template) and response.context_data is not None:
+        response.context_data.update(api_client_page=given, api_client_tools=tools)
+        response.template_name = "edx_api_provisioning/admin/with_tools.html"
+    return response
+
+
+def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[tuple[type[Page], Any, str], ...]) -> None:
+    take_actions = model_admin.get_actions
+
+    @wraps(take_actions)
+    def get_actions(request: HttpRequest) -> Any:
+        actions = take_actions(request)
+        # None: whoever wrote that admin wants none.
+        if model_admin.actions is None or IS_POPUP_VAR in request.GET:
+            return actions
+        ours = {
+            f"api_client_{page.slug}{query.replace('what=', '_')}": (_act(page, kind, query), title)
+            for page, title, query in choices
+            if may(request, page.permission)
+        }
+        return {**actions, **{name: (act, name, title) for name, (act, title) in ours.items()}}
+
+    model_admin.get_actions = get_actions  # type: ignore[method-assign]
+
+
+def _act(page: type[Page], kind: str, query: str) -> Callable[..., HttpResponse | None]:
+    def act(_model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        return lead(request, page, kind, rows, query)
+
+    return act

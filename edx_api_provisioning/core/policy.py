@@ -1,0 +1,84 @@
+"""Check a spec against the site's policy."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.core.exceptions import InvalidSpec, NearMatch
+from edx_api_provisioning.core.parsing import in_words
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.core.state import Site
+
+
+def check_policy(spec: ClientSpec, site: Site) -> None:
+    """Whether the site allows what is wanted, whatever exists.
+
+    Raises:
+        InvalidSpec: if not.
+    """
+    too_long = spec.expires_in is not None and spec.expires_in > site.max_lifetime
+    # Only then: the end of a very long time is beyond the calendar.
+    end = token_end(spec, site) if spec.wants_token and not too_long else None
+    if end is not None and end <= site.now:
+        raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
+    if too_long or (end is not None and end - site.now > site.max_lifetime):
+        raise InvalidSpec(
+            _("at most %s, as EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] has it.") % in_words(site.max_lifetime),
+            field="expires_at" if spec.expires_at else "expires_in",
+        )
+    unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))
+    if unknown:
+        raise InvalidSpec(
+            _("the site would not grant %(unknown)s; it grants %(available)s.")
+            % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
+            field="scopes",
+        )
+    if (spec.filters or spec.restricted) and not site.has_access:
+        reject("filters" if spec.filters else "restricted", _("this site has no such thing (ApplicationAccess)."))
+    check_rights_policy(staff=spec.is_staff, superuser=spec.is_superuser, site=site)
+
+
+def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
+    """Whether the site allows clients with these rights.
+
+    Raises:
+        InvalidSpec: if not.
+    """
+    if superuser and not site.superuser_allowed:
+        reject("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
+    if staff and not site.staff_allowed:
+        reject("staff", _("staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."))
+
+
+def reject(field: str, message: str) -> NoReturn:
+    raise InvalidSpec(message, field=field)
+
+
+def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None) -> datetime:
+    """Return when a token that is issued now expires, in whole seconds, as the database stores it.
+
+    Args:
+        lifetime: the lifetime to use if the spec has none, limited by the site; None for the site's default.
+    """
+    span = spec.expires_in or min(lifetime or site.lifetime, site.max_lifetime)
+    return (spec.expires_at or site.now + span).replace(microsecond=0)
+
+
+def same_spelling(field: str, wanted: str, found: str | None) -> None:
+    """Whether what the database found is what was asked for.
+
+    Raises:
+        NearMatch: if it is another spelling of it.
+    """
+    if found is not None and found != wanted:
+        raise NearMatch(
+            _(
+                "the database takes %(wanted)s and the existing %(found)s for the same; "
+                "use that spelling or another name."
+            )
+            % {"wanted": wanted, "found": found},
+            field=field,
+        )

@@ -1,0 +1,310 @@
+"""Frozen values: what is wanted, what was issued, what was proved. No database, no settings.
+
+Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypedDict
+
+from django.utils.translation import gettext_lazy as _
+
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.options import Record
+from edx_api_provisioning.core.secrets import Secret
+
+
+class Status(enum.StrEnum):
+    """What a run did to a client, as the JSON output says it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    ROTATED = "rotated"
+    REVOKED = "revoked"
+    RETIRED = "retired"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The rows that one run made, by primary key: what :func:`~edx_api_provisioning.api.undo` takes away again."""
+
+    client: Any = None
+    user: Any = None
+    application: Any = None
+    access_token: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What one run of ``provision`` leaves. A secret is here only if this run issued it."""
+
+    name: str
+    status: Status
+    username: str
+    email: str
+    client_id: str
+    client_secret: Secret | None
+    access_token: Secret | None
+    expires_at: datetime | None
+    """When the client's current access token ends; None without one."""
+    scopes: tuple[str, ...]
+    profile: str = ""
+    """The access profile, if it was provisioned with one."""
+    restricted: bool = False
+    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
+    made: Made = field(default=Made(), repr=False)
+    reissued: bool = False
+    """Whether it was issued in the place of what was never handed over: there is nothing to go back to."""
+    changes: tuple[str, ...] = ()
+    """What the run did, one phrase for each step."""
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of_nothing(cls, name: str) -> Credentials:
+        """Those of a client that is not there any more."""
+        return cls(
+            name=name,
+            status=Status.UNCHANGED,
+            username="",
+            email="",
+            client_id="",
+            client_secret=None,
+            access_token=None,
+            expires_at=None,
+            scopes=(),
+        )
+
+    @property
+    def issued(self) -> bool:
+        """Whether there is a secret to hand over."""
+        return self.client_secret is not None or self.access_token is not None
+
+
+class CredentialsOutput(TypedDict):
+    """An API client as the output shows it. Secrets are shown only by the run that issues them.
+
+    The names are those of RFC 6749.
+    """
+
+    name: str
+    """Name of the API client."""
+    status: str
+    """What was done: created, updated, unchanged, adopted, rotated, revoked, retired or deleted."""
+    username: str
+    """Username of the service user."""
+    email: str
+    """Email address of the service user."""
+    client_id: str
+    """Client ID of the application."""
+    client_secret: str | None
+    """Client secret, if this run issued it."""
+    access_token: str | None
+    """Access token, if this run issued it."""
+    token_type: str | None
+    """Bearer; null without an access token."""
+    expires_at: str | None
+    """Expiry date of the access token (ISO 8601, UTC)."""
+    expires_in: int | None
+    """Seconds until the access token expires."""
+    scope: str | None
+    """Scopes, separated by spaces."""
+    token_url: str | None
+    """URL at which client ID and secret request tokens (RFC 6749 section 4.4)."""
+    api_docs_url: str | None
+    """URL of the API documentation of the site."""
+    verified: bool | None
+    """True if the credentials were verified; null if nothing was issued."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The result for one of many clients."""
+
+    name: str
+    credentials: Credentials | None = None
+    error: ProvisioningError | None = None
+    """The reason if nothing was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSummary(Record):
+    """A managed client, without secrets."""
+
+    state: str
+    """active or retired."""
+    username: str | None
+    """Username of the service user; null if the user was deleted."""
+    is_staff: bool
+    """True if the service user is staff."""
+    is_superuser: bool
+    """True if the service user is a superuser."""
+    client_id: str | None
+    """Client ID of the application; null if the application was deleted."""
+    scopes: tuple[str, ...]
+    """Scopes of the current access token."""
+    tokens: int
+    """Number of access tokens of the application, expired ones included."""
+    expires_at: datetime | None
+    """Expiry date of the current access token."""
+    last_issued: datetime | None
+    """Time at which a token or secret was last issued."""
+    rights: tuple[str, ...] = ()
+    """superuser and staff, if the service user is one, and the declared rights."""
+    restricted: bool = False
+    """True if the application is restricted: it gets JWTs only."""
+    declared: tuple[str, ...] = ()
+    """Rights that were declared for the service user and the application."""
+    created: datetime | None = None
+    """Time at which the client was registered."""
+    updated: datetime | None = None
+    """Time at which the registry row last changed."""
+    excess: tuple[str, ...] = ()
+    """Rights beyond the declared ones; only list_api_clients --overprivileged determines them."""
+    troubles: tuple[str, ...]
+    """Codes of the issues found, such as token_expired or user_inactive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An entry in the history of a client."""
+
+    kind: str
+    """Type of the event, such as created, updated, rotated, revoked or retired."""
+    actor: str
+    """Who did it."""
+    reason: str
+    """Reason that the actor gave."""
+    details: dict[str, Any]
+    """Details of the change, without secrets."""
+    created: datetime
+    """Time of the event."""
+
+
+class RequestId(NamedTuple):
+    """What tells a request from all others: the same one is not carried out twice."""
+
+    key: str
+    """At most 64 characters."""
+    digest: str
+    """Of all that is asked for, so that something else under the same key is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmanaged:
+    """An application or a long-lived access token of no client; no secret."""
+
+    kind: str
+    name: str
+    client_id: str | None
+    username: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What the site makes of an access token that somebody presents."""
+
+    state: str
+    """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
+    meaning: str = ""
+    """If it is not valid, why, and what to do."""
+    username: str | None = None
+    is_staff: bool = False
+    is_superuser: bool = False
+    rights: tuple[str, ...] = ()
+    """``superuser``, ``staff``, what was given to the user itself, and what its application may ask for."""
+    scopes: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    client_id: str | None = None
+    restricted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing tried: ``ok``, and if not, what it means and what to do."""
+
+    what: str
+    ok: bool
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was tried to prove the credentials, in order."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The caller of a request, as its credential identifies it."""
+
+    username: str
+    """Username of the account."""
+    is_staff: bool
+    """True if the account is staff."""
+    is_superuser: bool
+    """True if the account is a superuser."""
+    scheme: str
+    """Authentication scheme: bearer, jwt (in a header or cookie) or session."""
+    client: str | None = None
+    """API client that owns the credential, if it is known."""
+    client_id: str | None = None
+    """Client ID of the application that owns the credential."""
+    scopes: tuple[str, ...] | None = None
+    """Scopes of the credential; null for a session."""
+    restricted: bool = False
+    """True if the application is restricted: the rights of the account do not count."""
+    rights: tuple[str, ...] = ()
+    """Rights that an ordinary account does not have."""
+    self_rotation: bool = False
+    """True if self/rotate/ accepts the credential."""
+    expires_at: datetime | None = None
+    """Expiry date of the credential; null for a session."""
+
+
+class Issue(enum.StrEnum):
+    """One finding, by the word that scripts read."""
+
+    USER_GONE = "user_gone"
+    USER_RETIRED = "user_retired"
+    USER_INACTIVE = "user_inactive"
+    USER_PROMOTED = "user_promoted"
+    USER_DEMOTED = "user_demoted"
+    APPLICATION_GONE = "application_gone"
+    APPLICATION_CHANGED = "application_changed"
+    RESTRICTED = "restricted"
+    UNRESTRICTED = "unrestricted"
+    TOKEN_GONE = "token_gone"  # noqa: S105 - a finding, not a token
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    SECRET_OVERDUE = "secret_overdue"  # noqa: S105
+    PREDECESSOR_OVERDUE = "predecessor_overdue"
+    NOT_HANDED_OVER = "not_handed_over"
+
+
+ISSUE_MEANINGS = {
+    Issue.USER_GONE: _("its user was deleted; provision it again"),
+    Issue.USER_RETIRED: _("its user was retired by the LMS; retire the client and provision another"),
+    Issue.USER_INACTIVE: _("its user is not active; activate it in the admin, or retire the client"),
+    Issue.USER_PROMOTED: _("its user has more rights than it was given here; take them away, or adopt it again"),
+    Issue.USER_DEMOTED: _("its user has fewer rights than it was given here; give them back, or adopt it again"),
+    Issue.APPLICATION_GONE: _("its application was deleted; provision it again"),
+    Issue.APPLICATION_CHANGED: _("its application has another user, client type or grant type; put it right"),
+    Issue.RESTRICTED: _("its application is restricted: access tokens of it expire at once; use JWTs"),
+    Issue.UNRESTRICTED: _("its application is not restricted any more: it has all rights of its user; restrict it"),
+    Issue.TOKEN_GONE: _("its access token was deleted, as a password reset does; rotate it"),
+    Issue.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
+    Issue.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
+    Issue.PREDECESSOR_OVERDUE: _("the application before its last rotation is past its grace; rotate or revoke"),
+    Issue.NOT_HANDED_OVER: _("nobody has its credentials: the run that issued them was cut off; provision it again"),
+}

@@ -1,0 +1,147 @@
+"""Validate ``ClientSpec``: the wanted state of an API client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.options import (
+    CLIENT,
+    EMAIL,
+    MANIFEST,
+    REASON,
+    TEXT,
+    USER_RIGHTS,
+    ClientFields,
+    Option,
+    text_problem,
+)
+from edx_api_provisioning.core.secrets import Secret
+
+COURSE_KEY = re.compile(r"course-v1:(?P<org>[\w.-]+)\+[\w.~-]+\+[\w.~-]+", re.ASCII)
+
+# openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: 25 items of 32 characters fit.
+ACCESS_ITEMS, ACCESS_ITEM_LENGTH = 25, 32
+
+MAX_GRACE = timedelta(days=90)
+
+
+def _require(condition: bool, field_name: str, message: Promise) -> None:
+    """Raise InvalidSpec unless the condition holds. The message is lazy: valid specs need no translation."""
+    if not condition:
+        raise InvalidSpec(str(message), field=field_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSpec(ClientFields):
+    """The wanted state of an API client.
+
+    Raises:
+        InvalidSpec: for a value that is wrong on every site. What depends on the site is checked by planning.
+    """
+
+    def __post_init__(self) -> None:
+        for option in (*CLIENT.values(), MANIFEST):
+            value = getattr(self, option.name)
+            if isinstance(value, (str, tuple, Secret)):
+                _check(option, value)
+        _require(
+            self.expires_in is None or self.expires_at is None,
+            "expires_at",
+            _("use either a lifetime or an expiry date, not both."),
+        )
+        _require(
+            self.expires_in is None or self.expires_in > timedelta(0),
+            "expires_in",
+            _("use a time span above zero."),
+        )
+        _require(
+            self.expires_at is None or self.expires_at.tzinfo is not None,
+            "expires_at",
+            _("the time needs a time zone."),
+        )
+        for name in ("expires_in", "expires_at", "access_token"):
+            _require(
+                self.wants_token or getattr(self, name) is None,
+                name,
+                _("not allowed together with --no-token or --restricted, which issue no access token."),
+            )
+
+    @property
+    def is_staff(self) -> bool:
+        """Return True for a superuser too: the LMS rejects one who is not staff on most endpoints."""
+        return bool(self.staff or self.superuser)
+
+    @property
+    def is_superuser(self) -> bool:
+        """Return True if the user must be a superuser."""
+        return bool(self.superuser)
+
+    @property
+    def wants_token(self) -> bool:
+        """Return True if an opaque access token is wanted; the LMS expires those of a restricted application."""
+        return self.token and not self.restricted
+
+    @property
+    def rights(self) -> frozenset[str] | None:
+        """Return the exact rights that the user must have, as in ``adapters.rights``; None to leave them alone."""
+        wanted = {CLIENT[name].singular: getattr(self, name) for name in USER_RIGHTS}
+        if all(values is None for values in wanted.values()):
+            return None
+        return frozenset(f"{kind}:{value}" for kind, values in wanted.items() for value in values or ())
+
+
+def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> ClientSpec:
+    """Return a spec that changes the given fields of an existing client and leaves all others alone.
+
+    No access token is issued unless ``given`` says so.
+
+    Args:
+        declared: the rights that were declared for the client.
+
+    Raises:
+        InvalidSpec: for a value that is wrong on every site.
+    """
+    kept: dict[str, Any] = {"token": bool({"token", "expires_in", "expires_at"} & set(given))}
+    if not set(given).isdisjoint(USER_RIGHTS):
+        kept |= {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}
+    return ClientSpec(name=name, **{**kept, **given})
+
+
+def declared_values(declared: tuple[str, ...], option: Option) -> tuple[str, ...]:
+    """Return those of the declared rights that an option names: ``support`` of ``global_role:support``."""
+    prefix = f"{option.singular}:"
+    return tuple(right.removeprefix(prefix) for right in declared if right.startswith(prefix))
+
+
+def _check(option: Option, value: str | tuple[str, ...] | Secret) -> None:
+    texts = value if isinstance(value, tuple) else [value.reveal() if isinstance(value, Secret) else value]
+    for text in texts:
+        if (problem := text_problem(option, text, gettext)) is not None:
+            raise InvalidSpec(problem, field=option.name)
+        if option.kind == EMAIL and text:
+            check_email(option.name, text)
+
+
+def check_line(field_name: str, text: str) -> None:
+    """Raise InvalidSpec unless the text is one line that fits the registry."""
+    _check(REASON._replace(name=field_name, kind=TEXT), text)
+
+
+def check_email(field_name: str, address: str) -> None:
+    """Raise InvalidSpec unless the address is valid and fits the users of the LMS."""
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise InvalidSpec(gettext(CLIENT["email"].error), field=field_name) from None
+    _require(len(address) <= (CLIENT["email"].max_length or 0), field_name, _("not an email address."))

@@ -1,0 +1,126 @@
+"""Describe the current state of a site and a client, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from edx_api_provisioning.core.options import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the site allows and prefers."""
+
+    now: datetime
+    host: str | None
+    lifetime: timedelta
+    max_lifetime: timedelta
+    default_scopes: tuple[str, ...]
+    available_scopes: tuple[str, ...]
+    has_access: bool = False
+    """Whether applications can be given scopes beyond the defaults, filters and restrictions here."""
+    staff_allowed: bool = True
+    superuser_allowed: bool = True
+    contact_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentUser:
+    """An account that the wanted user name finds, on MySQL perhaps in another spelling."""
+
+    pk: Any
+    username: str
+    email: str
+    is_staff: bool
+    superuser: bool
+    active: bool
+    accepted: bool
+    """Whether it is the client's already, or was made by this project: nobody has to be asked then."""
+    made: bool = False
+    """Whether this project made it."""
+    retired: bool = False
+    """Whether the LMS has retired it."""
+    rights: frozenset[str] = frozenset()
+    """Those given to the user itself, as in ``grants``, if the spec says anything about rights."""
+
+
+APPLICATION_RIGHTS = ("scope:", "filter:", "restricted")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the LMS lets an application ask for beyond the default scopes, and the filters on it."""
+
+    scopes: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+
+    @property
+    def rights(self) -> frozenset[str]:
+        """As strings: by JWT an application may see what few users may."""
+        return frozenset([f"scope:{scope}" for scope in self.scopes] + [f"filter:{entry}" for entry in self.filters])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentApplication:
+    """The application that the registry row points at."""
+
+    pk: Any
+    client_id: str
+    user_pk: Any
+    client_credentials: bool
+    """Whether it is still confidential and for the client credentials grant."""
+    restricted: bool
+    access: Access = field(default_factory=lambda: Access())
+    """What it may ask for beyond the default scopes."""
+    live_tokens: bool = False
+    """Whether it, or its predecessor, has tokens that a restriction would not end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentToken:
+    """The token that the registry row points at."""
+
+    pk: Any
+    expires_at: datetime
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentClient(Record):
+    """The registry row that the wanted name finds, on MySQL perhaps in another spelling."""
+
+    pk: Any
+    user_pk: Any
+    username: str | None
+    retired: bool
+    is_staff: bool = False
+    """Whether this package made the user staff."""
+    superuser: bool = False
+    not_handed_over: frozenset[str] = frozenset()
+    """Which of its ``secret`` and ``token`` nobody has."""
+    declared: tuple[str, ...] = ()
+    """The rights that it was declared to have."""
+    token_lifetime: timedelta | None = None
+    """The lifetime of its access tokens; None for the site's default."""
+    application: CurrentApplication | None
+    token: CurrentToken | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentState:
+    """What exists already, as far as it concerns the wanted client."""
+
+    client: CurrentClient | None = None
+    user: CurrentUser | None = None
+    username_problem: str | None = None
+    """Why an account of the wanted name may not be made."""
+    email_owner: str | None = None
+    """The user name of another account with the wanted address."""
+    client_id_owner: str | None = None
+    """The client_id, as it is spelled, of another application with the wanted one."""
+    client_secret_matches: bool = True
+    """Whether the wanted secret is the application's."""
+    access_token_pk: Any = None
+    """The row that the wanted access token finds."""

@@ -1,0 +1,298 @@
+"""Writes credentials out, in every format. The one room in which secrets are revealed to be shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.core.parsing import in_words
+from edx_api_provisioning.core.planning import Plan
+from edx_api_provisioning.core.results import (
+    ISSUE_MEANINGS,
+    Check,
+    ClientSummary,
+    Credentials,
+    CredentialsOutput,
+    Event,
+    Identity,
+    Issue,
+    Presented,
+    Unmanaged,
+    Verification,
+)
+from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub_tracebacks
+
+ENV_PREFIX = "OPENEDX_"
+
+
+def as_dict(credentials: Credentials, verification: Verification | None) -> dict[str, Any]:
+    """The flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
+    ends = credentials.expires_at
+    output: CredentialsOutput = {
+        "name": credentials.name,
+        "status": str(credentials.status),
+        "username": credentials.username,
+        "email": credentials.email,
+        "client_id": credentials.client_id,
+        "client_secret": _revealed(credentials.client_secret),
+        "access_token": _revealed(credentials.access_token),
+        "token_type": "Bearer" if ends else None,
+        "expires_at": _instant(ends) if ends else None,
+        "expires_in": int((ends - datetime.now(UTC)).total_seconds()) if ends else None,
+        "scope": " ".join(credentials.scopes) or None,
+        "token_url": conf.url("TOKEN_PATH"),
+        "api_docs_url": conf.url("API_DOCS_PATH"),
+        "verified": verification.ok if verification else None,
+    }
+    return {**output}
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret is not None else None
+
+
+def _text(values: dict[str, Any]) -> str:
+    lines = [
+        f"{key + ':':<15} {'yes' if value is True else 'no' if value is False else value}"
+        for key, value in values.items()
+        if value is not None
+    ]
+    for label, line in calls(values):
+        lines += ["", f"{label}:", f"  {line}"]
+    if values["client_secret"] or values["access_token"]:
+        lines += ["", _("The secrets are shown this once. Keep them now.")]
+    return "\n".join(lines) + "\n"
+
+
+def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lines for a shell that use what was issued, each with what it does; from :func:`as_dict`.
+
+    ``printf`` is built into the shell: the secret is in no process's arguments.
+    """
+    lines, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
+    if values["access_token"] and me_url:
+        header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
+        lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
+    if values["client_secret"] and token_url:
+        header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
+        # A restricted client has to request its scopes.
+        scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
+        form = shlex.quote(urlencode({"grant_type": "client_credentials", "token_type": "jwt", **scope}))
+        lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
+    return lines
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _env_values(values: dict[str, Any]) -> dict[str, str]:
+    return {
+        ENV_PREFIX + key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _env(values: dict[str, Any]) -> str:
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in _env_values(values).items())
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    import yaml  # Here, for what it costs everybody who does not ask for it.
+
+    # With the mark of its beginning: of several, one after the other, none is lost.
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, explicit_start=True))
+
+
+def _kubernetes_secret(values: dict[str, Any]) -> str:
+    # stringData: applying a manifest that lacks a key leaves what the cluster has under it.
+    return _yaml(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": _kubernetes_name(values["name"])},
+            "type": "Opaque",
+            "stringData": _env_values(values),
+        }
+    )
+
+
+def _kubernetes_name(name: str) -> str:
+    """A DNS subdomain name, as Kubernetes wants it (RFC 1123)."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "text": _text,
+    "json": _json,
+    "env": _env,
+    "yaml": _yaml,
+    "kubernetes-secret": _kubernetes_secret,
+}
+
+ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
+
+"""What the names of files end with."""
+
+
+def path_of(name: str, directory: str, *, format: str) -> str:
+    """Of the file for the credentials of one client among others."""
+    return os.path.join(directory, f"{name}.{ENDINGS[format]}")
+
+
+@scrub_tracebacks()
+def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
+    """Everything about the credentials as one text, secrets included."""
+    return FORMATS[format](as_dict(credentials, verification))
+
+
+def render_line(credentials: Credentials, verification: Verification | None, *, format: str = "json") -> str:
+    """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
+    values = as_dict(credentials, verification)
+    if format == "json":
+        return json.dumps(values) + "\n"
+    return FORMATS[format](values) + ("" if ENDINGS[format] == "yaml" else "\n")
+
+
+def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> str:
+    """What would be done with one of many, as JSON on a line or as sentences; none where it stays as it is."""
+    steps = [step.says for step in plan.steps] if plan is not None else []
+    warnings = list(plan.warnings) if plan is not None and steps else []
+    if format == "json":
+        return json.dumps({"name": name, "change": change, "steps": steps, "warnings": warnings}) + "\n"
+    if change == "unchanged":
+        return ""
+    lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
+    lines += [f"    {_('Warning: %s') % warning}" for warning in warnings]
+    return "\n".join(lines) + "\n"
+
+
+def render_plan(plan: Plan, *, format: str) -> str:
+    """What would be done, as JSON, as YAML or as sentences."""
+    if format in ("json", "yaml"):
+        steps = [step.says for step in plan.steps]
+        shown = {
+            "name": plan.spec.name,
+            "status": str(plan.status),
+            "username": plan.username,
+            "email": plan.email,
+        }
+        return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
+    lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
+    lines += [_("Warning: %s") % warning for warning in plan.warnings]
+    return "\n".join(lines) + "\n"
+
+
+def render_outcome(credentials: Credentials, *, format: str) -> str:
+    """What became of a client where nothing was issued."""
+    if format == "json":
+        shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
+        return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
+    lines = [_("Done: %s.") % change for change in credentials.changes] or [_("There was nothing to do.")]
+    return "\n".join(lines) + "\n"
+
+
+def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> Iterator[str]:
+    """A line for each, as JSON objects or in columns; streamed, however many there are."""
+    for number, row in enumerate(rows):
+        shown = row_as_dict(row)
+        if format == "json":
+            yield json.dumps(shown) + "\n"
+            continue
+        columns = _CLIENT_COLUMNS if isinstance(row, ClientSummary) else _UNMANAGED_COLUMNS
+        if number == 0:
+            yield _columns(columns, {key: key.replace("_", " ") for key in columns})
+        if isinstance(row, ClientSummary):
+            flag = row.rights[0] if row.is_superuser or row.is_staff else ""
+            yield _columns(columns, {**shown, "rights": flag, "scopes": " ".join(row.scopes)})
+            yield from _details(row)
+        else:
+            yield _columns(columns, shown)
+
+
+def _details(client: ClientSummary) -> Iterator[str]:
+    declared = [right for right in client.rights if right not in ("superuser", "staff")]
+    if client.profile:
+        yield f"    {_('profile')}: {client.profile}\n"
+    if declared:
+        yield f"    {_('rights')}: {', '.join(declared)}\n"
+    for right in client.excess:
+        yield f"    {_('beyond what was declared')}: {right}\n"
+    for trouble in client.troubles:
+        yield f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}\n"
+
+
+def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
+    """What JSON shows of something that holds no secret."""
+    return {key: _plain(value) for key, value in asdict(row).items()}
+
+
+def render_examination(
+    client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
+) -> str:
+    """What is to be said of credentials that somebody presented and of the client they are for."""
+    shown: dict[str, Any] = {}
+    if client is not None:
+        shown["client"] = row_as_dict(client)
+    if presented is not None:
+        shown["token"] = row_as_dict(presented)
+        left = presented.expires_at and int((presented.expires_at - datetime.now(UTC)).total_seconds())
+        shown["token"]["expires_in"] = left
+    if verification.checks:
+        shown["checks"] = [asdict(check) for check in verification.checks]
+    if format == "json":
+        return _json(shown)
+    lines = [line for part in ("client", "token") if part in shown for line in _examined(shown[part])]
+    lines += [f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}" for trouble in (client.troubles if client else ())]
+    lines += [render_check(check) for check in verification.checks]
+    return "\n".join(lines) + "\n"
+
+
+def render_check(check: Check) -> str:
+    """One thing that was tried, and what came of it."""
+    return f"{check.what}: {check.meaning or _('works')}"
+
+
+def _examined(values: dict[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        # The rights say what two of the flags say.
+        if key in ("is_staff", "is_superuser", "excess", "troubles") or value in (None, "", [], False):
+            continue
+        text = ", ".join(value) if isinstance(value, list) else _("yes") if value is True else str(value)
+        if key == "expires_in" and value > 0:
+            text = f"{value} ({in_words(timedelta(seconds=value))})"
+        yield f"{key.replace('_', ' ') + ':':<15} {text}"
+
+
+_CLIENT_COLUMNS = {
+    "name": 20, "state": 7, "username": 20, "rights": 9, "tokens": 6, "expires_at": 20, "last_issued": 20,
+    "contact": 20, "scopes": 0,
+}  # fmt: skip
+
+_UNMANAGED_COLUMNS = {"kind": 13, "name": 24, "client_id": 40, "username": 24, "expires_at": 0}
+
+
+def _columns(widths: dict[str, int], values: dict[str, Any]) -> str:
+    cells = [f"{'-' if values[key] in (None, '') else values[key]:<{width}}" for key, width in widths.items()]
+    return "  ".join(cells).rstrip() + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _instant(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _instant(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

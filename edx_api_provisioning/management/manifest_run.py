@@ -1,0 +1,179 @@
+"""``provision_api_client --from-file``: a manifest of many clients."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.secrets import scrub_tracebacks
+from edx_api_provisioning.data import Applied, Credentials, Verification
+from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.formats.manifest import InvalidManifest, Manifest, read
+from edx_api_provisioning.management.base import ClientCommand, operator
+
+
+def read_file(path: str) -> Manifest:
+    """The manifest in a file, or on standard input if that is what ``-`` names.
+
+    Raises:
+        InvalidSpec: if it cannot be read, or with all that is wrong in it.
+    """
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
+        return read(data.decode("utf-8-sig"))
+    except InvalidManifest as error:
+        lines = [f"{'standard input' if path == '-' else path}:{problem}" for problem in error.problems]
+        count = ngettext("Nothing was done: %d problem.", "Nothing was done: %d problems.", len(lines)) % len(lines)
+        raise ProvisioningError("\n".join([*lines, count])) from None
+    except UnicodeDecodeError:
+        raise InvalidSpec(_("this is not text in UTF-8."), field="from_file") from None
+    except OSError as error:
+        raise InvalidSpec(_("cannot be read: %s.") % error.strerror, field="from_file") from None
+
+
+def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
+    """Say what would be done; exit code 2 if there is anything to do."""
+    counts: Counter[str] = Counter()
+    for spec, plan in api.plan_many(manifest.clients, authority=operator()):
+        if isinstance(plan, ProvisioningError):
+            counts["failed"] += 1
+            command.stderr.write(f"{spec.name}: {plan}")
+        else:
+            counts[plan.change] += 1
+            command.show(rendering.render_change(spec.name, plan.change, plan, format=options["format"]))
+    for retired in _pruned(manifest, options, dry_run=True):
+        counts["retire"] += 1
+        command.show(rendering.render_change(retired.name, "retire", None, format=options["format"]))
+    says = (
+        ("create", _("%d to create")),
+        ("update", _("%d to update")),
+        ("rotate", _("%d to rotate")),
+        ("retire", _("%d to retire")),
+        ("unchanged", _("%d unchanged")),
+        ("failed", _("%d refused")),
+    )
+    command.say(_("Plan: %s.") % ", ".join(text % counts[key] for key, text in says if counts[key] or key != "failed"))
+    if counts["failed"]:
+        raise CommandError(_("Not everything can be done; see above."))
+    if counts.total() > counts["unchanged"]:
+        raise SystemExit(2)
+
+
+def apply(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
+    """Do it, and hand over what is issued batch by batch."""
+    delivery = _Delivery(command, options)
+    counts: Counter[str] = Counter()
+    failed: list[str] = []
+    request = {"authority": operator(), "reason": options["reason"]}
+    with _Progress(command, len(manifest.clients)) as progress:
+        done = api.apply(manifest.clients, hand_over=delivery, fail_fast=options["fail_fast"], **request)
+        for applied in progress.counted(done):
+            _tell(command, applied, counts, failed, options)
+    if failed and options["prune"]:
+        command.say(_("Nothing was pruned, because not everything was done."))
+    for retired in [] if failed else _pruned(manifest, options, **request):
+        _tell(command, retired, counts, failed, options)
+    command.say(_("Done: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
+    problems = [f"{name}: {what}" for name, what in delivery.not_proved]
+    if failed or problems:
+        shown = ", ".join(failed[:10]) + ("…" if len(failed) > 10 else "")
+        failures = [_("Not provisioned: %s.") % shown] if failed else []
+        raise CommandError("\n".join([*problems, *failures]))
+
+
+def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable[Applied]:
+    if not options["prune"]:
+        return []
+    if manifest.name is None:
+        raise InvalidSpec(_("the manifest needs a name of its own for this (manifest: NAME)."), field="prune")
+    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
+
+
+def _tell(
+    command: ClientCommand, applied: Applied, counts: Counter[str], failed: list[str], options: dict[str, Any]
+) -> None:
+    if applied.error is not None:
+        counts["failed"] += 1
+        failed.append(applied.name)
+        command.stderr.write(f"{applied.name}: {applied.error}")
+        return
+    assert applied.credentials is not None  # noqa: S101 - for the type checker: it is one or the other
+    counts[str(applied.credentials.status)] += 1
+    for warning in applied.credentials.warnings:
+        command.say(f"{applied.name}: {_('Warning: %s') % warning}")
+    if options["format"] == "json" and not applied.credentials.issued and options["output"] is None:
+        command.show(rendering.render_line(applied.credentials, None))
+
+
+class _Delivery:
+    """Takes what is issued, a batch at a time: to a file for each client, or to standard output."""
+
+    def __init__(self, command: ClientCommand, options: dict[str, Any]) -> None:
+        self._command, self._verify, self._format = command, options["verify"], options["format"]
+        self._directory, self._force = options["output"], options["force"]
+        self.not_proved: list[tuple[str, str]] = []
+        if self._directory is None and self._format == "env":
+            raise InvalidSpec(_("for many clients this is a file for each; name a directory for them."), field="output")
+        if self._directory is not None:
+            files.make_directory(self._directory)
+
+    @scrub_tracebacks()
+    def __call__(self, issued: list[Credentials]) -> None:
+        texts = []
+        for credentials in issued:
+            verification = api.verify(credentials) if self._verify else None
+            texts.append(self._rendered(credentials, verification))
+            if verification is not None:
+                bad = [f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok]
+                self.not_proved += [(credentials.name, what) for what in bad]
+        if self._directory is None:
+            self._command.show("".join(texts))
+            return
+        paths = [rendering.path_of(credentials.name, self._directory, format=self._format) for credentials in issued]
+        files.write_files(dict(zip(paths, texts, strict=True)), force=self._force)
+
+    def _rendered(self, credentials: Credentials, verification: Verification | None) -> str:
+        if self._directory is not None:
+            return rendering.render(credentials, verification, format=self._format)
+        return rendering.render_line(credentials, verification, format=self._format)
+
+
+class _Progress:
+    """How far it is, on a terminal only."""
+
+    def __init__(self, command: ClientCommand, total: int) -> None:
+        self._stderr, self._total = command.stderr, total
+        self._shown = self._stderr.isatty() and not command.quiet
+        self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def counted(self, done: Iterator[Applied]) -> Iterator[Applied]:
+        for number, applied in enumerate(done, 1):
+            yield applied
+            now = time.monotonic()
+            if self._shown and now - self._last > 0.2:
+                self._last = now
+                rate = number / (now - self._began)
+                says = _("%(number)d of %(total)d clients, %(rate)d a second, %(left)d s left")
+                values = {"number": number, "total": self._total, "rate": rate, "left": (self._total - number) / rate}
+                self._stderr.write(f"\r\x1b[K{says % values}", ending="")
+                self._stderr.flush()
+
+    def __exit__(self, *_error: object) -> None:
+        if self._shown:
+            self._stderr.write("\r\x1b[K", ending="")

@@ -1,0 +1,109 @@
+"""Adopt applications that were created by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters.database import in_transaction
+from edx_api_provisioning.adapters.rights import declared, require_no_more, rights_of
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.policy import same_spelling
+from edx_api_provisioning.core.results import Credentials, RequestId, Status
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+from edx_api_provisioning.services.credentials import current_credentials
+from edx_api_provisioning.services.registry import Kind, refuse_retired
+from edx_api_provisioning.services.site import current_site
+
+
+def adopt(
+    name: str,
+    *,
+    client_id: str,
+    authority: Authority,
+    contact: str | None = None,
+    purpose: str | None = None,
+    reason: str = "",
+    request_id: str | RequestId | None = None,
+) -> Credentials:
+    """Take an application that was made by other means under management, with its user and longest token.
+
+    Adopting again records the user and the rights that it has by now as agreed to. What the site's policy forbids to be
+    made is taken in all the same (but for a missing contact): what is managed can be seen, rotated and revoked.
+
+    Raises:
+        Conflict: the application is none for the client credentials grant, has no user, or belongs to another client.
+    """
+    ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)  # For its checks
+
+    def work() -> Credentials:
+        registry.require_new(request_id)
+        site = current_site()
+        client = registry.find(name, lock_it=True)
+        if client is not None:
+            same_spelling("name", name, client.name)
+            refuse_retired(client)
+        if site.contact_required and not (contact or (client and client.contact)):
+            raise InvalidSpec(_("give one; the site wants somebody to answer for every client."), field="contact")
+        application = oauth.find_application(client_id)
+        _check_adoptable(name, client, application, client_id)
+        user = application.user
+        made = ApiClient.objects.filter(user=user, user_made=True).exists()
+        rights = rights_of(user, application, foreign=not made)
+        if not authority.trusted:
+            require_no_more(rights, authority=authority)
+        if client is None:
+            client = ApiClient(name=name, application=application)
+        token = client.access_token or oauth.longest_token(application)
+        wanted = {
+            "user": user,
+            "user_made": client.user_made and client.user_id == user.pk,
+            "is_staff": user.is_staff,
+            "is_superuser": user.is_superuser,
+            "declared_rights": sorted(declared(rights)),
+            "access_token": token,
+            # It is at least as old as this; and what nobody issued here has no date of ours.
+            "secret_issued": client.secret_issued or application.created,
+            "token_issued": client.token_issued or (token.created if token is not None else None),
+            "contact": client.contact if contact is None else contact,
+            "purpose": client.purpose if purpose is None else purpose,
+        }
+        if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):
+            return current_credentials(client, Status.UNCHANGED)
+        for field, value in wanted.items():
+            setattr(client, field, value)
+        client.save()
+        details = {"client_id": application.client_id, "username": user.get_username()}
+        request = {"authority": authority, "reason": reason, "request_id": request_id}
+        registry.record(client, name, Kind.ADOPTED, details=details, **request)
+        return current_credentials(client, Status.ADOPTED, changes=(_("take %s under management") % name,))
+
+    return in_transaction(work)
+
+
+def _check_adoptable(name: str, client: ApiClient | None, application: Any, client_id: str) -> None:
+    if application is None:
+        raise Conflict(_("no application has it."), field="client_id")
+    same_spelling("client_id", client_id, application.client_id)
+    if client is not None and client.application_id != application.pk:
+        raise Conflict(_("this client has another application; choose another name."), field="name")
+    owner = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
+    if owner is not None and (client is None or owner.pk != client.pk):
+        if client is None and owner.name == name:
+            # Another run adopted it under this name since we looked: to be looked at again.
+            raise IntegrityError("the client was made meanwhile")
+        raise Conflict(_("it belongs to the API client %s already.") % owner.name, field="client_id")
+    if application.user is None:
+        raise Conflict(_("the application has no user, so its tokens are of no use; set one first."), field="client_id")
+    if not oauth.is_client_credentials(application):
+        raise Conflict(
+            _("the application is not a confidential one for the client credentials grant; change that first."),
+            field="client_id",
+        )

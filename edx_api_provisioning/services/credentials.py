@@ -1,0 +1,96 @@
+"""Issue access tokens and describe the credentials of a client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.core.results import Credentials, Status
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+
+
+def describe(name: str) -> Credentials:
+    """What a client's credentials are now, without any secret. Nothing is written or locked.
+
+    Raises:
+        ClientNotFound, NearMatch: no such client.
+    """
+    with translate_errors():
+        return current_credentials(registry.get(name, lock_it=False), Status.UNCHANGED)
+
+
+def current_credentials(
+    client: ApiClient,
+    status: Status,
+    *,
+    client_secret: Secret | None = None,
+    access_token: Secret | None = None,
+    changes: tuple[str, ...] = (),
+) -> Credentials:
+    token: Any = client.access_token
+    return Credentials(
+        name=client.name,
+        status=status,
+        username=client.user.get_username() if client.user else "",
+        email=client.user.email if client.user else "",
+        client_id=client.application.client_id if client.application else "",
+        client_secret=client_secret,
+        access_token=access_token,
+        expires_at=token.expires if token else None,
+        scopes=tuple(token.scope.split()) if token else requestable_scopes(client),
+        profile=client.profile,
+        restricted=client.application is not None and lms.is_restricted(client.application_id),
+        changes=changes,
+    )
+
+
+def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
+    """What a restricted client may ask for: the default scopes, and those of its application beyond them."""
+    if client.application is None or not lms.is_restricted(client.application_id):
+        return ()
+    scopes, _filters = lms.access(client.application_id)
+    return tuple(dict.fromkeys((*oauth.default_scopes(), *scopes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """A token that is wanted for a client."""
+
+    client: ApiClient
+    scopes: tuple[str, ...]
+    expires_at: datetime
+    token: Secret | None = None
+
+
+def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
+    """Make tokens the current ones of their clients; saving the clients is the caller's.
+
+    Raises:
+        UnusableToken: if the site would not let one work.
+    """
+    tokens = [each.token or _new_token(each, now) for each in wanted]
+    rows = [
+        oauth.NewAccessToken(each.client.application, each.client.user, token, each.scopes, each.expires_at)
+        for each, token in zip(wanted, tokens, strict=True)
+    ]
+    for each, pk in zip(wanted, oauth.create_access_tokens(rows), strict=True):
+        each.client.access_token_id = pk
+        each.client.token_issued, each.client.noticed_days = now, None
+    return tokens
+
+
+def _new_token(wanted: NewToken, now: datetime) -> Secret:
+    return oauth.generate_access_token(
+        conf.get("TOKEN_PREFIX"),
+        user=wanted.client.user,
+        client=wanted.client.application,
+        scopes=list(wanted.scopes),
+        expires_in=int((wanted.expires_at - now).total_seconds()),
+    )

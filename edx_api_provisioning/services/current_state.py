@@ -1,0 +1,242 @@
+"""What exists already, as far as it concerns the wanted clients: for one, or for many with as few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError
+from django.db.models.functions import Lower
+
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters.database import connection
+from edx_api_provisioning.adapters.rights import rights_of_users
+from edx_api_provisioning.core.exceptions import Conflict
+from edx_api_provisioning.core.planning import email_wanted, username_wanted
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.core.state import (
+    Access,
+    CurrentApplication,
+    CurrentClient,
+    CurrentState,
+    CurrentToken,
+    CurrentUser,
+    Site,
+)
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+
+
+class Ambiguous(Conflict):
+    """Among many, the database took another spelling for the same: each has to be looked at by itself."""
+
+
+class Rows(NamedTuple):
+    """What was found, as the planning sees it and as rows to work on."""
+
+    found: CurrentState
+    client: ApiClient | None
+    user: Any
+
+
+def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False, run_id: str = "") -> list[Rows]:
+    """What exists of each.
+
+    Args:
+        lock: lock what is found until commit, and register the clients that are not there.
+        run_id: of the run that asks; see :meth:`ApiClient.not_handed_over`.
+
+    Raises:
+        Ambiguous: only for more than one.
+    """
+    names = [spec.name for spec in specs]
+    clients = matched(registry.find_all(names, lock_them=lock), names, lambda client: client.name)
+    found_clients = _found_clients(specs, clients, site, run_id)
+    if lock:
+        # Before any other row is locked: its unique name decides between runs that make the same client at once. Those
+        # that find it lock it first too, so that none waits for one that waits for it.
+        clients |= registry.reserve(name for name in names if name not in clients)
+    usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name)) for spec in specs}
+    users = _users(clients, usernames, lock)
+    found_users = _found_users(specs, clients, users)
+    emails = {
+        spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users
+    }
+    owners = _email_owners({email for email in emails.values() if email})
+    if any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
+        # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
+        raise IntegrityError("the account was made meanwhile")
+    namesakes = _namesakes(specs, clients)
+    return [
+        Rows(
+            CurrentState(
+                client=found_clients.get(spec.name),
+                user=found_users.get(spec.name),
+                username_problem=None if spec.name in users else lms.username_problem(usernames[spec.name]),
+                email_owner=owners.get(emails.get(spec.name) or ""),
+                client_id_owner=namesakes.get(spec.client_id or ""),
+                client_secret_matches=_secret_matches(spec, clients.get(spec.name)),
+                access_token_pk=_token_pk(spec),
+            ),
+            clients.get(spec.name),
+            users.get(spec.name),
+        )
+        for spec in specs
+    ]
+
+
+def matched(rows: Iterable[Any], wanted: Collection[str], value: Callable[[Any], str]) -> dict[str, Any]:
+    """The rows by what was asked for. For one alone, what the database found may be spelled otherwise.
+
+    Raises:
+        Ambiguous: if it found another spelling, and more than one was asked for.
+    """
+    by_value = {value(row): row for row in rows}
+    strays = by_value.keys() - set(wanted)
+    if strays and len(wanted) > 1:
+        raise Ambiguous("another spelling among many")
+    return {each: by_value[stray] for each, stray in zip(wanted, strays, strict=False)} if strays else by_value
+
+
+def _users(clients: Mapping[str, ApiClient], usernames: Mapping[str, str], lock: bool) -> dict[str, Any]:
+    """The service users by their clients' names: a client's own, or the account of the wanted name."""
+    linked = {name: client.user for name, client in clients.items() if client.user is not None}
+    wanted = {name: username for name, username in usernames.items() if name not in linked}
+    if lock and linked:
+        rows = {user.pk: user for user in _locked(pk__in=[user.pk for user in linked.values()])}
+        linked = {name: rows[user.pk] for name, user in linked.items() if user.pk in rows}
+    found: dict[str, Any] = {}
+    if wanted:
+        accounts = _locked(username__in=[*wanted.values()]) if lock else _accounts(username__in=[*wanted.values()])
+        found = matched(accounts, [*wanted.values()], lambda user: str(user.get_username()))
+    return linked | {name: found[username] for name, username in wanted.items() if username in found}
+
+
+def _accounts(**which: Any) -> Any:
+    return get_user_model()._default_manager.filter(**which)
+
+
+def _locked(**which: Any) -> Any:
+    # So that nobody is given more rights between the look and the use.
+    return _accounts(**which).order_by("pk").select_for_update()
+
+
+def _email_owners(emails: Collection[str]) -> dict[str, str]:
+    """The user names of accounts with these addresses, whatever the case."""
+    if not emails:
+        return {}
+    if len(emails) == 1:
+        rows = _accounts(email__iexact=next(iter(emails)))[:1]
+    elif connection().vendor == "mysql":  # Whose collation ignores case, and whose index would not serve LOWER().
+        rows = _accounts(email__in=emails)
+    else:
+        lowered = get_user_model()._default_manager.annotate(lowered=Lower("email"))
+        rows = lowered.filter(lowered__in=[email.lower() for email in emails])
+    owners = matched(rows, [email.lower() for email in emails], lambda user: str(user.email.lower()))
+    return {email: owners[email.lower()].get_username() for email in emails if email.lower() in owners}
+
+
+def _namesakes(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, str]:
+    """Of the wanted client ids, those that other applications have: each with how it is spelled there."""
+    new = [spec for spec in specs if spec.name not in clients or clients[spec.name].application is None]
+    wanted = [spec.client_id for spec in new if spec.client_id is not None]
+    if not wanted:
+        return {}
+    found = matched(oauth.find_applications(wanted), wanted, lambda application: str(application.client_id))
+    return {client_id: str(application.client_id) for client_id, application in found.items()}
+
+
+def _secret_matches(spec: ClientSpec, client: ApiClient | None) -> bool:
+    application = client.application if client is not None else None
+    return (
+        application is None
+        or spec.client_secret is None
+        or oauth.client_user(application.client_id, spec.client_secret) is not None
+    )
+
+
+def _token_pk(spec: ClientSpec) -> Any:
+    token = oauth.find_access_token(spec.access_token) if spec.access_token is not None else None
+    return token.pk if token is not None else None
+
+
+def _found_users(
+    specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient], users: Mapping[str, Any]
+) -> dict[str, CurrentUser]:
+    made, linked = {}, {}
+    for name, user in users.items():
+        client = clients.get(name)
+        linked[name] = client is not None and client.user_id == user.pk
+        made[name] = (
+            client.user_made
+            if client is not None and linked[name]
+            else ApiClient.objects.filter(user=user, user_made=True).exists()
+        )
+    asked = {
+        spec.name
+        for spec in specs
+        if spec.name in users and (spec.rights is not None or not (made[spec.name] or linked[spec.name]))
+    }
+    rights = rights_of_users([users[name] for name in asked])
+    return {
+        name: CurrentUser(
+            pk=user.pk,
+            username=user.get_username(),
+            email=user.email,
+            is_staff=user.is_staff,
+            superuser=user.is_superuser,
+            active=user.is_active,
+            accepted=made[name] or linked[name],
+            retired=lms.is_retired(user.get_username()),
+            made=made[name],
+            rights=rights[user.pk] if name in asked else frozenset(),
+        )
+        for name, user in users.items()
+    }
+
+
+def _found_clients(
+    specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient], site: Site, run_id: str
+) -> dict[str, CurrentClient]:
+    applications = [client.application_id for client in clients.values() if client.application_id is not None]
+    restricted = lms.restricted_among(applications)
+    lost = {name: client.not_handed_over(site.now, run_id=run_id) for name, client in clients.items()}
+    return {
+        spec.name: _found_client(spec, clients[spec.name], restricted, lost[spec.name])
+        for spec in specs
+        if spec.name in clients
+    }
+
+
+def _found_client(
+    spec: ClientSpec, client: ApiClient, restricted: Collection[Any], lost: frozenset[str]
+) -> CurrentClient:
+    application: Any = client.application
+    token: Any = client.access_token
+    asks_access = application is not None and (spec.scopes is not None or spec.filters is not None or spec.restricted)
+    return CurrentClient(
+        pk=client.pk,
+        name=client.name,
+        user_pk=client.user_id,
+        is_staff=client.is_staff,
+        superuser=client.is_superuser,
+        **registry.stored(client),
+        username=client.user.get_username() if client.user else None,
+        retired=client.state == ApiClient.State.RETIRED,
+        not_handed_over=lost,
+        declared=tuple(client.declared_rights),
+        token_lifetime=client.token_lifetime,
+        application=application
+        and CurrentApplication(
+            pk=application.pk,
+            client_id=application.client_id,
+            user_pk=application.user_id,
+            client_credentials=oauth.is_client_credentials(application),
+            restricted=application.pk in restricted,
+            access=Access(*lms.access(application.pk)) if asks_access else Access(),
+            live_tokens=spec.restricted
+            and (client.predecessor_id is not None or oauth.has_live_tokens(application.pk)),
+        ),
+        token=token and CurrentToken(pk=token.pk, expires_at=token.expires, scopes=tuple(token.scope.split())),
+    )

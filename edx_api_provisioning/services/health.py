@@ -1,0 +1,80 @@
+"""What others did to a client since it was provisioned, and what the operator may do about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.core.results import Issue
+from edx_api_provisioning.models import ApiClient
+
+# With these, new credentials would be of no use or of more use than was agreed: nothing is issued.
+BLOCKING = frozenset(
+    {
+        Issue.USER_GONE,
+        Issue.USER_RETIRED,
+        Issue.USER_INACTIVE,
+        Issue.USER_PROMOTED,
+        Issue.APPLICATION_GONE,
+        Issue.APPLICATION_CHANGED,
+        Issue.UNRESTRICTED,
+    }
+)
+
+
+def find_issues(
+    client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None
+) -> tuple[Issue, ...]:
+    """The findings about a client that was loaded with its user, application and access token.
+
+    Args:
+        restricted: whether its application is a RestrictedApplication.
+        oldest_secret: secrets issued before this are overdue; None if the site sets no age.
+    """
+    if client.state == ApiClient.State.RETIRED:
+        return ()
+    return (
+        *_user_troubles(client),
+        *_application_troubles(client, restricted, oldest_secret),
+        *_token_troubles(client, now),
+        *([Issue.PREDECESSOR_OVERDUE] if client.predecessor_ends and client.predecessor_ends <= now else []),
+        *([Issue.NOT_HANDED_OVER] if client.not_handed_over(now) else []),
+    )
+
+
+def _user_troubles(client: ApiClient) -> list[Issue]:
+    user = client.user
+    if user is None:
+        return [Issue.USER_GONE]
+    has, given = (user.is_staff, user.is_superuser), (client.is_staff, client.is_superuser)
+    findings = {
+        Issue.USER_RETIRED: lms.is_retired(user.get_username()),
+        Issue.USER_INACTIVE: not user.is_active,
+        Issue.USER_PROMOTED: any(now and not then for now, then in zip(has, given, strict=True)),
+        Issue.USER_DEMOTED: any(then and not now for now, then in zip(has, given, strict=True)),
+    }
+    return [trouble for trouble, found in findings.items() if found]
+
+
+def _application_troubles(client: ApiClient, restricted: bool, oldest_secret: datetime | None) -> list[Issue]:
+    application = client.application
+    if application is None:
+        return [Issue.APPLICATION_GONE]
+    findings = {
+        Issue.APPLICATION_CHANGED: application.user_id is None
+        or application.user_id != client.user_id
+        or not oauth.is_client_credentials(application),
+        # A client that was declared to be restricted has no opaque token to lose.
+        Issue.RESTRICTED: restricted and "restricted" not in client.declared_rights,
+        Issue.UNRESTRICTED: not restricted and "restricted" in client.declared_rights,
+        Issue.SECRET_OVERDUE: oldest_secret is not None
+        and client.secret_issued is not None
+        and client.secret_issued < oldest_secret,
+    }
+    return [trouble for trouble, found in findings.items() if found]
+
+
+def _token_troubles(client: ApiClient, now: datetime) -> list[Issue]:
+    if client.access_token is not None:
+        return [Issue.TOKEN_EXPIRED] if client.access_token.expires <= now else []
+    return [Issue.TOKEN_GONE] if client.access_token_id is not None else []

@@ -1,0 +1,161 @@
+"""Who a request comes from, and what it may do about its own credential: tell, and rotate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters.database import in_transaction, translate_errors
+from edx_api_provisioning.adapters.rights import Rights, application_rights, rights_of
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
+from edx_api_provisioning.core.results import Credentials, Identity, RequestId
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+from edx_api_provisioning.services.rotation import rotate
+
+authentication_classes = lms.authentication_classes
+
+pagination_class = lms.pagination_class
+
+_SELF_GRACE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What a request was authenticated with."""
+
+    scheme: str
+    """``bearer``, ``jwt`` or ``session``."""
+    token: Any = None
+    """The row of an opaque access token."""
+    application: Any = None
+    scopes: tuple[str, ...] | None = None
+    restricted: bool = False
+    expires_at: datetime | None = None
+
+
+def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
+    """What a request was authenticated with, from what DRF keeps of it.
+
+    Args:
+        auth: ``request.auth``.
+        authenticator: ``request.successful_authenticator``.
+    """
+    with translate_errors():
+        if (claims := lms.jwt_claims(auth, authenticator)) is not None:
+            of_grant = claims.get("grant_type") == "client-credentials"
+            return Credential(
+                scheme="jwt",
+                # No claim names the application. Where just one acts for the user, it is that.
+                application=oauth.only_application(user) if of_grant else None,
+                scopes=tuple(claims.get("scopes") or ()),
+                restricted=bool(claims.get("is_restricted")),
+                expires_at=datetime.fromtimestamp(claims["exp"], UTC) if "exp" in claims else None,
+            )
+        if oauth.is_access_token(auth):
+            return Credential(
+                scheme="bearer",
+                token=auth,
+                application=auth.application,
+                scopes=tuple(auth.scope.split()),
+                restricted=lms.is_restricted(auth.application_id),
+                expires_at=auth.expires,
+            )
+        return Credential(scheme="session" if auth is None else "bearer")
+
+
+def identify(user: Any, credential: Credential) -> Identity:
+    """Who this is. Nothing is written."""
+    application = credential.application
+    with translate_errors():
+        # By JWT a restricted application has what its scopes and filters open, and nothing of its user.
+        rights = (
+            application_rights(application) if credential.restricted else rights_of(user, application).exceeds(Rights())
+        )
+        client = _client_of(application)
+        return Identity(
+            username=user.get_username(),
+            is_staff=user.is_staff,
+            is_superuser=user.is_superuser,
+            scheme=credential.scheme,
+            client=client.name if client else None,
+            client_id=application.client_id if application is not None else None,
+            scopes=credential.scopes,
+            restricted=credential.restricted,
+            rights=tuple(rights),
+            self_rotation=bool(client and _may_rotate_itself(client, credential)),
+            expires_at=credential.expires_at,
+        )
+
+
+def _client_of(application: Any) -> ApiClient | None:
+    if application is None:
+        return None
+    return ApiClient.objects.filter(Q(application=application.pk) | Q(predecessor=application.pk)).first()
+
+
+def _may_rotate_itself(client: ApiClient, credential: Credential) -> bool:
+    token = credential.token
+    return bool(
+        client.self_rotation
+        and token is not None
+        and client.access_token_id == token.pk
+        and client.application_id == token.application_id
+        and client.user_id == token.user_id
+    )
+
+
+def rotate_self(
+    credential: Credential,
+    *,
+    expires_in: timedelta | None = None,
+    grace: timedelta | None = None,
+    request_id: RequestId | None = None,
+) -> Credentials:
+    """Give a client its next access token for the one that it shows.
+
+    Args:
+        expires_in: how long the new one lives: at most as long as the one shown was made to live, which is the default.
+        grace: how long the one shown goes on working; a day if nothing is said, and never beyond its own end.
+
+    Raises:
+        NotAllowed: if it is no client's opaque access token, or the client may not do this.
+        Conflict: if it is not the client's current one any more, or the client is in no state to be issued anything.
+        InvalidSpec: for a longer life.
+    """
+    token = credential.token
+
+    def work() -> Credentials:
+        registry.require_new(request_id)
+        found = _client_of(credential.application) if token is not None else None
+        client = registry.find(found.name, lock_it=True) if found is not None else None
+        if client is None or not client.self_rotation:
+            raise NotAllowed(
+                _(
+                    "only a client that was provisioned with the right to it (self_rotation) rotates itself, "
+                    "with its opaque access token."
+                )
+            )
+        if not _may_rotate_itself(client, credential):
+            raise Conflict(_("this is not the client's current access token any more; use the newest."))
+        life = token.expires - (client.token_issued or token.created)
+        life = timedelta(seconds=math.ceil(life.total_seconds()))  # The expiry is in whole seconds.
+        if expires_in is not None and expires_in > life:
+            raise InvalidSpec(_("at most %s, as the one that you have.") % life, field="expires_in")
+        return rotate(
+            client.name,
+            authority=Authority.operator(f"itself: {client.name}"),
+            expires_in=expires_in,
+            longest=life,
+            grace=grace or _SELF_GRACE,
+            request_id=request_id,
+        )
+
+    return in_transaction(work)

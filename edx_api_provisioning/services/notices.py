@@ -1,0 +1,105 @@
+"""Telling people that a token ends, once at each of the configured distances."""
+
+from __future__ import annotations
+
+import logging
+import math
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.core.mail import send_mail
+from django.template.loader import render_to_string
+from django.utils.translation import ngettext
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters.database import in_transaction, translate_errors
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.exceptions import DatabaseFailure, ProvisioningError
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+
+_DAY = timedelta(days=1)
+
+logger = logging.getLogger(__name__)
+
+
+def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
+    """Mail the contact of every client whose token ends soon; returns the names of those who were told.
+
+    Each contact is told once for each distance of ``NOTICE_DAYS``, and of a token only the nearest that has come: a
+    client that is first looked at five days before the end is told of the seven-day distance, not of thirty as well.
+    The client's row is locked while its mail is sent, so that two workers send one; a mail that cannot be sent is
+    tried again the next time.
+
+    Predecessors whose grace is over are deleted on the way.
+
+    Raises:
+        ProvisioningError: after everybody was tried, if a mail could not be sent.
+    """
+    distances = sorted(conf.get("NOTICE_DAYS"))
+    now = datetime.now(UTC)
+    with translate_errors():
+        due = ApiClient.objects.filter(state=ApiClient.State.ACTIVE)
+        horizon = now + max(distances, default=0) * _DAY
+        ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
+        expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
+        succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
+    for pk in succeeded:
+        in_transaction(partial(_end_predecessor, pk, now, authority))
+    told, failed = [], 0
+    for pk in expiring:
+        try:
+            told.append(in_transaction(partial(_notify, pk, distances, now, authority)))
+        except (_NotSent, DatabaseFailure):
+            failed += 1
+    if failed:
+        raise ProvisioningError(
+            ngettext(
+                "%d mail could not be sent; it is tried again the next time. See the mail settings.",
+                "%d mails could not be sent; they are tried again the next time. See the mail settings.",
+                failed,
+            )
+            % failed
+        )
+    return tuple(name for name in told if name is not None)
+
+
+class _NotSent(Exception):
+    """A mail backend failed, each in its own way; raised to roll back what was recorded of the mail."""
+
+
+def _end_predecessor(pk: Any, now: datetime, authority: Authority) -> None:
+    client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
+    if client is not None:
+        registry.end_predecessor(client, now, authority=authority)
+        client.save()
+
+
+def _notify(pk: Any, distances: list[int], now: datetime, authority: Authority) -> str | None:
+    client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
+    token = client.access_token if client is not None else None
+    if client is None or token is None or token.expires <= now:
+        return None
+    days = math.ceil((token.expires - now) / _DAY)
+    distance = next((distance for distance in distances if days <= distance), None)
+    if distance is None or (client.noticed_days is not None and client.noticed_days <= distance):
+        return None
+    client.noticed_days = distance
+    client.save()
+    registry.record(
+        client,
+        client.name,
+        registry.Kind.NOTIFIED,
+        authority=authority,
+        details={"days": distance, "to": client.contact},
+    )
+    context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
+    subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())
+    body = render_to_string("edx_api_provisioning/expiry_body.txt", context)
+    try:
+        send_mail(subject, body, from_email=None, recipient_list=[client.contact])
+    except Exception as error:
+        logger.warning("The notice to the contact of %s was not sent: %s", client.name, type(error).__name__)
+        raise _NotSent from None
+    return client.name

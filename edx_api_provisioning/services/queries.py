@@ -1,0 +1,317 @@
+"""What there is: managed clients and what became of them, and what nobody manages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery, Value
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.adapters import lms, oauth, rights
+from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.adapters.rights import rights_of
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.policy import same_spelling
+from edx_api_provisioning.core.results import ClientSummary, Event, Unmanaged
+from edx_api_provisioning.core.secrets import scrub_tracebacks
+from edx_api_provisioning.core.spec import MAX_GRACE, check_line
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import registry, site
+from edx_api_provisioning.services.health import find_issues
+
+
+def rights_of_account(user: Any, application: Any) -> tuple[str, ...]:
+    """Return what a user (or None) has and an ordinary account has not, with what the application may request."""
+    return rights.rights_of(user, application).exceeds(rights.Rights()) if user is not None else ()
+
+
+def client_rights(name: str) -> frozenset[str]:
+    """Return the rights of a client as the access catalogue writes them; none if it has ended.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none of this name, or only one in another spelling.
+    """
+    with translate_errors():
+        client = registry.get(name, lock_it=False)
+        if client.user is None or client.application is None:
+            return frozenset()
+        found = rights_of(client.user, client.application)
+        flags = {
+            "superuser": found.superuser,
+            "staff": found.staff,
+            "restricted": lms.is_restricted(client.application.pk),
+            f"username:{client.user.get_username()}": True,
+        }
+        return found.others | {right for right, has in flags.items() if has}
+
+
+# By this many keys and no more is a table looked up by its index for certain, whatever its size.
+_AT_ONCE = 100
+
+Row = TypeVar("Row")
+
+_FOREVER = timedelta(days=36500)
+
+ORDERINGS = ("name", "expires_at", "created", "updated")
+
+
+class Rows(Sequence[Row]):
+    """Rows that are counted and read only when asked for, page by page."""
+
+    def __init__(self, found: QuerySet[Any], show: Callable[[QuerySet[Any]], list[Row]]) -> None:
+        self._found, self._show = found, show
+
+    def __len__(self) -> int:
+        with translate_errors():
+            return self._found.count()
+
+    def __getitem__(self, which: Any) -> Any:
+        with translate_errors():
+            return self._show(self._found[which if isinstance(which, slice) else slice(which, which + 1)])
+
+
+def find_clients(
+    *,
+    state: str | None = None,
+    username: str | None = None,
+    contact: str | None = None,
+    profile: str | None = None,
+    manifest: str | None = None,
+    expiring_within: timedelta | None = None,
+    ordering: str = "name",
+) -> Rows[ClientSummary]:
+    """The clients that match all that is said, to be read page by page.
+
+    Args:
+        ordering: one of ``ORDERINGS``, behind ``-`` for the other way round.
+
+    Raises:
+        InvalidSpec: for what no client could match, or an ordering that there is not.
+    """
+    wanted = {
+        "state": state,
+        "user__username": username,
+        "contact": contact,
+        "profile": profile,
+        "manifest": manifest,
+    }
+    for value in wanted.values():
+        check_line("filter", value or "")
+    clients = ApiClient.objects.filter(**{field: value for field, value in wanted.items() if value is not None})
+    if expiring_within is not None:
+        clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
+    column = ordering.removeprefix("-")
+    if column not in ORDERINGS:
+        raise InvalidSpec(_("there is no such order; there are %s.") % ", ".join(ORDERINGS), field="ordering")
+    order = F("access_token__expires" if column == "expires_at" else column)
+    # Left to themselves, some databases put what has no end first, some last.
+    directed = order.desc(nulls_last=True) if ordering.startswith("-") else order.asc(nulls_last=True)
+    return Rows(clients.order_by(directed, "pk"), _summaries)
+
+
+def _summaries(clients: QuerySet[ApiClient]) -> list[ClientSummary]:
+    now = datetime.now(UTC)
+    return [summary(client, now) for client in with_facts(clients)]
+
+
+def get_client(name: str) -> ClientSummary:
+    """The client of exactly this name. Nothing is locked.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    with translate_errors():
+        found = _summaries(registry.named([name]))
+    if not found:
+        raise registry.not_found()
+    same_spelling("name", name, found[0].name)
+    return found[0]
+
+
+def hold_client(name: str) -> ClientSummary:
+    """The client of exactly this name, locked until the end of the transaction that this is called in.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    registry.get(name, lock_it=True)
+    return get_client(name)
+
+
+def list_events(name: str) -> Rows[Event]:
+    """What was done to a client that is there, the last first, to be read page by page.
+
+    Raises:
+        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+    """
+    get_client(name)
+    return Rows(ApiClientEvent.objects.filter(client__name=name).order_by("-pk"), _events)
+
+
+def _events(events: QuerySet[ApiClientEvent]) -> list[Event]:
+    return [
+        Event(kind=row.kind, actor=row.actor, reason=row.reason, details=row.details, created=row.created)
+        for row in events
+    ]
+
+
+def list_clients(
+    *,
+    name: str | None = None,
+    expiring_within: timedelta | None = None,
+    expired: bool = False,
+    overprivileged: bool = False,
+) -> Iterator[ClientSummary]:
+    """Every client, by name; in one statement, however many there are.
+
+    Args:
+        name: this one only.
+        expiring_within: only clients whose current token ends within this time, or has ended.
+        expired: only clients whose current token has ended.
+        overprivileged: only clients with more rights than were declared for them; five statements more for each.
+    """
+    now = datetime.now(UTC)
+    with translate_errors():
+        clients = with_facts(ApiClient.objects.all() if name is None else registry.named([name]))
+        if name is not None:
+            for client in clients:
+                same_spelling("name", name, client.name)
+        if expired or expiring_within is not None:
+            clients = _ending(clients, now if expired else now + min(expiring_within or timedelta(0), _FOREVER))
+        for client in clients.iterator(chunk_size=1000):
+            shown = summary(client, now)
+            if not overprivileged:
+                yield shown
+            elif excess := _excess(client):
+                yield replace(shown, excess=excess)
+
+
+def _ending(clients: QuerySet[ApiClient], limit: datetime) -> QuerySet[ApiClient]:
+    return _with_end(clients).filter(state=ApiClient.State.ACTIVE, ends__lte=limit)
+
+
+def _with_end(clients: QuerySet[Any]) -> QuerySet[Any]:
+    """With ``ends`` to filter by: by the joined table's own column, a database may begin there, or read all of it."""
+    tokens = oauth.get_access_token_model()._default_manager.filter(pk=OuterRef("access_token_id"))
+    aliased: QuerySet[Any] = clients.alias(ends=Subquery(tokens.values("expires")[:1]))
+    return aliased
+
+
+def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
+    """Clients with all that a summary tells, in one statement that stays small in a token table that does not."""
+    tokens = oauth.get_access_token_model()._default_manager.filter(application=OuterRef("application_id"))
+    count = tokens.order_by().values("application").annotate(number=Count("pk")).values("number")
+    restrictions = lms.restrictions()
+    restricted = (
+        Exists(restrictions.filter(application=OuterRef("application_id")))
+        if restrictions is not None
+        else Value(False)
+    )
+    loaded = clients.select_related("user", "application", "access_token")
+    # What is not read cannot leak.
+    facts = loaded.defer("application__client_secret", "access_token__token")
+    return _with_end(facts.annotate(token_count=count[:1], restricted=restricted))
+
+
+def _excess(client: Any) -> tuple[str, ...]:
+    """The rights of a client beyond those that were declared for it."""
+    if client.user is None:
+        return ()
+    declared = rights.rights_wanted(
+        client.user.get_username(),
+        staff=client.is_staff,
+        superuser=False,  # Whatever a superuser may do, what is beyond the declared is to be named.
+        others=frozenset(client.declared_rights)
+        | rights.group_permissions(
+            right.partition(":")[2] for right in client.declared_rights if right.startswith("group:")
+        ),
+    )
+    has = rights.rights_of(client.user, client.application)
+    excess = has.exceeds(declared)
+    return excess[1:] if has.superuser and client.is_superuser else excess
+
+
+def may_be_client(application: Any) -> bool:
+    """Whether an application is one for the client credentials grant, as API clients have them."""
+    return oauth.is_client_credentials(application)
+
+
+def summary(client: Any, now: datetime) -> ClientSummary:
+    """What is to be known about a client that comes from :func:`with_facts`."""
+    token = client.access_token
+    return ClientSummary(
+        name=client.name,
+        **registry.stored(client),
+        state=client.state,
+        username=client.user.get_username() if client.user else None,
+        is_staff=bool(client.user and client.user.is_staff),
+        is_superuser=bool(client.user and client.user.is_superuser),
+        client_id=client.application.client_id if client.application else None,
+        scopes=tuple(token.scope.split()) if token else (),
+        tokens=client.token_count or 0,
+        expires_at=token.expires if token else None,
+        last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
+        rights=(*_flags(client), *client.declared_rights),
+        restricted=client.restricted,
+        declared=tuple(client.declared_rights),
+        created=client.created,
+        updated=client.updated,
+        troubles=tuple(
+            find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))
+        ),
+    )
+
+
+def _flags(client: Any) -> tuple[str, ...]:
+    has = {"superuser": client.user and client.user.is_superuser, "staff": client.user and client.user.is_staff}
+    return tuple(flag for flag, given in has.items() if given)
+
+
+def list_unmanaged() -> Iterator[Unmanaged]:
+    """Applications for the client credentials grant, and tokens that outlive what the grant gives, of no client.
+
+    The sign of manual work. Tokens are looked for where such work leaves them, by index: with these applications, with
+    those of clients, and with no application at all.
+    """
+    known = ApiClient.objects.values("application").exclude(application=None)
+    before = ApiClient.objects.values("predecessor").exclude(predecessor=None)
+    with translate_errors():
+        for application in oauth.client_credentials_applications().exclude(pk__in=known).exclude(pk__in=before):
+            yield Unmanaged(
+                kind="application",
+                name=application.name,
+                client_id=application.client_id,
+                username=application.user.get_username() if application.user else None,
+                expires_at=_end(application),
+            )
+        for token in itertools.chain(_beside_clients(), oauth.long_lived_tokens(None)):
+            yield Unmanaged(
+                kind="access_token",
+                name=token.application__name or "",
+                client_id=token.application__client_id,
+                username=token.username,
+                expires_at=token.expires,
+            )
+
+
+@scrub_tracebacks()
+def _end(application: Any) -> datetime | None:
+    token = oauth.longest_token(application)
+    return token.expires if token is not None else None
+
+
+def _beside_clients() -> Iterator[Any]:
+    """The long-lived tokens of clients' applications that were not issued here."""
+    fields = ("application", "access_token", "token_issued")
+    clients = {row[0]: row[1:] for row in ApiClient.objects.exclude(application=None).values_list(*fields)}
+    keys = list(clients)
+    for start in range(0, len(keys), _AT_ONCE):
+        for token in oauth.long_lived_tokens(keys[start : start + _AT_ONCE]):
+            current, issued = clients[token.application]
+            # Tokens from before a rotation are no manual work: they end with its grace.
+            if token.pk != current and (issued is None or token.expires > issued + MAX_GRACE):
+                yield token

@@ -1,0 +1,125 @@
+"""Revoke, retire and delete API clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters.database import in_transaction
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.results import Credentials, RequestId, Status
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import registry
+from edx_api_provisioning.services.credentials import current_credentials
+from edx_api_provisioning.services.registry import Kind
+
+
+def revoke(
+    name: str,
+    *,
+    authority: Authority,
+    retire: bool = False,
+    delete: bool = False,
+    reason: str = "",
+    request_id: str | RequestId | None = None,
+) -> Credentials:
+    """End all tokens of a client, at once.
+
+    Args:
+        retire: end its application too (nobody knows its secret any more), and deactivate its user if that was made
+            for it and owns nothing else.
+        delete: then remove the application, such a user, and the client; its history stays.
+
+    Raises:
+        ClientNotFound, NearMatch: no such client.
+    """
+
+    def work() -> Credentials:
+        # Locked first: what somebody else does at the same time is done, and in the history, before we look there.
+        gone = registry.find(name, lock_it=True) is None
+        registry.require_new(request_id)
+        if delete and gone and registry.was_deleted(name):
+            return Credentials.of_nothing(name)
+        client = registry.get(name, lock_it=True)
+        changes = _revoke_tokens(client, authority)
+        if retire or delete:
+            changes += _retire(client)
+        if delete:
+            changes += (_("delete the client, its application and the user that was made for it alone"),)
+        if not changes:
+            return current_credentials(client, Status.UNCHANGED)
+        kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
+        result = current_credentials(client, Status(kind.value), changes=changes)
+        client.save()
+        details = {"steps": list(changes), "username": result.username}
+        registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
+        if delete:
+            _delete(client)
+        return result
+
+    return in_transaction(work)
+
+
+def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
+    changes = []
+    known = client.application_id is not None or client.access_token_id is not None
+    ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
+    if ended or client.access_token_id is not None:
+        client.access_token = None
+        changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
+    if registry.end_predecessor(client, None, authority=authority):
+        changes.append(_("end the application before the last rotation"))
+    return tuple(changes)
+
+
+def _retire(client: ApiClient) -> tuple[str, ...]:
+    if client.state == ApiClient.State.RETIRED:
+        return ()
+    client.state = ApiClient.State.RETIRED
+    changes = [_("retire the client")]
+    if client.application is not None:
+        oauth.set_client_secret(client.application, oauth.new_client_secret())
+        changes.append(_("end the client secret"))
+    user: Any = client.user
+    if not _is_ours_alone(client):
+        return tuple(changes)
+    if oauth.has_tokens(user):
+        # Made for it by hand. That the user is not active ends none: most of the LMS's API lets inactive users in.
+        lms.end_tokens_of_user(user)
+        changes.append(_("revoke all other tokens of the user %s") % user.get_username())
+    if user.is_active:
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+        changes.append(_("deactivate the user %s") % user.get_username())
+    return tuple(changes)
+
+
+def _is_ours_alone(client: ApiClient) -> bool:
+    """Whether the user was made here, for this client or another, and nothing that is not retired goes by it."""
+    if client.user is None:
+        return False
+    of_user = ApiClient.objects.filter(user=client.user_id)
+    others = of_user.exclude(pk=client.pk)
+    retired = (
+        others.filter(state=ApiClient.State.RETIRED).exclude(application=None).values_list("application", flat=True)
+    )
+    return bool(
+        of_user.filter(user_made=True).exists()
+        and not others.exclude(state=ApiClient.State.RETIRED).exists()
+        and not oauth.has_applications(client.user, but=[client.application_id, *retired])
+    )
+
+
+def _delete(client: ApiClient) -> None:
+    others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
+    user = client.user if _is_ours_alone(client) and not others.exists() else None
+    if client.user_made and client.user_id is not None and user is None:
+        others.update(user_made=True)  # That the user was made here is not to be forgotten with this client.
+    if client.application is not None:
+        client.application.delete()
+    client.delete()
+    if user is not None:
+        user.delete()

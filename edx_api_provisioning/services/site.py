@@ -1,0 +1,38 @@
+"""Read the site's settings that limit and complete a spec."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.core.state import Site
+
+
+def current_site() -> Site:
+    """Return what the site allows and its defaults, as of now."""
+    return Site(
+        now=datetime.now(UTC),
+        host=conf.host(),
+        lifetime=conf.get("TOKEN_LIFETIME"),
+        max_lifetime=conf.get("MAX_TOKEN_LIFETIME"),
+        default_scopes=oauth.default_scopes(),
+        available_scopes=_available_scopes(),
+        has_access=lms.has_access(),
+        staff_allowed=conf.get("ALLOW_STAFF"),
+        superuser_allowed=conf.get("ALLOW_SUPERUSER"),
+        contact_required=conf.get("REQUIRE_CONTACT"),
+    )
+
+
+def _available_scopes() -> tuple[str, ...]:
+    allowed = conf.get("ALLOWED_SCOPES")
+    # With ApplicationAccess an application can be given any scope that the site knows.
+    grantable = oauth.all_scopes() if lms.has_access() else oauth.available_scopes()
+    return tuple(scope for scope in grantable if allowed is None or scope in allowed)
+
+
+def oldest_secret(now: datetime) -> datetime | None:
+    """Return the time before which a client secret is overdue; None if the site sets no MAX_SECRET_AGE."""
+    age: timedelta | None = conf.get("MAX_SECRET_AGE")
+    return now - age if age is not None else None

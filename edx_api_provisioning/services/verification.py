@@ -1,0 +1,206 @@
+"""Prove credentials: by the classes that the site itself asks, and over HTTP as a caller would."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db import Error, transaction
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
+from edx_api_provisioning.adapters.database import connection, no_sql_logging, translate_errors
+from edx_api_provisioning.core.results import Check, ClientSummary, Credentials, Presented, Verification
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.state import Access
+from edx_api_provisioning.services import http_verification, registry
+from edx_api_provisioning.services.api_errors import answer_code, check, error_code, explain_error, user_problem
+from edx_api_provisioning.services.credentials import requestable_scopes
+
+
+def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
+    """Prove the secrets that a run issued: in this process, and over HTTP too if a site's root is given.
+
+    Args:
+        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
+    """
+    with translate_errors(), no_sql_logging():
+        checks = in_process(credentials)
+    if url is not None:
+        checks += http_verification.over_http(credentials, url)
+    return Verification(checks)
+
+
+def verify_token(token: Secret, *, username: str, url: str) -> Verification:
+    """Prove an access token that somebody presents over HTTP.
+
+    Args:
+        username: whose it is, from :func:`examine`.
+        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
+    """
+
+    return Verification((http_verification.token_over_http(token, username, url),))
+
+
+def examine(token: Secret) -> Presented:
+    """What the site makes of an access token that somebody presents, and whose it is. Nothing is written."""
+
+    with translate_errors(), no_sql_logging():
+        return examine_token(token)
+
+
+def verify_client(client_id: str, client_secret: Secret, *, url: str | None = None) -> Verification:
+    """Prove a client id and secret that somebody presents by the real grant, here and over HTTP at a site's root.
+
+    Args:
+        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; there an opaque
+            token and a JWT are asked for.
+    """
+
+    if not (client_id + client_secret.reveal()).isprintable():
+        return Verification((unknown_client(),))  # They may be no text at all.
+    with translate_errors(), no_sql_logging():
+        checks: tuple[Check, ...] = (grant_in_process(client_id, client_secret),)
+        application = oauth.find_application(client_id)
+        restricted = application is not None and lms.is_restricted(application.pk)
+        scopes = (*oauth.default_scopes(), *lms.access(application.pk)[0]) if restricted else None
+    if url is not None and application is not None and application.user is not None:
+        username = application.user.get_username()
+        checks += http_verification.client_over_http(client_id, client_secret, username, url, scopes=scopes)[0]
+    return Verification(checks)
+
+
+def try_profile(
+    client: ClientSummary,
+    *,
+    url: str,
+    access_token: Secret | None,
+    client_secret: Secret | None,
+    course_key: str | None = None,
+) -> Verification:
+    """Try what a client's profile opens over HTTP, with whatever there is of its credentials; only safe methods.
+
+    Args:
+        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
+        course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
+    """
+
+    if not client.profile or client.username is None:
+        return Verification(())
+    tokens = {"bearer": access_token} if access_token is not None else {}
+    if client_secret is not None and client.client_id is not None:
+        _checks, jwt = http_verification.client_over_http(
+            client.client_id, client_secret, client.username, url, scopes=_requestable(client)
+        )
+        tokens |= {"jwt": jwt} if jwt is not None else {}
+    profile = access_catalogue.profile(client.profile)
+    return Verification(
+        http_verification.profile_over_http(profile, tokens, client.username, url, course_key=course_key)
+    )
+
+
+def _requestable(client: ClientSummary) -> tuple[str, ...]:
+    row = registry.find(client.name, lock_it=False)
+    return requestable_scopes(row) if row is not None else ()
+
+
+_STATES = {
+    "token_expired": "expired",
+    "token_nonexistent": "unknown",
+    "user_is_disabled": "disabled",
+    "user_not_active": "disabled",
+}
+
+
+def examine_token(token: Secret) -> Presented:
+    """Return what the site makes of an access token, without translating errors of the database."""
+    if not re.fullmatch(r"[!-~]+", token.reveal()):
+        return Presented(
+            state="unknown", meaning=_("no access token is empty or has spaces or characters beyond ASCII.")
+        )
+    row = oauth.find_access_token(token)
+    if row is None:
+        return Presented(state="unknown", meaning=explain_error("token_nonexistent"))
+    if row.user is None:
+        return Presented(state="unusable", meaning=_("the token has no user: the site fails on it. Issue a new one."))
+    problem = _bearer_problem(token, row.user.get_username())
+    return Presented(
+        state=_STATES.get(problem, "refused") if problem is not None else "valid",
+        meaning=explain_error(problem) if problem is not None else "",
+        username=row.user.get_username(),
+        is_staff=row.user.is_staff,
+        is_superuser=row.user.is_superuser,
+        rights=_rights(row.user, row.application),
+        scopes=tuple(row.scope.split()),
+        expires_at=row.expires,
+        client_id=row.application.client_id if row.application else None,
+        restricted=row.application is not None and lms.is_restricted(row.application.pk),
+    )
+
+
+def _rights(user: Any, application: Any) -> tuple[str, ...]:
+    flags = {"superuser": user.is_superuser, "staff": user.is_staff}
+    asks_for = Access(*lms.access(application.pk)).rights if application is not None else frozenset()
+    return (*(flag for flag, has in flags.items() if has), *sorted(rights.user_rights(user) | asks_for))
+
+
+def grant_in_process(client_id: str, client_secret: Secret) -> Check:
+    """Ask for an opaque token as RFC 6749 section 4.4 has it, with all that the site does for it, and keep nothing."""
+    with transaction.atomic(using=connection().alias):
+        status, body = oauth.grant(client_id, client_secret)
+        transaction.set_rollback(True, using=connection().alias)
+    return check(_("client credentials grant"), None if status == 200 else answer_code(status, body))
+
+
+def unknown_client() -> Check:
+    """What the grant comes to for what can be nobody's."""
+    return check(_("client credentials grant"), "invalid_client")
+
+
+def in_process(credentials: Credentials) -> tuple[Check, ...]:
+    """Ask the site's Bearer authentication class and its OAuth2 validator, without HTTP."""
+    checks = []
+    if credentials.access_token is not None:
+        problem = _bearer_problem(credentials.access_token, credentials.username)
+        checks.append(check(_("access token at the site's Bearer authentication"), problem))
+    if credentials.client_secret is not None:
+        user = oauth.client_user(credentials.client_id, credentials.client_secret)
+        problem = "invalid_client" if user is None else user_problem(user.get_username(), credentials.username)
+        checks.append(check(_("client id and secret at the site's OAuth2 validator"), problem))
+    return tuple(checks)
+
+
+class _OwnRequest(HttpRequest):
+    """A request as an authentication class reads it: META, or, looking through DRF's Request, the one within.
+
+    Not DRF's own, which costs a command a good part of its time to import.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._request = self
+        self.method, self.path = "GET", conf.get("ME_PATH")
+
+    def get_host(self) -> str:
+        return conf.host() or "localhost"  # Whatever ALLOWED_HOSTS says: nobody else asked.
+
+
+def _bearer_problem(token: Secret, username: str) -> str | None:
+    request = _OwnRequest()
+    request.META.update(
+        HTTP_AUTHORIZATION=f"Bearer {token.reveal()}", SERVER_NAME=request.get_host(), SERVER_PORT="443"
+    )
+    authentication = import_string(conf.get("BEARER_AUTHENTICATION"))()
+    try:
+        answer = authentication.authenticate(request)
+    except APIException as error:
+        return error_code(error.detail)
+    except Error:
+        raise  # The database's own
+    except Exception:  # Whatever the site's class stumbles over, a caller would see a 500.
+        return "500"
+    return "token_nonexistent" if answer is None else user_problem(answer[0].get_username(), username)

@@ -1,0 +1,41 @@
+"""What the further end points of the sandbox have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import (
+    IsAuthenticated,
+)
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from openedx.core.lib.api.authentication_lists import AUTHENTICATION_ALLOW_INACTIVE_USER
+
+
+class JwtView(APIView):
+    """Has the default authentication classes: no Bearer token opens it."""
+
+    permission_classes: tuple[Any, ...] = (IsAuthenticated,)
+
+
+class View(JwtView):
+    authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
+
+
+class AbsentView(View):
+    """What is asked for is never there."""
+
+    def get(self, request: Request, **kwargs: str) -> NoReturn:
+        raise NotFound
+
+    post = get
+
+
+class EmptyView(View):
+    """What is asked for is there, and there is nothing in it."""
+
+    def get(self, request: Request, **kwargs: str) -> Response:
+        return Response([])

@@ -1,0 +1,383 @@
+"""The access catalogue as code: loading, finding, judging, applying. What it says is tested in tests/contract/."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from edx_api_provisioning.adapters import access_catalogue
+from edx_api_provisioning.adapters.access_catalogue import Answer, Endpoint
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.spec import ClientSpec
+
+pytestmark = pytest.mark.versions
+
+DOCS = Path(__file__).parents[2] / "docs"
+COURSE = "course-v1:edX+DemoX+2026"
+ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"
+MORE = {
+    "title": "Read reports",
+    "why": "They are ours.",
+    "opens": [
+        "list courses",
+        {
+            "name": "read a report",
+            "method": "GET",
+            "path": "/reports/{report}/",
+            "auth": ["jwt"],
+            "rights": [["permission:reports.view_report"]],
+            "checked_in": "reports/views.py",
+        },
+    ],
+    "grants": {"permissions": {"reports.view_report": "the view asks for it"}},
+}
+
+
+def endpoint(*rights: set[str], untried: tuple[set[str], ...] = (), **fields: Any) -> Endpoint:
+    return Endpoint(
+        **{
+            "name": "an endpoint",
+            "method": "GET",
+            "path": "/",
+            "auth": ("bearer",),
+            "rights": tuple(map(frozenset, rights)),
+            "untried": tuple(map(frozenset, untried)),
+            "checked_in": "views.py",
+            **fields,
+        }
+    )
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/course_modes/v1/courses/{COURSE}/",
+        f"/api/course_modes/v1/courses/{ESCAPED}/",
+        f"https://lms.example.org/api/course_modes/v1/courses/{ESCAPED}/",
+        f"/api/course_modes/v1/courses/{COURSE}/?page=2",
+    ],
+)
+def test_an_endpoint_is_found_however_the_request_is_written(path: str) -> None:
+    found = access_catalogue.find_endpoint("get", path)
+    assert (found.name, found.path) == ("read course modes", f"/api/course_modes/v1/courses/{ESCAPED}/")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/api/user/v1/accounts?email=a@b.org", "find an account by email"),
+        ("GET", "/api/user/v1/accounts?username=a,b", "read accounts by name"),
+        ("GET", "/api/user/v1/accounts/retirement_queue/?cool_off_days=1", "read the retirement queue"),
+        ("GET", "/api/user/v1/accounts/retirement_queue", "read an account"),
+        ("PATCH", "/api/user/v1/accounts/somebody", "change an account"),
+        ("GET", f"/api/enrollment/v1/enrollment/somebody,{COURSE}", "read an enrollment"),
+        ("GET", f"/api/enrollment/v1/enrollment/{COURSE}", "read an enrollment of one's own"),
+        ("GET", "/api/courses/v1/courses/", "list courses"),
+        ("GET", "/api/courses/v1/courses/?username=somebody", "list courses as another user sees them"),
+    ],
+)
+def test_method_path_and_query_decide_which_endpoint_it_is(method: str, path: str, name: str) -> None:
+    assert access_catalogue.find_endpoint(method, path).name == name
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/user/v1/me"),
+        ("GET", "/api/user/v1/me/more"),
+        ("GET", "/api/user/v1/accounts"),
+        ("GET", "http://[broken"),
+        ("GET", ""),
+    ],
+)
+def test_what_is_not_in_the_catalogue_is_not_found(method: str, path: str) -> None:
+    assert access_catalogue.find_endpoint(method, path) is None
+
+
+def test_what_the_address_tells_is_filled_into_the_rights() -> None:
+    found = access_catalogue.find_endpoint("GET", f"/api/grades/v1/courses/{ESCAPED}/?username=somebody%2B1")
+    assert frozenset({"username:somebody+1"}) in found.rights
+    assert frozenset({"restricted", "scope:grades:read", "filter:content_org:edX"}) in found.untried
+    assert found.unknown == ()
+
+
+def test_a_plus_in_a_query_is_a_plus() -> None:
+    found = access_catalogue.find_endpoint("GET", f"/api/ccx/v0/ccx/?master_course_id={COURSE}")
+    assert found.path == f"/api/ccx/v0/ccx/?master_course_id={ESCAPED}"
+    assert frozenset({f"course_role:staff@{COURSE}"}) in found.rights
+
+
+def test_an_endpoint_names_what_it_still_needs() -> None:
+    (found,) = (each for each in access_catalogue.endpoints() if each.name == "read a certificate")
+    assert found.unknown == ("username", "course_key")
+    assert found.fill({"username": "somebody"}).unknown == ("course_key",)
+
+
+# Judging
+
+
+@pytest.mark.parametrize(
+    ("rights", "answer"),
+    [
+        (set(), Answer.REFUSED),
+        ({"staff"}, Answer.ALLOWED),
+        ({"restricted"}, Answer.REFUSED),
+        ({"restricted", "staff"}, Answer.REFUSED),
+        ({"restricted", "scope:a"}, Answer.REFUSED),
+        ({"restricted", "scope:a", "filter:content_org:edX"}, Answer.ALLOWED),
+        ({"restricted", "scope:a", "filter:content_org:MITx"}, Answer.REFUSED),
+        ({"scope:a", "filter:content_org:edX"}, Answer.REFUSED),
+    ],
+)
+def test_a_restricted_client_has_its_scopes_and_filters_and_no_right_of_its_user(
+    rights: set[str], answer: Answer
+) -> None:
+    asked = endpoint({"staff"}, {"restricted", "scope:a", "filter:content_org:edX"})
+    assert access_catalogue.allows(rights, asked) is answer
+
+
+@pytest.mark.parametrize(
+    ("rights", "answer"),
+    [
+        ({f"course_role:staff@{COURSE}"}, Answer.ALLOWED),
+        ({"course_role:staff@course-v1:edX+Other+2026"}, Answer.REFUSED),
+        ({"course_role:staff@edX"}, Answer.ALLOWED),
+        ({"course_role:staff@MITx"}, Answer.REFUSED),
+        ({f"course_role:instructor@{COURSE}"}, Answer.REFUSED),
+        ({f"course_role:beta@{COURSE}"}, Answer.NOT_DETERMINED),
+    ],
+)
+def test_a_course_role_counts_in_its_course_or_organization(rights: set[str], answer: Answer) -> None:
+    role, org = {"course_role:staff@{course_key}"}, {"course_role:staff@{org}"}
+    asked = endpoint(role, org, untried=({"course_role:beta@{course_key}"},)).fill({"course_key": COURSE})
+    assert access_catalogue.allows(rights, asked) is answer
+
+
+@pytest.mark.parametrize(
+    ("rights", "answer"),
+    [
+        ({f"course_role:staff@{COURSE}"}, Answer.NOT_DETERMINED),
+        ({"course_role:staff@edX"}, Answer.REFUSED),
+        ({"course_role:staff"}, Answer.REFUSED),
+        (set(), Answer.REFUSED),
+    ],
+)
+def test_while_the_course_is_not_known_a_role_in_some_course_settles_nothing(rights: set[str], answer: Answer) -> None:
+    assert access_catalogue.allows(rights, endpoint({"course_role:staff@{course_key}"})) is answer
+
+
+def test_a_superuser_has_every_permission_and_nothing_else() -> None:
+    assert access_catalogue.allows({"superuser"}, endpoint({"permission:a.b"})) is Answer.ALLOWED
+    assert access_catalogue.allows({"superuser"}, endpoint({"staff", "permission:a.b"})) is Answer.REFUSED
+
+
+def test_a_role_that_is_not_looked_at_settles_nothing() -> None:
+    assert access_catalogue.allows(set(), endpoint({f"forum_role:Moderator@{COURSE}"})) is Answer.NOT_DETERMINED
+    assert access_catalogue.allows({"staff"}, endpoint({"forum_role:Moderator@x"}, {"staff"})) is Answer.ALLOWED
+
+
+def test_an_endpoint_for_every_client_is_not_for_restricted_ones() -> None:
+    assert access_catalogue.allows(set(), endpoint(set())) is Answer.ALLOWED
+    assert access_catalogue.allows({"restricted"}, endpoint(set())) is Answer.REFUSED
+
+
+def test_no_right_opens_what_no_token_opens() -> None:
+    assert access_catalogue.allows({"superuser", "staff"}, endpoint()) is Answer.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("status", "hidden", "answer"),
+    [
+        (200, False, Answer.ALLOWED),
+        (204, True, Answer.ALLOWED),
+        (400, False, Answer.ALLOWED),
+        (404, False, Answer.ALLOWED),
+        (404, True, Answer.NOT_DETERMINED),
+        (401, False, Answer.REFUSED),
+        (403, True, Answer.REFUSED),
+        (302, False, Answer.NOT_DETERMINED),
+        (405, False, Answer.NOT_DETERMINED),
+        (429, False, Answer.NOT_DETERMINED),
+        (500, False, Answer.NOT_DETERMINED),
+    ],
+)
+def test_the_status_of_a_response_says_this(status: int, hidden: bool, answer: Answer) -> None:
+    assert endpoint(hidden=hidden).answered(status) is answer
+
+
+# Profiles
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        access_catalogue.profile("nonsense")
+    assert caught.value.field == "profile"
+    assert "course-modes, course-visibility" in caught.value.message
+
+
+def test_a_profile_gives_what_it_grants_keeps_what_was_chosen_and_takes_the_rest() -> None:
+    spec = ClientSpec(name="report", scopes=("read",), filters=("content_org:MITx", "content_org:edX"))
+    assert access_catalogue.profile("grades").apply(spec) == ClientSpec(
+        name="report",
+        profile="grades",
+        restricted=True,
+        scopes=("read", "grades:read"),
+        filters=("content_org:MITx", "content_org:edX"),
+        permissions=(),
+        groups=(),
+        course_roles=(),
+        global_roles=(),
+    )
+
+
+def test_a_profile_given_twice_is_the_same_as_once() -> None:
+    profile = access_catalogue.profile("commerce")
+    once = profile.apply(ClientSpec())
+    assert once.permissions == ("course_modes.change_coursemode",)
+    assert profile.apply(once) == once
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field"),
+    [
+        ("grades", {}, "filters"),
+        ("grades", {"filters": ("content_org:a+b",)}, "filters"),
+        ("third-party-auth", {"filters": ("content_org:edX",)}, "filters"),
+        ("gradebook", {"course_roles": (f"staff@{COURSE}",)}, "course_roles"),
+        ("gradebook", {"course_roles": ("limited_staff@edX",)}, "course_roles"),
+        ("retirement", {"username": "somebody"}, "username"),
+        ("grades", {"filters": ("content_org:edX",), "expires_in": timedelta(days=1)}, "expires_in"),
+    ],
+)
+def test_what_does_not_go_with_the_profile_is_refused(name: str, given: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        access_catalogue.profile(name).apply(ClientSpec(**given))
+    assert caught.value.field == field
+
+
+def test_the_retirement_worker_is_whom_the_setting_names(settings: Any) -> None:
+    settings.RETIREMENT_SERVICE_WORKER_USERNAME = 'the "worker"'
+    assert access_catalogue.profile("retirement").apply(ClientSpec()).username == 'the "worker"'
+    assert (
+        access_catalogue.allows(
+            {'username:the "worker"'}, access_catalogue.find_endpoint("GET", "/api/user/v1/accounts/retirement_queue/")
+        )
+        is Answer.ALLOWED
+    )
+
+
+def test_where_the_setting_is_missing_the_error_names_it(settings: Any) -> None:
+    del settings.RETIREMENT_SERVICE_WORKER_USERNAME
+    with pytest.raises(InvalidSpec, match="RETIREMENT_SERVICE_WORKER_USERNAME"):
+        access_catalogue.profile("retirement").apply(ClientSpec())
+    asked = access_catalogue.find_endpoint("GET", "/api/user/v1/accounts/retirement_queue/")
+    assert access_catalogue.allows({"username:somebody"}, asked) is Answer.REFUSED
+
+
+def test_a_superuser_profile_is_staff_too(settings: Any) -> None:
+    more = {**MORE, "opens": ["list videos", "list all enrollments"], "grants": {"superuser": "both ask for it"}}
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"all": more}}
+    assert access_catalogue.profile("all").rights == {"superuser", "staff"}
+
+
+def test_a_site_adds_profiles_and_endpoints(settings: Any) -> None:
+    before = access_catalogue.profiles()
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": MORE}}
+    profile = access_catalogue.profile("reports")
+    assert [each.name for each in profile.opens] == ["list courses", "read a report"]
+    assert profile.rights == {"permission:reports.view_report"}
+    assert access_catalogue.find_endpoint("GET", "/reports/7/").name == "read a report"
+    assert {each.name for each in access_catalogue.profiles()} == {*(each.name for each in before), "reports"}
+
+
+def test_a_site_replaces_a_profile_by_its_name(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"course-modes": MORE}}
+    assert access_catalogue.profile("course-modes").title == "Read reports"
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Another plugin, which brings profiles."""
+    return lambda given: monkeypatch.setattr(
+        apps.get_app_config("student"), "api_access_profiles", given, raising=False
+    )
+
+
+def test_another_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None]) -> None:
+    before = access_catalogue.profiles()
+
+    plugin({"reports": MORE})
+
+    assert access_catalogue.profile("reports").rights == {"permission:reports.view_report"}
+    assert access_catalogue.find_endpoint("GET", "/reports/7/").name == "read a report"
+    assert len(access_catalogue.profiles()) == len(before) + 1
+
+
+def test_the_settings_have_the_last_word_over_a_plugin(plugin: Callable[[Any], None], settings: Any) -> None:
+    plugin({"reports": MORE, "course-modes": MORE})
+    assert access_catalogue.profile("course-modes").title == "Read reports"
+
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {**MORE, "title": "As the site has it"}}}
+
+    assert access_catalogue.profile("reports").title == "As the site has it"
+
+
+@pytest.mark.parametrize("given", [{"reports": {**MORE, "grants": {}}}, ["reports"], "reports"], ids=str)
+def test_what_a_plugin_brings_that_is_no_profile_is_refused_with_its_place(
+    plugin: Callable[[Any], None], given: Any
+) -> None:
+    plugin(given)
+
+    with pytest.raises(ImproperlyConfigured, match=r"^common\.djangoapps\.student: api_access_profiles"):
+        access_catalogue.profiles()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"title": None, "opens": ["nonsense"]}, "KeyError: 'nonsense'"),
+        ({"grants": {}}, "its rights do not open 'read a report'"),
+        ({"grants": {"staf": "why"}}, "'staf' is no right"),
+        ({"grants": {"permissions": ["reports.view_report"]}}, "AttributeError"),
+        ({"opens": [{"name": "x"}]}, "KeyError: 'auth'"),
+        ({"opens": [{**MORE["opens"][1], "rights": ["staff"]}]}, "'staff' is no list of rights"),
+        ({"opens": [{**MORE["opens"][1], "rights": [["staf"]]}]}, "is no list of rights"),
+        ({"opens": [{**MORE["opens"][1], "auth": "jwt"}]}, "auth is some of bearer, jwt, none"),
+        ({"opens": [{**MORE["opens"][1], "name": "list courses"}]}, "two endpoints are called 'list courses'"),
+        ({"opens": [{**MORE["opens"][1], "paht": ""}]}, "paht"),
+        (
+            {"opens": ["read course modes with one's own name in the query"], "grants": {"staff": "why"}},
+            "a mistake of the platform",
+        ),
+    ],
+)
+def test_what_is_no_profile_is_refused_with_its_place(settings: Any, change: dict[str, Any], reason: str) -> None:
+    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {**MORE, **change}}}
+    with pytest.raises(ImproperlyConfigured) as caught:
+        access_catalogue.profile("reports")
+    assert str(caught.value).startswith("EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: ")
+    assert reason in str(caught.value)
+
+
+def test_every_grant_and_profile_says_why() -> None:
+    for profile in access_catalogue.profiles():
+        assert profile.title
+        assert profile.why
+        assert profile.opens
+        assert all(grant.why for grant in profile.grants)
+
+
+def test_the_page_of_the_documentation_is_made_of_what_is_here_now() -> None:
+    made = subprocess.run([sys.executable, DOCS / "make_access_table.py"], check=True, capture_output=True, text=True)
+    assert made.stdout == (DOCS / "access-profiles.rst").read_text()

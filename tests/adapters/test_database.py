@@ -1,0 +1,250 @@
+"""One transaction, another attempt where another run was faster, one line for every error, and no secret in a log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
+from django.db.migrations.recorder import MigrationRecorder
+
+from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging, translate_errors
+from edx_api_provisioning.core.exceptions import Conflict, DatabaseFailure, NotMigrated
+from edx_api_provisioning.models import ApiClient
+from tests.factories import SECRET
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
+
+
+class Work:
+    """Registers a client, and then fails a number of times."""
+
+    def __init__(self, error: Exception, *, times: int = 1000) -> None:
+        self.error, self.times, self.calls = error, times, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        ApiClient.objects.create(name="report")
+        if self.calls <= self.times:
+            raise self.error
+        return "done"
+
+
+def with_state(error: DatabaseError, state: str) -> DatabaseError:
+    """As psycopg's errors arrive: the SQLSTATE is the cause's."""
+    error.__cause__ = type("OfTheDriver", (Exception,), {"sqlstate": state})()
+    return error
+
+
+def test_what_the_work_returns_is_returned_and_kept() -> None:
+    assert in_transaction(Work(IntegrityError(), times=0)) == "done"
+    assert ApiClient.objects.count() == 1
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_where_another_run_was_faster_the_work_looks_again(times: int) -> None:
+    work = Work(IntegrityError(1062, "Duplicate entry"), times=times)
+
+    assert in_transaction(work) == "done"
+    assert work.calls == times + 1
+    # Each attempt found nothing of the one before: the unique name would have refused it.
+    assert ApiClient.objects.count() == 1
+
+
+def test_the_work_is_not_repeated_for_ever() -> None:
+    work = Work(IntegrityError(1062, f"Duplicate entry '{SECRET}' for key 'token'"))
+
+    with pytest.raises(DatabaseFailure, match=r"refused a value as taken \(IntegrityError 1062\)") as refusal:
+        in_transaction(work)
+
+    assert work.calls == 5
+    assert ApiClient.objects.count() == 0
+    assert SECRET not in str(refusal.value)
+
+
+PASSING = {
+    "MySQL deadlock": OperationalError(1213, "Deadlock found"),
+    "MySQL lock wait": OperationalError(1205, "Lock wait timeout exceeded"),
+    "PostgreSQL deadlock": with_state(OperationalError("deadlock detected"), "40P01"),
+    "PostgreSQL serialization": with_state(OperationalError("could not serialize"), "40001"),
+    "PostgreSQL lock": with_state(OperationalError("could not obtain lock"), "55P03"),
+}
+LASTING = {
+    "MySQL gone": OperationalError(2006, "Server has gone away"),
+    "PostgreSQL gone": with_state(OperationalError("terminating connection"), "57P01"),
+    "SQLite locked": OperationalError("database is locked"),
+    "too long": DataError(1406, f"Data too long: {SECRET}"),
+    "no such table": ProgrammingError("no such table"),
+    "closed": InterfaceError("connection already closed"),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
+def test_a_deadlock_is_met_by_another_attempt(error: Exception) -> None:
+    assert in_transaction(Work(error, times=1)) == "done"
+
+
+@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
+def test_a_deadlock_inside_somebody_else_s_transaction_is_the_end(error: Exception) -> None:
+    work = Work(error)
+
+    with pytest.raises(DatabaseFailure), transaction.atomic():
+        in_transaction(work)
+
+    assert work.calls == 1
+
+
+@pytest.mark.parametrize("error", LASTING.values(), ids=LASTING)
+def test_any_other_error_is_the_end_and_one_line_that_repeats_nothing(error: Exception) -> None:
+    work = Work(error)
+
+    with pytest.raises(DatabaseFailure, match=r"nothing was changed.*run the command again") as refusal:
+        in_transaction(work)
+
+    assert work.calls == 1
+    assert ApiClient.objects.count() == 0
+    assert type(error).__name__ in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert SECRET not in str(refusal.value)
+    assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [(OperationalError(2006, "gone"), "OperationalError 2006"), (LASTING["PostgreSQL gone"], "OperationalError 57P01")],
+)
+def test_the_database_s_number_is_named_for_whoever_looks_it_up(error: Exception, name: str) -> None:
+    with pytest.raises(DatabaseFailure, match=rf"\({name}\)"):
+        in_transaction(Work(error))
+
+
+@pytest.mark.parametrize("error", [Conflict("no"), ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
+def test_whatever_else_goes_wrong_is_passed_on_and_leaves_nothing(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        in_transaction(Work(error))
+
+    assert ApiClient.objects.count() == 0
+
+
+@pytest.fixture
+def not_migrated() -> None:
+    """As in the time between the installation of a new release and `migrate`."""
+    MigrationRecorder.Migration.objects.filter(app="edx_api_provisioning").delete()
+
+
+def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named(not_migrated: None) -> None:
+    with pytest.raises(NotMigrated, match=r"manage\.py lms migrate edx_api_provisioning"), translate_errors():
+        raise ProgrammingError("no such table: edx_api_provisioning_apiclient")
+
+
+def test_a_database_that_cannot_say_what_has_run_is_not_said_to_lack_a_migration(
+    monkeypatch: pytest.MonkeyPatch, not_migrated: None
+) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise OperationalError(2006, "Server has gone away")
+
+    monkeypatch.setattr("edx_api_provisioning.adapters.database.MigrationLoader", fail)
+
+    with pytest.raises(DatabaseFailure, match="2006"), translate_errors():
+        raise OperationalError(2006, "Server has gone away")
+
+
+# The SQL log
+
+
+@pytest.fixture
+def sql_log(caplog: pytest.LogCaptureFixture, settings: Any) -> Callable[[], str]:
+    """Everything that Django keeps of SQL statements with DEBUG on."""
+    settings.DEBUG = True
+    caplog.set_level(logging.DEBUG)
+    connection.queries_log.clear()
+    return lambda: caplog.text + repr(connection.queries)
+
+
+def ask(word: str) -> None:
+    ApiClient.objects.filter(name=word).first()
+
+
+def test_statements_stay_out_of_django_s_log(sql_log: Callable[[], str]) -> None:
+    with no_sql_logging():
+        ask(SECRET)
+
+    assert SECRET not in sql_log()
+
+
+def test_statements_of_a_transaction_stay_out_of_django_s_log(sql_log: Callable[[], str]) -> None:
+    in_transaction(lambda: ask(SECRET))
+
+    assert SECRET not in sql_log()
+
+
+def test_statements_of_others_are_logged_as_ever(sql_log: Callable[[], str]) -> None:
+    ask("before")
+    with no_sql_logging():
+        ask("meanwhile")
+    ask("after")
+
+    assert [word in sql_log() for word in ("before", "meanwhile", "after")] == [True, False, True]
+
+
+def test_blocks_may_be_nested(sql_log: Callable[[], str]) -> None:
+    with no_sql_logging():
+        with no_sql_logging():
+            ask("inner")
+        ask("outer")
+    ask("after")
+
+    assert [word in sql_log() for word in ("inner", "outer", "after")] == [False, False, True]
+
+
+def test_the_log_is_on_again_after_an_error(sql_log: Callable[[], str]) -> None:
+    with pytest.raises(ZeroDivisionError), no_sql_logging():
+        raise ZeroDivisionError
+    ask("after")
+
+    assert "after" in sql_log()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_connection_that_was_lost_since_the_last_time_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(connection, "errors_occurred", True)
+    monkeypatch.setattr(connection, "is_usable", lambda: usable)
+    monkeypatch.setattr(connection, "close", lambda: closed.append(True))
+
+    assert in_transaction(lambda: "done") == "done"
+
+    assert closed == [True] * (not usable)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deadlock_within_is_for_the_outermost_transaction_to_repeat() -> None:
+    tries: list[str] = []
+
+    def inner() -> str:
+        tries.append("inner")
+        if len(tries) < 6:
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return "done"
+
+    def outer() -> str:
+        tries.append("outer")
+        return in_transaction(inner)
+
+    assert in_transaction(outer) == "done"
+    assert tries == ["outer", "inner"] * 3

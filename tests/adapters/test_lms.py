@@ -1,0 +1,402 @@
+"""What is the LMS's: user names, accounts, roles, restrictions. And plain Django, where all that is missing."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User, UserManager
+from django.core.exceptions import ValidationError
+from django.db.models.signals import post_save, pre_save
+from edx_rest_framework_extensions.auth.jwt import decoder
+from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
+from edx_rest_framework_extensions.paginators import DefaultPagination
+from oauth2_provider.models import get_access_token_model
+from rest_framework.authentication import SessionAuthentication
+
+from common.djangoapps.student.helpers import AccountValidationError
+from common.djangoapps.student.models import CourseAccessRole, UserProfile
+from edx_api_provisioning.adapters import lms
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from lms.djangoapps.user_tours.models import UserTour
+from openedx.core.djangoapps.notifications.models import NotificationPreference
+from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from openedx.core.lib.api.authentication import BearerAuthentication
+from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
+
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+
+
+@pytest.fixture
+def plain_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no app of the LMS were installed."""
+    monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
+
+
+@contextmanager
+def receiver(signal: Any, function: Callable[..., None]) -> Iterator[None]:
+    signal.connect(function, sender=User)
+    try:
+        yield
+    finally:
+        signal.disconnect(function, sender=User)
+
+
+def create(**options: Any) -> User:
+    wanted = {"username": "report", "email": "report@example.org", "staff": False, "superuser": False}
+    [user] = lms.create_users([lms.NewUser(**{**wanted, "full_name": "report", **options})])
+    return user
+
+
+# Tokens
+
+
+@pytest.mark.databases
+def test_all_tokens_of_an_account_end_by_the_lmss_own_revocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked.append)
+    user = UserFactory()
+
+    lms.end_tokens_of_user(user)
+
+    assert asked == [user]
+
+
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
+
+
+def of_another_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(oauth_dispatch_api, "destroy_oauth_tokens")
+
+
+def of_one_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, oauth_dispatch_api.__name__, None)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("site", [plain, of_another_release, of_one_without_its_module])
+def test_where_the_lms_has_none_they_end_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    site(monkeypatch)
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    AccessTokenFactory(application=None, user=token.user)
+
+    lms.end_tokens_of_user(token.user)
+
+    assert list(get_access_token_model().objects.all()) == [other]
+
+
+# User names
+
+
+@pytest.mark.parametrize("username", ["ab", "a" * 30, "api-client", "API_Client", "007", "-_"])
+def test_a_user_name_that_the_lms_registers_is_taken(username: str) -> None:
+    assert lms.username_problem(username) is None
+
+
+@pytest.mark.parametrize(
+    ("username", "words"),
+    [
+        ("a", "2 to 30"),
+        ("a" * 31, "2 to 30"),
+        ("a b", "letters A-Z"),
+        ("a.b", "letters A-Z"),
+        ("a@example.org", "letters A-Z"),
+        ("apí", "letters A-Z"),
+        ("клиент", "letters A-Z"),
+        ("ab\n", "letters A-Z"),
+        ("retired__user_1", "begin with retired__user_"),
+        ("RETIRED__user_1", "begin with retired__user_"),
+    ],
+)
+def test_a_user_name_that_the_lms_would_not_register_is_refused(username: str, words: str) -> None:
+    assert words in lms.username_problem(username)
+
+
+def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: Any) -> None:
+    settings.FEATURES = {"ENABLE_UNICODE_USERNAME": True}
+    settings.USERNAME_REGEX_PARTIAL = r"[\w .@_+-]+"
+
+    assert lms.username_problem("клиент") is None
+    assert lms.username_problem("a/b") is not None
+    assert lms.username_problem("ab\n") is not None
+    assert lms.username_problem("ы" * 31) is not None
+
+    del settings.USERNAME_REGEX_PARTIAL
+    assert lms.username_problem("report") is not None
+
+
+@pytest.mark.parametrize(
+    ("username", "taken"), [("a", True), ("a.b@c+d", True), ("a" * 150, True), ("a" * 151, False), ("a b", False)]
+)
+def test_in_plain_django_its_user_model_decides(plain_django: None, username: str, taken: bool) -> None:
+    assert (lms.username_problem(username) is None) is taken
+
+
+def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: None) -> None:
+    name = "a b" * 51
+    with pytest.raises(ValidationError) as refusal:
+        User._meta.get_field("username").clean(name, None)
+
+    assert len(refusal.value.messages) == 2
+    assert lms.username_problem(name) == " ".join(refusal.value.messages)
+
+
+# Accounts
+
+
+@pytest.mark.databases
+def test_a_new_user_has_a_profile_and_no_usable_password_and_no_rights() -> None:
+    user = User.objects.get(pk=create().pk)
+
+    assert (user.username, user.email) == ("report", "report@example.org")
+    assert (user.is_active, user.is_staff, user.is_superuser) == (True, False, False)
+    assert not user.has_usable_password()
+    assert UserProfile.objects.get(user=user).name == "report"
+
+
+@pytest.mark.parametrize("rights", [{"staff": True}, {"staff": True, "superuser": True}], ids=str)
+def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -> None:
+    user = create(**rights)
+
+    assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
+
+
+@pytest.mark.databases
+def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one() -> None:
+    wanted = [
+        lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
+        lms.NewUser("boss", "boss@example.org", staff=False, superuser=True, full_name="Her"),
+    ]
+    with statements() as sent:
+        together = lms.create_users(wanted)
+    users = [*together, *(create(username=f"{each.username}-2", email=f"2-{each.email}",
+        staff=each.staff, superuser=each.superuser, full_name=each.full_name) for each in wanted)]  # fmt: skip
+
+    assert [
+        (user.username, user.email, user.is_staff, user.is_superuser, user.has_usable_password(), user.profile.name)
+        for user in User.objects.filter(pk__in=[user.pk for user in users]).order_by("pk")
+    ] == [
+        ("report", "report@example.org", True, False, False, "Reports"),
+        ("boss", "boss@example.org", False, True, False, "Her"),
+        ("report-2", "2-report@example.org", True, False, False, "Reports"),
+        ("boss-2", "2-boss@example.org", False, True, False, "Her"),
+    ]
+    assert all(UserTour.objects.filter(user=user).count() == 1 for user in users)
+    assert len([sql for sql in sent if re.match("INSERT INTO .auth_user. ", sql)]) == 1
+
+
+@pytest.mark.databases
+def test_a_site_that_makes_its_users_in_its_own_way_makes_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnManager(UserManager[User]):
+        def create_user(self, username: str, *arguments: Any, **fields: Any) -> User:
+            return super().create_user(username, *arguments, **fields, first_name="Robot")
+
+    users: Any = OwnManager()
+    users.model = User
+    monkeypatch.setattr(User, "objects", users)
+    wanted = [lms.NewUser(name, f"{name}@example.org", False, False, name) for name in ("report", "other")]
+
+    assert [user.first_name for user in lms.create_users(wanted)] == ["Robot", "Robot"]
+
+
+def test_the_receivers_of_the_lms_run() -> None:
+    user = create()
+
+    assert UserTour.objects.filter(user=user).count() == 1
+    assert NotificationPreference.objects.filter(user=user).count() == 14
+
+
+def test_the_lms_is_not_told_to_report_the_user_to_marketing() -> None:
+    seen: list[bool] = []
+
+    def look(instance: User, **_signal: Any) -> None:
+        seen.append(hasattr(instance, "_called_by_management_command"))
+
+    with receiver(pre_save, look), receiver(post_save, look):
+        create()
+
+    assert seen == [False, False]
+
+
+@pytest.mark.databases
+def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
+    def make(instance: User, created: bool, **_signal: Any) -> None:
+        if created:
+            UserProfile.objects.create(user=instance, name="by the site")
+
+    UserFactory()  # so that the account has not the primary key of its profile
+    with receiver(post_save, make):
+        user = create()
+
+    assert UserProfile.objects.get(user=user).name == "by the site"
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(
+    ("error", "field", "words"),
+    [
+        (AccountValidationError("Taken by another.", field="username"), "username", "Taken by another."),
+        (AccountValidationError("No such domain.", field="email"), "email", "No such domain."),
+        (AccountValidationError("Not today.", field=None), "username", "Not today."),
+        (type("AccountValidationError", (Exception,), {})("Never."), "username", "Never."),
+        (ValidationError({"email": ["Required.", "And valid."]}), "username", "Required. And valid."),
+    ],
+    ids=["of the LMS, for the name", "for the address", "for nothing", "of an LMS that names no field", "of Django"],
+)
+def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
+    def refuse(**_signal: Any) -> None:
+        raise error
+
+    with receiver(pre_save, refuse), pytest.raises(InvalidSpec) as refusal:
+        create()
+
+    assert (refusal.value.field, refusal.value.message) == (field, words)
+
+
+def test_a_receiver_that_is_broken_is_not_taken_for_a_refusal() -> None:
+    def fail(**_signal: Any) -> None:
+        raise ZeroDivisionError
+
+    with receiver(pre_save, fail), pytest.raises(ZeroDivisionError):
+        create()
+
+
+def test_in_plain_django_there_is_no_profile_to_make(plain_django: None) -> None:
+    user = create()
+
+    assert not UserProfile.objects.filter(user=user).exists()
+
+
+@pytest.mark.parametrize(
+    ("username", "retired"), [("retired__user_abc", True), ("report", False), ("RETIRED__USER_abc", False)]
+)
+def test_the_lms_marks_retired_accounts_by_their_names(username: str, retired: bool) -> None:
+    assert lms.is_retired(username) is retired
+
+
+def test_without_the_lms_s_setting_nobody_is_retired(settings: Any) -> None:
+    del settings.RETIRED_USERNAME_PREFIX
+
+    assert lms.is_retired("retired__user_abc") is False
+    assert lms.username_problem("retired__user_abc") is None
+
+
+# Course access roles
+
+
+def test_course_roles_are_read_as_rights() -> None:
+    user = UserFactory()
+    for role, org, course_id in (
+        ("staff", "edX", "course-v1:edX+DemoX+2026"),
+        ("instructor", "edX", ""),
+        ("support", "", ""),
+    ):
+        CourseAccessRole.objects.create(user=user, role=role, org=org, course_id=course_id)
+
+    assert lms.course_roles([user.pk])[user.pk] == {
+        "course_role:staff@course-v1:edX+DemoX+2026", "course_role:instructor@edX", "global_role:support",
+    }  # fmt: skip
+
+
+@pytest.mark.databases
+def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
+    user = UserFactory()
+    rights = frozenset({"course_role:staff@course-v1:edX+DemoX+2026", "course_role:staff@edX", "global_role:support"})
+
+    lms.change_course_roles(user, add=rights, remove=frozenset())
+    assert lms.course_roles([user.pk])[user.pk] == rights
+    assert set(CourseAccessRole.objects.values_list("role", "org", "course_id")) == {
+        ("staff", "edX", "course-v1:edX+DemoX+2026"), ("staff", "edX", ""), ("support", "", ""),
+    }  # fmt: skip
+
+    lms.change_course_roles(user, add=frozenset(), remove=frozenset({"course_role:staff@edX"}))
+    assert lms.course_roles([user.pk])[user.pk] == rights - {"course_role:staff@edX"}
+
+
+# Applications
+
+
+@pytest.mark.databases
+def test_an_application_is_restricted_if_the_lms_says_so() -> None:
+    # In this order their primary keys are not those of the restrictions.
+    other, application = ApplicationFactory(), ApplicationFactory()
+    RestrictedApplication.objects.create(application=application)
+
+    assert lms.is_restricted(application.pk) is True
+    assert lms.is_restricted(other.pk) is False
+
+
+@pytest.mark.databases
+def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
+    application = ApplicationFactory()
+    assert lms.access(application.pk) == ((), ())
+
+    lms.set_access(application, scopes=("grades:read",), filters=("content_org:edX",), restricted=True)
+    assert lms.access(application.pk) == (("grades:read",), ("content_org:edX",))
+    assert lms.is_restricted(application.pk)
+
+    lms.set_access(application, scopes=("user_id",), filters=(), restricted=True)
+    assert lms.access(application.pk) == (("user_id",), ())
+    assert RestrictedApplication.objects.filter(application=application).count() == 1
+
+    lms.set_access(application, scopes=(), filters=(), restricted=False)
+    assert lms.access(application.pk) == ((), ())
+    assert not ApplicationAccess.objects.exists()
+    assert not lms.is_restricted(application.pk)
+
+
+def test_the_lms_knows_roles_and_access() -> None:
+    assert (lms.has_course_roles(), lms.has_access()) == (True, True)
+
+
+def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) -> None:
+    application = ApplicationFactory()
+
+    lms.set_access(application, scopes=("read",), filters=(), restricted=True)
+    lms.change_course_roles(application.user, add=frozenset({"global_role:support"}), remove=frozenset())
+
+    assert lms.course_roles([application.user.pk]) == {}
+    assert lms.access(application.pk) == ((), ())
+    assert lms.restrictions() is None
+    assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)
+
+
+def test_where_an_app_is_not_installed_its_models_are_none() -> None:
+    assert lms._model("no_such_app", "Model") is None
+    assert lms._model("student", "NoSuchModel") is None
+
+
+# The REST API
+
+
+def test_in_an_lms_jwts_are_taken_before_bearer_tokens_and_sessions() -> None:
+    assert lms.authentication_classes() == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
+
+
+def test_where_drf_knows_no_jwts_bearer_tokens_and_sessions_are_taken(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
+
+    assert lms.authentication_classes() == (BearerAuthentication, SessionAuthentication)
+    assert lms.jwt_claims("", JwtAuthentication()) is None
+
+
+def test_what_is_in_a_jwt_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "configured_jwt_decode_handler", lambda token: {"decoded": token})
+
+    assert lms.jwt_claims("a.b.c", JwtAuthentication()) == {"decoded": "a.b.c"}
+    assert lms.jwt_claims("a.b.c", BearerAuthentication()) is None
+
+
+def test_lists_are_in_the_lms_s_pages_where_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lms.pagination_class() is DefaultPagination
+
+    monkeypatch.setitem(sys.modules, "edx_rest_framework_extensions.paginators", None)
+    assert lms.pagination_class() is None

@@ -1,0 +1,838 @@
+"""django-oauth-toolkit in every version: what is shown is what authenticates, and the site's own settings hold."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+import re
+import sys
+import threading
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import check_password
+from django.core.exceptions import ValidationError
+from django.db.models import CharField
+from django.db.models.signals import pre_save
+from django.utils.module_loading import import_string
+from oauth2_provider import models
+from oauth2_provider.generators import BaseHashGenerator
+from oauth2_provider.models import (
+    get_access_token_model,
+    get_application_model,
+    get_grant_model,
+    get_refresh_token_model,
+)
+from oauth2_provider.oauth2_backends import OAuthLibCore
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauth2_provider.scopes import SettingsScopes
+from oauth2_provider.settings import oauth2_settings
+from rest_framework.test import APIRequestFactory
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, statements
+
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+
+PREFIX = "edxapi_"
+TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+
+
+def folded(text: str) -> str:
+    """As MySQL's collations compare: without case, accents and trailing blanks."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character)).rstrip(" ")
+
+
+def with_settings(settings: Any, **changes: Any) -> None:
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, **changes}
+
+
+def bearer_user(token: str) -> Any:
+    """Whom the site's own authentication class takes the token for."""
+    request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
+    user, _row = import_string(conf.get("BEARER_AUTHENTICATION"))().authenticate(request)
+    return user
+
+
+def issued(token: str = TOKEN, **changes: Any) -> Any:
+    """The row of a token that was issued."""
+    application = changes.pop("application", None) or ApplicationFactory()
+    wanted = {"user": application.user, "scopes": ("read", "write"), "expires_at": TOMORROW, **changes}
+    [pk] = oauth.create_access_tokens([oauth.NewAccessToken(application=application, token=Secret(token), **wanted)])
+    return get_access_token_model().objects.get(pk=pk)
+
+
+# Generated tokens
+
+
+def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
+    token = oauth.generate_access_token(PREFIX).reveal()
+
+    match = re.fullmatch(r"edxapi_([a-z0-9]{40})([0-9a-z]{7})", token)
+    assert match is not None
+    assert int(match[2], 36) == zlib.crc32(match[1].encode())
+
+
+def test_the_checksum_has_seven_places_however_small_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = next(body for n in itertools.count() if zlib.crc32((body := f"{n:040}").encode()) < 36**3)
+    monkeypatch.setattr(oauth, "generate_token", lambda length, chars: body)
+
+    token = oauth.generate_access_token(PREFIX).reveal()
+
+    assert re.fullmatch(r"edxapi_[0-9]{40}0000[0-9a-z]{3}", token)
+    assert int(token[-7:], 36) == zlib.crc32(body.encode())
+
+
+def test_the_prefix_is_the_site_s_and_without_one_there_is_no_checksum() -> None:
+    assert oauth.generate_access_token("acme_").reveal().startswith("acme_")
+    assert re.fullmatch(r"[a-z0-9]{40}", oauth.generate_access_token("").reveal())
+
+
+def test_a_token_fits_every_database_column_and_header() -> None:
+    token = oauth.generate_access_token(PREFIX).reveal()
+
+    assert token.isascii()
+    assert re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token)  # RFC 6750 section 2.1
+    assert len(token) <= 255
+
+
+def test_a_token_has_160_bits_of_randomness_after_the_database_has_folded_it() -> None:
+    tokens = [oauth.generate_access_token("").reveal() for _ in range(500)]
+
+    # Forty places, drawn one by one; folding leaves every symbol that occurs there a symbol of its own.
+    for place in zip(*tokens, strict=True):
+        assert len({folded(symbol) for symbol in place}) == len(set(place))
+    symbols = {folded(symbol) for token in tokens for symbol in token}
+    assert len(symbols) == 36
+    assert 40 * math.log2(len(symbols)) >= 160
+    # None of the places is fixed or narrow: 500 draws of 36 symbols miss more than 6 of them less than once in 10^9.
+    assert all(len(set(place)) >= 30 for place in zip(*tokens, strict=True))
+    assert len({folded(token) for token in tokens}) == 500
+
+
+def test_tokens_are_drawn_from_a_source_that_no_seed_repeats() -> None:
+    random.seed(1)
+    first = oauth.generate_access_token("")
+    random.seed(1)
+
+    assert oauth.generate_access_token("") != first
+
+
+# The site's own generators
+
+
+def strong_generator(request: Any) -> str:
+    return f"{request.user.username}.{request.client.client_id}.{'+'.join(request.scopes)}.{request.expires_in}"
+
+
+def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings: Any) -> None:
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
+    application = ApplicationFactory(user__username="grades-report-service-user", client_id="the-client-id-0123456789")
+
+    token = oauth.generate_access_token(
+        PREFIX, user=application.user, client=application, scopes=["read", "write"], expires_in=3600
+    )
+
+    assert token.reveal() == "grades-report-service-user.the-client-id-0123456789.read+write.3600"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "", "a" * 200, "abcdefgh", "0123456789abcdef" * 16, "é" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+        "0123456789 abcdefghijklmnopqrstuvwxyz 0123456789", "aaaabbbb" * 10,
+    ],
+    ids=["empty", "one symbol", "short", "too long", "not ASCII", "blanks", "two symbols"],
+)  # fmt: skip
+def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
+
+    with pytest.raises(UnusableToken, match=r"ACCESS_TOKEN_GENERATOR.*40 to 255") as refusal:
+        oauth.generate_access_token(PREFIX)
+
+    assert made == "" or made not in str(refusal.value)
+
+
+def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: requests.append(request) or TOKEN)
+    monkeypatch.setattr(OAuth2Validator, "authenticate_client", lambda self, request: requests.append(request))
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
+
+    oauth.generate_access_token(PREFIX)
+    oauth.client_user("id", Secret(SECRET))
+
+    assert [(request.http_method, request.uri) for request in requests] == [("POST", "/"), ("POST", "/")]
+
+
+@pytest.mark.parametrize("length", [40, 255])
+def test_one_that_makes_just_enough_is_not(settings: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    made = ("0123456789abcdef" * 16)[:length]
+    monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
+    with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
+
+    assert oauth.generate_access_token(PREFIX).reveal() == made
+
+
+class Constant(BaseHashGenerator):
+    def hash(self) -> str:
+        return "made-by-the-site-0123456789-0123456789"
+
+
+def test_ids_and_secrets_are_made_by_the_site_s_generators(settings: Any) -> None:
+    path = f"{__name__}.Constant"
+    with_settings(settings, CLIENT_ID_GENERATOR_CLASS=path, CLIENT_SECRET_GENERATOR_CLASS=path)
+
+    assert oauth.new_client_id() == "made-by-the-site-0123456789-0123456789"
+    assert oauth.new_client_secret().reveal() == "made-by-the-site-0123456789-0123456789"
+
+
+@pytest.mark.parametrize("length", [64, 255])
+def test_a_secret_has_the_site_s_length(settings: Any, length: int) -> None:
+    with_settings(settings, CLIENT_SECRET_GENERATOR_LENGTH=length)
+
+    assert len(oauth.new_client_secret().reveal()) == length
+
+
+def test_without_settings_ids_and_secrets_are_those_of_django_oauth_toolkit() -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", oauth.new_client_id())
+    assert len(oauth.new_client_secret().reveal()) == 128
+
+
+@pytest.mark.databases
+def test_a_generated_client_id_fits_the_column(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Constant, "hash", lambda self: "i" * 300)
+    with_settings(settings, CLIENT_ID_GENERATOR_CLASS=f"{__name__}.Constant")
+
+    assert oauth.new_client_id() == "i" * 100
+
+
+# Applications
+
+
+HASHES = [
+    "pbkdf2_sha256$600000$0123456789abcdef$0123456789abcdef0123456789abcdef",
+    "pbkdf2_sha1$260000$0123456789abcdef$0123456789abcdef",
+    "md5$0123456789abcdef$0123456789abcdef0123456789abcdef",
+]
+
+
+@pytest.mark.parametrize("value", HASHES)
+def test_a_secret_that_would_be_taken_for_a_hash_is_a_problem(settings: Any, value: str) -> None:
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+    ]
+
+    problem = oauth.secret_problem(Secret(value))
+
+    assert "hash" in problem
+    assert value not in problem
+
+
+@pytest.mark.parametrize("value", [SECRET, "x" * 32, "$2b$12$" + "x" * 53, "sha256$" + "x" * 40, "$" * 40])
+def test_any_other_secret_is_not(value: str) -> None:
+    assert oauth.secret_problem(Secret(value)) is None
+
+
+NASTY = "'\"\\`$(rm -rf ~)%s{}&=+ #;<>|*?!/%41%00&client_id=x"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "s" * 255, NASTY], ids=["plain", "longest", "nasty"])
+def test_the_secret_that_is_shown_is_the_one_that_authenticates(secret: str) -> None:
+    user = UserFactory()
+
+    application = oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
+
+    assert oauth.client_user("id", Secret(secret)) == user
+    assert oauth.client_user("id", Secret(secret[:-1] + "~")) is None
+    assert oauth.client_user("other", Secret(secret)) is None
+    assert oauth.is_client_credentials(application)
+
+
+def test_what_the_database_keeps_of_a_secret_is_not_read_from_the_new_application() -> None:
+    application = oauth.create_application(
+        name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET)
+    )
+
+    assert "client_secret" not in vars(application)
+    assert (application.name, application.client_type) == ("report", "confidential")
+    assert application.authorization_grant_type == "client-credentials"
+
+
+def test_an_application_that_the_site_s_model_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> None:
+        raise ValidationError(["Applications need a ticket number.", "And an owner."])
+
+    monkeypatch.setattr(get_application_model(), "clean", refuse)
+
+    with pytest.raises(InvalidSpec) as refusal:
+        oauth.create_application(name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET))
+    assert not get_application_model().objects.exists()
+    assert (refusal.value.field, refusal.value.message) == (
+        "application", "Applications need a ticket number. And an owner.",
+    )  # fmt: skip
+
+
+def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
+    user = UserFactory()
+
+    with statements() as sent:
+        oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(SECRET))
+
+    assert [sql for sql in sent if user._meta.db_table in sql.partition("WHERE")[0]] == []
+
+
+@pytest.mark.databases
+def test_applications_and_tokens_that_are_made_together_are_written_in_one_statement() -> None:
+    user = UserFactory()
+    wanted = [oauth.NewApplication(f"name-{n}", user, f"id-{n}", Secret(f"{SECRET}{n}")) for n in range(3)]
+    with statements() as sent:
+        applications = oauth.create_applications(wanted)
+        pks = oauth.create_access_tokens(
+            [
+                oauth.NewAccessToken(application, user, Secret(f"{TOKEN}{application.name}"), ("read",), TOMORROW)
+                for application in applications
+            ]
+        )
+
+    assert len([sql for sql in sent if sql.startswith("INSERT")]) == 2
+    rows = get_access_token_model().objects.order_by("pk").values_list("pk", "application", "application__client_id")
+    assert [*rows] == [(pk, each.pk, each.client_id) for pk, each in zip(pks, applications, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"client_type": "public"}, {"authorization_grant_type": "password"}, {"authorization_grant_type": "implicit"}],
+    ids=str,
+)
+def test_an_application_of_another_kind_is_not_one_for_client_credentials(change: dict[str, str]) -> None:
+    assert oauth.is_client_credentials(ApplicationFactory()) is True
+    assert oauth.is_client_credentials(ApplicationFactory(**change)) is False
+
+
+@pytest.mark.databases
+def test_an_application_is_found_by_its_client_id() -> None:
+    application = ApplicationFactory(client_id="the-id")
+
+    assert oauth.find_application("the-id") == application
+    assert oauth.find_application("the-i") is None
+
+
+@pytest.mark.databases
+def test_applications_are_found_by_their_client_ids() -> None:
+    ApplicationFactory(client_id="other")
+    wanted = [ApplicationFactory(client_id="one"), ApplicationFactory(client_id="two")]
+
+    assert list(oauth.find_applications(iter(["one", "two", "three"])).order_by("pk")) == wanted
+
+
+def test_the_only_application_of_a_user_is_found() -> None:
+    only = ApplicationFactory()
+    one = ApplicationFactory()
+    ApplicationFactory(user=one.user)
+
+    assert oauth.only_application(only.user) == only
+    assert oauth.only_application(one.user) is None
+    assert oauth.only_application(UserFactory()) is None
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_an_application_is_found_in_another_spelling_too() -> None:
+    ApplicationFactory(client_id="the-id")
+
+    assert oauth.find_application("THE-ID").client_id == "the-id"
+
+
+def test_a_new_secret_ends_the_old_one() -> None:
+    application = ApplicationFactory(client_id="id")
+    get_application_model().objects.update(name="renamed meanwhile")
+
+    oauth.set_client_secret(application, Secret("n" * 40))
+
+    assert oauth.client_user("id", Secret("n" * 40)) == application.user
+    assert oauth.client_user("id", Secret(SECRET)) is None
+    assert "client_secret" not in vars(application)
+    assert get_application_model().objects.get().name == "renamed meanwhile"
+
+
+class ClientSecretField(CharField):
+    """By this name a django-oauth-toolkit is known that hashes secrets."""
+
+
+@pytest.fixture
+def keep_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """Has client secrets kept in this kind of field."""
+    return partial(monkeypatch.setattr, get_application_model()._meta.get_field("client_secret"), "__class__")
+
+
+def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Callable[[type], None]) -> None:
+    keep_as(CharField)
+
+    assert oauth.secret_hasher() is None
+    assert oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)]) == [Secret(SECRET), Secret(TOKEN)]
+
+
+@pytest.mark.parametrize(("hasher", "algorithm"), [(None, "md5"), ("pbkdf2_sha1", "pbkdf2_sha1")])
+def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
+    keep_as: Callable[[type], None], monkeypatch: pytest.MonkeyPatch, hasher: str | None, algorithm: str
+) -> None:
+    keep_as(ClientSecretField)
+    if hasher is not None:
+        monkeypatch.setattr(oauth2_settings, "CLIENT_SECRET_HASHER", hasher, raising=False)
+
+    kept = [secret.reveal() for secret in oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)])]
+
+    assert oauth.secret_hasher() == algorithm
+    assert [value.partition("$")[0] for value in kept] == [algorithm, algorithm]
+    assert check_password(SECRET, kept[0])
+    assert check_password(TOKEN, kept[1])
+    assert oauth.stored_secrets([]) == []
+
+
+def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
+    ApplicationFactory(client_id="id")
+
+    stored = get_application_model().objects.get(client_id="id").client_secret
+    assert oauth.secret_hasher() == (None if stored == SECRET else stored.partition("$")[0])
+
+
+@pytest.mark.databases
+def test_the_applications_of_a_user_are_looked_for_but_some() -> None:
+    application = ApplicationFactory()
+
+    assert oauth.has_applications(application.user) is True
+    assert oauth.has_applications(application.user, but=[application.pk]) is False
+    assert oauth.has_applications(UserFactory()) is False
+
+
+def test_only_applications_for_the_client_credentials_grant_are_listed() -> None:
+    application = ApplicationFactory()
+    ApplicationFactory(authorization_grant_type="password")
+
+    with statements() as sent:
+        found = [(each, each.user.username) for each in oauth.client_credentials_applications()]
+
+    assert found == [(application, application.user.username)]
+    assert len(sent) == 1
+
+
+# Access tokens
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("token", [TOKEN, "t" * 255], ids=["plain", "longest"])
+def test_a_token_opens_the_site_for_its_user(token: str) -> None:
+    row = issued(token)
+
+    assert bearer_user(token) == row.user
+    assert (row.scope, row.expires, row.user) == ("read write", TOMORROW, row.application.user)
+    assert oauth.find_access_token(Secret(token)) == row
+    assert oauth.find_access_token(Secret(token + "x")) is None
+    with statements() as sent:
+        found = oauth.find_access_token(Secret(token))
+        assert (found.user, found.application) == (row.user, row.application)
+    assert len(sent) == 1
+
+
+@pytest.mark.databases
+def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
+    with_settings(settings, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=True)
+    known = hasattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE")
+
+    row = issued()
+
+    assert row.token == ("" if known else TOKEN)
+    assert bearer_user(TOKEN) == row.user
+    assert oauth.find_access_token(Secret(TOKEN)) == row
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_a_token_is_found_in_another_case_as_the_site_finds_it() -> None:
+    row = issued()
+    by_checksum = "token_checksum" in {field.name for field in get_access_token_model()._meta.get_fields()}
+
+    assert oauth.find_access_token(Secret(TOKEN.upper())) == (None if by_checksum else row)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Any]:
+    """Connects a receiver of the site to the saving of tokens."""
+    model, connected = get_access_token_model(), []
+
+    def connect(function: Any) -> None:
+        connected.append(function)
+        pre_save.connect(function, sender=model)
+
+    yield connect
+    for function in connected:
+        pre_save.disconnect(function, sender=model)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda instance: setattr(instance, "expires", datetime(1970, 1, 1, tzinfo=UTC)),
+        lambda instance: setattr(instance, "user", None),
+        lambda instance: setattr(instance, "user", UserFactory()),
+    ],
+    ids=["expired", "without a user", "of another user"],
+)
+def test_a_token_that_the_site_changes_on_the_way_is_refused(receiver: Any, change: Any) -> None:
+    def change_it(instance: Any, **_signal: Any) -> None:
+        change(instance)
+
+    receiver(change_it)
+
+    with pytest.raises(UnusableToken, match=r"RestrictedApplication.*nothing was kept"):
+        issued()
+
+
+def test_receivers_that_come_with_the_site_s_validator_are_there_in_time(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Any
+) -> None:
+    (tmp_path / "late_validator.py").write_text(
+        "from oauth2_provider.oauth2_validators import OAuth2Validator as Validator\nLOADED = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with_settings(settings, OAUTH2_VALIDATOR_CLASS="late_validator.Validator")
+    seen = []
+
+    def look(**_signal: Any) -> None:
+        seen.append("late_validator" in sys.modules)
+
+    receiver(look)
+    assert "late_validator" not in sys.modules
+
+    issued()
+
+    assert seen == [True]
+    del sys.modules["late_validator"]
+
+
+def test_scopes_are_changed_without_touching_anything_else_of_the_token(receiver: Any) -> None:
+    row = issued()
+
+    def fail(**_signal: Any) -> None:
+        raise AssertionError("a receiver was asked")
+
+    receiver(fail)
+    oauth.set_scopes(row.pk, ("email", "profile"))
+
+    after = get_access_token_model().objects.get(pk=row.pk)
+    assert after.scope == "email profile"
+    assert (after.token, after.expires, after.user) == (row.token, row.expires, row.user)
+    assert bearer_user(TOKEN) == row.user
+
+
+@pytest.mark.databases
+def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
+    application = ApplicationFactory()
+    now = datetime.now(UTC)
+    for days in (2, 3, 1):
+        AccessTokenFactory(application=application, expires=now + timedelta(days=days))
+    AccessTokenFactory(application=application, user=UserFactory(), expires=now + timedelta(days=9))
+    AccessTokenFactory(application=None, user=application.user, expires=now + timedelta(days=9))
+
+    assert oauth.longest_token(application).expires == now + timedelta(days=3)
+    assert oauth.longest_token(ApplicationFactory()) is None
+
+
+@pytest.mark.databases
+def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed() -> None:
+    user, now = UserFactory(), datetime.now(UTC)
+    usual = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    long = AccessTokenFactory(application=None, user=user, expires=now + usual + timedelta(hours=1))
+    AccessTokenFactory(application=None, user=user, expires=now + usual - timedelta(hours=1))
+    AccessTokenFactory(expires=now + 2 * usual)
+
+    ended = AccessTokenFactory(application=None, user=user, expires=now - timedelta(hours=1))
+    get_access_token_model().objects.filter(pk=ended.pk).update(created=now - usual - timedelta(days=1))
+
+    [found] = oauth.long_lived_tokens(None)
+    assert (found.pk, found.username, found.expires) == (long.pk, long.user.username, long.expires)
+
+
+@pytest.mark.databases
+def test_or_those_that_have_some_applications() -> None:
+    end = datetime.now(UTC) + timedelta(seconds=2 * oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+    long = AccessTokenFactory(expires=end)
+    AccessTokenFactory(expires=end)
+    AccessTokenFactory(application=None, user=long.user, expires=end)
+
+    [found] = oauth.long_lived_tokens([long.application_id])
+    assert (found.pk, found.application, found.application__client_id) == (
+        long.pk, long.application_id, long.application.client_id,
+    )  # fmt: skip
+
+
+def refresh_token_of(token: Any) -> Any:
+    return get_refresh_token_model().objects.create(
+        user=token.user, application=token.application, token=f"of {token.pk}", access_token=token
+    )
+
+
+def end_application(token: Any) -> None:
+    oauth.end_tokens(token.application_id, at=None)
+
+
+def end_user(token: Any) -> None:
+    oauth.end_tokens_of_user(token.user)
+
+
+@pytest.mark.databases
+def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
+    mine, other = AccessTokenFactory(), AccessTokenFactory()
+    get_refresh_token_model().objects.create(
+        user=mine.user, application=mine.application, token="r" * 40, access_token=mine
+    )
+    get_grant_model().objects.create(
+        user=mine.user, application=mine.application, code="c" * 40, expires=TOMORROW, redirect_uri="", scope="read"
+    )
+
+    assert oauth.end_tokens(mine.application_id, at=None) == 1
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    assert not get_refresh_token_model().objects.filter(revoked=None).exists()
+    assert not get_grant_model().objects.exists()
+
+
+@pytest.mark.databases
+def test_all_tokens_of_a_user_end_whatever_they_are_of() -> None:
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    AccessTokenFactory(application=None, user=token.user)
+
+    oauth.end_tokens_of_user(token.user)
+
+    assert list(get_access_token_model().objects.all()) == [other]
+
+
+def of_a_site_without_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(models, "revoke_access_token", raising=False)
+
+
+def of_a_site_with_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of DOT 3.4; on that, its own."""
+    if not hasattr(models, "revoke_access_token"):
+        monkeypatch.setattr(models, "revoke_access_token", oauth._revoke_access_token, raising=False)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
+@pytest.mark.parametrize("end", [end_application, end_user])
+def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None], end: Callable[[Any], None]
+) -> None:
+    site(monkeypatch)
+    token, other = AccessTokenFactory(), AccessTokenFactory()
+    bound, of_other = refresh_token_of(token), refresh_token_of(other)
+    orphan = get_refresh_token_model().objects.create(user=token.user, application=token.application, token="o" * 40)
+
+    end(token)
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    # What is kept of them is how a site notices that somebody tries them again.
+    revoked = get_refresh_token_model().objects.exclude(revoked=None)
+    assert set(revoked.values_list("pk", "access_token")) == {(bound.pk, None), (orphan.pk, None)}
+    of_other.refresh_from_db()
+    assert (of_other.revoked, of_other.access_token) == (None, other)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
+def test_what_could_renew_the_token_in_use_ends_whatever_application_it_is_of(
+    monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    site(monkeypatch)
+    current, other = AccessTokenFactory(), AccessTokenFactory()
+    bound, of_other = refresh_token_of(current), refresh_token_of(other)
+    orphan = get_refresh_token_model().objects.create(user=other.user, application=other.application, token="o" * 40)
+
+    assert oauth.end_tokens(None, at=None, current=current.pk) == 1
+
+    assert list(get_access_token_model().objects.all()) == [other]
+    assert list(get_refresh_token_model().objects.exclude(revoked=None)) == [bound]
+    assert set(get_refresh_token_model().objects.filter(revoked=None)) == {of_other, orphan}
+
+
+def test_the_helper_of_django_oauth_toolkit_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = AccessTokenFactory()
+    refresh_token_of(token)
+    AccessTokenFactory(application=token.application)  # Nothing renews it: deleting it is all that there is to do.
+    helped = []
+    monkeypatch.setattr(models, "revoke_access_token", helped.append, raising=False)
+
+    assert oauth.end_tokens(token.application_id, at=None) == 2
+
+    assert helped == [token]
+    assert not get_access_token_model().objects.exists()
+
+
+def test_a_model_of_the_site_that_revokes_in_its_own_way_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
+    revoked = []
+
+    def revoke(token: Any) -> None:
+        revoked.append(token.pk)
+        token.delete()
+
+    monkeypatch.setattr(get_access_token_model(), "revoke", revoke)
+    token = AccessTokenFactory()
+
+    oauth.end_tokens(token.application_id, at=None)
+
+    assert revoked == [token.pk]
+
+
+@pytest.mark.databases
+def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
+    token = AccessTokenFactory()
+    AccessTokenFactory.create_batch(30, application=token.application)
+
+    with statements() as sent:
+        assert oauth.end_tokens(token.application_id, at=None) == 31
+
+    assert len(sent) < 10
+
+
+@pytest.mark.databases
+def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one_stay() -> None:
+    current, other = AccessTokenFactory(), AccessTokenFactory(application=None, user=UserFactory())
+
+    assert oauth.end_tokens(None, at=None, current=current.pk) == 1
+    assert oauth.end_tokens(None, at=TOMORROW - timedelta(days=9), current=None) == 0
+
+    assert list(get_access_token_model().objects.values_list("pk", "expires")) == [(other.pk, other.expires)]
+
+
+@pytest.mark.databases
+def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:
+    long = AccessTokenFactory(expires=TOMORROW + timedelta(days=9))
+    short = AccessTokenFactory(application=long.application, expires=TOMORROW - timedelta(hours=1))
+
+    assert oauth.end_tokens(long.application_id, at=TOMORROW) == 1
+
+    ends = dict(get_access_token_model().objects.values_list("pk", "expires"))
+    assert ends == {long.pk: TOMORROW, short.pk: TOMORROW - timedelta(hours=1)}
+
+
+def test_a_token_ends_even_if_somebody_gave_it_to_another_application() -> None:
+    moved = AccessTokenFactory()
+
+    assert oauth.end_tokens(ApplicationFactory().pk, at=None, current=moved.pk) == 1
+    assert not get_access_token_model().objects.exists()
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(("left", "live"), [(timedelta(minutes=1), True), (timedelta(minutes=-1), False)], ids=str)
+def test_a_token_is_live_until_it_ends(left: timedelta, live: bool) -> None:
+    token = AccessTokenFactory(expires=datetime.now(UTC) + left)
+
+    assert oauth.has_live_tokens(token.application_id) is live
+    assert oauth.has_live_tokens(ApplicationFactory().pk) is False
+
+
+def test_a_user_has_tokens_also_when_they_have_ended() -> None:
+    token = AccessTokenFactory(expires=datetime.now(UTC) - timedelta(days=1))
+
+    assert oauth.has_tokens(token.user) is True
+    assert oauth.has_tokens(UserFactory()) is False
+
+
+# Scopes
+
+
+def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
+    assert set(oauth.default_scopes()) == {"read", "write", "email", "profile"}
+    assert set(oauth.available_scopes()) == {"read", "write", "email", "profile"}
+    assert set(oauth.all_scopes()) == {*settings.OAUTH2_PROVIDER["SCOPES"]}
+
+    with_settings(settings, DEFAULT_SCOPES=["read"])
+    assert oauth.default_scopes() == ("read",)
+
+
+class ScopesOfEach(SettingsScopes):
+    """A backend that grants an application what others do not get."""
+
+    def get_available_scopes(self, application: Any = None, **_request: Any) -> list[str]:
+        return [application.name] if application is not None else []
+
+
+def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> None:
+    with_settings(settings, SCOPES_BACKEND_CLASS=f"{__name__}.ScopesOfEach")
+
+    assert oauth.available_scopes(ApplicationFactory(name="grades:read")) == ("grades:read",)
+    assert oauth.available_scopes() == ()
+
+
+# The grant
+
+
+def test_a_grant_is_what_the_site_answers() -> None:
+    application = ApplicationFactory(client_id="id")
+
+    status, body = oauth.grant("id", Secret(SECRET))
+
+    assert status == 200
+    assert bearer_user(body["access_token"]) == application.user
+    assert oauth.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
+
+
+def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answer(self: Any, request: Any) -> Any:
+        asked.append(request)
+        return "", {}, "{}", 200
+
+    monkeypatch.setattr(OAuthLibCore, "create_token_response", answer)
+
+    assert oauth.grant("id", Secret(SECRET)) == (200, {})
+    [request] = asked
+    assert (request.method, request.path) == ("POST", "/")
+    assert request.META["CONTENT_TYPE"] == "application/x-www-form-urlencoded"
+    assert request.POST.dict() == {"grant_type": "client_credentials"}
+    assert request.META["HTTP_AUTHORIZATION"] == basic_authorization("id", Secret(SECRET))
+
+
+# Logs
+
+
+def test_a_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    ApplicationFactory(client_id="id")
+    caplog.set_level(logging.DEBUG)
+
+    assert oauth.client_user("id", Secret("wrong-secret-0123456789-0123456789")) is None
+    assert oauth.grant("id", Secret("wrong-secret-0123456789-0123456789"))[0] == 401
+
+    assert "wrong-secret" not in caplog.text
+
+
+def test_what_other_threads_log_meanwhile_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("oauth2_provider")
+
+    with oauth._unlogged():
+        thread = threading.Thread(target=logger.warning, args=("from elsewhere",))
+        thread.start()
+        thread.join()
+        logger.warning("from here")
+    logger.warning("afterwards")
+
+    assert [record.getMessage() for record in caplog.records] == ["from elsewhere", "afterwards"]

@@ -1,0 +1,298 @@
+"""Nobody makes or takes credentials of somebody with more rights than their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.djangoapps.student.models import CourseAccessRole
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import rights
+from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.core.exceptions import NotAllowed
+from edx_api_provisioning.core.spec import ClientSpec
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
+from tests.factories import ApplicationFactory, UserFactory, operator, person
+from tests.lifecycle_helpers import everything, provisioned
+
+COURSE = "course-v1:edX+DemoX+2026"
+WORKER = "RETIREMENT_SERVICE_USER"
+
+# Which rights are more than which
+
+
+OTHERS = (
+    "permission:a.b",
+    "group:g",
+    f"course_role:staff@{COURSE}",
+    "global_role:support",
+    "scope:s",
+    "name:retirement",
+)
+any_rights = st.builds(
+    Rights,
+    superuser=st.booleans(),
+    staff=st.booleans(),
+    others=st.frozensets(st.sampled_from(OTHERS)),
+)
+
+
+def within(some: Rights, limit: Rights) -> bool:
+    return some.exceeds(limit) == ()
+
+
+@given(any_rights)
+def test_nobody_has_more_than_they_have(some: Rights) -> None:
+    assert within(some, some)
+
+
+@given(any_rights, any_rights, any_rights)
+def test_who_has_no_more_than_one_who_has_no_more_than_a_third_has_no_more_than_the_third(
+    some: Rights, more: Rights, most: Rights
+) -> None:
+    if within(some, more) and within(more, most):
+        assert within(some, most)
+
+
+@given(any_rights, any_rights)
+def test_two_who_have_no_more_than_each_other_have_the_same_or_everything(some: Rights, other: Rights) -> None:
+    if within(some, other) and within(other, some):
+        assert some == other or (some.superuser and other.superuser)
+
+
+@given(any_rights, any_rights)
+def test_what_is_missing_is_named_and_nothing_else(some: Rights, limit: Rights) -> None:
+    missing = some.exceeds(limit)
+
+    if limit.superuser:
+        assert missing == ()
+        return
+    assert ("superuser" in missing) is some.superuser
+    assert ("staff" in missing) is (some.staff and not limit.staff)
+    assert [right for right in missing if ":" in right] == sorted(some.others - limit.others)
+    assert {*missing} <= {"superuser", "staff", *OTHERS}
+
+
+@given(any_rights, any_rights)
+def test_a_right_more_is_never_within_what_one_had(some: Rights, more: Rights) -> None:
+    both = Rights(
+        superuser=some.superuser or more.superuser, staff=some.staff or more.staff, others=some.others | more.others
+    )
+
+    assert within(some, both)
+    assert within(both, some) is (some.superuser or both == some)
+
+
+# Which rights an account has
+
+
+def permission(codename: str = "change_coursemode") -> Permission:
+    return Permission.objects.get(codename=codename)
+
+
+def by_group(user: User) -> None:
+    group = Group.objects.create(name="reporters")
+    group.permissions.add(permission())
+    user.groups.add(group)
+
+
+GIFTS: dict[str, tuple[Callable[[User], Any], Rights]] = {
+    "nothing": (lambda user: None, Rights()),
+    "staff": (lambda user: setattr(user, "is_staff", True), Rights(staff=True)),
+    "superuser": (lambda user: setattr(user, "is_superuser", True), Rights(superuser=True)),
+    "a permission": (
+        lambda user: user.user_permissions.add(permission()),
+        Rights(others=frozenset({"permission:course_modes.change_coursemode"})),
+    ),
+    "a group with a permission": (
+        by_group,
+        Rights(others=frozenset({"group:reporters", "permission:course_modes.change_coursemode"})),
+    ),
+    "an empty group": (
+        lambda user: user.groups.add(Group.objects.create(name="empty")),
+        Rights(others=frozenset({"group:empty"})),
+    ),
+    "a role in a course": (
+        lambda user: CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id=COURSE),
+        Rights(others=frozenset({f"course_role:staff@{COURSE}"})),
+    ),
+    "a role in an organization": (
+        lambda user: CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id=""),
+        Rights(others=frozenset({"course_role:staff@edX"})),
+    ),
+    "a role everywhere": (
+        lambda user: CourseAccessRole.objects.create(user=user, role="support", org="", course_id=""),
+        Rights(others=frozenset({"global_role:support"})),
+    ),
+    "the retirement worker's name": (
+        lambda user: setattr(user, "username", WORKER.lower()),
+        Rights(others=frozenset({"name:retirement"})),
+    ),
+}
+
+
+def account(gift: str, **fields: Any) -> User:
+    user = UserFactory(**fields)
+    GIFTS[gift][0](user)
+    user.save()
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("gift", GIFTS)
+def test_every_kind_of_right_counts_and_so_do_those_of_an_inactive_account(gift: str, active: bool) -> None:
+    assert rights_of(account(gift, is_active=active)) == GIFTS[gift][1]
+
+
+@pytest.mark.django_db
+def test_what_an_application_may_ask_for_counts_as_a_right_of_its_credentials() -> None:
+    application = ApplicationFactory()
+    assert rights_of(application.user, application) == Rights()
+    ApplicationAccess.objects.create(application=application, scopes=["grades:read"], filters=["content_org:edX"])
+
+    assert rights_of(application.user, application).others == {"scope:grades:read", "filter:content_org:edX"}
+    assert rights_of(application.user) == Rights()
+
+
+@pytest.mark.django_db
+def test_to_be_a_person_is_a_right_of_that_person_alone() -> None:
+    ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
+
+    assert rights_of(ann, foreign=True).exceeds(rights_of(bob, foreign=True)) == ("username:ann",)
+    rights.require_no_more(rights_of(ann, foreign=True), authority=person(ann))
+
+
+# What the doors are refused
+
+
+def rotate(asked_by: User) -> None:
+    api.rotate("report", authority=person(asked_by, "ann"))
+
+
+def rotate_the_secret(asked_by: User) -> None:
+    api.rotate("report", token=False, secret=True, authority=person(asked_by, "ann"))
+
+
+def adopt(asked_by: User) -> None:
+    api.adopt("adopted", client_id="the-id", authority=person(asked_by, "ann"))
+
+
+def a_client(gift: str) -> None:
+    """A client without a token whose user was made here and has a right, and an application with the same user."""
+    provisioned(token=False, staff=gift == "staff", superuser=gift == "superuser")
+    user = User.objects.get(username="report")
+    if gift not in ("staff", "superuser", "the retirement worker's name"):
+        GIFTS[gift][0](user)
+    ApplicationFactory(client_id="the-id", user=user)
+
+
+CARRIED = [gift for gift in GIFTS if gift not in ("nothing", "the retirement worker's name")]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
+@pytest.mark.parametrize("gift", CARRIED)
+def test_what_one_does_not_have_one_does_not_get(gift: str, work: Callable[[User], None]) -> None:
+    a_client(gift)
+    asker = UserFactory()
+    before = everything()
+
+    with pytest.raises(NotAllowed) as refused:
+        work(asker)
+
+    missing = ", ".join(GIFTS[gift][1].exceeds(Rights()))
+    assert missing in str(refused.value)
+    assert everything() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
+@pytest.mark.parametrize("gift", CARRIED)
+def test_what_one_has_oneself_one_may_have_issued(gift: str, work: Callable[[User], None]) -> None:
+    a_client(gift)
+    asker, user = UserFactory(), User.objects.get(username="report")
+    asker.is_staff, asker.is_superuser = user.is_staff, user.is_superuser
+    asker.save()
+    asker.user_permissions.set(user.user_permissions.all())
+    asker.groups.set(user.groups.all())
+    for role in CourseAccessRole.objects.filter(user=user):
+        CourseAccessRole.objects.create(user=asker, role=role.role, org=role.org, course_id=role.course_id)
+
+    work(asker)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
+@pytest.mark.parametrize("gift", CARRIED)
+def test_a_superuser_may_have_everything_issued(gift: str, work: Callable[[User], None]) -> None:
+    a_client(gift)
+
+    work(UserFactory(is_superuser=True))
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more() -> None:
+    a_client("a permission")
+    asker = account("a group with a permission")
+    rotate(asker)
+
+    User.objects.get(username="report").groups.add(Group.objects.create(name="another"))
+    with pytest.raises(NotAllowed, match="group:another"):
+        rotate(asker)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [WORKER, WORKER.lower()])
+def test_the_name_that_retires_people_is_for_superusers_to_give(name: str) -> None:
+    spec = ClientSpec(name="retirement", username=name)
+    with pytest.raises(NotAllowed, match="name:retirement"):
+        api.provision(spec, authority=person(UserFactory(is_staff=True), "ann"))
+    assert not User.objects.filter(username=name).exists()
+
+    api.provision(spec, authority=person(UserFactory(is_superuser=True), "root"))
+    with pytest.raises(NotAllowed, match="name:retirement"):
+        api.rotate("retirement", authority=person(UserFactory(is_staff=True), "ann"))
+
+
+@pytest.mark.django_db
+def test_the_operator_at_the_machine_is_asked_nothing() -> None:
+    a_client("superuser")
+
+    api.rotate("report", authority=operator("root"))
+
+
+@pytest.mark.django_db
+def test_of_many_missing_rights_the_first_are_named() -> None:
+    a_client("nothing")
+    user = User.objects.get(username="report")
+    for number in range(7):
+        user.groups.add(Group.objects.create(name=f"group-{number}"))
+
+    with pytest.raises(NotAllowed) as refused:
+        rotate(UserFactory())
+
+    shown = ", ".join(f"group:group-{number}" for number in range(5))
+    assert str(refused.value) == (
+        f"username: the service user has rights that you do not have: {shown}…. Ask somebody who has them."
+    )
+
+
+@pytest.mark.django_db
+def test_a_person_is_nobodys_to_rotate_or_adopt() -> None:
+    person = UserFactory(username="person")
+    ApplicationFactory(client_id="the-id", user=person)
+    with pytest.raises(NotAllowed, match="username:person"):
+        adopt(UserFactory())
+
+    api.adopt("report", client_id="the-id", authority=operator("root"))
+
+    with pytest.raises(NotAllowed, match="username:person"):
+        rotate(UserFactory(is_staff=True))
+    rotate(person)

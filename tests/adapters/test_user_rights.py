@@ -1,0 +1,265 @@
+"""Rights as they lie in the database: read, asked for, given and taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db.models.signals import m2m_changed, post_delete, post_save
+
+from common.djangoapps.student.models import CourseAccessRole
+from edx_api_provisioning.adapters import lms, rights
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from tests.factories import UserFactory, statements
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
+
+COURSE = "course-v1:edX+DemoX+2026"
+MODES = "permission:course_modes.change_coursemode"
+DEACTIVATE = "permission:student.can_deactivate_users"
+# Each kind of right, and where it lies.
+EVERY_KIND = frozenset(
+    {
+        MODES,
+        "group:Data Science",
+        f"course_role:staff@{COURSE}",
+        "course_role:instructor@edX",
+        "global_role:support",
+    }
+)
+
+
+@pytest.fixture
+def user() -> User:
+    Group.objects.create(name="Data Science")
+    return UserFactory()
+
+
+@pytest.fixture
+def without_course_roles(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = lms._model
+    monkeypatch.setattr(lms, "_model", lambda label, name: None if label == "student" else found(label, name))
+
+
+@contextmanager
+def received(*signals: Any, sender: Any) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
+    """What the receivers of these signals get meanwhile."""
+    got: list[tuple[Any, dict[str, Any]]] = []
+
+    def receiver(signal: Any, **values: Any) -> None:
+        got.append((signal, values))
+
+    for signal in signals:
+        signal.connect(receiver, sender=sender)
+    try:
+        yield got
+    finally:
+        for signal in signals:
+            signal.disconnect(receiver, sender=sender)
+
+
+def roles(user: User) -> set[tuple[str, str, str]]:
+    return {*CourseAccessRole.objects.filter(user=user).values_list("role", "org", "course_id")}
+
+
+def change(user: User, *, add: AbstractSet[str] = frozenset(), remove: AbstractSet[str] = frozenset()) -> None:
+    rights.change_user_rights(user, add=frozenset(add), remove=frozenset(remove))
+
+
+# What a user has
+
+
+def test_what_was_given_to_a_user_is_read_as_rights(user: User) -> None:
+    user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    user.groups.add(Group.objects.get(name="Data Science"))
+    CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id=COURSE)
+    CourseAccessRole.objects.create(user=user, role="instructor", org="edX")
+    CourseAccessRole.objects.create(user=user, role="support")
+    assert rights.user_rights(user) == EVERY_KIND
+
+
+def test_a_user_without_rights_has_none(user: User) -> None:
+    assert rights.user_rights(user) == frozenset()
+
+
+def test_what_groups_bring_and_what_others_have_is_not_the_users_own(user: User) -> None:
+    group = Group.objects.get(name="Data Science")
+    group.permissions.add(Permission.objects.get(codename="change_coursemode"))
+    user.groups.add(group)
+    change(UserFactory(), add={DEACTIVATE, f"course_role:staff@{COURSE}"})
+    assert rights.user_rights(user) == {"group:Data Science"}
+
+
+def test_the_flags_of_a_user_are_no_rights_of_this_kind() -> None:
+    assert rights.user_rights(UserFactory(is_staff=True, is_superuser=True)) == frozenset()
+
+
+def test_where_there_are_no_course_roles_the_rest_is_read(user: User, without_course_roles: None) -> None:
+    user.groups.add(Group.objects.get(name="Data Science"))
+    assert rights.user_rights(user) == {"group:Data Science"}
+
+
+# What the site has
+
+
+def test_rights_of_every_kind_that_the_site_has_are_known(user: User) -> None:
+    rights.require_known(EVERY_KIND)
+
+
+@pytest.mark.parametrize(
+    ("right", "field", "message"),
+    [
+        ("permission:course_modes.fly", "permissions", "this site has no permission course_modes.fly."),
+        (
+            "permission:student.change_coursemode",
+            "permissions",
+            "this site has no permission student.change_coursemode.",
+        ),
+        ("permission:nothing", "permissions", "this site has no permission nothing."),
+        ("group:Nobody", "groups", "this site has no group Nobody."),
+    ],
+)
+def test_what_the_site_lacks_is_named(user: User, right: str, field: str, message: str) -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        rights.require_known(EVERY_KIND | {right})
+    assert (raised.value.field, raised.value.message) == (field, message)
+
+
+@pytest.mark.parametrize(
+    ("right", "field"),
+    [
+        ("group:data science", "groups"),
+        ("group:Dáta Science", "groups"),
+        ("permission:course_modes.CHANGE_coursemode", "permissions"),
+    ],
+)
+def test_another_spelling_is_another_right_on_every_database(user: User, right: str, field: str) -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        rights.require_known([right])
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("right", "field"),
+    [(f"course_role:staff@{COURSE}", "course_roles"), ("global_role:support", "global_roles")],
+)
+def test_a_site_without_course_roles_says_what_it_lacks(
+    user: User, without_course_roles: None, right: str, field: str
+) -> None:
+    rights.require_known([MODES, "group:Data Science"])
+    with pytest.raises(InvalidSpec) as raised:
+        rights.require_known([right])
+    assert raised.value.field == field
+    assert raised.value.message == "this site has no course access roles (student.CourseAccessRole)."
+
+
+# Giving and taking
+
+
+def test_what_is_given_is_what_is_read(user: User) -> None:
+    change(user, add=EVERY_KIND)
+    assert rights.user_rights(user) == EVERY_KIND
+
+
+@pytest.mark.parametrize("right", sorted(EVERY_KIND))
+def test_one_right_is_taken_and_all_others_stay(user: User, right: str) -> None:
+    other = UserFactory()
+    for each in (user, other):
+        change(each, add=EVERY_KIND)
+    change(user, remove={right})
+    assert rights.user_rights(user) == EVERY_KIND - {right}
+    assert rights.user_rights(other) == EVERY_KIND
+
+
+def test_giving_and_taking_happen_in_one_go(user: User) -> None:
+    change(user, add={MODES, f"course_role:staff@{COURSE}"})
+    change(user, add={DEACTIVATE, "course_role:staff@edX"}, remove={MODES, f"course_role:staff@{COURSE}"})
+    assert rights.user_rights(user) == {DEACTIVATE, "course_role:staff@edX"}
+
+
+def test_a_role_lies_where_the_lms_looks_for_it(user: User) -> None:
+    change(user, add={f"course_role:staff@{COURSE}", "course_role:instructor@edX", "global_role:support"})
+    assert roles(user) == {("staff", "edX", COURSE), ("instructor", "edX", ""), ("support", "", "")}
+
+
+def test_the_role_in_a_course_and_the_role_in_its_organization_are_two(user: User) -> None:
+    change(user, add={f"course_role:staff@{COURSE}", "course_role:staff@edX", "global_role:staff"})
+    change(user, remove={"course_role:staff@edX"})
+    assert roles(user) == {("staff", "edX", COURSE), ("staff", "", "")}
+
+
+def test_a_permission_of_several_models_of_an_app_is_given_for_all_of_them(user: User) -> None:
+    content_type = ContentType.objects.create(app_label="course_modes", model="another")
+    Permission.objects.create(content_type=content_type, codename="change_coursemode", name="another")
+    change(user, add={MODES})
+    assert user.user_permissions.count() == 2
+    change(user, remove={MODES})
+    assert user.user_permissions.count() == 0
+
+
+def test_receivers_see_each_course_role_come_and_go(user: User) -> None:
+    wanted = {f"course_role:staff@{COURSE}", "course_role:staff@edX"}
+    with received(post_save, post_delete, sender=CourseAccessRole) as got:
+        change(user, add=wanted)
+        change(user, remove=wanted)
+    assert {(signal, values["instance"].course_id) for signal, values in got} == {
+        (post_save, COURSE),
+        (post_save, ""),
+        (post_delete, COURSE),
+        (post_delete, ""),
+    }
+    assert len(got) == 4
+
+
+@pytest.mark.parametrize(
+    ("right", "through"),
+    [(MODES, User.user_permissions.through), ("group:Data Science", User.groups.through)],
+)
+def test_receivers_see_permissions_and_groups_come_and_go(user: User, right: str, through: Any) -> None:
+    with received(m2m_changed, sender=through) as got:
+        change(user, add={right})
+        change(user, remove={right})
+    assert [values["action"] for _signal, values in got] == ["pre_add", "post_add", "pre_remove", "post_remove"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"role": "staff", "course_id": COURSE},
+        {"role": "staff", "org": "edX", "course_id": "edX/DemoX/2025"},
+        {"role": "library_user", "org": "edX", "course_id": "library-v1:edX+Lib"},
+    ],
+    ids=["a course without its organization", "a course of the old kind", "a library"],
+)
+def test_a_role_that_others_gave_in_another_form_is_taken_too(user: User, row: dict[str, str]) -> None:
+    CourseAccessRole.objects.create(user=user, **row)
+    change(user, remove={*rights.user_rights(user)})
+    assert roles(user) == set()
+
+
+def test_where_there_are_no_course_roles_nobody_is_asked_for_them(user: User, without_course_roles: None) -> None:
+    with statements() as sent:
+        change(user, add={MODES})
+    assert rights.user_rights(user) == {MODES}
+    assert not [statement for statement in sent if "courseaccessrole" in statement.lower()]
+
+
+def _nothing(user: User) -> None:
+    change(user)
+
+
+def _what_it_has(user: User) -> None:
+    change(user, add={MODES, "group:Data Science"})
+
+
+@pytest.mark.parametrize("again", [_nothing, _what_it_has])
+def test_nothing_is_doubled(user: User, again: Callable[[User], None]) -> None:
+    change(user, add={MODES, "group:Data Science"})
+    again(user)
+    assert rights.user_rights(user) == {MODES, "group:Data Science"}
+    assert (user.user_permissions.count(), user.groups.count()) == (1, 1)

@@ -1,0 +1,355 @@
+"""The list of API clients, the page of one, and its history."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.admin_client import Browser, address, client_named, root, somebody, text
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, operator, statements
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/edx_api_provisioning/apiclient/"
+EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser(root())
+
+
+def client_that_expires(name: str, days: float | None, **values: Any) -> ApiClient:
+    application = ApplicationFactory()
+    token = None
+    if days is not None:
+        token = AccessTokenFactory(application=application, expires=datetime.now(UTC) + timedelta(days=days))
+    return ApiClientFactory(name=name, application=application, access_token=token, **values)
+
+
+def names(page: Any) -> list[str]:
+    return [client.name for client in page.context["cl"].result_list]
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
+    page = text(browser.get(LIST))
+    assert re.search(r"report report staff active \w+\. \d+, \d{4} - ops@example\.org \w+\. \d+, \d{4} ", page)
+    assert "Provision API client" in page
+
+
+def test_the_button_to_provision_is_for_those_who_may() -> None:
+    for permission, expected in (("provision", [(address("provision"), "Provision API client")]), ("rotate", [])):
+        page = Browser(somebody("view", permission)).get(LIST)
+        assert page.context["api_client_tools"] == expected
+
+
+def test_troubles_are_said_in_words(browser: Browser) -> None:
+    client_that_expires("report", -1)
+    assert "its access token has expired; rotate it" in text(browser.get(LIST))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["early", "late", "over", "without"]),
+        ("expires=soon", ["early"]),
+        ("expires=expired", ["over"]),
+        ("expires=later", ["late"]),
+        ("expires=none", ["without"]),
+        ("expires=nonsense", ["early", "late", "over", "without"]),
+        ("state__exact=retired", ["without"]),
+        ("q=ops@", ["late"]),
+        ("q=over", ["over"]),
+        ("o=5", ["without", "over", "early", "late"]),
+        ("o=-5", ["late", "early", "over", "without"]),
+    ],
+)
+@pytest.mark.vendor("sqlite", "mysql")  # PostgreSQL has what is absent last
+def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expected: list[str]) -> None:
+    client_that_expires("early", 29)
+    client_that_expires("late", 31, contact="ops@example.org")
+    client_that_expires("over", -1)
+    client_that_expires("without", None, state="retired")
+    assert names(browser.get(f"{LIST}?{query}")) == expected
+
+
+def test_all_that_it_is_filtered_by_is_offered(browser: Browser) -> None:
+    page = browser.get(LIST)
+    [choices] = [each.lookup_choices for each in page.context["cl"].filter_specs if each.title == "next expiry"]
+    assert [expires for expires, _words in choices] == ["soon", "expired", "later", "none"]
+
+
+@pytest.mark.parametrize(
+    ("permission", "expected"),
+    [
+        ("provision", []),
+        ("rotate", ["api_client_rotate"]),
+        ("revoke", ["api_client_revoke", "api_client_retire"]),
+    ],
+)
+def test_its_actions_are_for_those_who_may(permission: str, expected: list[str]) -> None:
+    ApiClientFactory()
+    form = Browser(somebody("view", permission)).get(LIST).context["action_form"]
+    assert [name for name, _words in (form.fields["action"].choices if form else ()) if name] == expected
+
+
+def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    token = AccessTokenFactory(expires=datetime(2031, 3, 1, 18, 30, tzinfo=UTC))
+    client = ApiClientFactory(name="report", application=token.application, access_token=token)
+    without = ApiClientFactory(name="bare", application=None, user=None, access_token=None)
+    assert re.search(r"bare - - active - .* - - report \S+ - active March 2, 2031 - - - ", text(browser.get(LIST)))
+    assert "Expires: March 2, 2031, 3:30 a.m. Scopes: " in text(browser.get(f"{LIST}{client.pk}/change/"))
+    page = text(browser.get(f"{LIST}{without.pk}/change/"))
+    assert "Expires: - Scopes: - " in page
+    assert "User: - Rights: - " in page
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_what_is_shown_of_a_client_is_worked_out_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out, summary = [], api.summary
+
+    def work_out(client: ApiClient, now: datetime) -> Any:
+        worked_out.append(client.name)
+        return summary(client, now)
+
+    monkeypatch.setattr(api, "summary", work_out)
+    clients = [ApiClientFactory(), ApiClientFactory()]
+    browser.get(LIST)
+    assert sorted(worked_out) == sorted(client.name for client in clients)
+
+
+def test_it_is_found_by_the_name_of_its_user(browser: Browser) -> None:
+    wanted, _other = client_that_expires("a", 1), client_that_expires("b", 1)
+    assert names(browser.get(f"{LIST}?q={wanted.user.username}")) == ["a"]
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_number_of_statements_is_the_same_for_every_page(browser: Browser) -> None:
+    client_that_expires("first", 1)
+    browser.get(LIST)
+    with CaptureQueriesContext(connection) as few:
+        browser.get(LIST)
+    for number in range(40):
+        client_that_expires(f"client-{number}", number - 5)
+    with CaptureQueriesContext(connection) as many:
+        page = browser.get(LIST)
+    assert len(page.context["cl"].result_list) == 41
+    assert len(many) == len(few)
+
+
+@pytest.fixture
+def million() -> None:
+    """SQLite plans as if there were a million access tokens, and knows nothing of the other tables."""
+    table = AccessTokenFactory._meta.model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {table}")
+        cursor.execute("SELECT rowid, stat FROM sqlite_stat1 WHERE tbl = %s", [table])
+        for row, stat in cursor.fetchall():
+            cursor.execute(
+                "UPDATE sqlite_stat1 SET stat = %s WHERE rowid = %s", [f"1000000{' 1' * stat.count(' ')}", row]
+            )
+        cursor.execute("ANALYZE sqlite_schema")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.vendor("sqlite")
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "?o=5", "?expires=soon", "?expires=expired", "?expires=later", "?expires=none", "?q=x"),
+        *("{pk}/change/", "{pk}/history/", "rotate/?client={pk}", "provision/?client={pk}"),
+    ],
+)
+def test_no_statement_reads_the_whole_table_of_tokens(browser: Browser, address: str, request: Any) -> None:
+    client = client_that_expires("report", 1)
+    request.getfixturevalue("million")
+    with statements() as sent, CaptureQueriesContext(connection) as captured:
+        assert browser.get(LIST + address.format(pk=client.pk)).status_code == 200
+    assert sent
+    table = client.access_token._meta.db_table
+    for query in captured.captured_queries:
+        if table in query["sql"] and query["sql"].startswith("SELECT"):
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                plan = [row[3] for row in cursor.fetchall()]
+            # To make a Bloom filter it reads all of it as well.
+            whole = re.compile(rf"(SCAN|BLOOM FILTER ON) ({table}|U\d)\b")
+            assert not [step for step in plan if whole.match(step)], plan
+
+
+def test_secrets_are_not_even_read(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    with statements() as sent:
+        browser.get(LIST)
+        browser.get(f"{LIST}{client_named('report').pk}/change/")
+    read = " ".join(sent).replace('"', "").replace("`", "")
+    assert "oauth2_provider_accesstoken.expires" in read
+    assert "oauth2_provider_accesstoken.token," not in read
+    assert "oauth2_provider_application.client_secret" not in read
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), authority=OPERATOR)
+    client = client_named("report")
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    for words in ("superuser", "reports", client.application.client_id, "read write email profile"):
+        assert words in text(page)
+    assert "Tokens in the database: 1" in text(page)
+    assert "Contact: -" in text(page)
+    assert "Manifest: -" in text(page)
+    assert "None" not in text(page)
+    assert page.content.decode().count("icon-yes") == 1  # the user was made for it; it may not rotate itself
+    assert 'name="_save"' not in page.content.decode()
+    assert [str(title) for _url, title in page.context["api_client_tools"]] == [
+        "Rotate",
+        "Revoke all tokens",
+        "Retire",
+        "Change or complete",
+    ]
+
+
+def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
+    api.provision(ClientSpec(name="a-shop", profile="commerce"), authority=OPERATOR)
+    api.provision(ClientSpec(name="roles", global_roles=tuple("abcd"), staff=True), authority=OPERATOR)
+    page = text(browser.get(LIST))
+    assert "a-shop a-shop profile commerce active" in page
+    assert "roles roles staff global_role:a global_role:b global_role:c … active" in page
+
+
+def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declared(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report", profile="commerce"), authority=OPERATOR)
+    client = client_named("report")
+    page = text(browser.get(f"{LIST}{client.pk}/change/"))
+    assert "Rights: permission:course_modes.change_coursemode" in page
+    assert "Beyond what was declared: -" in page
+    assert "Access profile: commerce" in page
+    client.user.groups.add(Group.objects.create(name="finance"))
+    assert "Beyond what was declared: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
+
+
+def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    client = client_named("report")
+    client.user.is_staff = True
+    client.user.save()
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    assert "Adopt again" in text(page)
+    assert "more rights than it was given" in text(page)
+    browser.send(browser.open("adopt", f"client={client.pk}"))
+    client.refresh_from_db()
+    assert client.is_staff
+
+
+def test_the_buttons_of_a_client_lead_to_the_pages_about_it(browser: Browser) -> None:
+    client = ApiClientFactory()
+    page = browser.get(f"{LIST}{client.pk}/change/")
+    assert [url for url, _title in page.context["api_client_tools"]] == [
+        address(slug, f"client={client.pk}") for slug in ("rotate", "revoke", "retire", "provision")
+    ]
+
+
+def test_a_retired_client_has_no_buttons(browser: Browser) -> None:
+    client = client_that_expires("report", None, state="retired")
+    assert browser.get(f"{LIST}{client.pk}/change/").context["api_client_tools"] == []
+
+
+def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
+    client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
+    client.user.delete()
+    for url in (LIST, f"{LIST}{client.pk}/change/"):
+        assert "its user was deleted" in text(browser.get(url))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=operator("command line: ops"), reason="a new report")
+    client = client_named("report")
+    browser.send(browser.open("revoke", f"client={client.pk}"), reason="leaked")
+    page = text(browser.get(f"{LIST}{client.pk}/history/"))
+    assert "created command line: ops a new report" in page
+    assert f"revoked admin: {browser.user.username} leaked" in page
+    assert LogEntry.objects.get().change_message in page
+    assert browser.get(f"{LIST}x/history/").status_code == 302
+
+
+def test_the_history_leads_to_the_details_of_each_event_for_those_who_may_see_them(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    client = client_named("report")
+    link = f'href="{EVENTS}{client.events.get().pk}/change/"'
+    history = f"{LIST}{client.pk}/history/"
+    assert link in browser.get(history).content.decode()
+    assert link not in Browser(somebody("view")).get(history).content.decode()
+    assert link in Browser(somebody("view", "view_apiclientevent")).get(history).content.decode()
+
+
+def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    api.revoke("report", delete=True, authority=OPERATOR)
+    page = browser.get(EVENTS)
+    assert "report deleted test" in text(page)
+    event = page.context["cl"].result_list[0]
+    assert browser.get(f"{EVENTS}{event.pk}/change/").status_code == 200
+    assert browser.get(f"{EVENTS}{event.pk}/delete/").status_code == 403
+    assert browser.get(f"{EVENTS}add/").status_code == 403
+
+
+def test_an_event_says_what_was_done_in_words(browser: Browser) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR, reason="a new report")
+    page = browser.get(f"{EVENTS}{ApiClientEvent.objects.get().pk}/change/")
+    assert "steps: create_client, create_user, create_application, issue_token" in text(page)
+    assert "scope: read write email profile" in text(page)
+    assert "{" not in text(page)
+    assert "api-client-page" in page.content.decode()
+
+
+def test_an_event_says_what_is_true_and_nothing_of_what_is_not(browser: Browser) -> None:
+    event = ApiClientEvent.objects.create(kind="rotated", actor="test", details={"secret": True, "token": False})
+    page = text(browser.get(f"{EVENTS}{event.pk}/change/"))
+    assert "secret: yes" in page
+    assert "token:" not in page
+
+
+@pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
+def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str) -> None:
+    clients = [client_that_expires("a", 1), client_that_expires("b", 1)]
+    selected = [client.pk for client in clients]
+    answer = browser.post(LIST, action=f"api_client_{page}", _selected_action=selected)
+    assert answer.url == address(page, f"client={selected[0]}&client={selected[1]}")
+    assert [subject.client for subject in browser.get(answer.url).context["subjects"]] == clients
+
+
+def test_what_has_no_page_in_the_admin_is_named_without_a_link(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_that_expires("report", 1)
+    page = f"{LIST}{client.pk}/change/"
+    link = f'/change/">{client.application}</a></div>'
+    assert link in browser.get(page).content.decode()
+
+    monkeypatch.delitem(admin.site._registry, type(client.application))
+
+    assert link not in browser.get(page).content.decode()
+    assert str(client.application) in text(browser.get(page))

@@ -1,0 +1,319 @@
+"""The admin of users and applications leads to our pages, whoever wrote it and whenever it was registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.http import HttpRequest
+from django.template.backends.dummy import TemplateStrings
+from django.template.response import TemplateResponse
+from django.test import RequestFactory
+from django.urls import resolve
+from oauth2_provider.admin import ApplicationAdmin
+from oauth2_provider.models import get_application_model
+
+from edx_api_provisioning.admin.extensions import _with_tools, extend
+from edx_api_provisioning.models import ApiClient
+from tests.admin_client import Browser, address, root, somebody, text
+from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+USERS = "/admin/auth/user/"
+APPLICATIONS = "/admin/oauth2_provider/application/"
+FOR_APPLICATIONS = {
+    "api_client_rotate_token": "Issue access token",
+    "api_client_rotate_secret": "Rotate client secret",
+    "api_client_revoke": "Revoke all tokens",
+    "api_client_retire": "Retire API client",
+    "api_client_adopt": "Adopt as API client",
+}
+
+
+@admin.action(description="Greet")
+def greet(_model_admin: Any, _request: HttpRequest, _rows: Any) -> None:
+    """An action of another plugin."""
+
+
+class TheirAdmin(ModelAdmin):
+    actions = (greet,)
+    list_display = ("pk",)
+    search_fields = ("pk",)
+
+    @admin.action(description="Wave")
+    def wave(self, _request: HttpRequest, _rows: Any) -> None:
+        """An action that comes by way of get_actions."""
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return {**super().get_actions(request), "wave": self.get_action("wave")}
+
+
+def request_of(user: Any, query: str = "") -> HttpRequest:
+    resolve("/admin/")  # As for any request: the site's addresses are loaded by now.
+    request = RequestFactory().get(f"/{query}")
+    request.user = user
+    return request
+
+
+def actions(site: AdminSite, model: Any, user: Any, query: str = "") -> dict[str, str]:
+    model_admin = site._registry[model]
+    return {name: str(title) for name, (_act, _name, title) in model_admin.get_actions(request_of(user, query)).items()}
+
+
+@pytest.fixture
+def site() -> AdminSite:
+    return AdminSite("theirs")
+
+
+@pytest.fixture(params=["before us", "after us", "anew after us"])
+def theirs(site: AdminSite, request: pytest.FixtureRequest) -> AdminSite:
+    """A site with another's admin classes, registered in every order, and the URLs loaded as a project does."""
+    models = (get_user_model(), get_application_model())
+    if request.param == "before us":
+        site.register(models, TheirAdmin)
+    extend(site)
+    if request.param == "anew after us":
+        site.register(models, ModelAdmin)
+        site.unregister(models)
+    if request.param != "before us":
+        site.register(models, TheirAdmin)
+    assert site.urls
+    return site
+
+
+def test_the_actions_are_added_to_theirs_in_every_order(theirs: AdminSite) -> None:
+    own = {"delete_selected": "Delete selected %(verbose_name_plural)s", "greet": "Greet", "wave": "Wave"}
+    boss = root()
+    assert actions(theirs, get_user_model(), boss) == {
+        **own,
+        "api_client_provision": "Provision API client for selected users",
+    }
+    assert actions(theirs, get_application_model(), boss) == {**own, **FOR_APPLICATIONS}
+
+
+def test_all_that_is_theirs_stays_as_it_is(theirs: AdminSite) -> None:
+    for model in (get_user_model(), get_application_model()):
+        model_admin = theirs._registry[model]
+        assert type(model_admin) is TheirAdmin
+        assert model_admin.actions == (greet,)
+        assert (model_admin.list_display, model_admin.search_fields) == (("pk",), ("pk",))
+        assert (model_admin.change_list_template, model_admin.change_form_template) == (None, None)
+    assert TheirAdmin.get_actions.__qualname__ == "TheirAdmin.get_actions"
+
+
+def test_the_urls_may_be_loaded_again(theirs: AdminSite) -> None:
+    before = [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())]
+    assert theirs.urls
+    assert [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())] == before
+
+
+def test_a_site_without_such_models_is_left_alone(site: AdminSite) -> None:
+    extend(site)
+    assert site.urls
+    assert not site._registry
+
+
+def test_who_wants_no_actions_gets_none(site: AdminSite) -> None:
+    extend(site)
+    site.register(get_user_model(), type("Without", (ModelAdmin,), {"actions": None}))
+    assert site.urls
+    assert actions(site, get_user_model(), root()) == {}
+
+
+def test_there_are_no_actions_in_a_window_that_picks_a_row() -> None:
+    assert actions(admin.site, get_user_model(), root(), "?_popup=1") == {}
+
+
+@pytest.mark.parametrize(
+    ("permission", "expected"),
+    [
+        ("view", []),
+        ("provision", ["api_client_adopt"]),
+        ("rotate", ["api_client_rotate_token", "api_client_rotate_secret"]),
+        ("revoke", ["api_client_revoke", "api_client_retire"]),
+    ],
+)
+def test_actions_are_for_those_who_may(permission: str, expected: list[str]) -> None:
+    user = somebody(permission)
+    assert [name for name in actions(admin.site, get_application_model(), user) if "api_client" in name] == expected
+    assert ("api_client_provision" in actions(admin.site, get_user_model(), user)) == (permission == "provision")
+
+
+def test_no_other_model_has_them() -> None:
+    boss = root()
+    for model in admin.site._registry:
+        if model not in (get_user_model(), get_application_model(), ApiClient):
+            assert not [name for name in actions(admin.site, model, boss) if "api_client" in name], model
+
+
+def test_the_action_of_the_users_leads_to_the_page_about_them() -> None:
+    browser = Browser(root())
+    users = [UserFactory(), UserFactory()]
+    answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users])
+    assert answer.url == f"/admin/edx_api_provisioning/apiclient/provision/?user={users[0].pk}&user={users[1].pk}"
+    assert "Provision API client for selected users" in text(browser.get(USERS))
+    assert [subject.user for subject in browser.get(answer.url).context["subjects"]] == users
+
+
+def test_an_action_on_too_many_says_so() -> None:
+    browser = Browser(root())
+    users = [UserFactory() for _number in range(51)]
+    answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users])
+    assert answer.url == USERS
+    assert "Select at most 50." in text(browser.get(USERS))
+    answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users[:50]])
+    assert answer.url.startswith(address("provision"))
+
+
+@pytest.mark.parametrize(("action", "title"), FOR_APPLICATIONS.items())
+def test_every_action_of_the_applications_leads_to_its_page(action: str, title: str) -> None:
+    browser = Browser(root())
+    application = ApplicationFactory()
+    page = browser.get(browser.post(APPLICATIONS, action=action, _selected_action=application.pk).url)
+    assert page.status_code == 200
+    assert [subject.application for subject in page.context["subjects"]] == [application]
+    if action.startswith("api_client_rotate"):
+        what = action.rpartition("_")[2]
+        assert page.context["form"].initial == {"token": what == "token", "secret": what == "secret"}
+
+
+def tools(page: Any) -> list[str]:
+    return [str(title) for _url, title in page.context.get("api_client_tools") or []]
+
+
+def test_the_list_of_applications_has_our_button_beside_its_own() -> None:
+    page = Browser(root()).get(APPLICATIONS)
+    assert tools(page) == ["Provision API client"]
+    assert "Add application" in text(page)
+    assert tools(Browser(root()).get(f"{APPLICATIONS}?_popup=1")) == []
+
+
+def test_an_application_that_nobody_manages_can_be_taken_over() -> None:
+    application = ApplicationFactory()
+    page = Browser(root()).get(f"{APPLICATIONS}{application.pk}/change/")
+    assert tools(page) == [*FOR_APPLICATIONS.values()]
+    assert "History" in text(page)
+    assert page.content.decode().count("api-client-tool") == 5
+
+
+def test_an_application_of_a_client_leads_to_it() -> None:
+    client = ApiClientFactory()
+    page = Browser(root()).get(f"{APPLICATIONS}{client.application_id}/change/")
+    assert tools(page) == [f"API client {client.name}", *[*FOR_APPLICATIONS.values()][:-1]]
+
+
+def test_the_application_before_a_rotation_only_leads_to_its_client() -> None:
+    client = ApiClientFactory(predecessor=ApplicationFactory())
+    page = Browser(root()).get(f"{APPLICATIONS}{client.predecessor_id}/change/")
+    assert tools(page) == [f"API client {client.name}"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"authorization_grant_type": "authorization-code", "redirect_uris": "https://a"}, {"client_type": "public"}],
+)
+def test_an_application_for_something_else_has_no_buttons(changed: dict[str, str]) -> None:
+    application = ApplicationFactory(**changed)
+    assert tools(Browser(root()).get(f"{APPLICATIONS}{application.pk}/change/")) == []
+
+
+@pytest.mark.parametrize("permissions", [("view",), ("rotate", "revoke")])
+def test_who_may_not_take_over_sees_no_buttons(permissions: tuple[str, ...]) -> None:
+    user = somebody(*permissions)
+    user.user_permissions.add(Permission.objects.get(codename="view_application"))
+    page = Browser(user).get(f"{APPLICATIONS}{ApplicationFactory().pk}/change/")
+    assert (page.status_code, tools(page)) == (200, [])
+    assert tools(Browser(user).get(APPLICATIONS)) == []
+
+
+TITLES = [*FOR_APPLICATIONS.values()]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "of_a_client", "of_nobody"),
+    [
+        (("view",), ["API client report"], []),
+        (("rotate",), TITLES[:2], []),
+        (("revoke",), TITLES[2:4], []),
+        (("provision",), [], TITLES[4:]),
+        (("provision", "rotate"), TITLES[:2], [*TITLES[:2], *TITLES[4:]]),
+    ],
+)
+def test_each_permission_brings_its_own_buttons(
+    permissions: tuple[str, ...], of_a_client: list[str], of_nobody: list[str]
+) -> None:
+    browser = Browser(somebody(*permissions, "view_application"))
+    client, application = ApiClientFactory(name="report"), ApplicationFactory()
+    assert tools(browser.get(f"{APPLICATIONS}{client.application_id}/change/")) == of_a_client
+    assert tools(browser.get(f"{APPLICATIONS}{application.pk}/change/")) == of_nobody
+    assert tools(browser.get(APPLICATIONS)) == ["Provision API client"] * ("provision" in permissions)
+
+
+def test_every_button_leads_to_its_page_about_the_application() -> None:
+    client = ApiClientFactory()
+    page = Browser(root()).get(f"{APPLICATIONS}{client.application_id}/change/")
+    about = f"application={client.application_id}"
+    assert [url for url, _title in page.context["api_client_tools"]] == [
+        f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/",
+        address("rotate", f"{about}&what=token"),
+        address("rotate", f"{about}&what=secret"),
+        address("revoke", about),
+        address("retire", about),
+    ]
+
+
+@pytest.fixture
+def own_template(tmp_path: Any, settings: Any) -> None:
+    """A theme that has its own page for the list of applications."""
+    folder = tmp_path / "admin/oauth2_provider/application"
+    folder.mkdir(parents=True)
+    items = "{% block object-tools-items %}{{ block.super }}<li>Theirs</li>{% endblock %}"
+    (folder / "change_list.html").write_text('{% extends "admin/change_list.html" %}' + items)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+
+def test_a_template_of_theirs_is_kept(own_template: None) -> None:
+    page = Browser(root()).get(APPLICATIONS)
+    assert "Theirs Provision API client" in text(page)
+
+
+def test_the_pages_of_a_site_without_the_lms_admin_are_served_too() -> None:
+    """django-oauth-toolkit's own class, as plain Django has it."""
+    model = get_application_model()
+    site = AdminSite("plain")
+    site.register(model, ApplicationAdmin)
+    extend(site)
+    assert site.urls
+    assert set(FOR_APPLICATIONS) <= set(actions(site, model, root()))
+
+
+def test_who_may_not_see_api_clients_is_led_to_none() -> None:
+    application = ApiClientFactory().application
+    browser = Browser(somebody("rotate", "view_application"))
+
+    page = text(browser.get(f"{APPLICATIONS}{application.pk}/change/"))
+
+    assert "Issue access token" in page
+    assert "API client " not in page
+
+
+def test_a_page_of_another_template_engine_is_left_as_it_is() -> None:
+    template = TemplateStrings({"NAME": "strings", "DIRS": [], "APP_DIRS": False, "OPTIONS": {}}).from_string("$title")
+    response = TemplateResponse(request_of(root()), template, {"title": "theirs"})
+
+    assert _with_tools(response, [("/", "ours")]) is response
+    assert response.render().content == b"theirs"
+
+
+def test_a_page_of_a_template_that_says_nothing_of_itself_is_too() -> None:
+    class Theirs:
+        def render(self, context: Any, request: HttpRequest) -> str:
+            return context["title"]
+
+    response = TemplateResponse(request_of(root()), Theirs(), {"title": "theirs"})
+    assert _with_tools(response, [("/", "ours")]).render().content == b"theirs"

@@ -1,0 +1,955 @@
+"""The pages of the admin: asked, previewed, done once, shown once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.forms import CharField
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.utils.log import AdminEmailHandler
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters.access_catalogue import profiles
+from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.admin import forms
+from edx_api_provisioning.admin.credentials_page import protect
+from edx_api_provisioning.admin.selection import chosen
+from edx_api_provisioning.core.exceptions import DatabaseFailure
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
+from tests.admin_client import Browser, address, client_named, form_of, root, shown, text, user_named
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser(root())
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """The credentials of a client that is there already."""
+    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR), None)
+
+
+def input_of(page: Any, name: str) -> str:
+    [found] = re.findall(rf'<input[^>]* name="{name}"[^>]*>', page.content.decode())
+    return str(found)
+
+
+def headings_of(page: Any) -> list[str]:
+    return re.findall(r"<h2[^>]*>([^<]*)</h2>", page.content.decode())
+
+
+def works(token: str) -> bool:
+    return api.examine(Secret(token)).state == "valid"
+
+
+def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: Browser) -> None:
+    before = row_counts()
+    preview = browser.send(
+        browser.open("provision"),
+        name="report",
+        expires_in="90d",
+        scopes="read write",
+        contact="ops@example.org",
+        purpose="reports",
+    )
+    assert row_counts() == before
+    assert "<h1>What will be done</h1>" in preview.content.decode()
+    assert 'name="_confirm" value="Provision"' in preview.content.decode()
+    assert "Service user report Rights no more than any account Steps" in text(preview)
+    assert "create the user report <report@localhost>, neither staff nor superuser" in text(preview)
+    assert "issue an access token until" in text(preview)
+
+    page = browser.send(preview, _confirm="yes")
+
+    values = shown(page)
+    assert works(values["access_token"])
+    assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
+    assert values["scope"] == "read write"
+    assert (client_named("report").contact, client_named("report").purpose) == ("ops@example.org", "reports")
+    assert "Proved" in text(page)
+    assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
+
+
+def test_the_files_are_those_of_the_command(browser: Browser) -> None:
+    page = browser.provision(name="report")
+    values, body = shown(page), page.content.decode()
+    found = re.findall(r'(?s)<pre id="file-0-([\w-]+)"[^>]*>(.*?)</pre>', body)
+    files = {form: unescape(content) for form, content in found}
+    assert list(files) == ["env", "json", "kubernetes-secret"]
+    as_json = json.loads(files["json"])
+    assert (as_json["access_token"], as_json["verified"]) == (values["access_token"], True)
+    assert f"OPENEDX_ACCESS_TOKEN={values['access_token']}\n" in files["env"]
+    assert "OPENEDX_VERIFIED=true\n" in files["env"]
+    assert f"OPENEDX_CLIENT_SECRET: {values['client_secret']}\n" in files["kubernetes-secret"]
+    assert "OPENEDX_VERIFIED: 'true'\n" in files["kubernetes-secret"]
+
+
+def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None:
+    page = browser.provision(name="report")
+    assert "no-store" in page["Cache-Control"]
+    assert page["Referrer-Policy"] == "no-referrer"
+    assert "text/html" in page["Content-Type"]
+    body = page.content.decode()
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=\"|javascript:", body)
+    assert {source.split("/")[1] for source in re.findall(r'(?:src|href)="(/[^"]*\.\w+)"', body)} == {"static"}
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', body)
+    assert "<form" not in body
+
+
+def test_whatever_the_admin_adds_it_is_protected_by_itself() -> None:
+    response = protect(HttpResponse())
+    assert (response["Cache-Control"], response["Referrer-Policy"]) == ("no-store", "no-referrer")
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; ")
+
+
+def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Browser) -> None:
+    page = browser.provision(name="report", username="bot", staff="on")
+    said, values = text(page), shown(page)
+    assert said.startswith("Credentials | ")
+    assert re.search(r" report Warning: a staff client .* Proved: .* Service user: bot Client id ", said)
+    for label, key in {
+        "Client id": "client_id",
+        "Client secret": "client_secret",
+        "Access token": "access_token",
+        "Expires": "expires_at",
+        "Scopes": "scope",
+        "Token endpoint": "token_url",
+        "API documentation": "api_docs_url",
+    }.items():
+        assert f" {label} {values[key]} Copy " in said
+    assert re.search(r" What was done .*create the user bot", said)
+    assert "Nothing was issued" not in said
+    body = page.content.decode()
+    assert re.findall(r'data-name="([^"]*)" aria-label="Download: ([^"]*)"', body) == [
+        ("report.env", "Environment variables (dotenv)"),
+        ("report.json", "JSON"),
+        ("report.yaml", "Kubernetes Secret"),
+    ]
+    assert "nav-sidebar" not in body
+
+
+def test_of_several_those_without_new_credentials_are_said_to_have_none(browser: Browser) -> None:
+    users = [UserFactory(username="first"), UserFactory(username="second")]
+    api.provision(ClientSpec(name="first", username="first", use_existing_user=True), authority=OPERATOR)
+    page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
+    assert page.count("Nothing was issued") == 1
+    assert page.count("Proved") == 1
+
+
+@pytest.mark.parametrize(
+    ("static_url", "source"),
+    [("/static/", "'self'"), ("https://cdn.example.org/static/", "https://cdn.example.org"), ("//cdn/", "cdn")],
+)
+def test_its_policy_allows_the_sites_static_files_and_nothing_else(
+    browser: Browser, static_url: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edx_api_provisioning.admin.credentials_page.static", lambda path: static_url + path)
+    page = browser.provision(name="report")
+
+    policy = dict(part.split(" ", 1) for part in page["Content-Security-Policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": source,
+        "style-src": source,
+        "img-src": f"{source} data:",
+        "font-src": source,
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_no_secret_is_kept_in_session_messages_record_or_log(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    page = browser.provision(name="report", reason="a new report")
+    rotated = browser.send(browser.open("rotate", f"client={client_named('report').pk}"), secret="on")
+
+    secrets = [shown(response)[key] for response in (page, rotated) for key in ("client_secret", "access_token")]
+    assert len(set(secrets)) == 4
+    kept = "".join(
+        [
+            *(json.dumps(Session.objects.get(pk=session.pk).get_decoded()) for session in Session.objects.all()),
+            *(f"{entry.change_message} {entry.object_repr}" for entry in LogEntry.objects.all()),
+            *(json.dumps(event) for event in ApiClientEvent.objects.values_list("details", "reason", "actor")),
+            str(browser.client.cookies),
+            caplog.text,
+            page.wsgi_request.get_full_path(),
+        ]
+    )
+    for secret in secrets:
+        assert secret not in kept
+
+
+def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
+    browser.provision(name="report", reason="a new report")
+    (event,) = ApiClientEvent.objects.all()
+    (entry,) = LogEntry.objects.all()
+    assert entry.is_addition()
+    assert (event.actor, event.reason, event.kind) == (f"admin: {browser.user.username}", "a new report", "created")
+    assert (entry.user, entry.object_id) == (browser.user, str(client_named("report").pk))
+    assert "register the API client report" in entry.change_message
+    assert "Reason: a new report" in entry.change_message
+    history = text(browser.get(f"/admin/edx_api_provisioning/apiclient/{event.client_id}/history/"))
+    assert history.count("a new report") == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        ("provision", ["updated"]),
+        ("rotate", ["rotated"]),
+        ("revoke", ["revoked"]),
+        ("retire", ["retired"]),
+        ("adopt", ["adopted"]),
+    ],
+)
+def test_every_page_keeps_both_records_with_who_and_why(
+    browser: Browser, report: dict[str, Any], page: str, kinds: list[str]
+) -> None:
+    client = client_named("report")
+    client.user.is_staff = True  # so that there is something to adopt
+    client.user.save()
+    type(client).objects.filter(pk=client.pk).update(is_staff=page != "adopt")
+    before = ApiClientEvent.objects.count()
+
+    answers = {"purpose": "reports", "_confirm": "yes"} if page == "provision" else {}
+    browser.send(browser.open(page, f"client={client.pk}"), reason="because", **answers)
+
+    events = ApiClientEvent.objects.all()[: ApiClientEvent.objects.count() - before]
+    assert [event.kind for event in events] == kinds
+    assert {(event.actor, event.reason) for event in events} == {(f"admin: {browser.user.username}", "because")}
+    (entry,) = LogEntry.objects.all()
+    assert (entry.user, entry.object_id, entry.is_change()) == (browser.user, str(client.pk), True)
+    assert "Reason: because" in entry.change_message
+
+
+def test_the_same_request_is_done_once(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    values = shown(browser.send(preview, _confirm="yes"))
+    before = row_counts()
+
+    again = browser.send(preview, _confirm="yes")
+
+    assert again.status_code == 409
+    assert "<h1>This was done already</h1>" in again.content.decode()
+    assert "carried out already" in text(again)
+    for secret in (values["access_token"], values["client_secret"]):
+        assert secret not in again.content.decode()
+    assert row_counts() == before
+    assert works(values["access_token"])
+
+
+def test_a_rotation_is_done_once(browser: Browser, report: dict[str, Any]) -> None:
+    form = browser.open("rotate", f"client={client_named('report').pk}")
+    values = shown(browser.send(form))
+    assert not works(report["access_token"])
+
+    again = browser.send(form)
+
+    assert again.status_code == 409
+    assert works(values["access_token"])
+    # The page is asked for anew for another rotation.
+    shown(browser.send(browser.open("rotate", f"client={client_named('report').pk}")))
+    assert not works(values["access_token"])
+
+
+@pytest.mark.parametrize("request_id", ["", "x", "a" * 64, None])
+def test_a_request_without_its_own_number_is_refused(
+    browser: Browser, report: dict[str, Any], request_id: str | None
+) -> None:
+    form = browser.open("rotate", f"client={client_named('report').pk}")
+    answer = browser.send(form, request_id=request_id)
+    assert "Please correct" in text(answer)
+    assert works(report["access_token"])
+
+
+def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser, report: dict[str, Any]) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    assert "Nothing is to be done" in text(preview)
+    assert "_confirm" not in preview.content.decode()
+    answer = browser.send(preview, _confirm="yes")
+    assert answer.status_code == 302
+    assert "there was nothing to do" in text(browser.get(answer.url))
+
+
+def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report", staff="on", token=None, purpose="a & b")
+    form = form_of(browser.send(preview, _edit="yes"))
+    assert (form["name"], form["staff"], form["purpose"], "token" in form) == ("report", "on", "a & b", False)
+    values = shown(browser.send(preview, _confirm="yes"))
+    assert "access_token" not in values
+    assert user_named("report").is_staff
+
+
+@pytest.mark.parametrize(
+    ("answers", "field", "message"),
+    [
+        ({"name": ""}, "name", "This field is required."),
+        ({"name": "a b"}, "name", "use letters"),
+        ({"expires_in": "9 days"}, "expires_in", "write it like 90d"),
+        ({"expires_in": "9999d"}, "expires_in", "at most 730 days"),
+        ({"expires_at": "2001-01-01"}, "expires_at", "this time is past"),
+        ({"expires_in": "9d", "expires_at": "2030-01-01"}, "expires_at", "not both"),
+        ({"scopes": "read nonsense"}, "scopes", "would not grant nonsense"),
+        ({"contact": "nobody"}, "contact", "not an email address"),
+        ({"email": "nobody"}, "email", "not an email address"),
+        ({"username": "taken"}, "username", "was made elsewhere"),
+        ({"username": "retired__user_x"}, "username", "kept for retired accounts"),
+        ({"reason": "x" * 256}, "reason", "at most 255 characters"),
+        ({"token": None, "expires_in": "9d"}, "expires_in", "none is wanted"),
+    ],
+)
+def test_what_is_refused_is_said_beside_its_field(
+    browser: Browser, answers: dict[str, Any], field: str, message: str
+) -> None:
+    UserFactory(username="taken")
+    before = row_counts()
+    page = browser.send(browser.open("provision"), **{"name": "report", **answers})
+    assert list(page.context["form"].errors) == [field]
+    assert message in text(page)
+    assert row_counts() == before
+    # What was typed is still there.
+    assert form_of(page).items() >= {key: value for key, value in answers.items() if value}.items()
+
+
+def test_a_line_break_in_the_reason_is_refused_and_nothing_is_made(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes", reason="a\x07b")
+    assert list(page.context["form"].errors) == ["reason"]
+    assert row_counts() == before
+
+
+RIGHTS = {
+    "permissions": "course_modes.change_coursemode\r\n\r\n  student.can_deactivate_users ",
+    "groups": "finance team",
+    "course_roles": "staff@course-v1:edX+DemoX+2026\nstaff@edX",
+    "global_roles": "support",
+    "filters": "content_org:edX",
+}
+THEIR_RIGHTS = [
+    "permission:course_modes.change_coursemode",
+    "permission:student.can_deactivate_users",
+    "group:finance team",
+    "course_role:staff@course-v1:edX+DemoX+2026",
+    "course_role:staff@edX",
+    "global_role:support",
+    "filter:content_org:edX",
+]
+
+
+@pytest.fixture
+def finance() -> Group:
+    """A group that brings a permission."""
+    group = Group.objects.create(name="finance team")
+    group.permissions.add(Permission.objects.get(codename="delete_coursemode"))
+    return group
+
+
+def rights_in(page: Any) -> list[str]:
+    return re.findall(r'class="api-client-right">([^<]*)<', page.content.decode())
+
+
+def test_a_client_gets_the_rights_that_are_asked_for_and_no_others(browser: Browser, finance: Group) -> None:
+    form = browser.send(browser.open("provision"), name="report", **RIGHTS)
+    expected = sorted([*THEIR_RIGHTS, "permission:course_modes.delete_coursemode"])
+    assert rights_in(form) == expected
+
+    browser.send(form, _confirm="yes")
+
+    client = client_named("report")
+    assert list(rights_of(client.user, client.application).exceeds(Rights())) == expected
+    assert client.declared_rights == sorted(THEIR_RIGHTS)
+
+
+def test_a_profile_brings_what_its_purpose_needs(browser: Browser) -> None:
+    page = browser.provision(name="report", profile="commerce")
+    assert works(shown(page)["access_token"])
+    client = client_named("report")
+    assert (client.profile, client.declared_rights) == ("commerce", ["permission:course_modes.change_coursemode"])
+
+
+def test_a_profile_that_makes_staff_is_warned_of(browser: Browser) -> None:
+    preview = browser.send(browser.open("provision"), name="report", profile="enrollments")
+    assert rights_in(preview) == ["staff"]
+    assert "Warning: a staff client" in text(preview)
+
+
+def test_what_a_profile_leaves_open_is_asked_for_beside_its_field(browser: Browser) -> None:
+    page = browser.send(browser.open("provision"), name="report", profile="grades")
+    assert list(page.context["form"].errors) == ["filters"]
+    assert "needs one of the form content_org:{org}" in text(page)
+    shown_once = browser.provision(name="report", profile="grades", filters="content_org:edX")
+    assert set(shown(shown_once)) >= {"client_id", "client_secret"}
+    assert "access_token" not in shown(shown_once)
+
+
+def test_every_profile_is_there_to_choose_with_its_purpose(browser: Browser) -> None:
+    page = browser.open("provision")
+    assert re.search(r'<option value="" selected>\s*-\s*</option>', page.content.decode())
+    for each in profiles():
+        assert f"{each.name}: {each.title}" in text(page)
+
+
+def test_rights_are_out_of_the_way_until_there_are_some(browser: Browser, finance: Group) -> None:
+    def collapsed(page: Any) -> bool:
+        (opened,) = re.findall(r'<details class="module api-client-more"( open)?>', page.content.decode())
+        return not opened
+
+    assert collapsed(browser.open("provision"))
+    assert not collapsed(browser.send(browser.open("provision"), name="", groups="finance team"))
+    assert not collapsed(browser.send(browser.open("provision"), name="report", groups="nobody"))
+    browser.provision(name="report")
+    assert collapsed(browser.open("provision", f"client={client_named('report').pk}"))
+    browser.provision(name="other", groups="finance team")
+    assert not collapsed(browser.open("provision", f"client={client_named('other').pk}"))
+
+
+def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance: Group) -> None:
+    browser.provision(name="report", **RIGHTS)
+    query = f"client={client_named('report').pk}"
+    form = form_of(browser.open("provision", query))
+    assert {name: sorted(form[name].split("\r\n")) for name in RIGHTS} == {
+        name: sorted(line.strip() for line in value.splitlines() if line) for name, value in RIGHTS.items()
+    }
+
+    unchanged = browser.send(browser.open("provision", query))
+    assert "Nothing is to be done" in text(unchanged)
+    preview = browser.send(browser.open("provision", query), course_roles="staff@edX", groups="", filters="")
+    assert "take from the user course_role:staff@course-v1:edX+DemoX+2026, group:finance team" in text(preview)
+    browser.send(preview, _confirm="yes")
+
+    client = client_named("report")
+    expected = sorted(
+        right for right in THEIR_RIGHTS if not re.match(r"group:|filter:|course_role:staff@course", right)
+    )
+    assert list(rights_of(client.user, client.application).exceeds(Rights())) == expected
+    assert client.declared_rights == expected
+
+
+def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser: Browser) -> None:
+    browser.provision(name="report", global_roles="sales\r\nsupport")
+    client = client_named("report")
+    given = Permission.objects.get(codename="change_coursemode")
+    client.user.user_permissions.add(given)
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), contact="ops@example.org")
+    assert "take from" not in text(preview)
+    browser.send(preview, _confirm="yes")
+    assert [*client.user.user_permissions.all()] == [given]
+
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales")
+    assert "take from the user global_role:support, permission:course_modes.change_coursemode" in text(preview)
+
+
+def test_a_profile_is_taken_off_and_put_on(browser: Browser) -> None:
+    browser.provision(name="report", profile="commerce")
+    client = client_named("report")
+    for profile, permissions, declared in (
+        ("", "", []),
+        ("entitlements", "", ["global_role:support"]),
+    ):
+        preview = browser.send(
+            browser.open("provision", f"client={client.pk}"), profile=profile, permissions=permissions
+        )
+        browser.send(preview, _confirm="yes")
+        client.refresh_from_db()
+        assert (client.profile, client.declared_rights) == (profile, declared)
+
+
+def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
+    browser.provision(name="report", restricted="on")
+    query = f"client={client_named('report').pk}"
+    page = browser.open("provision", query)
+    assert re.search(r'<input[^>]* name="restricted"[^>]* disabled', page.content.decode())
+    assert "Nothing is to be done" in text(browser.send(page, restricted=None))
+    assert "restricted" in client_named("report").declared_rights
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"permissions": "nonsense"}, "write it like course_modes.change_coursemode"),
+        ({"permissions": "course_modes.fly"}, "this site has no permission course_modes.fly"),
+        ({"groups": "nobody"}, "this site has no group nobody"),
+        ({"course_roles": "staff"}, "write it like staff@course-v1:edX+DemoX+2026"),
+        ({"global_roles": "Support!"}, "give the name of a role"),
+        ({"filters": "edX"}, "write it like content_org:edX"),
+        ({"profile": "nonsense"}, "Select a valid choice"),
+        ({"groups": "x" * 20_001}, "at most 20000 characters"),
+    ],
+)
+def test_rights_that_are_none_are_refused_beside_their_field(
+    browser: Browser, answers: dict[str, str], message: str
+) -> None:
+    before = row_counts()
+    page = browser.send(browser.open("provision"), name="report", **answers)
+    assert list(page.context["form"].errors) == list(answers)
+    assert message in text(page)
+    assert row_counts() == before
+
+
+def test_the_preview_warns_and_names_the_rights(browser: Browser) -> None:
+    preview = text(browser.send(browser.open("provision"), name="report", superuser="on"))
+    assert "Warning:" in preview
+    assert "Rights superuser , staff" in preview
+
+
+def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> None:
+    first, second = UserFactory(username="first", is_staff=True), UserFactory(username="second")
+    form = browser.open("provision", f"user={first.pk}&user={second.pk}")
+    preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
+    assert re.findall(r"<h2>([^<]*)</h2>", preview.content.decode()) == ["first", "other"]
+    page = browser.send(preview, _confirm="yes")
+    assert works(shown(page, 0)["access_token"])
+    assert works(shown(page, 1)["access_token"])
+    assert (client_named("first").user, client_named("other").user) == (first, second)
+    assert (client_named("first").is_staff, client_named("other").is_staff) == (True, False)
+
+
+def test_of_several_all_are_made_or_none(browser: Browser) -> None:
+    first, second = UserFactory(), UserFactory()
+    preview = browser.send(browser.open("provision", f"user={first.pk}&user={second.pk}"))
+    type(second).objects.filter(pk=second.pk).update(is_active=False)
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes")
+    [error] = page.context["form"].non_field_errors()
+    assert error.startswith(f"{second.username}: ")
+    assert "is not active" in error
+    assert row_counts() == before
+
+
+def test_what_is_refused_beside_no_field_names_what_it_is_about(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_application: Any) -> None:
+        raise ValidationError("Not at this site.")
+
+    monkeypatch.setattr(get_application_model(), "clean", refuse)
+    page = browser.send(browser.send(browser.open("provision"), name="report"), _confirm="yes")
+    assert page.context["form"].non_field_errors() == ["application: Not at this site."]
+
+
+def test_a_client_that_has_gone_meanwhile_has_no_page_to_log_it_for(
+    browser: Browser, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = browser.open("revoke", f"client={client_named('report').pk}")
+    revoke = api.revoke
+
+    def and_go(name: str, **options: Any) -> Any:
+        credentials = revoke(name, **options)
+        ApiClient.objects.filter(name=name).delete()
+        return credentials
+
+    monkeypatch.setattr(api, "revoke", and_go)
+    assert browser.send(form).status_code == 302
+    assert not LogEntry.objects.exists()
+
+
+def test_if_the_database_goes_away_while_they_are_proved_nothing_is_made(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_away(_credentials: Any) -> None:
+        raise DatabaseFailure("the database went away")
+
+    monkeypatch.setattr(api, "verify", go_away)
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    page = browser.send(preview, _confirm="yes")
+    assert page.context["form"].non_field_errors() == ["the database went away"]
+    assert row_counts() == before
+
+
+def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
+    application = ApplicationFactory(name="Made by hand!")
+    form = browser.open("rotate", f"application={application.pk}&what=token")
+    assert form_of(form)[f"name_application_{application.pk}"] == "Made-by-hand"
+    values = shown(browser.send(form, grace="7d", reason="because"))
+    assert works(values["access_token"])
+    assert client_named("Made-by-hand").application_id == application.pk
+    assert [*ApiClientEvent.objects.values_list("kind", flat=True)] == ["rotated", "adopted"]
+    assert ["Reason: because" in entry.change_message for entry in LogEntry.objects.all()] == [True, True]
+
+
+def test_a_page_names_the_applications_that_it_is_about_and_their_rights(browser: Browser) -> None:
+    named = ApplicationFactory(name="Made by hand", user__username="boss", user__is_staff=True)
+    unnamed = ApplicationFactory(name="", client_id="the-id", user__username="bot")
+    page = text(browser.open("revoke", f"application={named.pk}&application={unnamed.pk}"))
+    assert "application Made by hand boss staff application the-id bot no more than any account" in page
+
+
+def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[str, Any]) -> None:
+    query = f"client={client_named('report').pk}"
+    page = browser.get(browser.send(browser.open("retire", query)).url)
+    changes = LogEntry.objects.get().change_message
+    assert "; " in changes
+    assert f"Report: {changes}." in text(page)
+    assert '<li class="success">Report: ' in page.content.decode()
+    page = browser.get(browser.send(browser.open("retire", query)).url)
+    assert '<li class="info">Report: ' in page.content.decode()
+
+
+def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
+    token = AccessTokenFactory()
+    form = browser.open("adopt", f"application={token.application_id}")
+    answer = browser.send(form, contact="ops@example.org", purpose="reports")
+    client = ApiClient.objects.get()
+    assert answer.url == f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
+    assert (client.access_token_id, client.contact, client.purpose) == (token.pk, "ops@example.org", "reports")
+
+
+def test_an_application_that_has_a_client_stands_for_it(browser: Browser, report: dict[str, Any]) -> None:
+    before = client_named("report").application_id
+    browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"), token="on", grace="7d")
+    client = client_named("report")
+    assert client.application_id != before
+    for query in (f"application={before}", f"application={client.application_id}&client={client.pk}"):
+        page = browser.open("revoke", query)
+        assert [subject.client for subject in page.context["subjects"]] == [client]
+        assert f'/apiclient/{client.pk}/change/">report</a>' in page.content.decode()
+
+
+def test_what_a_page_is_about_is_read_at_once(
+    rf: RequestFactory, report: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    client = client_named("report")
+    for query, statements in ((f"client={client.pk}", 1), (f"application={client.application_id}", 2)):
+        request = rf.get(f"/?{query}")
+        request.user = root()
+        with django_assert_num_queries(statements):
+            [subject] = chosen(request)
+            assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
+
+
+def test_if_the_second_step_is_refused_the_first_is_taken_back(browser: Browser) -> None:
+    application = ApplicationFactory()
+    page = browser.send(browser.open("rotate", f"application={application.pk}"), expires_in="9999d")
+    assert list(page.context["form"].errors) == ["expires_in"]
+    assert not ApiClient.objects.exists()
+
+
+def test_a_client_is_revoked_and_retired(browser: Browser, report: dict[str, Any]) -> None:
+    pk = client_named("report").pk
+    answer = browser.send(browser.open("revoke", f"client={pk}"), reason="leaked")
+    assert not works(report["access_token"])
+    assert "revoke 1 access token" in text(browser.get(answer.url))
+    browser.send(browser.open("retire", f"client={pk}"))
+    assert client_named("report").state == "retired"
+    assert not user_named("report").is_active
+    assert not get_access_token_model().objects.exists()
+
+
+def test_the_client_secret_is_rotated_with_grace(browser: Browser, report: dict[str, Any]) -> None:
+    pk = client_named("report").pk
+    page = browser.send(browser.open("rotate", f"client={pk}&what=secret"), token="on", grace="7d")
+    assert shown(page)["client_id"] != report["client_id"]
+    assert works(report["access_token"])
+    assert get_application_model().objects.count() == 2
+
+
+def test_the_client_secret_alone_is_rotated(browser: Browser, report: dict[str, Any]) -> None:
+    page = browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"))
+    assert "access_token" not in shown(page)
+    assert works(report["access_token"])
+
+
+def test_the_new_access_token_ends_on_the_day_that_is_asked_for(browser: Browser, report: dict[str, Any]) -> None:
+    day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    browser.send(browser.open("rotate", f"client={client_named('report').pk}"), expires_at=day)
+    assert client_named("report").access_token.expires.isoformat() == f"{day}T00:00:00+00:00"
+
+
+def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -> None:
+    client = ApiClientFactory(name="report")
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    ApplicationAccess.objects.create(application=client.application, scopes=["grades:read"])
+    page = browser.send(browser.open("provision", f"client={client.pk}"), purpose="reports")
+    [preview] = page.context["previews"]
+    assert preview["rights"] == ("permission:course_modes.change_coursemode", "scope:grades:read")
+
+
+def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finance: Group) -> None:
+    api.provision(ClientSpec(name="report", purpose="reports"), authority=OPERATOR)
+    query = f"client={client_named('report').pk}"
+    browser.send(browser.send(browser.open("provision", query), purpose="", groups="finance team"), _confirm="yes")
+    client = client_named("report")
+    assert (client.purpose, [*client.user.groups.all()]) == ("", [finance])
+
+
+def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browser) -> None:
+    client = ApiClientFactory(name="report", user=UserFactory(username="bot"), application=None, access_token=None)
+    client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    page = text(browser.open("revoke", f"client={client.pk}"))
+    assert "report bot permission:course_modes.change_coursemode" in page
+
+
+def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:
+    client = client_named("report")
+    client.contact, client.purpose = "old@example.org", "reports"
+    client.save()
+    form = browser.open("provision", f"client={client.pk}")
+    assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
+    assert "<h1>Change or complete API client</h1>" in form.content.decode()
+    assert " What the client lacks is made, and what is said about it is changed. " in text(form)
+    assert " you have seen what will be. " in text(form)
+    preview = browser.send(form, contact="new@example.org", purpose="")
+    assert 'value="Carry out"' in preview.content.decode()
+    answer = browser.send(preview, _confirm="yes")
+    client.refresh_from_db()
+    assert (client.contact, client.purpose) == ("new@example.org", "")
+    assert answer.status_code == 302
+    assert works(report["access_token"])
+
+
+@pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 19])
+def test_what_does_not_exist_is_not_found(browser: Browser, query: str) -> None:
+    assert browser.open("rotate", query).status_code == 404
+
+
+def test_too_many_at_once_are_not_found(browser: Browser) -> None:
+    users = [UserFactory() for _number in range(51)]
+    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
+    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
+    others = f"application={ApplicationFactory().pk}&client={ApiClientFactory().pk}"
+    assert browser.open("revoke", "&".join([others, *(f"user={user.pk}" for user in users[2:])])).status_code == 404
+
+
+def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[str, Any]) -> None:
+    api.provision(ClientSpec(name="other"), authority=OPERATOR)
+    one, other = client_named("report").pk, client_named("other").pk
+    for query in (f"client={one}&client={other}", f"client={one}&user={UserFactory().pk}"):
+        assert browser.open("provision", query).status_code == 404
+    assert browser.open("provision", f"client={one}&client={one}").status_code == 200
+
+
+def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None:
+    browser.provision(name="report", self_rotation="on")
+    client = client_named("report")
+    assert client.self_rotation is True
+    for answers, expected in (({}, True), ({"self_rotation": None}, False), ({"purpose": "reports"}, False)):
+        preview = browser.send(browser.open("provision", f"client={client.pk}"), **answers)
+        browser.send(preview, _confirm="yes")
+        client.refresh_from_db()
+        assert client.self_rotation is expected
+
+
+@pytest.mark.parametrize(
+    ("page", "says", "button", "dangerous"),
+    [
+        ("rotate", "New credentials are issued and shown once.", "Rotate", False),
+        ("revoke", "All access tokens of the client end now. With its", "Revoke", True),
+        ("retire", "All access tokens and the client secret end now, for good.", "Retire", True),
+        ("adopt", "The application comes under management as it is,", "Adopt", False),
+    ],
+)
+def test_a_page_says_what_it_does_and_the_ways_back(
+    browser: Browser, report: dict[str, Any], page: str, says: str, button: str, dangerous: bool
+) -> None:
+    client = client_named("report")
+    response = browser.open(page, f"client={client.pk}")
+    body = response.content.decode()
+    assert f" {says}" in text(response)
+    of_danger = " api-client-danger" if dangerous else ""
+    assert f'<input type="submit" value="{button}" class="default{of_danger}">' in body
+    way_back = f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
+    assert f'<a href="{way_back}" class="closelink">' in body
+    assert f'<a href="{way_back}">report</a>\n&rsaquo; {response.context["title"]}\n</div>' in body
+    assert re.findall(r'(?:href|src)="/static/(edx_api_provisioning/[^"]*)"', body) == [
+        "edx_api_provisioning/admin.css",
+        "edx_api_provisioning/admin.js",
+    ]
+
+
+def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, report: dict[str, Any]) -> None:
+    api.provision(ClientSpec(name="other"), authority=OPERATOR)
+    body = browser.open(
+        "revoke", f"client={client_named('report').pk}&client={client_named('other').pk}"
+    ).content.decode()
+    assert "API clients</a>\n&rsaquo; Revoke all tokens\n</div>" in re.sub(r"\n+", "\n", body)
+    assert '<a href="/admin/edx_api_provisioning/apiclient/" class="closelink">' in body
+
+
+def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: Browser) -> None:
+    application = ApplicationFactory(name="Made by hand")
+    page = browser.open("adopt", f"application={application.pk}")
+    assert "Name for application Made by hand: Of the new API client; letters, digits," in text(page)
+    field = input_of(page, f"name_application_{application.pk}")
+    assert 'class="vTextField"' in field
+    assert 'maxlength="100"' in field
+    assert headings_of(page) == ["API client", "For the record"]
+    browser.send(page)
+    assert headings_of(browser.open("adopt", f"application={application.pk}")) == ["For the record"]
+
+
+@pytest.mark.parametrize(
+    "form_class",
+    [forms.NewClientForm, forms.AccountsForm, forms.AgainForm, forms.RotateForm, forms.EndForm, forms.AdoptForm],
+)
+def test_every_question_is_called_and_explained_and_looks_like_the_admins(form_class: type[forms.PageForm]) -> None:
+    asked = {name: field for name, field in form_class.base_fields.items() if not field.widget.is_hidden}
+    assert {name for name, field in asked.items() if not field.label} == set()
+    unexplained = {"token"} if form_class is forms.RotateForm else set()  # its label says it all
+    assert {name for name, field in asked.items() if not field.help_text} == unexplained
+    inputs = {field.widget.attrs.get("class") for field in asked.values() if isinstance(field, CharField)}
+    assert inputs <= {"vTextField", "vLargeTextField"}
+
+
+def test_a_day_is_chosen_as_browsers_let_one_choose_it(browser: Browser) -> None:
+    assert 'type="date"' in input_of(browser.open("provision"), "expires_at")
+
+
+def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
+    areas = re.findall(r"<textarea[^>]*>", browser.open("provision").content.decode())
+    assert ['rows="3"' in area for area in areas] == [True] * 5
+
+
+def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
+    form = browser.open("provision")
+    refused = browser.send(form, name="report", expires_in="9 days")
+    assert 'aria-describedby="id_expires_in_helptext"' in input_of(form, "expires_in")
+    invalid = [' aria-invalid="true"' in input_of(refused, name) for name in ("expires_in", "contact")]
+    assert invalid == [True, False]
+
+
+def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
+    assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
+
+
+def test_credentials_that_cannot_be_proved_are_shown_with_what_is_wrong(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "edx_api_provisioning.services.verification._bearer_problem", lambda *_arguments: "user_not_active"
+    )
+    page = browser.provision(name="report")
+    assert "The credentials exist, but:" in text(page)
+    assert "user_not_active" in text(page)
+    assert "access_token" in shown(page)
+
+
+def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "calls", lambda _values: 1 / 0)
+    preview = browser.send(browser.open("provision"), name="report")
+    before = row_counts()
+    with pytest.raises(ZeroDivisionError):
+        browser.send(preview, _confirm="yes")
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_while_they_are_shown_reports_no_secret(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any, debug: bool
+) -> None:
+    settings.ADMINS, settings.DEBUG = [("root", "root@example.org")], debug
+
+    made: list[str] = []
+
+    def fail(values: dict[str, Any]) -> Any:
+        made.extend((values["access_token"], values["client_secret"]))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rendering, "calls", fail)
+    browser.client.raise_request_exception = False
+    preview = browser.send(browser.open("provision"), name="report")
+    handler = AdminEmailHandler(include_html=True)
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        page = browser.send(preview, _confirm="yes")
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+        report = "".join(mail.body + "".join(content for content, _type in mail.alternatives) for mail in mailoutbox)
+
+    assert page.status_code == 500
+    assert ("ZeroDivisionError" in page.content.decode()) is debug
+    report += page.content.decode()
+    assert "ZeroDivisionError" in report
+    assert made
+    for secret in made:
+        assert secret not in report
+
+
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
+def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], page: str) -> None:
+    browser.client.handler.enforce_csrf_checks = False
+    url = address(page, f"client={client_named('report').pk}")
+    assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
+    assert browser.client.put(url)["Allow"] == "GET, HEAD, POST"
+    assert works(report["access_token"])
+
+
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
+@pytest.mark.parametrize(
+    ("parameter", "make", "pages_without_it"),
+    [
+        ("client", ApiClientFactory, []),
+        ("client", lambda: ApiClientFactory(access_token=None), []),
+        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=UserFactory()), ["adopt"]),
+        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=None), ["adopt"]),
+        ("client", lambda: ApiClientFactory(user=None), []),
+        ("client", lambda: ApiClientFactory(state=ApiClient.State.RETIRED), []),
+        ("application", ApplicationFactory, []),
+        ("application", lambda: ApplicationFactory(user=None), ["provision"]),
+        ("application", lambda: ApplicationFactory(client_type="public"), []),
+        ("application", lambda: ApplicationFactory(name=""), []),
+        ("user", UserFactory, ["rotate", "revoke", "retire", "adopt"]),
+        ("user", lambda: UserFactory(is_active=False), ["rotate", "revoke", "retire", "adopt"]),
+        ("user", lambda: UserFactory(username="---"), ["rotate", "revoke", "retire", "adopt"]),
+    ],
+)
+def test_a_page_answers_whatever_it_is_about(
+    browser: Browser, page: str, parameter: str, make: Callable[[], Any], pages_without_it: list[str]
+) -> None:
+    form = browser.open(page, f"{parameter}={make().pk}")
+    if page in pages_without_it:
+        assert form.status_code == 404
+        return
+    assert form.status_code == 200
+    answer = browser.send(form)
+    assert answer.status_code in (200, 302)
+    refused = answer.context and "form" in answer.context and answer.context["form"].errors
+    assert not refused or "Please correct" in text(answer)
+
+
+@pytest.mark.parametrize("others", ["client={second}", "user={user}"])
+def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
+    api.provision(ClientSpec(name="second"), authority=OPERATOR)
+    others = others.format(second=client_named("second").pk, user=UserFactory().pk)
+    first = f"client={client_named('report').pk}"
+
+    assert browser.open("provision", first).status_code == 200
+    assert browser.open("provision", f"{first}&{others}").status_code == 404
+
+
+def test_a_name_that_is_refused_is_refused_beside_its_own_field(browser: Browser, report: dict[str, Any]) -> None:
+    first, second = ApplicationFactory(), ApplicationFactory()
+    page = browser.open("adopt", f"application={first.pk}&application={second.pk}")
+    names = [name for name in form_of(page) if name.startswith("name_")]
+
+    answer = browser.send(page, **dict(zip(names, ("new", "report"), strict=True)))
+
+    errors = answer.context["form"].errors
+    assert list(errors) == [names[1]]
+    assert "this client has another application" in str(errors)
+    assert not ApiClient.objects.filter(name="new").exists()

@@ -1,0 +1,411 @@
+"""Nobody does in the admin what is not theirs to do: every way in is tried."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+
+from common.djangoapps.student.models import CourseAccessRole
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.admin.pages import PAGES
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.admin_client import Browser, address, client_named, form_of, root, somebody, text
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+
+pytestmark = pytest.mark.django_db
+
+ALL = ("view", "provision", "rotate", "revoke")
+SEE = ("view_user", "view_application")
+LIST = "/admin/edx_api_provisioning/apiclient/"
+
+
+def promote_superuser(user: Any) -> None:
+    type(user).objects.filter(pk=user.pk).update(is_superuser=True, is_staff=True)
+
+
+def promote_permission(user: Any) -> None:
+    user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+
+
+def promote_group(user: Any) -> None:
+    user.groups.add(Group.objects.create(name="finance"))
+
+
+def promote_group_permission(user: Any) -> None:
+    group = Group.objects.create(name="support")
+    group.permissions.add(Permission.objects.get(codename="change_coursemode"))
+    user.groups.add(group)
+
+
+def promote_course_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, course_id="course-v1:a+b+c", role="instructor")
+
+
+def promote_name(user: Any) -> None:
+    type(user).objects.filter(pk=user.pk).update(username=settings.RETIREMENT_SERVICE_WORKER_USERNAME)
+
+
+# What gives an account more rights, and the word by which the refusal names them.
+PROMOTIONS = {
+    promote_superuser: "superuser",
+    promote_permission: "permission:course_modes.change_coursemode",
+    promote_group: "group:finance",
+    promote_group_permission: "permission:course_modes.change_coursemode",
+    promote_course_role: "course_role:instructor@course-v1:a+b+c",
+    promote_name: "name:retirement",
+}
+promotions = pytest.mark.parametrize(("promote", "right"), PROMOTIONS.items())
+
+
+def refused(page: Any, right: str) -> bool:
+    """Whether a page refuses credentials with this right, in so many words."""
+    said = re.search(r"has rights that you do not have: (.*?)\. Ask", text(page))
+    return page.status_code == 200 and said is not None and right in said[1].split(", ")
+
+
+def confirmed(browser: Browser, query: str = "", **answers: Any) -> Any:
+    """The last request of the provisioning page without those before it, as it would be forged."""
+    return browser.send(browser.open("provision", query), _confirm="yes", **answers)
+
+
+# Without the permission.
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+@pytest.mark.parametrize("held", [(), ("view",), "all others"])
+def test_each_page_needs_its_own_permission(page: Any, held: Any) -> None:
+    client = ApiClientFactory()
+    permissions = [name for name in ALL if name != page.permission] if held == "all others" else held
+    browser = Browser(somebody(*permissions))
+    before = row_counts()
+    url = address(page.slug, f"client={client.pk}")
+    assert browser.get(url).status_code == 403
+    sent = {"request_id": "0" * 32, "token": "on"}
+    assert browser.post(url, **sent).status_code == 403
+    assert browser.post(url, **sent, _confirm="1", name="x").status_code == 403
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+def test_its_own_permission_is_enough(page: Any) -> None:
+    client = ApiClientFactory()
+    assert Browser(somebody(page.permission)).open(page.slug, f"client={client.pk}").status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+@pytest.mark.parametrize("flags", [{"is_staff": False}, {"is_active": False}])
+def test_the_permissions_are_worth_nothing_outside_the_admin(page: Any, flags: dict[str, bool]) -> None:
+    browser = Browser(somebody(*ALL, **flags))
+    answer = browser.open(page.slug, f"client={ApiClientFactory().pk}")
+    assert (answer.status_code, answer.url.split("?")[0]) == (302, "/admin/login/")
+
+
+@pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
+def test_an_application_is_only_taken_over_by_who_may_provision(page: str) -> None:
+    query = f"application={ApplicationFactory().pk}"
+    assert Browser(somebody("rotate", "revoke", "view", *SEE)).open(page, query).status_code == 403
+    assert Browser(somebody("rotate", "revoke", "provision", *SEE)).open(page, query).status_code == 200
+
+
+@pytest.mark.parametrize(("page", "kind"), [("provision", "user"), ("rotate", "application"), ("adopt", "application")])
+def test_who_may_not_see_an_account_or_application_does_not_see_it_here(page: str, kind: str) -> None:
+    row = (UserFactory if kind == "user" else ApplicationFactory)()
+    assert Browser(somebody(*ALL)).open(page, f"{kind}={row.pk}").status_code == 403
+    assert Browser(somebody(*ALL, f"view_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
+    assert Browser(somebody(*ALL, f"change_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
+
+
+def test_without_the_permission_to_view_nothing_is_to_be_seen() -> None:
+    client = ApiClientFactory()
+    browser = Browser(somebody("provision", "rotate", "revoke"))
+    events = "/admin/edx_api_provisioning/apiclientevent/"
+    for url in (LIST, f"{LIST}{client.pk}/change/", f"{LIST}{client.pk}/history/", events):
+        assert browser.get(url).status_code == 403, url
+    assert LIST not in browser.get("/admin/").content.decode()
+
+
+def test_with_the_permission_to_view_alone_there_is_no_button_and_no_action() -> None:
+    client = ApiClientFactory()
+    browser = Browser(somebody("view"))
+    for url in (LIST, f"{LIST}{client.pk}/change/"):
+        body = browser.get(url).content.decode()
+        assert client.name in body
+        assert "api-client-tool" not in body
+        assert 'name="action"' not in body
+
+
+@pytest.mark.parametrize(
+    ("permission", "buttons"),
+    [
+        ("provision", ["Change or complete"]),
+        ("rotate", ["Rotate"]),
+        ("revoke", ["Revoke all tokens", "Retire"]),
+    ],
+)
+def test_each_permission_brings_its_own_buttons(permission: str, buttons: list[str]) -> None:
+    client = ApiClientFactory()
+    page = Browser(somebody("view", permission)).get(f"{LIST}{client.pk}/change/")
+    assert [str(title) for _url, title in page.context["api_client_tools"]] == buttons
+
+
+@pytest.mark.parametrize("url", [f"{LIST}add/", f"{LIST}{{pk}}/delete/"])
+def test_djangos_own_forms_are_closed_even_to_a_superuser(url: str) -> None:
+    browser = Browser(root())
+    client = ApiClientFactory()
+    url = url.format(pk=client.pk)
+    sent = {"name": "x", "contact": "", "post": "yes"}
+    assert browser.get(url).status_code == 403
+    assert browser.post(url, **sent).status_code == 403
+    assert browser.post(f"{LIST}{client.pk}/change/", **sent).status_code == 403
+    assert [*ApiClient.objects.values_list("name", flat=True)] == [client.name]
+
+
+# Without the protection against forgery, and by GET.
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+def test_a_request_from_another_site_is_refused(page: Any) -> None:
+    browser = Browser(root())
+    url = address(page.slug, f"client={ApiClientFactory().pk}")
+    form = form_of(browser.get(url))
+    before = row_counts()
+    for sent in ({**form, "csrfmiddlewaretoken": ""}, {**form, "csrfmiddlewaretoken": "x" * 64}, {}):
+        assert browser.client.post(url, {**sent, "_confirm": "yes"}).status_code == 403
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+def test_following_a_link_does_nothing(page: Any) -> None:
+    browser = Browser(root())
+    query = f"client={ApiClientFactory().pk}"
+    form = form_of(browser.open(page.slug, query))
+    before = row_counts()
+    linked = {**form, "_confirm": "yes", "name": "linked", "token": "on"}
+    assert browser.client.get(address(page.slug, query), linked | {"client": query[7:]}).status_code == 200
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
+def test_a_page_is_shown_in_no_frame_even_where_the_site_s_own_are(page: Any, settings: Any) -> None:
+    settings.X_FRAME_OPTIONS = "ALLOWALL"
+    browser = Browser(root())
+    query = f"client={ApiClientFactory().pk}"
+    assert browser.open(page.slug, query)["X-Frame-Options"] == "DENY"
+
+
+def test_a_visitor_is_sent_to_log_in() -> None:
+    assert Client().get(address("provision")).url.startswith("/admin/login/")
+    assert Client().post(address("provision"), {"name": "x"}).url.startswith("/admin/login/")
+
+
+# With the permission, and with fewer rights than the credentials would carry.
+
+
+@promotions
+def test_nobody_rotates_a_client_with_more_rights(promote: Callable[[Any], None], right: str) -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    client = client_named("report")
+    promote(client.user)
+    # What it may do is agreed to, so that nothing but the rights of who asks is in the way.
+    promoted = type(client.user).objects.get(pk=client.user_id)
+    client.is_superuser, client.is_staff = promoted.is_superuser, promoted.is_staff
+    client.save()
+    browser = Browser(somebody(*ALL))
+    before, tokens = row_counts(), set(type(client.access_token).objects.values_list("pk", "expires"))
+
+    page = browser.send(browser.open("rotate", f"client={client.pk}"), secret="on")
+
+    assert refused(page, right)
+    assert row_counts() == before
+    assert set(type(client.access_token).objects.values_list("pk", "expires")) == tokens
+
+
+@promotions
+@pytest.mark.parametrize("page", ["rotate", "adopt", "revoke", "retire"])
+def test_nobody_takes_over_an_application_of_somebody_with_more_rights(
+    page: str, promote: Callable[[Any], None], right: str
+) -> None:
+    token = AccessTokenFactory()
+    promote(token.user)
+    browser = Browser(somebody(*ALL, *SEE))
+    before = row_counts()
+    assert refused(browser.send(browser.open(page, f"application={token.application_id}")), right)
+    assert row_counts() == before
+
+
+@promotions
+@pytest.mark.parametrize("way", ["selected", "typed"])
+def test_nobody_makes_a_client_of_an_account_with_more_rights(
+    promote: Callable[[Any], None], right: str, way: str
+) -> None:
+    user = UserFactory(username="boss")
+    promote(user)
+    user.refresh_from_db()
+    browser = Browser(somebody(*ALL, *SEE))
+    before = row_counts()
+    query = f"user={user.pk}" if way == "selected" else ""
+    typed = {"name": "mine", "username": user.username, "use_existing_user": "on"}
+    typed |= {"superuser": "on"} if user.is_superuser else {}
+    answers = typed if way == "typed" else {}
+
+    assert refused(browser.send(browser.open("provision", query), **answers), right)
+    assert refused(confirmed(browser, query, **answers), right)
+    assert row_counts() == before
+
+
+def test_staff_may_make_staff_and_no_superuser() -> None:
+    browser = Browser(somebody("provision"))
+    assert refused(confirmed(browser, name="mine", superuser="on"), "superuser")
+    assert "Shown this once" in text(confirmed(browser, name="mine", staff="on"))
+
+
+def hold_permission(user: Any) -> None:
+    promote_permission(user)
+
+
+def hold_group(user: Any) -> None:
+    user.groups.add(Group.objects.get(name="finance"))
+
+
+def hold_course_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, course_id="course-v1:a+b+c", org="a", role="staff")
+
+
+def hold_org_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, org="a", role="staff")
+
+
+def hold_global_role(user: Any) -> None:
+    CourseAccessRole.objects.create(user=user, role="support")
+
+
+# What can be asked for in the form, the right that it is, and how one comes to hold it oneself: no way but being a
+# superuser where that is None.
+GIFTS = [
+    ({"permissions": "course_modes.change_coursemode"}, "permission:course_modes.change_coursemode", hold_permission),
+    ({"groups": "finance"}, "group:finance", hold_group),
+    ({"course_roles": "staff@course-v1:a+b+c"}, "course_role:staff@course-v1:a+b+c", hold_course_role),
+    ({"course_roles": "staff@a"}, "course_role:staff@a", hold_org_role),
+    ({"global_roles": "support"}, "global_role:support", hold_global_role),
+    ({"profile": "commerce"}, "permission:course_modes.change_coursemode", hold_permission),
+    ({"profile": "entitlements"}, "global_role:support", hold_global_role),
+    ({"profile": "retirement"}, "name:retirement", None),
+    ({"filters": "content_org:edX"}, "filter:content_org:edX", None),
+    ({"scopes": "grades:read"}, "scope:grades:read", None),
+    ({"profile": "grades", "filters": "content_org:edX"}, "scope:grades:read", None),
+]
+gifts = pytest.mark.parametrize(
+    ("wanted", "right", "hold"), GIFTS, ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
+
+
+@gifts
+def test_nobody_gives_a_right_that_they_lack(wanted: dict[str, str], right: str, hold: Any) -> None:
+    Group.objects.create(name="finance")
+    boss, browser = root(), Browser(somebody("provision"))
+    before = row_counts()
+
+    assert refused(browser.send(browser.open("provision"), name="mine", **wanted), right)
+    assert refused(confirmed(browser, name="mine", **wanted), right)
+
+    assert row_counts() == before
+    if hold is not None:
+        hold(browser.user)
+        assert "Shown this once" in text(confirmed(browser, name="mine", **wanted))
+    assert "Shown this once" in text(confirmed(Browser(boss), name="theirs", **wanted, email="x@example.org"))
+
+
+@gifts
+def test_nobody_gives_it_to_a_client_that_is_there(wanted: dict[str, str], right: str, hold: Any) -> None:
+    Group.objects.create(name="finance")
+    browser = Browser(somebody("provision"))
+    name = settings.RETIREMENT_SERVICE_WORKER_USERNAME if right == "name:retirement" else "mine"
+    api.provision(ClientSpec(name=name, token=False), authority=OPERATOR)
+    client = client_named(name)
+    before = row_counts()
+
+    query = f"client={client.pk}"
+    assert refused(browser.send(browser.open("provision", query), **wanted), right)
+    assert refused(confirmed(browser, query, **wanted), right)
+
+    assert row_counts() == before
+    assert rights_of(client.user, client.application).others <= {"name:retirement"}
+
+
+def test_a_group_is_not_given_for_the_permissions_that_it_brings() -> None:
+    group = Group.objects.create(name="finance")
+    group.permissions.add(Permission.objects.get(codename="change_coursemode"))
+    browser = Browser(somebody("provision", "change_coursemode"))
+    assert refused(confirmed(browser, name="mine", groups="finance"), "group:finance")
+
+
+def test_with_accounts_rights_are_not_even_asked_for() -> None:
+    user = ApiClientFactory(user_made=True).user
+    browser = Browser(somebody("provision", *SEE))
+    page = confirmed(
+        browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
+    )
+    assert "Shown this once" in text(page)
+    assert rights_of(user) == Rights()
+
+
+@pytest.mark.parametrize("way", ["selected", "typed"])
+def test_nobody_but_a_superuser_acts_as_another_person(way: str) -> None:
+    person = UserFactory()
+    query = f"user={person.pk}" if way == "selected" else ""
+    typed = {"name": "mine", "username": person.username, "use_existing_user": "on"} if way == "typed" else {}
+    browser = Browser(somebody(*ALL, *SEE))
+    before = row_counts()
+    assert refused(confirmed(browser, query, **typed), f"username:{person.username}")
+    assert row_counts() == before
+    assert "Shown this once" in text(confirmed(Browser(root()), query, **typed))
+
+
+def test_an_existing_account_is_used_only_if_that_is_said() -> None:
+    user = UserFactory()
+    browser = Browser(somebody("provision"))
+    before = row_counts()
+    page = confirmed(browser, name="mine", username=user.username)
+    assert list(page.context["form"].errors) == ["username"]
+    assert row_counts() == before
+
+
+def test_a_name_of_which_the_lms_makes_more_is_refused_before_there_is_such_an_account() -> None:
+    page = confirmed(Browser(somebody("provision")), name="mine", username=settings.RETIREMENT_SERVICE_WORKER_USERNAME)
+    assert refused(page, "name:retirement")
+
+
+def test_the_client_of_somebody_else_cannot_be_slipped_into_a_request() -> None:
+    own = ApiClientFactory(user_made=True)
+    other = ApiClientFactory(user_made=True, is_superuser=True, is_staff=True)
+    promote_superuser(other.user)
+    browser = Browser(somebody(*ALL))
+    url = address("rotate", f"client={own.pk}")
+    # What the address says counts, and is refused as a whole.
+    before = row_counts()
+    page = browser.client.post(f"{url}&client={other.pk}", form_of(browser.get(url)))
+    assert refused(page, "superuser")
+    assert row_counts() == before
+    # What the request says besides its address does not.
+    page = browser.send(browser.get(url), client=str(other.pk), name=other.name, application=str(other.application_id))
+    assert "Shown this once" in text(page)
+    assert [*ApiClientEvent.objects.values_list("client_name", flat=True)] == [own.name]
+
+
+def test_more_rights_after_the_preview_are_seen() -> None:
+    # An account that was made here: that of a person is for superusers alone.
+    user = ApiClientFactory(user_made=True).user
+    browser = Browser(somebody("provision", *SEE))
+    preview = browser.send(browser.open("provision", f"user={user.pk}"))
+    assert "_confirm" in preview.content.decode()
+    promote_group_permission(user)
+    assert refused(browser.send(preview, _confirm="yes"), PROMOTIONS[promote_group_permission])
+    assert ApiClient.objects.count() == 1

@@ -1,0 +1,80 @@
+"""Whatever our pages say can be translated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.spec import ClientSpec
+from tests.admin_client import Browser, client_named, root
+from tests.factories import ApplicationFactory, UserFactory, operator
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/edx_api_provisioning/apiclient/"
+EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
+# What people read: text, and what a field or button is called.
+ATTRIBUTES = re.compile(r'<[^>]* (?:aria-label|title|placeholder|alt|data-(?:gone|copied|not-copied))="([^"]*)"')
+BUTTONS = re.compile(r'<input type="submit"[^>]* value="([^"]*)"')
+# Data of these pages (an event's details are names too), what is the same in every language, and what Django leaves.
+DATA = re.compile(r"x-\S+|read write email profile|(?m:^[a-z_]+:.*$)|JSON|Kubernetes Secret|^(?:Search|True|False)$")
+
+
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A language in which every text is between brackets."""
+    for name in ("gettext", "ngettext", "pgettext", "npgettext"):
+        original = getattr(translation._trans, name)
+        monkeypatch.setattr(translation._trans, name, bracketed(original), raising=False)
+
+
+def bracketed(original: Callable[..., str]) -> Callable[..., str]:
+    return lambda *arguments: f"⟦{original(*arguments)}⟧"
+
+
+def unmarked(page: Any) -> list[str]:
+    """The words on a page that no translation would reach."""
+    body = page.content.decode()
+    body = re.sub(r"(?s)<(script|style|svg|option|code|pre|nav)\b.*?</\1>", " ", body)
+    texts = [*ATTRIBUTES.findall(body), *BUTTONS.findall(body), *re.sub(r"<[^>]+>", "\0", body).split("\0")]
+    found = []
+    for text in map(unescape, texts):
+        while "⟦" in text and text != (text := re.sub(r"⟦[^⟦⟧]*⟧", " ", text)):
+            pass
+        found += re.findall(r"[^\W\d_]{3,}[\w ]*", DATA.sub(" ", text))
+    return found
+
+
+def test_no_page_says_what_could_not_be_translated(marked: None) -> None:
+    browser = Browser(root(username="x-root"))
+    spec = ClientSpec(name="x-report", staff=True, client_id="x-id", contact="x-ops@example.org", purpose="x-reports")
+    api.provision(spec, authority=operator("x-test"), reason="x-because")
+    client, user = client_named("x-report"), UserFactory(username="x-user")
+    one, application = f"client={client.pk}", ApplicationFactory(name="x-hand", user=user)
+    answers = {"name": "x-new", "superuser": "on", "permissions": "course_modes.change_coursemode"}
+    preview = browser.send(browser.open("provision"), **answers)
+    pages = {
+        "list": browser.get(LIST),
+        "client": browser.get(f"{LIST}{client.pk}/change/"),
+        "history": browser.get(f"{LIST}{client.pk}/history/"),
+        "events": browser.get(EVENTS),
+        "event": browser.get(f"{EVENTS}{client.events.first().pk}/change/"),
+        "provision": browser.open("provision"),
+        "refused": browser.send(browser.open("provision"), name="x y", permissions="x"),
+        "accounts": browser.open("provision", f"user={user.pk}"),
+        "again": browser.open("provision", one),
+        "rotate": browser.open("rotate", one),
+        "revoke": browser.open("revoke", one),
+        "retire": browser.open("retire", one),
+        "adopt": browser.open("adopt", f"application={application.pk}"),
+        "preview": preview,
+        "credentials": browser.send(preview, _confirm="yes"),
+        "done": browser.send(preview, _confirm="yes"),
+    }
+    assert {name: words for name, page in pages.items() if (words := unmarked(page))} == {}

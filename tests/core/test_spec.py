@@ -1,0 +1,436 @@
+"""The values: what they accept, and what they keep to themselves."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, asdict
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url
+from edx_api_provisioning.core.results import Check, Credentials, Status, Verification
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec, check_line
+from tests.factories import SECRET, TOKEN, CredentialsFactory
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+
+
+def called(value: object) -> str:
+    """The id of a case, with nothing that pytest would escape: collecting once more, it would escape that once more."""
+    return ascii(value).replace("\\", "/")[:60]
+
+
+# Time spans and instants
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("90d", timedelta(days=90)),
+        ("12h", timedelta(hours=12)),
+        ("52w", timedelta(weeks=52)),
+        ("1h", timedelta(hours=1)),
+        ("999999d", timedelta(days=999999)),
+        ("P90D", timedelta(days=90)),
+        ("PT12H", timedelta(hours=12)),
+        ("P1DT30M", timedelta(days=1, minutes=30)),
+        ("PT1S", timedelta(seconds=1)),
+    ],
+)
+def test_a_time_span_is_read_in_days_hours_weeks_or_iso_8601(text: str, span: timedelta) -> None:
+    assert parse_lifetime(text) == span
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "0d", "0h", "P0D", "PT0S", "PT0.5S", "-90d", "-P90D", "P-90D", "+90d", "90", "90 d", " 90d", "90d\n", "90D",
+        "90days", "3m", "1y", "1.5d", "9999999d", "1 02:03:04", "02:03:04", "P1Y", "P1M", "P", "PT", "PD",
+        "P99999999999D", "P999999999999999999999D", "٩٠d", "P٩D", "forever", "P90D; DROP",
+    ],
+)  # fmt: skip
+def test_any_other_time_span_is_refused_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(InvalidSpec, match="90d, 12h, 52w or P90D") as refusal:
+        parse_lifetime(text)
+
+    assert refusal.value.field == "expires_in"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2027-01-31", datetime(2027, 1, 31, tzinfo=UTC)),
+        ("2027-01-31T12:00Z", datetime(2027, 1, 31, 12, tzinfo=UTC)),
+        ("2027-01-31T12:00:30Z", datetime(2027, 1, 31, 12, 0, 30, tzinfo=UTC)),
+        ("2027-01-31T12:00", datetime(2027, 1, 31, 12, tzinfo=UTC)),
+        ("2027-01-31T12:00+02:00", datetime(2027, 1, 31, 10, tzinfo=UTC)),
+        ("2027-01-31 12:00", datetime(2027, 1, 31, 12, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_without_an_offset_is_utc(text: str, instant: datetime) -> None:
+    assert parse_instant(text) == instant
+    assert parse_instant(text).tzinfo is UTC
+
+
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """On a machine in another time zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_wherever_the_machine_is(in_tokyo: None) -> None:
+    assert parse_instant("2027-01-31T12:00") == datetime(2027, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(days=730), "730 days"),
+        (timedelta(hours=48), "2 days"),
+        (timedelta(hours=48, seconds=-1), "47 hours"),
+        (timedelta(hours=2), "2 hours"),
+        (timedelta(hours=2, seconds=-1), "119 minutes"),
+        (timedelta(minutes=2), "2 minutes"),
+        (timedelta(seconds=119), "119 seconds"),
+    ],
+    ids=str,
+)
+def test_a_span_is_told_in_the_largest_unit_of_which_there_are_two(span: timedelta, words: str) -> None:
+    assert in_words(span) == words
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "2027-02-30", "2027-13-01", "31.01.2027", "2027-01-31T25:00", "0001-01-01T00:00+23:00"]
+)
+def test_any_other_instant_is_refused_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(InvalidSpec, match="2027-01-31T12:00Z") as refusal:
+        parse_instant(text)
+
+    assert refusal.value.field == "expires_at"
+
+
+# Addresses that secrets may be sent to
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("https://lms.example.org", "https://lms.example.org"),
+        ("https://lms.example.org/", "https://lms.example.org"),
+        ("https://lms.example.org:8443/sub/", "https://lms.example.org:8443/sub"),
+        ("https://lms.example.org/X/", "https://lms.example.org/X"),
+        ("https://lms.example.org/?next=/x#here", "https://lms.example.org"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://127.1.2.3", "http://127.1.2.3"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> None:
+    assert parse_site_url(text) == root
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://lms.example.org", "not sent over http"),
+        ("http://localhost.example.org", "not sent over http"),
+        ("http://127.0.0.1.example.org", "not sent over http"),
+        ("http://127.evil.example", "not sent over http"),
+        ("lms.example.org", "not a web address"),
+        ("ftp://lms.example.org", "not a web address"),
+        ("https://", "not a web address"),
+        ("https://user:password@lms.example.org", "not a web address"),  # pragma: allowlist secret
+        ("https://lms.example.org:port", "not a web address"),
+        ("https://[::1", "not a web address"),
+        ("", "not a web address"),
+    ],
+)
+def test_secrets_may_not_go_elsewhere(text: str, words: str) -> None:
+    with pytest.raises(InvalidSpec, match=words) as refusal:
+        parse_site_url(text)
+
+    assert refusal.value.field == "verify_url"
+
+
+# What is wanted
+
+
+def test_a_spec_of_nothing_is_a_plain_client_with_a_token() -> None:
+    spec = ClientSpec()
+
+    assert spec.name == "api-client"
+    assert (spec.token, spec.staff, spec.superuser, spec.is_staff, spec.use_existing_user) == (
+        True, False, False, False, False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rights", "is_staff"), [({}, False), ({"staff": True}, True), ({"superuser": True}, True)], ids=str
+)
+def test_a_superuser_is_staff(rights: dict[str, bool], is_staff: bool) -> None:
+    assert ClientSpec(**rights).is_staff is is_staff
+
+
+def test_a_spec_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ClientSpec().name = "other"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"name": "a"},
+        {"name": "9"},
+        {"name": "a" * 100},
+        {"name": "Grades.export_2-b"},
+        {"email": "bot@example.org"},
+        {"email": f"{'b' * 242}@example.org"},
+        {"contact": ""},
+        {"contact": "team@example.org"},
+        {"purpose": "x" * 255},
+        {"purpose": "Ünïcode, for people"},
+        {"expires_in": timedelta(seconds=1)},
+        {"expires_at": datetime(2000, 1, 1, tzinfo=timezone(timedelta(hours=2)))},
+        {"token": False},
+        {"scopes": ()},
+        {"scopes": ("read", "grades:read", "!#$%&'()*+,-./[]^_`{|}~")},
+        {"restricted": True, "filters": ("content_org:edX",)},
+        {"permissions": ("course_modes.change_coursemode",), "groups": ("API users",)},
+        {"course_roles": ("staff@edX", "staff@course-v1:edX+DemoX+2026"), "global_roles": ("support",)},
+        {"client_id": "x"},
+        {"client_id": "x" * 100},
+        {"client_id": "!\"#$%&'()*+,-./09;<=>?@AZ[\\]^_`az{|}~"},
+        {"client_secret": Secret("s" * 32)},
+        {"client_secret": Secret("s" * 255)},
+        {"client_secret": Secret(PRINTABLE)},
+        {"access_token": Secret("t" * 32)},
+        {"access_token": Secret("t" * 255)},
+        {"access_token": Secret("ABCabc019-._~+/" * 3 + "==")},
+    ],
+    ids=called,
+)
+def test_what_some_site_would_take_is_accepted(spec: dict[str, Any]) -> None:
+    ClientSpec(**spec)
+
+
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "spec", "words"),
+    [
+        ("name", {"name": ""}, "at most 100"),
+        ("name", {"name": "a" * 101}, "at most 100"),
+        ("name", {"name": "-a"}, "beginning with a letter"),
+        ("name", {"name": ".a"}, "beginning with a letter"),
+        ("name", {"name": "a b"}, "letters, digits"),
+        ("name", {"name": "apí"}, "letters, digits"),
+        ("name", {"name": "a\n"}, "letters, digits"),
+        ("name", {"name": "a/b"}, "letters, digits"),
+        ("manifest", {"manifest": "a b"}, "letters, digits"),
+        ("username", {"username": ""}, "leave it out"),
+        ("username", {"username": "b\udced"}, "printable"),  # as a byte that is no text arrives
+        ("username", {"username": "b\x00"}, "printable"),
+        ("email", {"email": ""}, "leave it out"),
+        ("email", {"email": "nonsense"}, "not an email address"),
+        ("email", {"email": "a b@example.org"}, "not an email address"),
+        ("email", {"email": f"a@{'b.' * 125}example.org"}, "not an email address"),
+        ("email", {"email": f"{'b' * 243}@example.org"}, "not an email address"),
+        ("contact", {"contact": "nonsense"}, "not an email address"),
+        ("purpose", {"purpose": "x" * 256}, "at most 255"),
+        ("purpose", {"purpose": "two\nlines"}, "one line"),
+        ("purpose", {"purpose": "esc\x1b[31m"}, "printable"),
+        ("expires_at", {"expires_in": timedelta(days=1), "expires_at": TOMORROW}, "not both"),
+        ("expires_in", {"expires_in": timedelta(0)}, "above zero"),
+        ("expires_in", {"expires_in": timedelta(seconds=-1)}, "above zero"),
+        ("expires_at", {"expires_at": datetime(2100, 1, 1)}, "time zone"),  # noqa: DTZ001
+        ("expires_in", {"token": False, "expires_in": timedelta(days=1)}, "none is wanted"),
+        ("expires_at", {"token": False, "expires_at": TOMORROW}, "none is wanted"),
+        ("access_token", {"token": False, "access_token": Secret("t" * 32)}, "none is wanted"),
+        ("scopes", {"scopes": ("",)}, "one scope at a time"),
+        ("scopes", {"scopes": ("read write",)}, "one scope at a time"),
+        ("scopes", {"scopes": ("read", 'wr"ite')}, "one scope at a time"),
+        ("scopes", {"scopes": ("wr\\ite",)}, "one scope at a time"),
+        ("scopes", {"scopes": ("grádes",)}, "one scope at a time"),
+        ("permissions", {"permissions": ("change_coursemode",)}, "like course_modes.change_coursemode"),
+        ("groups", {"groups": ("",)}, "name of a group"),
+        ("course_roles", {"course_roles": ("staff",)}, "staff@edX"),
+        ("course_roles", {"course_roles": ("staff@course-v1:edX",)}, "staff@edX"),
+        ("global_roles", {"global_roles": ("Support!",)}, "name of a role"),
+        ("filters", {"filters": ("content_org",)}, "like content_org:edX"),
+        ("filters", {"filters": ("content_org:a,b",)}, "like content_org:edX"),
+        ("client_id", {"client_id": ""}, "1 to 100"),
+        ("client_id", {"client_id": "x" * 101}, "1 to 100"),
+        ("client_id", {"client_id": "a b"}, "without spaces"),
+        ("client_id", {"client_id": "a:b"}, "':'"),
+        ("client_id", {"client_id": "ä"}, "ASCII"),
+        ("client_secret", {"client_secret": Secret("s" * 31)}, "32 to 255"),
+        ("client_secret", {"client_secret": Secret("s" * 256)}, "32 to 255"),
+        ("client_secret", {"client_secret": Secret("")}, "32 to 255"),
+        ("client_secret", {"client_secret": Secret("ß" * 40)}, "printable ASCII"),
+        ("client_secret", {"client_secret": Secret("s" * 32 + "\n")}, "printable ASCII"),
+        ("client_secret", {"client_secret": Secret("s" * 32 + "\x7f")}, "printable ASCII"),
+        ("client_secret", {"client_secret": Secret("s" * 32 + "\x00")}, "printable ASCII"),
+        ("access_token", {"access_token": Secret("t" * 31)}, "32 to 255"),
+        ("access_token", {"access_token": Secret("t" * 256)}, "32 to 255"),
+        ("access_token", {"access_token": Secret("t" * 32 + " x")}, "RFC 6750"),
+        ("access_token", {"access_token": Secret("t" * 32 + "é")}, "RFC 6750"),
+        ("access_token", {"access_token": Secret("t" * 32 + "=x")}, "RFC 6750"),
+        ("access_token", {"access_token": Secret("t" * 32 + ",")}, "RFC 6750"),
+    ],
+    ids=called,
+)
+def test_what_no_site_would_take_is_refused_by_field_and_with_the_remedy(
+    field: str, spec: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=words) as refusal:
+        ClientSpec(**spec)
+
+    assert refusal.value.field == field
+    assert "\n" not in str(refusal.value)
+
+
+@given(st.text(PRINTABLE, min_size=32, max_size=255))
+def test_every_printable_ascii_secret_of_32_to_255_characters_is_accepted(value: str) -> None:
+    assert ClientSpec(client_secret=Secret(value)).client_secret.reveal() == value
+
+
+@given(st.text().filter(lambda text: not (32 <= len(text) <= 255 and set(text) <= set(PRINTABLE))))
+def test_no_other_secret_is_accepted_or_repeated(value: str) -> None:
+    with pytest.raises(InvalidSpec) as refusal:
+        ClientSpec(client_secret=Secret(value))
+
+    if len(value) > 5:
+        assert value not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["", "because", "x" * 255, "größer"])
+def test_a_line_of_words_is_accepted(text: str) -> None:
+    check_line("reason", text)
+
+
+@pytest.mark.parametrize("text", ["x" * 256, "two\nlines", "a\tb", "\x00"])
+def test_what_is_not_a_line_of_words_is_refused_by_field(text: str) -> None:
+    with pytest.raises(InvalidSpec) as refusal:
+        check_line("reason", text)
+
+    assert refusal.value.field == "reason"
+
+
+# What was issued
+
+
+HOLDERS = {
+    "Secret": lambda: Secret(SECRET),
+    "ClientSpec": lambda: ClientSpec(client_secret=Secret(SECRET), access_token=Secret(TOKEN)),
+    "Credentials": CredentialsFactory,
+}
+
+
+@pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
+@pytest.mark.parametrize("show", [str, repr, format, "{}".format, "{!r:>9}".format, "%s".__mod__, ascii])
+def test_whatever_holds_a_secret_can_be_shown_without_showing_it(make: Any, show: Any) -> None:
+    shown = show(make())
+
+    assert SECRET not in shown
+    assert TOKEN not in shown
+
+
+@pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
+@pytest.mark.parametrize(
+    "write_out",
+    [pickle.dumps, lambda value: pickle.dumps(value, 0), copy.deepcopy, json.dumps],
+    ids=["pickle", "pickle of old", "deepcopy", "JSON"],
+)
+def test_whatever_holds_a_secret_is_not_serialised(make: Any, write_out: Any) -> None:
+    with pytest.raises(TypeError) as refusal:
+        write_out(make())
+
+    assert SECRET not in str(refusal.value)
+
+
+def test_what_is_shown_of_a_secret_says_that_it_is_one() -> None:
+    assert f"{Secret(SECRET)} {Secret(SECRET)!r}" == "Secret(***) Secret(***)"
+
+
+def test_a_secret_is_not_copied_or_taken_apart() -> None:
+    secret = Secret(SECRET)
+
+    with pytest.raises(TypeError):
+        copy.copy(secret)
+    with pytest.raises(TypeError):
+        vars(secret)
+    with pytest.raises(TypeError):
+        asdict(CredentialsFactory())
+    with pytest.raises(TypeError):
+        list(secret)
+
+
+def test_a_secret_is_equal_to_the_same_secret_only() -> None:
+    assert Secret(SECRET) == Secret(SECRET)
+    assert Secret("ü") == Secret("ü")
+    assert Secret(SECRET) != Secret(TOKEN)
+    assert Secret(SECRET) != SECRET
+
+
+def test_a_secret_is_no_key_of_a_dict() -> None:
+    with pytest.raises(TypeError):
+        hash(Secret(SECRET))
+
+
+def test_the_rows_a_run_made_are_not_shown() -> None:
+    assert "made" not in repr(CredentialsFactory())
+
+
+@pytest.mark.parametrize(
+    ("secret", "token", "issued"),
+    [(SECRET, TOKEN, True), (SECRET, None, True), (None, TOKEN, True), (None, None, False)],
+)
+def test_credentials_are_issued_if_either_secret_is_there(secret: str | None, token: str | None, issued: bool) -> None:
+    credentials: Credentials = CredentialsFactory(
+        client_secret=secret and Secret(secret), access_token=token and Secret(token)
+    )
+
+    assert credentials.issued is issued
+
+
+def test_of_a_client_that_is_gone_nothing_is_known_but_its_name() -> None:
+    credentials = Credentials.of_nothing("report")
+
+    assert (credentials.name, credentials.status, credentials.issued) == ("report", Status.UNCHANGED, False)
+    assert (credentials.username, credentials.email, credentials.client_id) == ("", "", "")
+    assert (credentials.expires_at, credentials.scopes, credentials.changes) == (None, (), ())
+
+
+def test_a_status_is_the_word_that_scripts_read() -> None:
+    assert [f"{status}" for status in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)] == [
+        "created", "updated", "unchanged",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "ok"),
+    [
+        ((), False),
+        ((Check("token", True),), True),
+        ((Check("token", True), Check("secret", False, "why")), False),
+        ((Check("token", True), Check("secret", True)), True),
+    ],
+)
+def test_a_verification_holds_if_something_was_tried_and_all_of_it_worked(checks: tuple[Check, ...], ok: bool) -> None:
+    assert Verification(checks).ok is ok

@@ -1,0 +1,371 @@
+"""A manifest is read as it is meant, or all that is wrong with it is said, each with its place."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.formats import manifest
+from edx_api_provisioning.formats.manifest import InvalidManifest, manifest_schema, read
+from tests.factories import SECRET
+
+YAML = """\
+# of the data team
+manifest: data-team
+defaults: &all
+  contact: ops@example.org
+  expires_in: 90d
+clients:
+  - name: reports
+    purpose: 'the weekly report'
+    scopes: [read, email]
+  - {name: grades, staff: true, contact: null}
+  - <<: {purpose: of the year, contact: a@example.org}
+    name: 2026
+    expires_in: ~
+    expires_at: 2027-01-31
+"""
+READ = (
+    ClientSpec(
+        name="reports",
+        manifest="data-team",
+        contact="ops@example.org",
+        expires_in=timedelta(days=90),
+        purpose="the weekly report",
+        scopes=("read", "email"),
+    ),
+    ClientSpec(name="grades", manifest="data-team", staff=True, expires_in=timedelta(days=90)),
+    ClientSpec(
+        name="2026",
+        manifest="data-team",
+        purpose="of the year",
+        contact="a@example.org",
+        expires_at=datetime(2027, 1, 31, tzinfo=UTC),
+    ),
+)
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(InvalidManifest) as refusal:
+        read(text)
+    assert str(refusal.value) == "\n".join(refusal.value.problems)
+    return list(refusal.value.problems)
+
+
+@pytest.fixture(params=["libyaml", "pure"], autouse=True)
+def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML is built with libyaml or without."""
+    assert hasattr(yaml, "CSafeLoader")
+    if request.param == "pure":
+        monkeypatch.setattr(manifest, "_Loader", yaml.SafeLoader)
+
+
+def test_a_manifest_is_read() -> None:
+    assert (read(YAML).name, read(YAML).clients) == ("data-team", READ)
+
+
+def test_json_is_read_as_well() -> None:
+    text = json.dumps({"clients": [{"name": "a", "purpose": 'say "1/2" é \U0001f600', "token": False}]})
+    assert read(text).clients == (ClientSpec(name="a", purpose='say "1/2" é \U0001f600', token=False),)
+    tabs = '{\n\t"clients": [\n\t\t{"name":\t"a\\/b"}\n\t]\n}'.replace("a\\/b", "a")
+    assert read(tabs).clients == (ClientSpec(name="a"),)
+
+
+def test_what_is_split_is_the_same_in_parts() -> None:
+    whole = read(YAML)
+
+    parts = list(whole.split(2))
+
+    assert [len(read(part).clients) for part in parts] == [2, 1]
+    assert [spec for part in parts for spec in read(part).clients] == [*READ]
+    assert {read(part).name for part in parts} == {"data-team"}
+    assert [read(part).name for part in read("clients: [{name: a}]").split(1)] == [None]
+
+
+def test_a_manifest_of_no_clients_is_one() -> None:
+    assert read("clients: []").clients == ()
+
+
+def test_an_anchor_is_what_it_stands_for() -> None:
+    text = """
+defaults: {purpose: &why the report}
+clients:
+  - &first {name: first, scopes: &scopes [read]}
+  - {<<: *first, name: second, purpose: another}
+  - {<<: [{contact: a@example.org}, {contact: b@example.org, staff: true}], name: third, purpose: *why, scopes: *scopes}
+"""
+    assert read(text).clients == (
+        ClientSpec(name="first", purpose="the report", scopes=("read",)),
+        ClientSpec(name="second", purpose="another", scopes=("read",)),
+        ClientSpec(name="third", purpose="the report", scopes=("read",), contact="a@example.org", staff=True),
+    )
+
+
+def test_what_looks_like_something_else_is_the_text_that_it_is() -> None:
+    text = "clients: [{name: no, purpose: 1_000, username: 0x1F, email: 'true@example.org', client_id: 12:30:45}]"
+    # A client id has no colon, though.
+    assert problems(text) == [
+        "1:92: clients[0].client_id: use 1 to 100 printable ASCII characters without spaces or ':'."
+    ]
+    spec = read(text.replace("12:30:45", "1e3")).clients[0]
+    assert (spec.name, spec.purpose, spec.username, spec.client_id) == ("no", "1_000", "0x1F", "1e3")
+
+
+def test_in_quotes_everything_is_text() -> None:
+    assert problems("clients: [{name: a, staff: 'true'}]") == ["1:28: clients[0].staff: give true or false."]
+    assert read("clients: [{name: 'null', purpose: '~'}]").clients == (ClientSpec(name="null", purpose="~"),)
+
+
+def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", SECRET)
+    monkeypatch.setenv("MY_TOKEN", SECRET[::-1])
+
+    [spec] = read("clients: [{name: a, client_secret_from: env:MY_SECRET, access_token_from: env:MY_TOKEN}]").clients
+
+    assert spec.client_secret is not None
+    assert spec.access_token is not None
+    assert (spec.client_secret.reveal(), spec.access_token.reveal()) == (SECRET, SECRET[::-1])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("stdin", "give env:VARIABLE."),
+        (SECRET, "give env:VARIABLE."),
+        ("[a]", "give env:VARIABLE."),
+        ("env:NOT_THERE", "no such variable in the environment."),
+    ],
+)
+def test_a_secret_comes_from_nowhere_else(source: str, message: str) -> None:
+    assert problems(f"clients:\n- name: a\n  client_secret_from: {source}") == [
+        f"3:3: clients[0].client_secret_from: {message}"
+    ]
+
+
+def test_all_that_is_wrong_is_said_at_once_each_with_its_place() -> None:
+    text = """\
+manifest: "data team"
+default: {}
+clients:
+  - name: reports
+    expires_in: soon
+    scopes: read
+    scope: x
+  - name: reports
+  - name: reports
+  - 5
+  - {}
+  - <<: 7
+    staff: yes
+  - name: a
+    name: b
+"""
+    found = problems(text)
+
+    assert [problem.rpartition(": ")[0] for problem in found if ".scope:" not in problem] == [
+        "2:1: default",
+        "1:11: manifest",
+        "5:17: clients[0].expires_in",
+        "6:13: clients[0].scopes",
+        "9:5: clients[2].name",
+        "10:5: clients[3]",
+        "11:5: clients[4].name",
+        "12:9: <<",
+        "13:12: clients[5].staff",
+        "12:5: clients[5].name",
+        "15:5: name",
+    ]
+    assert found[4].startswith("7:5: clients[0].scope: there is no such field; there are name, username,")
+    assert found[5] == "9:5: clients[2].name: line 8 already declares a client of this name."
+    assert found[-1] == "15:5: name: this key is given twice; remove one."
+
+
+def test_what_is_wrong_with_a_default_is_said_of_each_client_that_has_it() -> None:
+    assert problems("defaults: {staff: 1}\nclients: [{name: a}, {name: b, staff: true}, {name: c}]") == [
+        "1:19: clients[0].staff: give true or false.",
+        "1:19: clients[2].staff: give true or false.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "1:1: a manifest is a mapping with the key clients."),
+        ("# nothing", "1:1: a manifest is a mapping with the key clients."),
+        ("just text", "1:1: a manifest is a mapping with the key clients."),
+        ("- a list", "1:1: a manifest is a mapping with the key clients."),
+        ("{}", "1:1: the list of clients is missing; add clients."),
+        ("clients: {name: a}", "1:1: clients: give a list of clients."),
+        ("clients: text", "1:1: clients: give a list of clients."),
+        ("clients: []\nclients: []", "2:1: clients: this key is given twice; remove one."),
+        ("clients: []\ndefaults: {name: a}", "2:12: defaults.name: differs for each client; give it there."),
+        ("manifest: [a]\nclients: []", "1:11: manifest: give one text."),
+        ("defaults: 5\nclients: []", "1:11: defaults: give a mapping from field to value."),
+        ("clients: []\n---\nclients: []", "2:1: but found another document"),
+        ("clients: [*nobody]", "1:11: found undefined alias"),
+        ("clients: [&self [*self]]", "1:11: clients[0]: give a mapping from field to value."),
+        ("clients: [!!python/object:os.system {}]", "1:11: tags (!) are not supported; remove it."),
+        ("clients: [!!str a]", "1:11: tags (!) are not supported; remove it."),
+        ("clients: [{? [a] : b}]", "1:14: clients[0]: a key is a text."),
+        ("clients: [{1: 2}]", "1:11: clients[0].name: every client needs one."),
+    ],
+)
+def test_what_is_no_manifest_is_said(text: str, problem: str) -> None:
+    assert any(found.startswith(problem) for found in problems(text))
+
+
+@pytest.mark.parametrize("text", ["clients: [", "clients:\n\t- name: a", 'clients: ["', "clients: [{name: a]"])
+def test_what_is_no_yaml_is_said_with_its_place_and_without_a_piece_of_it(text: str) -> None:
+    [problem] = problems(text)
+    line, column, message = problem.split(":", 2)
+    assert line.isdigit()
+    assert column.isdigit()
+    assert "name" not in message
+
+
+def test_what_is_no_text_is_said() -> None:
+    assert problems("clients: [{name: 'a\x00b'}]") == [
+        "this is not UTF-8 text, or contains characters that YAML does not allow."
+    ]
+
+
+def test_no_depth_is_too_much_for_it() -> None:
+    assert problems("clients: [" + "[" * 500 + "]" * 500 + "]") == [
+        "1:29: nested too deeply; a client has fields and lists of texts."
+    ]
+
+
+def test_aliases_do_not_multiply() -> None:
+    lines = ["defaults: {purpose: &a0 x}", "clients:", "- {name: a, scopes: &b0 [x, x, x, x, x, x, x, x, x]}"]
+    lines += [f"- {{name: n{n}, scopes: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]}}" for n in range(1, 30)]
+    assert len(problems("\n".join(lines))) == 29
+
+
+def test_parts_may_come_in_any_order() -> None:
+    parts = yaml.safe_dump({"clients": [{"name": "a"}], "defaults": {"staff": True}, "manifest": "team"})
+    assert parts.startswith("clients")
+    assert (read(parts).name, read(parts).clients) == ("team", (ClientSpec(name="a", staff=True, manifest="team"),))
+
+
+@pytest.mark.parametrize("style", [">", "|", "|+", ">-"])
+def test_block_scalar_newline_is_trimmed(style: str) -> None:
+    text = f"clients:\n- name: a\n  purpose: {style}\n    the weekly report\n\n- name: b\n"
+    assert [spec.purpose for spec in read(text).clients] == ["the weekly report", None]
+
+
+def test_duplicate_names_on_one_line_are_reported() -> None:
+    assert problems("clients: [{name: a}, {name: a}]") == [
+        "1:22: clients[1].name: line 1 already declares a client of this name."
+    ]
+
+
+def test_unprintable_keys_are_not_printed() -> None:
+    found = problems('"\\e[31m": 1\nclients: [{name: a, "\\e]0;x": 1}]')
+    assert [problem.rpartition(": ")[0] for problem in found[:1]] == ["1:1: ?[31m"]
+    assert found[1].startswith("2:21: clients[0].?]0;x: ")
+    assert all(problem.isprintable() for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        # A long list for each of many clients, by defaults, aliases or merged mappings.
+        ("defaults: {scopes: &a [" + "x, " * 200 + "], groups: *a}\nclients:\n" + "- name: a\n" * 90, "values"),
+        ("clients:\n- &a {scopes: &b [" + "x, " * 200 + "], name: a}\n" + "- *a\n" * 90, "values"),
+        ("clients:\n- &a {" + "".join(f"k{n}: , " for n in range(100)) + "}\n- {<<: [" + "*a, " * 200 + "]}", "values"),
+        (
+            "clients:\n- &a0 {x: }\n" + "".join(f"- &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 99)),
+            "values",
+        ),
+        ("clients:\n- &a {<<: *a, x: }", "merged too deeply"),
+        ("clients: [" * 9_000, "nested too deeply"),
+        ("clients: {" * 9_000, "nested too deeply"),
+        ("clients: [" + "a, " * 300 + "]", "The rest was not checked"),
+        ("clients: [" + "a, " * 6_000 + "]", "too many values"),
+    ],
+    ids=["defaults", "aliases", "merges", "chain", "self", "lists", "mappings", "problems", "texts"],
+)
+def test_hostile_manifest_is_cheap(text: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "_MAX_VALUES", 2_500)
+
+    found = problems(text)
+
+    assert len(found) <= 101
+    assert limit in found[-1]
+
+
+def test_long_list_in_defaults_takes_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 KB once took four minutes and 1.4 GB."""
+    monkeypatch.setattr(manifest, "_Loader", yaml.CSafeLoader)
+    text = "defaults: {scopes: &a [" + "x, " * 30_000 + "], groups: *a}\nclients:\n" + "- name: a\n" * 11_000
+    assert len(text) > 200_000
+
+    started = time.process_time()
+    assert "values" in problems(text)[-1]
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "problem"),
+    [
+        (
+            "_MAX_CHARACTERS",
+            "clients: [{name: aaaaaaaaaaaaaaa}]",
+            "1:1: a manifest has at most 20 characters; split it.",
+        ),
+        ("_MAX_VALUES", "clients: [" + "{name: a}, " * 30 + "]", "1:110: too many values; split the manifest."),
+    ],
+)
+def test_large_manifest_is_rejected(limit: str, text: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, limit, 20)
+    assert problems(text) == [problem]
+
+
+def test_no_secret_that_was_put_in_the_wrong_place_is_repeated() -> None:
+    text = f"clients: [{{name: a, client_secret: {SECRET}, expires_in: {SECRET}, staff: {SECRET}}}]"
+    assert all(SECRET not in problem for problem in problems(text))
+
+
+# The published schema
+
+
+def valid(document: Any) -> bool:
+    return bool(jsonschema.Draft202012Validator(manifest_schema()).is_valid(document))
+
+
+def test_the_schema_is_one_and_takes_what_is_read() -> None:
+    jsonschema.Draft202012Validator.check_schema(manifest_schema())
+    document = yaml.load(YAML, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
+    document["clients"][1]["staff"] = True
+    for client in document["clients"]:
+        client.pop("<<", None)
+        client |= dict.fromkeys(())
+    del document["clients"][1]["contact"], document["clients"][2]["expires_in"]
+    assert valid(document)
+    assert valid({"clients": [{"name": "a", "client_secret_from": "env:A"}]})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"clients": {}},
+        {"clients": [{}]},
+        {"clients": [], "default": {}},
+        {"clients": [], "manifest": "a b"},
+        {"clients": [], "defaults": {"name": "a"}},
+        {"clients": [], "defaults": {"client_secret_from": "env:A"}},
+        {"clients": [{"name": "a", "client_secret_from": "stdin"}]},
+        {"clients": [{"name": "a", "client_secret": "x"}]},
+    ],
+)
+def test_the_schema_refuses_what_is_refused(document: Any) -> None:
+    assert not valid(document)
+    assert problems(json.dumps(document))

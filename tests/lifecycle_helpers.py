@@ -1,0 +1,121 @@
+"""What the tests of a client's life share: a clock that they set, and what a site answers to credentials."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from unittest import mock
+
+from django.contrib.auth import get_user_model
+from django.test import Client, RequestFactory
+from oauth2_provider.models import get_access_token_model, get_application_model
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.lib.api.authentication import BearerAuthentication
+from tests.factories import OPERATOR
+
+
+class Clock:
+    """The time that everybody is told: this project, Django, django-oauth-toolkit and the sandbox."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def read(self) -> datetime:
+        return self.now
+
+    def to(self, instant: datetime) -> None:
+        self.now = instant
+
+    def forward(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+class _AsDatetime(type):
+    """A class whose instances are all datetimes."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, datetime)
+
+
+@contextmanager
+def clock_at(instant: datetime) -> Iterator[Clock]:
+    clock = Clock(instant)
+
+    class Told(datetime, metaclass=_AsDatetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return clock.now.astimezone(tz)
+
+    ours = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("edx_api_provisioning.") and getattr(module, "datetime", None) is datetime
+    ]
+    patches = [mock.patch.object(module, "datetime", Told) for module in ours]
+    patches.append(mock.patch("django.utils.timezone.now", clock.read))
+    for patch in patches:
+        patch.start()
+    try:
+        yield clock
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)
+
+
+def provisioned(name: str = "report", **wanted: Any) -> Credentials:
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
+
+
+def shown(secret: Secret | None) -> str:
+    """The value of a secret that has to be there."""
+    assert secret is not None
+    return secret.reveal()
+
+
+def answer(token: Secret | str | None) -> str:
+    """What the LMS's Bearer authentication says to a token: ``ok``, or the code of its refusal."""
+    value = token if isinstance(token, str) else shown(token)
+    request = Request(RequestFactory().get("/", headers={"Authorization": f"Bearer {value}"}))
+    try:
+        BearerAuthentication().authenticate(request)
+    except AuthenticationFailed as refusal:
+        return str(refusal.detail["error_code"])
+    return "ok"
+
+
+def granted(client_id: str, client_secret: Secret | None) -> str | None:
+    """The opaque token that the site's token endpoint gives for id and secret; None if it refuses them."""
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": shown(client_secret)}
+    response = Client().post("/oauth2/access_token", form)
+    assert response.status_code in (200, 401), response.content
+    return str(response.json()["access_token"]) if response.status_code == 200 else None
+
+
+def client(name: str = "report") -> ApiClient:
+    return ApiClient.objects.get(name=name)
+
+
+def last_event() -> ApiClientEvent:
+    event = ApiClientEvent.objects.first()
+    assert event is not None
+    return event
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """Every row that the life of a client is made of, column by column."""
+    models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
+    return {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}

@@ -1,0 +1,100 @@
+"""The command: what was made by other means comes under management, and nothing of it is changed."""
+
+from __future__ import annotations
+
+import getpass
+import io
+
+import pytest
+from django.core.management import call_command
+from oauth2_provider.models import get_application_model
+
+from edx_api_provisioning.models import ApiClient
+from tests.factories import SECRET, AccessTokenFactory, ApplicationFactory, Ran, UserFactory
+from tests.factories import run as run_command
+from tests.lifecycle_helpers import client, everything, last_event
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> Ran:
+    return run_command(*arguments, command="adopt_api_client")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_an_application_of_another_command_is_adopted() -> None:
+    user = UserFactory(username="reporter")
+    options = {"name": "By hand", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
+    call_command("createapplication", "confidential", "client-credentials", stdout=io.StringIO(), **options)
+
+    ran = run(
+        "report", "--client-id", "the-id", "--contact", "owner@example.org", "--purpose", "reports", "--reason", "found"
+    )
+
+    assert ran == Ran(0, "Done: take report under management.\n", "")
+    row = client()
+    assert (row.user, row.application.client_id, row.user_made) == (user, "the-id", False)
+    assert (row.contact, row.purpose) == ("owner@example.org", "reports")
+    event = last_event()
+    assert (event.kind, event.actor, event.reason) == ("adopted", f"command line: {getpass.getuser()}", "found")
+
+
+def test_json_says_what_is_managed_now_and_no_secret() -> None:
+    AccessTokenFactory(application=ApplicationFactory(client_id="the-id", user__username="reporter"))
+
+    ran = run("report", "--client-id", "the-id", "--format", "json")
+
+    assert ran.result == {
+        "name": "report",
+        "status": "adopted",
+        "username": "reporter",
+        "client_id": "the-id",
+        "changes": ["take report under management"],
+    }
+    assert client().access_token is not None
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_second_time_there_is_nothing_to_do() -> None:
+    ApplicationFactory(client_id="the-id")
+    run("report", "--client-id", "the-id")
+    before = everything()
+
+    assert run("report", "--client-id", "the-id") == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", "--client-id", "the-id", "--format", "json").result["status"] == "unchanged"
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("report", "--client-id", "no-such-id"), "--client-id: no application has it."),
+        (("-report", "--client-id", "the-id"), None),
+        (("re port", "--client-id", "the-id"), None),
+        (("report", "--client-id", "the-id", "--contact", "nobody"), "--contact: not an email address."),
+        (
+            ("report", "--client-id", "the-id", "--purpose", "two\nlines"),
+            "--purpose: one line of at most 255 printable characters.",
+        ),
+        (
+            ("report", "--client-id", "the-id", "--reason", "two\nlines"),
+            "--reason: one line of at most 255 printable characters.",
+        ),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_in_one_line(arguments: tuple[str, ...], line: str | None) -> None:
+    ApplicationFactory(client_id="the-id")
+
+    ran = run(*arguments)
+
+    assert ran.code in (1, 2)
+    assert line is None or ran.refusal == line
+    assert not ApiClient.objects.exists()
+    assert get_application_model().objects.count() == 1
+
+
+@pytest.mark.parametrize("arguments", [(), ("report",), ("--client-id", "the-id")])
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2

@@ -1,0 +1,213 @@
+"""``explain_api_access``: one request, one client, all profiles; for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import access_catalogue
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.services.queries import client_rights
+from tests.factories import ApiClientFactory, Ran, UserFactory, operator, run
+
+COURSE = "course-v1:edX+DemoX+2026"
+ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"
+GRADES = f"/api/grades/v1/courses/{COURSE}/"
+
+
+def explain(*arguments: str) -> Ran:
+    return run(*arguments, command="explain_api_access")
+
+
+def provision(**wanted: Any) -> None:
+    api.provision(ClientSpec(name="report", email="report@example.org", **wanted), authority=operator("the tests"))
+
+
+# One request
+
+
+@pytest.mark.parametrize("path", [GRADES, f"https://lms.example.org/api/grades/v1/courses/{ESCAPED}/"])
+def test_one_request_is_explained(path: str) -> None:
+    ran = explain("get", path)
+    assert ran == Ran(
+        0,
+        f"""\
+GET /api/grades/v1/courses/{ESCAPED}/: read the grades of a course
+  send         Authorization: Bearer TOKEN or Authorization: JWT TOKEN
+  least right  filter:content_org:edX and restricted and scope:grades:read (by JWT, with the scope asked for)
+  or           staff
+  checked in   lms/djangoapps/grades/rest_api/v1/views.py CourseGradesView; \
+edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS
+  profiles     grades
+""",
+        "",
+    )
+
+
+def test_one_request_is_explained_as_json() -> None:
+    assert explain("GET", "/api/ccx/v0/ccx/?master_course_id=" + ESCAPED, "--format", "json").result == {
+        "name": "list the CCXs of a course",
+        "method": "GET",
+        "path": "/api/ccx/v0/ccx/?master_course_id=" + ESCAPED,
+        "auth": ["bearer", "jwt"],
+        "rights": [[f"course_role:staff@{COURSE}"], [f"course_role:instructor@{COURSE}"]],
+        "untried": [[f"course_role:limited_staff@{COURSE}"], ["course_role:staff@edX"], ["course_role:instructor@edX"]],
+        "checked_in": "openedx/core/lib/api/permissions.py IsMasterCourseStaffInstructor",
+        "note": "Site-wide staff and superusers are refused.",
+        "profiles": ["ccx"],
+    }
+
+
+def test_what_is_open_to_all_what_to_none_and_what_nobody_tried_is_said_so() -> None:
+    own = explain("GET", "/api/user/v1/me").stdout.splitlines()
+    assert own[2] == "  least right  none: any client"
+    assert own[-1] == "  profiles     none"
+    closed = explain("GET", "/api/user/v1/users/").stdout
+    assert "  send         no token opens it\n  least right  not known\n" in closed
+    assert "\n  note         Answers to the X-Edx-Api-Key header only" in closed
+    tasks = explain("GET", f"/api/instructor/v1/tasks/{COURSE}").stdout
+    assert f"\n  or, untried  course_role:limited_staff@{COURSE}\n" in tasks
+
+
+def test_a_hole_of_the_platform_is_called_one_and_has_no_profile() -> None:
+    ran = explain("POST", f"/api/course_modes/v1/courses/{COURSE}/?username=report")
+    assert "\n  note         A hole of the platform" in ran.stdout
+    assert ran.stdout.endswith("\n  profiles     none\n")
+
+
+# One client
+
+
+@pytest.mark.django_db
+def test_all_that_a_client_may_do_is_listed() -> None:
+    provision(profile="gradebook", course_roles=(f"limited_staff@{COURSE}",))
+    ran = explain("--client", "report")
+    lines = ran.stdout.splitlines()
+    assert len(lines) == len(access_catalogue.endpoints())
+    assert "allowed         GET    /api/user/v1/me  (read own name)" in lines
+    assert "not determined  GET    /api/grades/v1/gradebook/{course_key}/  (read the gradebook)" in lines
+    assert "not determined  GET    /api/user/v1/preferences/{username}  (read preferences)" in lines
+    assert "refused         GET    /api/toggles/v0/state/  (read the feature toggles)" in lines
+    assert (ran.code, ran.stderr.count("\n")) == (0, 1)
+    assert ran.stderr.startswith("Not determined: it depends on what stands in the braces")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        (f"/api/grades/v1/gradebook/{COURSE}/", "allowed"),
+        ("/api/grades/v1/gradebook/course-v1:edX+Other+2026/", "refused"),
+        ("/api/user/v1/preferences/report", "allowed"),
+        ("/api/user/v1/preferences/somebody", "refused"),
+        ("/api/ccx/v0/ccx/?master_course_id=" + COURSE, "not determined"),
+    ],
+)
+def test_for_one_request_a_client_gets_an_answer(path: str, answer: str) -> None:
+    provision(course_roles=(f"limited_staff@{COURSE}",))
+    assert explain("GET", path, "--client", "report", "--format", "json").result["answer"] == answer
+    assert explain("GET", path, "--client", "report").stdout.endswith(f"\n  the client   {answer}\n")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db
+def test_a_client_as_json_is_a_line_for_each_endpoint() -> None:
+    provision(profile="feature-toggles")
+    ran = explain("--client", "report", "--format", "json", "--verbosity", "0")
+    found = {each["name"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    assert found["read the feature toggles"]["answer"] == "allowed"
+    assert found["read the linked identities of a user"]["answer"] == "not determined"
+    assert found["update a commerce course"]["answer"] == "refused"
+    assert ran.stderr == ""
+
+
+@pytest.mark.django_db
+def test_the_rights_of_a_client_are_those_it_has_now() -> None:
+    provision(profile="grades", filters=("content_org:edX",))
+    assert client_rights("report") == {
+        "restricted",
+        "scope:grades:read",
+        "filter:content_org:edX",
+        "username:report",
+    }
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db
+def test_the_rights_of_a_client_include_what_others_gave_it() -> None:
+    user = UserFactory(username="service", is_superuser=True)
+    user.user_permissions.add(Permission.objects.get(codename="can_deactivate_users"))
+    ApiClientFactory(name="report", application__user=user)
+    assert client_rights("report") == {"superuser", "permission:student.can_deactivate_users", "username:service"}
+
+
+@pytest.mark.django_db
+def test_a_client_that_has_ended_may_do_nothing() -> None:
+    ApiClientFactory(name="report", application=None, user=None, access_token=None)
+    assert client_rights("report") == frozenset()
+
+
+# Profiles
+
+
+def test_profiles_are_listed_with_what_they_grant_why_and_what_is_to_choose() -> None:
+    ran = explain("--profiles")
+    assert ran.code == 0
+    assert (
+        """\
+gradebook: Read the gradebook and the grading policy of a course
+  A role in the one course is enough; limited staff has no access to Studio.
+  you give     --course-role limited_staff@{course_key} \
+(course_author_access_required and has_access take the least of the staff roles)
+  opens        GET /api/grades/v1/gradebook/{course_key}/
+  opens        GET /api/grades/v1/policy/courses/{course_key}/
+grades: """
+        in ran.stdout
+    )
+    assert "  grants       --staff (" in ran.stdout
+    assert "  grants       --permission student.can_deactivate_users (CanDeactivateUser)\n" in ran.stdout
+
+
+def test_profiles_as_json_are_one_a_line() -> None:
+    lines = explain("--profiles", "--format", "json").stdout.splitlines()
+    profiles = {each["name"]: each for each in map(json.loads, lines)}
+    assert list(profiles) == sorted(profiles)
+    assert profiles["certificates"]["needs"] == ["filter:content_org:{org}"]
+    assert profiles["certificates"]["grants"][0]["field"] == "restricted"
+    assert profiles["certificates"]["grants"][0]["value"] is True
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [
+        ((), "give METHOD and PATH, --client NAME, or --profiles."),
+        (("GET",), "give METHOD and PATH, --client NAME, or --profiles."),
+        (("GET", "--client", "report"), "give METHOD and PATH, --client NAME, or --profiles."),
+        (("GET", "/api/user/v1/me", "--profiles"), "give METHOD and PATH or --profiles, not both."),
+        (
+            ("GET", "/nowhere"),
+            "nothing is known about this request; see the permission_classes of its view in the LMS.",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_in_one_line(arguments: tuple[str, ...], refusal: str) -> None:
+    assert explain(*arguments).refusal == refusal
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
+def test_an_unknown_client_is_refused(name: str) -> None:
+    assert explain("--client", name).refusal == "NAME: there is no API client of this name; see list_api_clients."
+
+
+def test_client_and_profiles_are_not_asked_for_at_once() -> None:
+    assert explain("--client", "report", "--profiles").code == 2

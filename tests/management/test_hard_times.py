@@ -1,0 +1,379 @@
+"""A database that may only be read, is locked, or is of another version; a full disk, a clock that jumps, an end."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command, execute_from_command_line
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.results import Status
+from edx_api_provisioning.models import ApiClient
+from tests.factories import OPERATOR, ApplicationFactory, run
+from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, provisioned, shown, utc
+from tests.subprocesses import Ended, Points, Process, database_for_processes, provision
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NOON = utc(2026, 3, 1, 12)
+# What writes, and what only reads; the clients that they are about are there.
+WRITERS: dict[str, tuple[str, ...]] = {
+    "provision": ("provision_api_client", "new"),
+    "provision more": ("provision_api_client", "report", "--contact", "ops@example.org"),
+    "rotate": ("rotate_api_client", "report"),
+    "revoke": ("revoke_api_client", "report"),
+    "delete": ("revoke_api_client", "report", "--delete"),
+    "adopt": ("adopt_api_client", "adopted", "--client-id", "by-hand"),
+    "notify": ("notify_expiring_api_clients",),
+}
+READERS: dict[str, tuple[str, ...]] = {
+    "preview": ("provision_api_client", "new", "--dry-run"),
+    "list": ("list_api_clients",),
+    "list what nobody manages": ("list_api_clients", "--unmanaged"),
+    "list what has too much": ("list_api_clients", "--overprivileged"),
+    "verify": ("verify_api_client", "report"),
+    "explain": ("explain_api_access", "--profiles"),
+}
+
+
+@pytest.fixture
+def report() -> Any:
+    ApplicationFactory(client_id="by-hand")
+    return provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
+
+
+def line(*command: str) -> str:
+    """The one line with which a command refuses."""
+    return run(*command[1:], command=command[0]).refusal
+
+
+# A database that may only be read, as a replica or while it is moved
+
+
+@contextmanager
+def reading_only() -> Iterator[None]:
+    off, on = {
+        "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+        "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+        "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+        try:
+            yield
+        finally:
+            cursor.execute(on)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("command", WRITERS.values(), ids=WRITERS)
+def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tuple[str, ...]) -> None:
+    before = everything()
+
+    with reading_only():
+        refusal = line(*command)
+
+    assert "nothing was changed" in refusal or "could not be sent" in refusal
+    assert everything() == before
+    assert answer(report.access_token) == "ok"
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("command", READERS.values(), ids=READERS)
+def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None:
+    with reading_only():
+        ran = run(*command[1:], command=command[0])
+
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+@pytest.mark.databases
+def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
+    with reading_only():
+        token = run("--token-from", "stdin", command="verify_api_client", stdin=shown(report.access_token))
+        secret = run(
+            "--client-id", report.client_id, "--client-secret-from", "stdin",
+            command="verify_api_client", stdin=shown(report.client_secret),
+        )  # fmt: skip
+
+    assert (token.code, token.stderr) == (0, "")
+    assert secret.refusal.startswith("the database did not do it")
+
+
+# A database of another version
+
+
+@contextmanager
+def migrated(to: str) -> Iterator[None]:
+    """The tables as an older version has them, or none."""
+    call_command("migrate", "edx_api_provisioning", to, verbosity=0)
+    try:
+        yield
+    finally:
+        call_command("migrate", "edx_api_provisioning", verbosity=0)
+
+
+# What has to do with no column of the last migration works while that is still to come.
+UNTOUCHED = ("notify", "list what nobody manages", "explain")
+# What a door says of what it looks for in vain.
+NOT_THERE = {
+    "--client-id: no application has it.",
+    "NAME: there is no API client of this name; see list_api_clients.",
+}
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(("version", "works"), [("zero", ("explain",)), ("0001", UNTOUCHED)], ids=["none", "older"])
+def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_mends_it(
+    version: str, works: tuple[str, ...]
+) -> None:
+    commands = WRITERS | READERS
+    with migrated(version):
+        refused = {line(*command) for name, command in commands.items() if name not in works}
+        codes = {run(*commands[name][1:], command=commands[name][0]).code for name in works}
+
+    # Where the database locks rows, those that are not there are found missing before their columns are.
+    refused -= NOT_THERE if version == "0001" and connection.features.has_select_for_update else set()
+    assert refused == {"the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"}
+    assert codes == {0}
+
+
+def old_models() -> Any:
+    """The models of the version before the last migration, which is what its statements are made of."""
+    loader = MigrationLoader(connection)
+    return loader.project_state(("edx_api_provisioning", "0001_initial")).apps
+
+
+@pytest.mark.databases
+def test_what_the_version_before_writes_beside_this_one_is_a_client_like_any_other(report: Any) -> None:
+    apps = old_models()
+    old_client = apps.get_model("edx_api_provisioning", "ApiClient")
+    assert "manifest" not in {field.name for field in old_client._meta.get_fields()}
+    application = ApplicationFactory(user__username="older")
+    token = get_access_token_model().objects.create(
+        user=application.user, application=application, token="t" * 40, scope="read", expires=NOON.replace(year=2040)
+    )
+    old_client.objects.create(
+        name="older", user_id=application.user_id, user_made=True, application_id=application.pk,
+        access_token_id=token.pk, contact="owner@example.org",
+    )  # fmt: skip
+    old_client.objects.filter(name="report").update(purpose="changed by the older version")
+
+    assert [row.name for row in api.list_clients()] == ["older", "report"]
+    assert provisioned("older").status is Status.UNCHANGED
+    assert provisioned("report").status is Status.UNCHANGED
+    assert answer(api.rotate("older", secret=True, authority=OPERATOR).access_token) == "ok"
+    assert api.revoke("older", delete=True, authority=OPERATOR).status is Status.DELETED
+    assert client("report").purpose == "changed by the older version"
+
+
+@pytest.mark.databases
+def test_what_this_version_writes_can_be_read_and_written_by_the_one_before(report: Any) -> None:
+    old_client = old_models().get_model("edx_api_provisioning", "ApiClient")
+
+    old = old_client.objects.get(name="report")
+    old.contact = "ops@example.org"
+    old.save()
+
+    assert client("report").contact == "ops@example.org"
+    assert provisioned("report").status is Status.UNCHANGED
+
+
+# A row that somebody else has locked
+
+
+@contextmanager
+def locked(name: str, folder: Path) -> Iterator[None]:
+    """The client's row (SQLite: the database) is locked through another connection; nobody waits long for it."""
+    other = connection.copy()
+    short = {
+        "sqlite": "PRAGMA busy_timeout = 10",
+        "mysql": "SET innodb_lock_wait_timeout = 0",
+        "postgresql": "SET lock_timeout = '10ms'",
+    }[connection.vendor]
+    long = {
+        "sqlite": "PRAGMA busy_timeout = 30000",
+        "mysql": "SET innodb_lock_wait_timeout = DEFAULT",
+        "postgresql": "SET lock_timeout = DEFAULT",
+    }[connection.vendor]
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        cursor.execute("UPDATE edx_api_provisioning_apiclient SET purpose = 'locked' WHERE name = %s", [name])
+    with connection.cursor() as cursor:
+        cursor.execute(short)
+    try:
+        yield
+    finally:
+        other.rollback()
+        other.close()
+        with connection.cursor() as cursor:
+            cursor.execute(long)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("command", ["provision more", "rotate", "revoke", "delete"])
+def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path, command: str) -> None:
+    with database_for_processes(tmp_path):
+        made = provisioned(contact="owner@example.org")
+        before = everything()
+
+        with locked("report", tmp_path):
+            refusal = line(*WRITERS[command])
+
+        assert re.match(r"the database did not do it \(OperationalError.*nothing was changed", refusal)
+        assert everything() == before
+        assert answer(made.access_token) == "ok"
+        assert run(*WRITERS[command][1:], command=WRITERS[command][0]).code == 0
+
+
+# A disk that is full
+
+
+MOUNTS, USERS = 0x20000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER of linux/sched.h; Python has them from 3.12 on.
+
+
+def on_a_full_disk(folder: Path, work: Callable[[str], object], out: Path) -> Ended:
+    """Work in a process whose ``folder`` is a file system without a byte left."""
+    folder.mkdir()
+
+    def process() -> None:
+        # A file system of this process's own; who is not root here may be so in a name space.
+        unshare = ctypes.CDLL(None).unshare
+        assert unshare(MOUNTS) == 0 or unshare(MOUNTS | USERS) == 0
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)], check=True)
+        (folder / "others").write_bytes(b"x" * 4096)
+        work(str(folder / "credentials"))
+        assert {path.name for path in folder.iterdir()} == {"others"}
+
+    return Process(process, out).ended()
+
+
+def test_on_a_full_disk_a_new_client_is_taken_back(tmp_path: Path) -> None:
+    with database_for_processes(tmp_path):
+        ended = on_a_full_disk(tmp_path / "full", provision_into, tmp_path / "out")
+
+        assert ended.stderr.splitlines()[0] == "What was made was taken back."
+        assert ended.stderr.splitlines()[1].endswith("cannot be written: No space left on device.")
+        assert (ended.code, ended.stdout, ApiClient.objects.exists()) == (0, "", False)
+
+
+def test_on_a_full_disk_new_credentials_are_said_to_be_lost(tmp_path: Path) -> None:
+    with database_for_processes(tmp_path):
+        made = provisioned()
+        ended = on_a_full_disk(tmp_path / "full", rotate_into, tmp_path / "out")
+
+        assert (
+            ended.stderr.splitlines()[0] == "report was rotated, but nobody has its new credentials: rotate it again."
+        )
+        assert ended.stderr.splitlines()[1].endswith("cannot be written: No space left on device.")
+        assert (ended.code, ended.stdout) == (0, "")
+        assert answer(made.access_token) == "token_nonexistent"
+        assert answer(api.rotate("report", authority=OPERATOR).access_token) == "ok"
+
+
+def provision_into(path: str) -> None:
+    for_real("provision_api_client", "report", "--output", path)
+
+
+def rotate_into(path: str) -> None:
+    for_real("rotate_api_client", "report", "--output", path)
+
+
+def for_real(*arguments: str) -> None:
+    """A command that fails, in this process; the end of the process is another matter."""
+    with pytest.raises(SystemExit) as end:
+        execute_from_command_line(["manage.py", *arguments])
+    assert end.value.code == 1
+
+
+# A run that is asked to end
+
+
+@pytest.mark.databases
+def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -> None:
+    def end() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with database_for_processes(tmp_path):
+        left = []
+        for number in range(1, 60, 6):
+
+            def work(number: int = number) -> None:
+                Points(number, end).install()
+                provision(f"client-{number}")
+
+            ended = Process(work, tmp_path / str(number)).ended()
+            whole = ApiClient.objects.exclude(application=None).exclude(user=None).exclude(access_token=None)
+            left.append((ended.code, ApiClient.objects.count() - whole.count()))
+
+    assert {half for _code, half in left} == {0}
+    assert (-signal.SIGTERM, 0) in left
+
+
+# A clock that jumps
+
+
+@pytest.mark.parametrize("jump", [timedelta(seconds=-1), timedelta(days=-1), timedelta(days=-3650)], ids=str)
+def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
+    with clock_at(NOON) as clock:
+        made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
+        successor = api.rotate("report", secret=True, grace=timedelta(hours=1), authority=OPERATOR)
+
+        clock.now += jump
+
+        assert provisioned().status is Status.UNCHANGED
+        assert [answer(each.access_token) for each in (made, successor)] == ["ok", "ok"]
+        assert granted(made.client_id, made.client_secret) is not None
+        (row,) = api.list_clients()
+        assert (row.troubles, row.expires_at) == ((), successor.expires_at)
+        api.notify_expiring(authority=OPERATOR)
+        newer = api.rotate("report", authority=OPERATOR)
+        assert newer.expires_at is not None
+        assert newer.expires_at > clock.now
+        assert answer(newer.access_token) == "ok"
+        assert api.revoke("report", authority=OPERATOR).status is Status.REVOKED
+        assert not get_access_token_model().objects.filter(application=client().application).exists()
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=6), timedelta(days=3650)], ids=str)
+def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> None:
+    with clock_at(NOON) as clock:
+        made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
+        api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
+
+        clock.now += jump
+
+        assert answer(made.access_token) == "token_expired"
+        assert api.notify_expiring(authority=OPERATOR) == ()
+        assert client().predecessor is None
+        again = provisioned()
+        assert (again.status, answer(again.access_token)) == (Status.UPDATED, "ok")
+
+
+def test_a_clock_that_runs_back_during_a_run_leaves_a_client_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    with clock_at(NOON) as clock:
+
+        def back(execute: Callable[..., Any], *statement: Any) -> Any:
+            clock.forward(minutes=-1)
+            return execute(*statement)
+
+        with connection.execute_wrapper(back):
+            made = provisioned()
+
+        assert clock.now < NOON - timedelta(minutes=10)
+        assert answer(made.access_token) == "ok"
+        assert provisioned().status is Status.UNCHANGED
+        clock.to(NOON)
+        assert answer(made.access_token) == "ok"

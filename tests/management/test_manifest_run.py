@@ -1,0 +1,390 @@
+"""``provision_api_client --from-file``: what an operator sees of many clients."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+from django.db import connections
+
+from edx_api_provisioning import api
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import batch, verification
+from tests.factories import SECRET, Ran, UserFactory, row_counts, run
+from tests.lifecycle_helpers import answer
+from tests.subprocesses import Process, database_for_processes, provision
+
+pytestmark = pytest.mark.django_db
+
+MANIFEST = """\
+manifest: data-team
+defaults: {contact: ops@example.org, expires_in: 90d}
+clients:
+- {name: reports, purpose: the weekly report}
+- {name: grades, scopes: [read]}
+- {name: bare, token: false, expires_in: null}
+"""
+NAMES = ["reports", "grades", "bare"]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "clients.yaml"
+    path.write_text(MANIFEST)
+    return path
+
+
+def apply(path: Path, *arguments: str, **options: Any) -> Ran:
+    return run("--from-file", str(path), *arguments, **options)
+
+
+def lines(ran: Ran) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> None:
+    ran = apply(manifest, "--format", "json")
+
+    assert (ran.code, ran.stderr) == (0, "Done: 3 created.\n")
+    assert [line["name"] for line in lines(ran)] == NAMES
+    alone = run("alone", "--format", "json").result
+    assert {*lines(ran)[0]} == {*alone}
+    assert answer(lines(ran)[0]["access_token"]) == "ok"
+    assert [line["verified"] for line in lines(ran)] == [True] * 3
+    assert lines(ran)[2]["access_token"] is None
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
+    first = apply(manifest, "--format", "json")
+    before = row_counts()
+
+    ran = apply(manifest, "--format", "json")
+
+    assert (ran.code, ran.stderr) == (0, "Done: 3 unchanged.\n")
+    assert {line["status"] for line in lines(ran)} == {"unchanged"}
+    assert {line["client_secret"] for line in lines(ran)} == {line["access_token"] for line in lines(ran)} == {None}
+    assert [line["client_id"] for line in lines(ran)] == [line["client_id"] for line in lines(first)]
+    assert row_counts() == before
+
+
+def test_text_shows_what_was_issued_and_nothing_of_the_rest(manifest: Path) -> None:
+    ran = apply(manifest)
+
+    assert ran.stdout.count("The secrets are shown this once.") == 3
+    assert apply(manifest).stdout == ""
+
+
+def test_yaml_is_a_stream_of_documents(manifest: Path) -> None:
+    documents = [*yaml.safe_load_all(apply(manifest, "--format", "kubernetes-secret").stdout)]
+
+    assert [document["kind"] for document in documents] == ["Secret"] * 3
+    assert [document["metadata"]["name"] for document in documents] == NAMES
+
+
+def test_a_file_for_each_in_a_directory_of_nobody_elses(manifest: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "credentials"
+
+    ran = apply(manifest, "--format", "env", "--output", str(directory))
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert sorted(path.name for path in directory.iterdir()) == ["bare.env", "grades.env", "reports.env"]
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+    text = (directory / "reports.env").read_text()
+    secret = text.partition("OPENEDX_CLIENT_SECRET=")[2].partition("\n")[0]
+    assert len(secret) == 128
+    assert secret not in ran.stderr
+    assert apply(manifest, "--format", "env", "--output", str(directory)).stderr == "Done: 3 unchanged.\n"
+
+
+def test_a_file_that_is_there_is_not_replaced_and_nothing_is_kept(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "grades.env").write_text("mine")
+    before = row_counts()
+
+    ran = apply(manifest, "--format", "env", "--output", str(tmp_path))
+
+    assert ran.refusal == f"--output: {tmp_path}/grades.env exists; give --force to replace it."
+    assert {**row_counts(), "ApiClientEvent": 0} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clients.yaml", "grades.env"]
+    assert (tmp_path / "grades.env").read_text() == "mine"
+    forced = apply(manifest, "--format", "env", "--output", str(tmp_path), "--force")
+    assert forced.stderr == "Done: 3 created.\n"
+    assert "OPENEDX_CLIENT_ID" in (tmp_path / "grades.env").read_text()
+
+
+def test_a_file_that_appears_meanwhile_takes_the_others_of_the_batch_away(manifest: Path, tmp_path: Path) -> None:
+    real = os.link
+
+    def link(draft: Any, target: Path) -> None:
+        if target.name == "grades.env":
+            target.write_text("mine")
+        real(draft, target)
+
+    with mock.patch("os.link", link):
+        ran = apply(manifest, "--format", "env", "--output", str(tmp_path))
+
+    assert ran.refusal == f"--output: {tmp_path}/grades.env cannot be written: File exists."
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clients.yaml", "grades.env"]
+    assert not ApiClient.objects.exists()
+
+
+def test_one_that_is_refused_is_named_and_the_others_are_made(manifest: Path) -> None:
+    UserFactory(username="somebody", email="grades@localhost")
+
+    ran = apply(manifest, "--format", "json")
+
+    assert ran.code == 1
+    assert [line["name"] for line in lines(ran)] == ["reports", "bare"]
+    assert ran.stderr == (
+        "grades: email: grades@localhost belongs to the user somebody; give another address.\n"
+        "Done: 2 created, 1 failed.\n"
+        "CommandError: Not provisioned: grades.\n"
+    )
+
+
+def test_to_fail_fast_is_to_stop_there(manifest: Path) -> None:
+    UserFactory(email="grades@localhost")
+
+    ran = apply(manifest, "--fail-fast")
+
+    assert (ran.code, [*ApiClient.objects.values_list("name", flat=True)]) == (1, ["reports"])
+
+
+def test_what_is_mighty_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "clients.yaml"
+    path.write_text("clients: [{name: mighty, superuser: true}]")
+
+    assert "    Warning: a superuser client can" in apply(path, "--plan").stdout
+    assert "mighty: Warning: a superuser client can" in apply(path).stderr
+
+
+def test_credentials_that_cannot_be_proved_are_named(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    from edx_api_provisioning.core.results import Check
+
+    def refused(credentials: Any) -> tuple[Check, ...]:
+        return (Check("the token", credentials.name != "grades", "it does not work"),)
+
+    monkeypatch.setattr(verification, "in_process", refused)
+
+    ran = apply(manifest, "--format", "json")
+
+    assert ran.code == 1
+    assert [line["verified"] for line in lines(ran)] == [True, False, True]
+    assert ran.stderr.endswith("CommandError: grades: the token: it does not work\n")
+
+
+def test_where_it_is_not_wanted_nothing_is_proved(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "verify", lambda _credentials: 1 / 0)
+
+    ran = apply(manifest, "--format", "json", "--no-verify")
+
+    assert (ran.code, [line["verified"] for line in lines(ran)]) == (0, [None] * 3)
+    assert all(line["client_secret"] for line in lines(ran))
+
+
+# The plan
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(manifest: Path) -> None:
+    before = row_counts()
+
+    ran = apply(manifest, "--plan")
+
+    assert ran.code == 2
+    assert ran.stdout.startswith("create reports\n    register the API client reports\n    create the user reports")
+    assert ran.stderr == "Plan: 3 to create, 0 to update, 0 to rotate, 0 to retire, 0 unchanged.\n"
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_plan_tells_changes_apart(manifest: Path) -> None:
+    apply(manifest)
+    ApiClient.objects.get(name="reports").access_token.delete()  # type: ignore[union-attr]
+    text = MANIFEST.replace("scopes: [read]", "scopes: [read], purpose: other")
+    manifest.write_text(text.replace("- {name: bare, token: false, expires_in: null}", "- {name: new}"))
+
+    ran = apply(manifest, "--plan", "--prune", "--format", "json")
+
+    assert {line["name"]: line["change"] for line in lines(ran)} == {
+        "reports": "rotate",
+        "grades": "update",
+        "new": "create",
+        "bare": "retire",
+    }
+    assert ran.stderr == "Plan: 1 to create, 1 to update, 1 to rotate, 1 to retire, 0 unchanged.\n"
+    assert apply(manifest, "--prune").stderr == "Done: 2 updated, 1 created, 1 retired.\n"
+    assert ApiClient.objects.get(name="bare").state == "retired"
+
+
+def test_where_there_is_nothing_to_do_a_plan_ends_well(manifest: Path) -> None:
+    apply(manifest)
+
+    ran = apply(manifest, "--plan", "--prune")
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert {line["change"] for line in lines(apply(manifest, "--plan", "--format", "json"))} == {"unchanged"}
+
+
+def test_a_plan_that_cannot_be_carried_out_says_so(manifest: Path) -> None:
+    UserFactory(email="grades@localhost")
+
+    ran = apply(manifest, "--plan")
+
+    assert ran.code == 1
+    assert "grades: email: grades@localhost belongs to" in ran.stderr
+    assert ran.stderr.endswith("CommandError: Not everything can be done; see above.\n")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_nothing_is_pruned_where_not_everything_was_done(manifest: Path) -> None:
+    apply(manifest)
+    UserFactory(email="new@localhost")
+    manifest.write_text(MANIFEST.replace("- {name: grades, scopes: [read]}", "- {name: new}"))
+
+    ran = apply(manifest, "--prune")
+
+    assert ran.code == 1
+    assert "Nothing was pruned, because not everything was done.\n" in ran.stderr
+    assert ApiClient.objects.get(name="grades").state == "active"
+
+
+def test_only_a_manifest_with_a_name_can_be_pruned(manifest: Path) -> None:
+    manifest.write_text("clients: []")
+
+    assert apply(manifest, "--prune", "--plan").refusal == (
+        "--prune: the manifest needs a name of its own for this (manifest: NAME)."
+    )
+
+
+# What is typed
+
+
+def test_it_is_read_from_standard_input_too() -> None:
+    ran = run("--from-file", "-", "--format", "json", stdin=MANIFEST)
+
+    assert [line["name"] for line in lines(ran)] == NAMES
+
+
+def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> None:
+    manifest.write_text(f"clients:\n- {{name: a, expires_in: {SECRET}}}\n- {{name: b, staff: 1}}\n")
+
+    ran = apply(manifest)
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        f"CommandError: {manifest}:2:25: clients[0].expires_in: "
+        "not a time span above zero; write it like 90d, 12h, 52w or P90D.\n"
+        f"{manifest}:3:20: clients[1].staff: give true or false.\n"
+        "Nothing was done: 2 problems.\n"
+    )
+    assert "standard input:1:1: " in run("--from-file", "-", stdin="x").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refusal"),
+    [
+        (["name"], "NAME: does not go with --from-file: what describes a client is in there."),
+        (["--staff"], "--staff: does not go with --from-file: what describes a client is in there."),
+        (["--scope", "read"], "--scope: does not go with --from-file: what describes a client is in there."),
+        (["--no-token"], "--no-token: does not go with --from-file: what describes a client is in there."),
+        (["--dry-run"], "--dry-run: does not go with --from-file: what describes a client is in there."),
+        (["--format", "env"], "--output: for many clients this is a file for each; name a directory for them."),
+    ],
+)
+def test_what_does_not_go_together_is_said(manifest: Path, arguments: list[str], refusal: str) -> None:
+    assert apply(manifest, *arguments).refusal == refusal
+
+
+@pytest.mark.parametrize("option", ["--plan", "--prune", "--fail-fast"])
+def test_what_is_about_many_goes_with_many(option: str) -> None:
+    assert run(option).refusal == f"{option}: goes with --from-file."
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "latin1").write_bytes("clients: [] # ä".encode("latin-1"))
+
+    assert apply(tmp_path / "none").refusal == "--from-file: cannot be read: No such file or directory."
+    assert apply(tmp_path).refusal == "--from-file: cannot be read: Is a directory."
+    assert apply(tmp_path / "latin1").refusal == "--from-file: this is not text in UTF-8."
+
+
+def test_a_directory_that_cannot_be_made_is_said(manifest: Path) -> None:
+    assert apply(manifest, "--output", f"{manifest}/under").refusal == (
+        f"--output: the directory {manifest}/under cannot be made: Not a directory."
+    )
+
+
+def test_the_schema_is_printed() -> None:
+    ran = run("--print-schema")
+
+    assert ran.code == 0
+    assert json.loads(ran.stdout)["properties"]["clients"]["items"]["required"] == ["name"]
+
+
+# On a terminal
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_it_says_how_far_it_is(manifest: Path) -> None:
+    clock = [float(second) for second in range(1000)]
+    with (
+        mock.patch("tests.factories.io.StringIO", Terminal),
+        mock.patch("edx_api_provisioning.management.manifest_run.time.monotonic", side_effect=clock),
+    ):
+        ran = apply(manifest, "--format", "json")
+        quiet = apply(manifest, "--verbosity", "0")
+
+    assert "\r\x1b[K2 of 3 clients, 1 a second, 1 s left" in ran.stderr
+    assert "clients," not in quiet.stderr
+
+
+def test_elsewhere_it_does_not(manifest: Path) -> None:
+    assert "\r" not in apply(manifest).stderr
+
+
+# At once
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db(transaction=True)
+def test_of_8_processes_that_apply_one_manifest_each_client_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "BATCH", 4)
+    names = [f"client-{number}" for number in range(10)]
+    path = tmp_path / "clients.json"
+    path.write_text(json.dumps({"clients": [{"name": name} for name in names]}))
+
+    with database_for_processes(tmp_path):
+        command = partial(provision, "--from-file", str(path), "--format", "json", "--no-verify")
+        processes = [Process(command, tmp_path / str(number)) for number in range(8)]
+        ended = [process.ended() for process in processes]
+
+        assert {each.code for each in ended} == {0}, [each.stderr for each in ended if each.code]
+        told = [json.loads(line) for each in ended for line in each.stdout.splitlines()]
+        issued = [line for line in told if line["access_token"]]
+        assert Counter(line["name"] for line in issued) == dict.fromkeys(names, 1)
+        assert Counter(line["status"] for line in told) == {"created": 10, "unchanged": 70}
+        assert all(answer(line["access_token"]) == "ok" for line in issued)
+    connections.close_all()

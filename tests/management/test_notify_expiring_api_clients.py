@@ -1,0 +1,64 @@
+"""The command for cron: who was told is printed, and a mail that failed is an exit code."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+
+from tests.factories import Ran
+from tests.factories import run as run_command
+from tests.lifecycle_helpers import last_event, provisioned
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> Ran:
+    return run_command(*arguments, command="notify_expiring_api_clients")
+
+
+@pytest.fixture
+def expiring() -> None:
+    for name in ("a", "b"):
+        provisioned(name, username=f"user-{name}", contact=f"{name}@example.org", expires_in=timedelta(days=5))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_who_was_told_is_printed(expiring: None) -> None:
+    assert run() == Ran(0, "a\nb\n", "")
+
+    assert [message.to for message in mail.outbox] == [["a@example.org"], ["b@example.org"]]
+    assert (last_event().kind, last_event().actor) == ("notified", f"command line: {getpass.getuser()}")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_second_time_there_is_nothing_to_do(expiring: None) -> None:
+    run()
+
+    assert run() == Ran(0, "", "")
+    assert run("--format", "json").stdout == "[]\n"
+    assert len(mail.outbox) == 2
+
+
+def test_json_is_a_list_of_names(expiring: None) -> None:
+    assert run("--format", "json") == Ran(0, '["a", "b"]\n', "")
+
+
+def test_mails_that_fail_are_exit_code_1_in_one_line(settings: Any, expiring: None) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1  # Nobody listens there.
+
+    assert run().refusal == "2 mails could not be sent; they are tried again the next time. See the mail settings."
+
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    assert run().stdout == "a\nb\n"
+
+
+@pytest.mark.parametrize("arguments", [("NAME",), ("--format", "env")])
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2

@@ -1,0 +1,925 @@
+"""The command, as an operator meets it: what it takes, prints and refuses, and what is there afterwards."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import socket
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+from django.contrib.auth.models import User
+from django.core.management import load_command_class
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from common.djangoapps.student.models import UserProfile
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
+from tests.factories import (
+    SECRET,
+    TOKEN,
+    AccessTokenFactory,
+    ApplicationFactory,
+    UserFactory,
+    provisioned,
+    row_counts,
+    run,
+    statements,
+)
+
+pytestmark = pytest.mark.django_db
+
+KEYS = [
+    "name", "status", "username", "email", "client_id", "client_secret", "access_token", "token_type", "expires_at",
+    "expires_in", "scope", "token_url", "api_docs_url", "verified",
+]  # fmt: skip
+
+
+def client(name: str = "api-client") -> ApiClient:
+    return ApiClient.objects.select_related("user", "application", "access_token").get(name=name)
+
+
+def authenticates(result: dict[str, Any]) -> bool:
+    """Whether what was printed opens the site for the client's user, by the site's own validator and table."""
+    user = client(result["name"]).user
+    by_secret = oauth.client_user(result["client_id"], Secret(result["client_secret"]))
+    row = oauth.find_access_token(Secret(result["access_token"]))
+    return by_secret == row.user == user and row.expires > datetime.now(UTC)
+
+
+# Without anything said
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_run_without_arguments_makes_a_working_client() -> None:
+    ran = run()
+
+    assert ran.code == 0
+    shown = dict(re.findall(r"^(\w+): +(.+)$", ran.stdout, re.MULTILINE))
+    assert (shown["name"], shown["status"], shown["username"]) == ("api-client", "created", "api-client")
+    assert (shown["email"], shown["verified"], shown["scope"]) == (
+        "api-client@localhost", "yes", "read write email profile",
+    )  # fmt: skip
+    assert authenticates(shown)
+    assert "curl" in ran.stdout
+    user = client().user
+    assert (user.is_staff, user.is_superuser, user.has_usable_password()) == (False, False, False)
+    assert UserProfile.objects.filter(user=user).exists()
+
+
+def test_its_token_lives_for_a_year() -> None:
+    result = provisioned()
+
+    left = datetime.fromisoformat(result["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=365) - timedelta(minutes=1) < left <= timedelta(days=365)
+    assert abs(result["expires_in"] - left.total_seconds()) < 60
+
+
+def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_error() -> None:
+    ran = run("--format", "json", "--staff")
+
+    assert list(json.loads(ran.stdout)) == KEYS
+    lines = ran.stderr.splitlines()
+    assert [line for line in lines if not line.startswith(("Done: ", "Warning: "))] == []
+    assert sum(line.startswith("Done: ") for line in lines) == 4
+    assert lines[0].startswith("Warning: a staff client can read and change nearly every course")
+    assert run("--staff").stderr == "Nothing was issued, so there is no secret to show.\n"
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_json_says_what_was_made() -> None:
+    result = provisioned("report")
+
+    made = client("report")
+    assert result == {
+        "name": "report",
+        "status": "created",
+        "username": "report",
+        "email": "report@localhost",
+        "client_id": made.application.client_id,
+        "client_secret": result["client_secret"],
+        "access_token": result["access_token"],
+        "token_type": "Bearer",
+        "expires_at": f"{made.access_token.expires:%Y-%m-%dT%H:%M:%SZ}",
+        "expires_in": result["expires_in"],
+        "scope": "read write email profile",
+        "token_url": "http://localhost:8000/oauth2/access_token",
+        "api_docs_url": "http://localhost:8000/api-docs/",
+        "verified": True,
+    }
+    assert re.fullmatch(r"edxapi_[0-9a-z]{47}", result["access_token"])
+    assert re.fullmatch(r"[A-Za-z0-9]{40}", result["client_id"])
+    assert authenticates(result)
+
+
+def test_quiet_means_nothing_beside_the_result() -> None:
+    ran = run("--verbosity", "0", "--superuser")
+
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+# Each option
+
+
+def test_the_user_is_the_one_asked_for() -> None:
+    result = provisioned("--username", "grades-bot", "--email", "bots@example.org")
+
+    assert (result["username"], result["email"]) == ("grades-bot", "bots@example.org")
+    assert User.objects.get().email == "bots@example.org"
+
+
+@pytest.mark.parametrize(
+    ("option", "rights"), [(None, (False, False)), ("--staff", (True, False)), ("--superuser", (True, True))]
+)
+def test_a_new_user_has_the_rights_asked_for(option: str | None, rights: tuple[bool, bool]) -> None:
+    provisioned(*filter(None, [option]))
+
+    assert (client().user.is_staff, client().user.is_superuser) == rights
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "span"),
+    [
+        ("--expires-in", "90d", timedelta(days=90)),
+        ("--expires-in", "12h", timedelta(hours=12)),
+        ("--expires-in", "52w", timedelta(weeks=52)),
+        ("--expires-in", "P90D", timedelta(days=90)),
+    ],
+)
+def test_a_token_lives_as_long_as_it_is_asked_to(option: str, value: str, span: timedelta) -> None:
+    ends = datetime.fromisoformat(provisioned(option, value)["expires_at"])
+
+    assert span - timedelta(minutes=1) < ends - datetime.now(UTC) <= span
+
+
+def test_a_token_ends_when_it_is_asked_to() -> None:
+    end = (datetime.now(UTC) + timedelta(days=40)).date()
+
+    assert provisioned("--expires-at", f"{end}")["expires_at"] == f"{end}T00:00:00Z"
+    assert provisioned("second", "--expires-at", f"{end}T12:00+02:00")["expires_at"] == f"{end}T10:00:00Z"
+
+
+def test_without_a_token_there_is_only_id_and_secret() -> None:
+    result = provisioned("--no-token")
+
+    nulls = {key for key, value in result.items() if value is None}
+    assert nulls == {"access_token", "token_type", "expires_at", "expires_in", "scope"}
+    assert result["verified"] is True
+    assert not get_access_token_model().objects.exists()
+
+
+def test_scopes_are_those_asked_for() -> None:
+    assert provisioned("--scope", "read", "--scope", "email")["scope"] == "read email"
+    assert client().access_token.scope == "read email"
+
+
+def test_contact_purpose_and_reason_are_kept() -> None:
+    provisioned("--contact", "ops@example.org", "--purpose", "weekly report", "--reason", "asked for by Ada")
+
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
+    assert ApiClientEvent.objects.get().reason == "asked for by Ada"
+
+
+def test_values_of_ones_own_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET", SECRET)
+
+    result = provisioned(
+        "--client-id", "the-id", "--client-secret-from", "env:MY_SECRET", "--access-token-from", "stdin",
+        stdin=f"{TOKEN}\n",
+    )  # fmt: skip
+
+    assert (result["client_id"], result["client_secret"], result["access_token"]) == ("the-id", SECRET, TOKEN)
+    assert authenticates(result)
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nand another line\n"])
+def test_a_secret_is_the_first_line_of_standard_input(ending: str) -> None:
+    secret = "a secret with blanks, 'quotes' and \\ "
+
+    assert provisioned("--client-secret-from", "stdin", stdin=secret + ending)["client_secret"] == secret
+
+
+def test_the_record_says_who_ran_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    provisioned()
+
+    def no_name() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", no_name)
+    provisioned("second")
+
+    actors = list(ApiClientEvent.objects.order_by("pk").values_list("actor", flat=True))
+    assert actors == ["command line: ada", f"command line: uid {os.getuid()}"]
+
+
+@pytest.mark.parametrize("format", ["json", "yaml"])
+def test_the_result_in_data_formats_is_the_same(format: str) -> None:
+    ran = run("--format", format)
+
+    assert list(yaml.safe_load(ran.stdout)) == KEYS
+    assert authenticates(yaml.safe_load(ran.stdout))
+
+
+def test_the_result_as_a_kubernetes_secret() -> None:
+    manifest = yaml.safe_load(run("Report.2", "--username", "report", "--format", "kubernetes-secret").stdout)
+
+    assert (manifest["kind"], manifest["metadata"]["name"]) == ("Secret", "report-2")
+    assert set(manifest["stringData"]) == {f"OPENEDX_{key.upper()}" for key in KEYS}
+
+
+def test_the_result_as_variables_of_the_environment() -> None:
+    lines = run("--format", "env").stdout.splitlines()
+
+    assert [line.partition("=")[0] for line in lines] == [f"OPENEDX_{key.upper()}" for key in KEYS]
+
+
+# Again
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_same_again_shows_no_secret_and_changes_nothing() -> None:
+    first = provisioned("--staff")
+    before, row = row_counts(), ApiClient.objects.values().get()
+
+    ran = run("--staff", "--format", "json")
+
+    again = ran.result
+    assert {key: again[key] for key in KEYS if again[key] != first[key] and key != "expires_in"} == {
+        "status": "unchanged", "client_secret": None, "access_token": None, "verified": None,
+    }  # fmt: skip
+    assert ran.stderr == "Nothing was issued, so there is no secret to show.\n"
+    assert (row_counts(), ApiClient.objects.values().get()) == (before, row)
+
+
+def test_in_text_the_same_again_shows_no_secret_either() -> None:
+    first = provisioned()
+
+    ran = run()
+
+    assert ran.code == 0
+    assert "unchanged" in ran.stdout
+    assert first["client_secret"] not in ran.stdout + ran.stderr
+    assert first["access_token"] not in ran.stdout + ran.stderr
+    assert "curl" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda tokens: tokens.update(expires=datetime.now(UTC) - timedelta(seconds=1)),
+        lambda tokens: tokens.all().delete(),
+    ],
+    ids=["expired", "deleted"],
+)
+def test_where_no_token_is_left_a_new_one_is_issued(end: Callable[[Any], Any]) -> None:
+    first = provisioned()
+    end(get_access_token_model().objects)
+
+    again = provisioned()
+
+    assert (again["status"], again["client_secret"], again["verified"]) == ("updated", None, True)
+    assert authenticates({**again, "client_secret": first["client_secret"]})
+    assert provisioned()["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("what", ["application", "user"])
+def test_what_was_deleted_is_made_anew(what: str) -> None:
+    first = provisioned()
+    getattr(client(), what).delete()
+
+    again = provisioned()
+
+    assert again["status"] == "updated"
+    assert again["client_id"] != first["client_id"]
+    assert authenticates(again)
+
+
+def test_what_differs_harmlessly_is_changed_and_told() -> None:
+    provisioned()
+
+    ran = run("--contact", "ops@example.org", "--purpose", "weekly report", "--scope", "read", "--format", "json")
+
+    assert (ran.result["status"], ran.result["scope"], ran.result["access_token"]) == ("updated", "read", None)
+    assert "Done: change the contact from - to ops@example.org." in ran.stderr
+    assert "Done: change the purpose from - to weekly report." in ran.stderr
+    assert "Done: change the scopes of the access token from read write email profile to read." in ran.stderr
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_an_account_made_elsewhere_is_used_when_that_is_said() -> None:
+    user = UserFactory(username="api-client", email="somebody@example.org", password="their-own")
+
+    result = provisioned("--use-existing-user")
+
+    assert (result["email"], client().user, client().user_made) == ("somebody@example.org", user, False)
+    user.refresh_from_db()
+    assert user.password == "their-own"
+    assert authenticates(result)
+
+
+# What is refused
+
+
+def existing(**changes: Any) -> None:
+    UserFactory(username="api-client", **changes)
+
+
+def made_then(**changes: Any) -> Callable[[], None]:
+    def change() -> None:
+        provisioned()
+        get_application_model().objects.update(**changes)
+
+    return change
+
+
+def retired() -> None:
+    provisioned()
+    ApiClient.objects.update(state=ApiClient.State.RETIRED)
+
+
+def restricted() -> None:
+    provisioned("--no-token")
+    RestrictedApplication.objects.create(application=client().application)
+
+
+def promoted() -> None:
+    provisioned()
+    User.objects.update(is_staff=True)
+
+
+PAST = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+FAR = f"{datetime.now(UTC) + timedelta(days=731):%Y-%m-%d}"
+NEAR = f"{datetime.now(UTC) + timedelta(days=40):%Y-%m-%d}"
+
+
+def nothing() -> None:
+    """There is nothing before."""
+
+
+# What there is before, the arguments, what stands on standard input, and how the one line begins and goes on.
+REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
+    "name": (nothing, ["a b"], "", "NAME: use letters, digits"),
+    "long name": (nothing, ["a" * 101], "", "NAME: .* at most 100"),
+    "empty name": (nothing, [""], "", "NAME: "),
+    "user name": (nothing, ["--username", "a b"], "", "--username: use letters"),
+    "empty user name": (nothing, ["--username", ""], "", "--username: .*leave it out"),
+    "retired user name": (nothing, ["--username", "retired__user_x"], "", "--username: names that begin with"),
+    "name that is no user name": (nothing, ["report.2026"], "", "--username: use letters"),
+    "long user name": (nothing, ["--username", "a" * 31], "", "--username: use 2 to 30"),
+    "email": (nothing, ["--email", "nonsense"], "", "--email: not an email address"),
+    "empty email": (nothing, ["--email", ""], "", "--email: .*leave it out"),
+    "taken email": (
+        lambda: UserFactory(username="ada", email="a@example.org"), ["--email", "a@example.org"], "",
+        "--email: a@example.org belongs to the user ada; give another address",
+    ),
+    "contact": (nothing, ["--contact", "nonsense"], "", "--contact: not an email address"),
+    "purpose": (nothing, ["--purpose", "x" * 256], "", "--purpose: one line of at most 255"),
+    "reason": (nothing, ["--reason", "two\nlines"], "", "--reason: one line of at most 255"),
+    "account of others": (existing, [], "", "--username: the account api-client exists.*--use-existing-user"),
+    "account with more rights": (
+        lambda: existing(is_staff=True), ["--use-existing-user"], "",
+        "--username: the account api-client is staff, but neither staff nor superuser is wanted",
+    ),
+    "account with fewer rights": (
+        existing, ["--use-existing-user", "--superuser"], "", "--username: .* but a superuser is wanted"
+    ),
+    "inactive account": (
+        lambda: existing(is_active=False), ["--use-existing-user"], "", "--username: .*not active; activate it"
+    ),
+    "promoted user": (promoted, [], "", "--username: the account api-client is staff, but neither"),
+    "user to be promoted": (provisioned, ["--staff"], "", "--username: .*neither staff nor superuser, but staff"),
+    "another user": (provisioned, ["--username", "other"], "", "--username: api-client belongs to the user api-client"),
+    "another email": (provisioned, ["--email", "b@example.org"], "", "--email: the account api-client has the address"),
+    "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a time span above zero"),
+    "no time": (nothing, ["--expires-in", ""], "", "--expires-in: .*write it like 90d"),
+    "odd time": (nothing, ["--expires-in", "90"], "", "--expires-in: .*write it like 90d"),
+    "long time": (nothing, ["--expires-in", "731d"], "", "--expires-in: at most 730 days.*MAX_TOKEN_LIFETIME"),
+    "endless time": (nothing, ["--expires-in", "999999w"], "", "--expires-in: "),
+    "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this time is past"),
+    "far end": (nothing, ["--expires-at", FAR], "", "--expires-at: at most 730 days"),
+    "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
+    "empty end": (nothing, ["--expires-at", ""], "", "--expires-at: not a date"),
+    "two ends": (
+        nothing, ["--expires-at", FAR, "--expires-in", "1d"], "", "--expires-at: give either a time span or an end"
+    ),
+    "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: .*none is wanted"),
+    "another end": (
+        lambda: provisioned("--expires-in", "9d"), ["--expires-at", NEAR], "",
+        "--expires-at: the client's access token ends at .*leave it out",
+    ),
+    "scope": (nothing, ["--scope", "nonsense"], "", "--scope: the site would not grant nonsense; it grants .*read"),
+    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: the site would not grant"),
+    "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
+    "empty scope": (nothing, ["--scope", ""], "", "--scope: give one scope at a time"),
+    "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use 1 to 100 printable ASCII"),
+    "long client_id": (nothing, ["--client-id", "x" * 101], "", "--client-id: use 1 to 100"),
+    "taken client_id": (
+        lambda: ApplicationFactory(client_id="the-id"), ["--client-id", "the-id"], "",
+        "--client-id: another application has it; choose another",
+    ),
+    "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client_id"),
+    "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
+    "long secret": (nothing, ["--client-secret-from", "stdin"], "x" * 256, "--client-secret-from: use 32 to 255"),
+    "no secret": (nothing, ["--client-secret-from", "stdin"], "", "--client-secret-from: use 32 to 255"),
+    "foreign secret": (nothing, ["--client-secret-from", "stdin"], "ß" * 40, "--client-secret-from: .*printable ASCII"),
+    "secret like a hash": (
+        nothing, ["--client-secret-from", "stdin"], "md5$0123456789$0123456789abcdef0123456789abcdef",
+        "--client-secret-from: looks like a password hash",
+    ),
+    "another secret": (
+        provisioned, ["--client-secret-from", "stdin"], SECRET,
+        "--client-secret-from: api-client has another secret; leave it out",
+    ),
+    "token with a blank": (
+        nothing, ["--access-token-from", "stdin"], "a" * 32 + " b", "--access-token-from: .*RFC 6750"
+    ),
+    "taken token": (
+        lambda: AccessTokenFactory(token=TOKEN), ["--access-token-from", "stdin"], TOKEN,
+        "--access-token-from: another access token has this value",
+    ),
+    "another token": (provisioned, ["--access-token-from", "stdin"], TOKEN, "--access-token-from: .*leave it out"),
+    "secret in the arguments": (
+        nothing, ["--client-secret-from", SECRET], "", "--client-secret-from: give env:VARIABLE or stdin, not the value"
+    ),
+    "secret of an unset variable": (
+        nothing, ["--client-secret-from", "env:NO_SUCH_VARIABLE"], "", "--client-secret-from: no such variable"
+    ),
+    "secret of no variable": (nothing, ["--client-secret-from", "env:"], "", "--client-secret-from: give env:VARIABLE"),
+    "both from standard input": (
+        nothing, ["--client-secret-from", "stdin", "--access-token-from", "stdin"], SECRET,
+        "--stdin: only one value can come from stdin",
+    ),
+    "public application": (made_then(client_type="public"), [], "", "NAME: .*changed by somebody"),
+    "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
+    "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
+    "retired": (retired, [], "", "NAME: api-client is retired; choose another name"),
+    "restricted": (restricted, [], "", "--no-token: the application is restricted"),
+    "address without https": (
+        nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
+    ),
+    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a web address"),
+    "output in no folder": (nothing, ["--output", "/no/such/folder/x"], "", "--output: .*No such file or directory"),
+    "output to a folder": (nothing, ["--output", "/"], "", "--output: .*Is a directory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "arguments", "stdin", "line"), REFUSALS.values(), ids=REFUSALS)
+def test_it_is_refused_in_one_line_that_names_the_option_and_nothing_is_written(
+    before: Callable[[], Any], arguments: list[str], stdin: str, line: str
+) -> None:
+    before()
+    rows, clients = row_counts(), list(ApiClient.objects.values())
+
+    refusal = run(*arguments, stdin=stdin).refusal
+
+    assert re.match(line, refusal), refusal
+    assert (row_counts(), list(ApiClient.objects.values())) == (rows, clients)
+    assert not stdin or stdin not in refusal
+    assert SECRET not in refusal
+
+
+@pytest.mark.parametrize("stdin", [b"\xff\xfe" + b"x" * 40])
+def test_bytes_that_are_no_text_are_refused(stdin: bytes) -> None:
+    assert run("--client-secret-from", "stdin", stdin=stdin).refusal.startswith("--client-secret-from: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--format", "xml"], ["--client-secret", SECRET, "--nonsense"], ["--verify", "--no-verify"], ["a", "b"]],
+    ids=["format", "option", "both", "two names"],
+)
+def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
+    before = row_counts()
+
+    ran = run(*arguments)
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_an_email_that_differs_in_case_only_is_taken_too() -> None:
+    UserFactory(email="Bots@Example.org")
+    before = row_counts()
+
+    assert "address" in run("--email", "bots@example.org").refusal
+    assert row_counts() == before
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_a_near_match_is_an_error_that_names_both() -> None:
+    provisioned("report")
+    before = row_counts()
+
+    for arguments, option in ((["REPORT"], "NAME"), (["other", "--username", "Report"], "--username")):
+        refusal = run(*arguments).refusal
+        assert refusal.startswith(f"{option}: the database takes {arguments[-1]} and the existing report for the same")
+    assert row_counts() == before
+
+
+def test_the_site_s_policies_hold(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {
+        **settings.EDX_API_PROVISIONING,
+        "MAX_TOKEN_LIFETIME": "90d",
+        "ALLOWED_SCOPES": ["read"],
+        "ALLOW_STAFF": False,
+        "REQUIRE_CONTACT": True,
+    }
+
+    assert run("--expires-in", "91d", "--contact", "a@example.org").refusal.startswith("--expires-in: at most 90 days")
+    assert run("--scope", "write", "--contact", "a@example.org").refusal.startswith("--scope: ")
+    assert run("--superuser", "--contact", "a@example.org").refusal.startswith("--staff: ")
+    assert run().refusal.startswith("--contact: ")
+    assert provisioned("--contact", "a@example.org")["expires_in"] <= 90 * 24 * 3600
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db(transaction=True)
+def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() -> None:
+    table, away = ApiClient._meta.db_table, "not_yet_there"
+    ours = MigrationRecorder.Migration.objects.filter(app="edx_api_provisioning")
+    kept = list(ours.values("app", "name"))
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(ApiClient, table, away)
+    ours.delete()
+    try:
+        refusals = [run(*arguments).refusal for arguments in ([], ["--dry-run"])]
+    finally:
+        for migration in kept:
+            MigrationRecorder.Migration.objects.create(**migration)
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(ApiClient, away, table)
+
+    assert set(refusals) == {
+        "the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"
+    }
+    assert User.objects.count() == 0
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_arguments: Any, **_options: Any) -> None:
+        raise OperationalError(2006, f"Server has gone away while it was told {SECRET}")
+
+    monkeypatch.setattr(oauth, "create_applications", gone)
+    before = row_counts()
+
+    assert run().refusal == (
+        "the database did not do it (OperationalError 2006); nothing was changed. "
+        "See its log, and run the command again."
+    )
+    assert row_counts() == before
+
+
+# A dry run
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize("format", rendering.FORMATS)
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> None:
+    before = row_counts()
+
+    ran = run(
+        "--dry-run", "--format", format, "--output", "/no/such/folder/x", "--client-secret-from", "stdin", stdin=SECRET
+    )
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert "create the user api-client <api-client@localhost>" in ran.stdout
+    assert SECRET not in ran.stdout
+    assert row_counts() == before
+
+
+def test_a_dry_run_where_nothing_would_happen_says_so() -> None:
+    provisioned()
+
+    assert run("--dry-run").stdout == "Would change nothing.\n"
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse() -> None:
+    existing()
+
+    assert run("--dry-run").refusal == run().refusal
+
+
+# A file
+
+
+def written(*arguments: str) -> Any:
+    ran = run("--format", "json", *arguments)
+    assert (ran.code, ran.stdout) == (0, ""), ran
+    return ran
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_result_goes_to_a_private_file_and_no_secret_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "client.json"
+
+    before = os.umask(0)
+    try:
+        ran = written("--output", str(path))
+    finally:
+        os.umask(before)
+
+    result = json.loads(path.read_text())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert authenticates(result)
+    assert result["client_secret"] not in ran.stderr
+    assert result["access_token"] not in ran.stderr
+    assert f"The credentials are in {path}." in ran.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["client.json"]
+
+
+def test_a_file_that_exists_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "client.json"
+    path.write_text("mine")
+    before = row_counts()
+
+    refusal = run("--output", str(path)).refusal
+
+    assert re.match(r"--output: .*client.json exists; give --force", refusal)
+    assert (path.read_text(), row_counts()) == ("mine", before)
+
+
+def test_a_file_is_replaced_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "client.json"
+    path.write_text("mine")
+
+    written("--output", str(path), "--force")
+
+    assert authenticates(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
+def test_a_run_that_makes_nothing_leaves_its_file_alone(tmp_path: Path, force: list[str]) -> None:
+    path = tmp_path / "client.json"
+    written("--output", str(path))
+    first = path.read_text()
+
+    ran = run("--format", "json", "--output", str(path), *force)
+
+    assert (ran.code, path.read_text()) == (0, first)
+    assert json.loads(ran.stdout)["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
+def test_a_run_that_issues_nothing_writes_no_file(tmp_path: Path, force: list[str]) -> None:
+    provisioned()
+    path = tmp_path / "client.json"
+
+    ran = run("--contact", "ops@example.org", "--format", "json", "--output", str(path), *force)
+
+    assert (ran.code, json.loads(ran.stdout)["status"]) == (0, "updated")
+    assert list(tmp_path.iterdir()) == []
+
+
+def full(*_arguments: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize("name", ["fsync", "link"])
+def test_if_the_file_cannot_be_written_everything_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before = row_counts()
+    monkeypatch.setattr(os, name, full)
+
+    ran = run("--output", str(tmp_path / "client.json"), "--client-secret-from", "stdin", stdin=SECRET)
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr.splitlines()[0] == "What was made was taken back."
+    assert "--output: " in ran.stderr
+    assert "No space left on device" in ran.stderr
+    assert SECRET not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+
+
+class Unread(io.StringIO):
+    """A pipe whose other end is closed, a file on a full disk: some of them say so only when they are flushed."""
+
+    def __init__(self, method: str, error: int) -> None:
+        super().__init__()
+        self.method, self.error = method, error
+        setattr(self, method, self.fail)
+
+    def fail(self, *_arguments: Any) -> None:
+        delattr(self, self.method)  # Python itself flushes once more when the object goes.
+        raise OSError(self.error, os.strerror(self.error))
+
+
+@pytest.mark.parametrize("method", ["write", "flush"])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EPIPE], ids=["full", "pipe"])
+def test_if_nobody_reads_the_result_everything_is_taken_back(method: str, error: int) -> None:
+    before = row_counts()
+
+    ran = run(stdout=Unread(method, error))
+
+    assert ran.code == 1
+    assert ran.stderr == (
+        f"What was made was taken back.\nCommandError: the result could not be written: {os.strerror(error)}.\n"
+    )
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+
+
+def test_a_closed_standard_output_is_one_that_nobody_reads() -> None:
+    command = load_command_class("edx_api_provisioning", "provision_api_client")
+    command.stdout._out = None  # As Python has it after `>&-`.
+
+    with pytest.raises(OutputFailure, match="result could not be written"):
+        command.show("the result")
+
+
+def test_what_was_not_made_is_not_said_to_be_taken_back() -> None:
+    provisioned()
+
+    assert "taken back" not in run("--contact", "ops@example.org", stdout=Unread("write", errno.EPIPE)).stderr
+
+
+def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = row_counts()
+
+    def interrupt(*_arguments: Any, **_options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rendering, "render", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+
+
+def test_if_it_cannot_be_taken_back_the_operator_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database did not do it")))
+
+    ran = run("--output", str(tmp_path / "client.json"))
+
+    assert ran.code == 1
+    assert (
+        "The credentials of api-client exist, but nobody has them, and taking them back failed: "
+        "the database did not do it" in ran.stderr
+    )
+
+
+# The proof
+
+
+def break_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a site where new tokens do not work."""
+    real = oauth.create_access_tokens
+
+    def create_expired(wanted: Any) -> Any:
+        pks = real(wanted)
+        get_access_token_model().objects.filter(pk__in=pks).update(expires=datetime.now(UTC) - timedelta(seconds=1))
+        return pks
+
+    monkeypatch.setattr(oauth, "create_access_tokens", create_expired)
+
+
+def test_credentials_that_cannot_be_proved_are_handed_over_and_the_exit_code_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_token(monkeypatch)
+
+    ran = run("--format", "json")
+
+    assert ran.code == 1
+    result = json.loads(ran.stdout)
+    assert result["verified"] is False
+    assert oauth.client_user(result["client_id"], Secret(result["client_secret"])) == client().user
+    assert ran.stderr.splitlines()[-1] == (
+        "CommandError: The credentials exist and were handed over, but: access token at the site's Bearer "
+        "authentication: token_expired: the token's time is over, or its application is restricted. Issue a new one."
+    )
+
+
+def test_with_rollback_on_failure_what_cannot_be_proved_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = row_counts()
+    break_token(monkeypatch)
+
+    ran = run("--rollback-on-failure", "--format", "json", "--client-secret-from", "stdin", stdin=SECRET)
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "CommandError: Everything was taken back, because: access token at" in ran.stderr
+    assert SECRET not in ran.stderr
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+    assert [event.kind for event in ApiClientEvent.objects.order_by("pk")] == ["created", "undone"]
+
+
+def test_with_rollback_on_failure_no_file_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    break_token(monkeypatch)
+
+    assert run("--rollback-on-failure", "--output", str(tmp_path / "client.json")).code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_rollback_on_failure_what_is_proved_stays() -> None:
+    assert authenticates(provisioned("--rollback-on-failure"))
+
+
+def test_without_the_proof_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_token(monkeypatch)
+
+    assert provisioned("--no-verify")["verified"] is None
+
+
+def test_a_failing_proof_over_http_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    ran = run("--format", "json", "--verify-url", f"http://127.0.0.1:{port}")
+
+    assert (ran.code, json.loads(ran.stdout)["verified"]) == (1, False)
+    assert "access token over HTTP: " in ran.stderr
+
+
+def test_the_proof_over_http_asks_the_site_itself(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
+
+    assert provisioned("--verify-url", live_server.url)["verified"] is True
+
+
+def test_a_restricted_application_never_gets_a_token_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    restricted()
+    before = row_counts()
+    monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
+
+    assert "RestrictedApplication" in run().refusal
+    assert row_counts() == before
+
+
+# What it costs
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db(transaction=True)
+def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
+    connection.ensure_connection()
+
+    with statements() as new:
+        provisioned("--no-verify")
+    with statements() as unchanged:
+        provisioned()
+
+    assert len(new) <= 20, new
+    assert len(unchanged) <= 6, unchanged
+
+
+def test_no_system_check_is_asked_for() -> None:
+    assert load_command_class("edx_api_provisioning", "provision_api_client").requires_system_checks == []
+
+
+# Help
+
+
+def test_help_names_every_option_of_the_command() -> None:
+    ran = run("--help")
+
+    assert ran.code == 0
+    for option in (
+        "--username", "--email", "--use-existing-user", "--staff", "--superuser", "--expires-in", "--expires-at",
+        "--no-token", "--scope", "--client-id", "--client-secret-from", "--access-token-from", "--format", "--output",
+        "--force", "--dry-run", "--verify", "--no-verify", "--verify-url", "--rollback-on-failure", "--contact",
+        "--purpose", "--reason",
+    ):  # fmt: skip
+        assert option in ran.stdout
+    assert "Running it again changes nothing and shows no secret." in ran.stdout
+
+
+@pytest.mark.parametrize("option", ["--expires-in", "--expires-at", "--email", "--contact", "--client-id", "--scope"])
+def test_two_dashes_are_a_value_like_any_other(option: str) -> None:
+    refused = run(f"{option}=--", "--client-id=--") if option == "--scope" else run(f"{option}=--", "--scope=none")
+
+    assert refused.refusal.partition(":")[0] in (option, "--scope")

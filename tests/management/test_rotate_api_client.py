@@ -1,0 +1,398 @@
+"""The command: new credentials for a client, or for all whose token ends soon, handed over once."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import json
+import stat
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.contrib.auth.models import User
+from django.core.management import load_command_class
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.models import ApiClientEvent
+from edx_api_provisioning.services import provisioning
+from tests.factories import Ran, operator
+from tests.factories import run as run_command
+from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, last_event, provisioned, shown, utc
+
+NOON = utc(2027, 5, 3, 12)
+
+
+def run(*arguments: str) -> Ran:
+    return run_command(*arguments, command="rotate_api_client")
+
+
+def rotated(*arguments: str) -> dict[str, Any]:
+    return run("report", *arguments, "--format", "json").result
+
+
+# One client
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("arguments", [(), ("--token",)])
+def test_the_token_is_what_is_rotated_if_nothing_else_is_said(arguments: tuple[str, ...]) -> None:
+    made = provisioned()
+
+    result = rotated(*arguments)
+
+    assert (result["status"], result["name"], result["username"]) == ("rotated", "report", "report")
+    assert (result["client_id"], result["client_secret"]) == (made.client_id, None)
+    assert (answer(made.access_token), answer(result["access_token"])) == ("token_nonexistent", "ok")
+    assert granted(made.client_id, made.client_secret)
+    assert result["verified"] is True
+
+
+@pytest.mark.django_db
+def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
+    made = provisioned()
+
+    ran = run("report", "--secret", "--format", "json")
+
+    assert granted(made.client_id, Secret(ran.result["client_secret"]))
+    assert granted(made.client_id, made.client_secret) is None
+    assert ran.result["access_token"] is None
+    assert answer(made.access_token) == "ok"
+    assert ran.stderr.splitlines() == [
+        "Done: replace the client secret; the old one works no longer.",
+        "Done: leave the access tokens that were issued with the old secret: they live on.",
+    ]
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db
+def test_both_are_rotated_together() -> None:
+    made = provisioned()
+
+    result = rotated("--token", "--secret", "--reason", "found in a public log")
+
+    assert answer(made.access_token) == "token_nonexistent"
+    assert answer(result["access_token"]) == "ok"
+    assert granted(result["client_id"], Secret(result["client_secret"]))
+    event = last_event()
+    assert (event.kind, event.reason) == ("rotated", "found in a public log")
+    assert event.actor == f"command line: {getpass.getuser()}"
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db
+def test_grace_keeps_the_old_ones_and_says_so() -> None:
+    with clock_at(NOON) as clock:
+        made = provisioned()
+
+        ran = run("report", "--token", "--secret", "--grace", "24h", "--format", "json")
+
+        assert ran.result["client_id"] != made.client_id
+        assert ran.stderr.splitlines() == [
+            "Done: issue a new access token; older ones work until the grace is over.",
+            "Done: make a successor application; the old client id and secret work until the grace is over.",
+        ]
+        clock.forward(hours=24)
+        assert answer(made.access_token) == "ok"
+        clock.forward(seconds=1)
+        assert answer(made.access_token) == "token_expired"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "ends"),
+    [
+        ((), "2028-05-02T12:00:00Z"),
+        (("--expires-in", "90d"), "2027-08-01T12:00:00Z"),
+        (("--expires-in", "P14D"), "2027-05-17T12:00:00Z"),
+        (("--expires-at", "2028-02-29"), "2028-02-29T00:00:00Z"),
+        (("--expires-at", "2027-10-31T02:30+02:00"), "2027-10-31T00:30:00Z"),
+    ],
+)
+def test_the_new_token_ends_when_it_is_asked_to(arguments: tuple[str, ...], ends: str) -> None:
+    with clock_at(NOON):
+        provisioned(expires_in=timedelta(days=1))
+
+        result = rotated(*arguments)
+
+    assert result["expires_at"] == ends
+
+
+@pytest.mark.django_db
+def test_text_tells_how_to_use_what_is_new() -> None:
+    provisioned()
+
+    ran = run("report", "--token", "--secret")
+
+    assert ran.code == 0
+    assert "status:         rotated\n" in ran.stdout
+    assert ran.stdout.endswith("The secrets are shown this once. Keep them now.\n")
+
+
+@pytest.mark.django_db
+def test_a_file_gets_the_secrets_and_nothing_else_does(tmp_path: Path) -> None:
+    provisioned()
+    path = tmp_path / "report.json"
+
+    ran = run("report", "--format", "json", "--output", str(path))
+
+    token = json.loads(path.read_text())["access_token"]
+    assert answer(token) == "ok"
+    assert (ran.code, ran.stdout) == (0, "")
+    assert token not in ran.stderr
+    assert ran.stderr.splitlines()[-1] == f"The credentials are in {path}."
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.django_db
+def test_a_file_in_the_way_is_found_before_anything_is_rotated(tmp_path: Path) -> None:
+    made = provisioned()
+    path = tmp_path / "report.json"
+    path.write_text("precious")
+    before = everything()
+
+    assert run("report", "--output", str(path)).refusal == f"--output: {path} exists; give --force to replace it."
+    assert (everything(), path.read_text()) == (before, "precious")
+    assert run("report", "--output", str(path), "--force", "--format", "json").code == 0
+    assert answer(made.access_token) == "token_nonexistent"
+
+
+class Broken(io.StringIO):
+    """An output that nobody reads."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def run_unread(*arguments: str) -> tuple[int, str]:
+    stderr = io.StringIO()
+    with redirect_stdout(Broken()), redirect_stderr(stderr), pytest.raises(SystemExit) as end:
+        load_command_class("edx_api_provisioning", "rotate_api_client").run_from_argv(["manage.py", "x", *arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code, stderr.getvalue()
+
+
+@pytest.fixture
+def no_closing(monkeypatch: Any) -> None:
+    # The tests have their own use for the connection that a command closes at its end.
+    monkeypatch.setattr("django.core.management.base.connections.close_all", lambda: None)
+
+
+@pytest.mark.django_db
+def test_what_nobody_reads_is_said_to_be_lost(no_closing: None) -> None:
+    provisioned()
+
+    code, stderr = run_unread("report")
+
+    assert code == 1
+    assert stderr.splitlines() == [
+        "report was rotated, but nobody has its new credentials: rotate it again.",
+        "CommandError: the result could not be written: Broken pipe.",
+    ]
+
+
+@pytest.mark.django_db
+def test_where_nobody_reads_no_second_client_is_rotated(no_closing: None) -> None:
+    made = [provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1)) for name in ("a", "b", "c")]
+
+    code, _stderr = run_unread("--expiring-within", "2d")
+
+    assert code == 1
+    assert [answer(one.access_token) for one in made] == ["token_nonexistent", "ok", "ok"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("report", "--expires-in", "1d", "--expires-at", "2028-01-01"), None),
+        (("report", "--grace", "soon"), "--grace: not a time span above zero; write it like 90d, 12h, 52w or P90D."),
+        (("report", "--grace", "91d"), "--grace: at most 90 days."),
+        (
+            ("report", "--secret", "--expires-in", "1d"),
+            "--expires-in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
+            "leave it out.",
+        ),
+        (("report", "--expires-at", "2020-01-01"), "--expires-at: this time is past; give one to come."),
+        (("report", "--expires-at", "May"), None),
+        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
+        ((), "NAME: give either a NAME or --expiring-within."),
+        (("report", "--expiring-within", "1d"), "NAME: give either a NAME or --expiring-within."),
+        (
+            ("--expiring-within", "soon"),
+            "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D.",
+        ),
+        (("--expiring-within", "1d", "--output", "/no/such/place"), None),
+        (("report", "--verify-url", "http://lms.example.org"), None),
+        (("report", "--reason", "two\nlines"), "--reason: one line of at most 255 printable characters."),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(arguments: tuple[str, ...], line: str | None) -> None:
+    provisioned()
+    before = everything()
+
+    refusal = run(*arguments).refusal
+
+    assert line is None or refusal == line
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("report", "--format", "xml"), ("report", "--verify", "--no-verify"), ("a", "b")]
+)
+def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2
+
+
+@pytest.mark.django_db
+def test_credentials_that_do_not_work_are_handed_over_with_exit_code_1() -> None:
+    provisioned()
+    # As if somebody ended it between the issue and the proof.
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provisioning.credentials, "issue_tokens", _expired(provisioning.credentials.issue_tokens))
+        ran = run("report", "--format", "json")
+
+    assert ran.code == 1
+    assert answer(json.loads(ran.stdout)["access_token"]) == "token_expired"
+    assert json.loads(ran.stdout)["verified"] is False
+    assert "The credentials exist and were handed over, but: access token" in ran.stderr
+    assert "token_expired" in ran.stderr
+
+
+def _expired(issue: Any) -> Any:
+    def issue_tokens(wanted: Any, now: Any) -> Any:
+        from oauth2_provider.models import get_access_token_model
+
+        tokens = issue(wanted, now)
+        ours = [each.client.access_token_id for each in wanted]
+        get_access_token_model().objects.filter(pk__in=ours).update(expires=utc(2020, 1, 1))
+        return tokens
+
+    return issue_tokens
+
+
+@pytest.mark.django_db
+def test_without_proof_nothing_is_claimed() -> None:
+    provisioned()
+
+    assert rotated("--no-verify")["verified"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("restricted", [False, True])
+def test_the_proof_over_http_is_that_of_the_clients_kind(live_server: Any, restricted: bool) -> None:
+    provisioned(restricted=restricted, scopes=("grades:read",) if restricted else None)
+    tokens = () if restricted else ("--token",)
+
+    assert rotated("--secret", *tokens, "--verify-url", live_server.url)["verified"] is True
+
+
+# All that are due
+
+
+@pytest.fixture
+def due(db: None) -> dict[str, Any]:
+    spans = {"a": 1, "b": 13, "c": 15}
+    return {
+        name: provisioned(name, username=f"user-{name}", expires_in=timedelta(days=days))
+        for name, days in spans.items()
+    }
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_all_that_are_due_are_rotated_and_no_others(due: dict[str, Any]) -> None:
+    ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "yaml")
+
+    assert ran.code == 0
+    assert [one["name"] for one in yaml.safe_load_all(ran.stdout)] == ["a", "b"]
+    assert {event.client_name for event in ApiClientEvent.objects.filter(kind="rotated")} == {"a", "b"}
+    assert {answer(made.access_token) for made in due.values()} == {"ok"}
+    assert run("--expiring-within", "14d") == Ran(0, "", "")
+
+
+def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -> None:
+    applied = yaml.safe_load_all(run("--expiring-within", "14d", "--format", "kubernetes-secret").stdout)
+
+    assert [secret["metadata"]["name"] for secret in applied] == ["a", "b"]
+    before = everything()
+    ran = run("--expiring-within", "20d", "--format", "env")
+    assert ran.refusal == "--output: the variables of several clients have the same names; give a directory."
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"),
+    [("text", "txt"), ("json", "json"), ("env", "env"), ("yaml", "yaml"), ("kubernetes-secret", "yaml")],
+)
+def test_each_that_is_due_gets_a_file_of_its_own(due: dict[str, Any], tmp_path: Path, format: str, ending: str) -> None:
+    ran = run("--expiring-within", "14d", "--output", str(tmp_path), "--format", format)
+
+    assert (ran.code, ran.stdout) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"a.{ending}", f"b.{ending}"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    for path in tmp_path.iterdir():
+        assert shown(due[path.stem].access_token) not in path.read_text()
+    if format == "yaml":
+        tokens = [yaml.safe_load((tmp_path / f"{name}.yaml").read_text())["access_token"] for name in "ab"]
+        assert [answer(token) for token in tokens] == ["ok", "ok"]
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
+    User.objects.filter(username="user-a").update(is_active=False)
+
+    ran = run("--expiring-within", "14d", "--format", "json")
+
+    assert ran.code == 1
+    assert json.loads(ran.stdout)["name"] == "b"
+    lines = ran.stderr.splitlines()
+    assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
+    assert lines[-1] == "CommandError: Not rotated, or not proved: a."
+    assert answer(due["b"].access_token) == "token_nonexistent"
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
+    due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [*api.list_clients()]
+    api.rotate("a", authority=operator("another run"), expires_in=timedelta(days=90))
+    monkeypatch.setattr(api, "list_clients", lambda **_which: listed)
+    before = client("a").access_token
+
+    ran = run("--expiring-within", "14d", "--output", str(tmp_path))
+
+    assert (ran.code, [path.name for path in tmp_path.iterdir()]) == (0, ["b.txt"])
+    assert client("a").access_token == before
+
+
+def test_expired_ones_are_due_and_retired_ones_are_not(db: None) -> None:
+    with clock_at(NOON) as clock:
+        provisioned("expired", username="user-a", expires_in=timedelta(hours=1))
+        provisioned("retired", username="user-b", expires_in=timedelta(days=1))
+        run_command("retired", "--retire", command="revoke_api_client")
+        clock.forward(hours=2)
+
+        ran = run("--expiring-within", "14d", "--format", "json")
+
+    assert json.loads(ran.stdout)["name"] == "expired"
+    assert client("retired").access_token is None
+
+
+def test_when_none_is_due_nothing_is_done(due: dict[str, Any], tmp_path: Path) -> None:
+    before = everything()
+
+    assert run("--expiring-within", "1h", "--output", str(tmp_path)) == Ran(0, "", "")
+
+    assert everything() == before
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,409 @@
+"""The command: what the site makes of credentials that somebody presents, in this process and over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.services.api_errors import ERROR_MEANINGS
+from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, Ran
+from tests.factories import run as run_command
+from tests.lifecycle_helpers import clock_at, everything, granted, provisioned, shown, utc
+
+pytestmark = pytest.mark.django_db
+
+NOON = utc(2027, 5, 3, 12)
+
+
+def run(*arguments: str, stdin: str | bytes = "") -> Ran:
+    return run_command(*arguments, stdin=stdin, command="verify_api_client")
+
+
+def token_state(value: str | bytes) -> tuple[int, dict[str, Any]]:
+    ran = run("--token-from", "stdin", "--format", "json", stdin=value)
+    return ran.code, json.loads(ran.stdout)["token"]
+
+
+@pytest.fixture
+def made() -> Credentials:
+    return provisioned(staff=True, scopes=("read", "email"))
+
+
+# A token
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_of_a_valid_token_all_is_told_but_the_token() -> None:
+    with clock_at(NOON):
+        made = provisioned(staff=True, scopes=("read", "email"), expires_in=timedelta(days=1))
+        ran = run("--token-from", "stdin", "--format", "json", stdin=shown(made.access_token) + "\n")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert {**json.loads(ran.stdout)["token"], "expires_in": None} == {
+        "state": "valid",
+        "meaning": "",
+        "username": "report",
+        "is_staff": True,
+        "is_superuser": False,
+        "rights": ["staff"],
+        "scopes": ["read", "email"],
+        "expires_at": "2027-05-04T12:00:00Z",
+        "client_id": made.client_id,
+        "restricted": False,
+        "expires_in": None,
+    }
+    assert json.loads(ran.stdout)["token"]["expires_in"] == 86400
+    assert shown(made.access_token) not in ran.stdout
+
+
+def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
+    monkeypatch.setenv("THE_TOKEN", shown(made.access_token))
+
+    ran = run("--token-from", "env:THE_TOKEN")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    lines = ran.stdout.splitlines()
+    assert lines[:2] == ["state:          valid", "username:       report"]
+    assert "scopes:         read, email" in lines
+    assert lines[-1] == "No fault was found."
+    assert shown(made.access_token) not in ran.stdout
+
+
+def test_in_text_rights_and_time_left_are_in_words(monkeypatch: Any) -> None:
+    with clock_at(NOON):
+        made = provisioned("plain", expires_in=timedelta(days=90))
+        other = provisioned(
+            "other", superuser=True, permissions=("course_modes.change_coursemode",), scopes=("read", "grades:read")
+        )
+        monkeypatch.setenv("PLAIN", shown(made.access_token))
+        monkeypatch.setenv("OTHER", shown(other.access_token))
+
+        plain = run("--token-from", "env:PLAIN").stdout.splitlines()
+        lines = run("--token-from", "env:OTHER").stdout.splitlines()
+
+    assert plain == [
+        "state:          valid",
+        "username:       plain",
+        "scopes:         read, write, email, profile",
+        "expires at:     2027-08-01T12:00:00Z",
+        f"client id:      {made.client_id}",
+        "expires in:     7776000 (90 days)",
+        "No fault was found.",
+    ]
+    assert "rights:         superuser, staff, permission:course_modes.change_coursemode, scope:grades:read" in lines
+
+
+def tokens() -> Any:
+    return get_access_token_model().objects.all()
+
+
+def without_application() -> None:
+    tokens().update(application=None)
+    get_application_model().objects.all().delete()
+
+
+STATES: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "expired": (
+        lambda: tokens().update(expires=utc(2020, 1, 1)),
+        "expired",
+        ERROR_MEANINGS["token_expired"],
+    ),
+    "deleted": (lambda: tokens().delete(), "unknown", ERROR_MEANINGS["token_nonexistent"]),
+    "inactive": (
+        lambda: User.objects.update(is_active=False),
+        "disabled",
+        ERROR_MEANINGS["user_not_active"],
+    ),
+    "no application left": (without_application, "disabled", ERROR_MEANINGS["user_is_disabled"]),
+    "no user": (lambda: tokens().update(user=None), "unusable", "the token has no user: the site fails on it."),
+}
+
+
+@pytest.mark.parametrize("deed", STATES)
+def test_of_a_token_that_does_not_work_it_is_told_why_and_what_to_do(made: Credentials, deed: str) -> None:
+    do, state, meaning = STATES[deed]
+    do()
+
+    ran = run("--token-from", "stdin", "--format", "json", stdin=shown(made.access_token))
+
+    told = json.loads(ran.stdout)["token"]
+    assert (ran.code, told["state"]) == (1, state)
+    assert meaning in told["meaning"]
+    assert ran.stderr == f"CommandError: Not in order: {state}.\n"
+    assert shown(made.access_token) not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("value", ["", "no-such-token", "two words", "tökên", b"\xe2\x82\xac" * 20, "x" * 300, "\x00"])
+def test_what_is_no_token_is_unknown_and_not_repeated(value: str | bytes) -> None:
+    code, told = token_state(value)
+
+    assert (code, told["state"]) == (1, "unknown")
+    assert told["meaning"]
+    assert (told["username"], told["expires_at"], told["expires_in"]) == (None, None, None)
+    assert str(value) not in told["meaning"] or value == ""
+
+
+def test_bytes_that_are_no_text_are_refused_in_one_line() -> None:
+    assert run("--token-from", "stdin", stdin=b"\xff\xfe").refusal == (
+        "--token-from: nothing could be read from standard input."
+    )
+
+
+def test_a_token_of_a_restricted_application_is_told_to_be_one(made: Credentials) -> None:
+    RestrictedApplication.objects.create(application=get_application_model().objects.get())
+
+    _code, told = token_state(shown(made.access_token))
+    assert told["restricted"] is True
+
+
+def test_a_token_in_its_last_second_is_valid_and_then_expired() -> None:
+    with clock_at(NOON) as clock:
+        made = provisioned(expires_in=timedelta(days=1))
+        clock.forward(days=1)
+        code, told = token_state(shown(made.access_token))
+        assert (code, told["state"]) == (0, "valid")
+        clock.forward(microseconds=1)
+        code, told = token_state(shown(made.access_token))
+        assert (code, told["state"]) == (1, "expired")
+
+
+def test_a_token_of_nobody_we_manage_is_examined_too() -> None:
+    AccessTokenFactory(token=TOKEN, application=ApplicationFactory(client_id="the-id", user__username="reporter"))
+
+    code, told = token_state(TOKEN)
+    assert (code, told["username"], told["client_id"]) == (0, "reporter", "the-id")
+
+
+# Client id and secret
+
+
+def grant(client_id: str, secret: str, *arguments: str) -> Ran:
+    source = ("--client-id", client_id, "--client-secret-from", "stdin")
+    return run(*source, *arguments, "--format", "json", stdin=secret)
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_id_and_secret_are_proved_by_the_real_grant_of_which_nothing_is_kept(made: Credentials) -> None:
+    before = everything()
+
+    ran = grant(made.client_id, shown(made.client_secret))
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout) == {"checks": [{"what": "client credentials grant", "ok": True, "meaning": ""}]}
+    assert everything() == before
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_kept_outside_a_test_either() -> None:
+    made = provisioned()
+
+    assert grant(made.client_id, shown(made.client_secret)).code == 0
+    assert tokens().count() == 1
+
+
+def test_text_says_that_they_work(made: Credentials, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SECRET", shown(made.client_secret))
+
+    ran = run("--client-id", made.client_id, "--client-secret-from", "env:SECRET")
+    assert ran == Ran(0, "client credentials grant: works\nNo fault was found.\n", "")
+
+
+@pytest.mark.parametrize("wrong", ["secret", "id"])
+def test_a_wrong_secret_or_id_is_told_with_what_it_means(made: Credentials, caplog: Any, wrong: str) -> None:
+    caplog.set_level("DEBUG")
+    secret = SECRET if wrong == "secret" else shown(made.client_secret)
+
+    ran = grant("no-such-id" if wrong == "id" else made.client_id, secret)
+
+    (check,) = json.loads(ran.stdout)["checks"]
+    assert (ran.code, check["ok"]) == (1, False)
+    assert check["meaning"] == f"invalid_client: {ERROR_MEANINGS['invalid_client']}"
+    assert ran.stderr == "CommandError: Not in order: client credentials grant.\n"
+    assert secret not in ran.stdout + ran.stderr + caplog.text
+
+
+def test_an_application_for_another_grant_is_told_to_be_one(made: Credentials) -> None:
+    get_application_model().objects.update(authorization_grant_type="password")
+
+    (check,) = json.loads(grant(made.client_id, shown(made.client_secret)).stdout)["checks"]
+    assert check["meaning"].startswith("unauthorized_client: ")
+
+
+# A client by name
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
+    ran = run("report", "--format", "json")
+
+    assert ran.code == 0
+    told = json.loads(ran.stdout)["client"]
+    assert (told["name"], told["state"], told["troubles"], told["client_id"]) == (
+        "report",
+        "active",
+        [],
+        made.client_id,
+    )
+
+
+def test_what_became_of_a_client_is_told(made: Credentials) -> None:
+    User.objects.update(is_superuser=True)
+    tokens().delete()
+
+    ran = run("report")
+
+    assert ran.code == 1
+    assert ran.stdout.splitlines()[-2:] == [
+        "    user_promoted: its user has more rights than it was given here; take them away, or adopt it again",
+        "    token_gone: its access token was deleted, as a password reset does; rotate it",
+    ]
+    assert ran.stderr == "CommandError: Not in order: user_promoted, token_gone.\n"
+
+
+def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SECRET", shown(made.client_secret))
+
+    ran = run(
+        *("report", "--token-from", "stdin", "--client-id", made.client_id, "--client-secret-from", "env:SECRET"),
+        *("--format", "json"),
+        stdin=shown(made.access_token),
+    )
+
+    assert ran.code == 0
+    assert {*json.loads(ran.stdout)} == {"client", "token", "checks"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), "NAME: give a NAME, --token-from, or --client-id with --client-secret-from."),
+        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("b\udced",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
+        (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
+        (("--token-from", "the-token-itself"), "--token-from: give env:VARIABLE or stdin, not the value itself."),
+        (("--token-from", "env:NO_SUCH_VARIABLE"), "--token-from: no such variable in the environment."),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(arguments: tuple[str, ...], line: str) -> None:
+    assert run(*arguments).refusal == line
+
+
+@pytest.mark.parametrize("url", ["http://lms.example.org", "lms.example.org", "https://me@lms.example.org"])
+def test_secrets_go_to_no_address_in_clear(made: Credentials, url: str) -> None:
+    ran = run("--token-from", "stdin", "--url", url, stdin=shown(made.access_token))
+
+    assert (ran.code, ran.stdout) == (1, "")
+
+
+@pytest.mark.parametrize("url", [(), ("--url", "https://lms.example.org")])
+@pytest.mark.parametrize(("client_id", "secret"), [("b\udced", SECRET), ("report", "b\udced"), ("a\0", SECRET)])
+def test_what_is_no_text_is_nobodys(
+    client_id: str, secret: str, url: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", secret)
+
+    ran = run("--client-id", client_id, "--client-secret-from", "env:SECRET", *url, "--format", "json")
+
+    (check,) = json.loads(ran.stdout)["checks"]
+    assert (ran.code, check["meaning"].partition(":")[0]) == (1, "invalid_client")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_verifying_changes_nothing(made: Credentials) -> None:
+    before = everything()
+
+    run("report")
+    token_state(shown(made.access_token))
+    grant(made.client_id, SECRET)
+
+    assert everything() == before
+
+
+# Over HTTP
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_a_token_is_presented_to_the_site(live_server: Any) -> None:
+    made = provisioned()
+    arguments = ("--token-from", "stdin", "--url", live_server.url, "--format", "json")
+
+    ran = run(*arguments, stdin=shown(made.access_token))
+    assert ran.code == 0, ran
+    (check,) = json.loads(ran.stdout)["checks"]
+    assert (check["ok"], "HTTP" in check["what"]) == (True, True)
+
+    tokens().update(expires=utc(2020, 1, 1))
+    ran = run(*arguments, stdin=shown(made.access_token))
+    (check,) = json.loads(ran.stdout)["checks"]
+    assert (ran.code, check["ok"]) == (1, False)
+    assert check["meaning"].startswith("token_expired: ")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_id_and_secret_get_an_opaque_token_and_a_jwt(live_server: Any) -> None:
+    made = provisioned()
+
+    ran = grant(made.client_id, shown(made.client_secret), "--url", live_server.url)
+
+    assert ran.code == 0, ran
+    assert [(check["what"], check["ok"]) for check in json.loads(ran.stdout)["checks"]] == [
+        ("client credentials grant", True),
+        ("opaque token for client id and secret over HTTP", True),
+        ("JWT for client id and secret over HTTP", True),
+    ]
+
+
+def test_without_a_profile_there_is_nothing_of_it_to_try(made: Credentials) -> None:
+    ran = run("report", "--url", "https://lms.example.org")
+
+    assert (ran.code, ran.stderr) == (0, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_a_wrong_secret_is_refused_in_every_way(live_server: Any) -> None:
+    made = provisioned()
+
+    ran = grant(made.client_id, SECRET, "--url", live_server.url)
+
+    checks = json.loads(ran.stdout)["checks"]
+    assert (ran.code, [check["ok"] for check in checks]) == (1, [False, False, False])
+    assert {check["meaning"].partition(":")[0] for check in checks} == {"invalid_client"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_a_restricted_client_gets_a_jwt_alone(live_server: Any) -> None:
+    made = provisioned(restricted=True, scopes=("grades:read",), filters=("content_org:edX",))
+
+    ran = grant(made.client_id, shown(made.client_secret), "--url", live_server.url)
+
+    assert ran.code == 0, ran
+    assert [check["what"] for check in json.loads(ran.stdout)["checks"]] == [
+        "client credentials grant",
+        "JWT for client id and secret over HTTP",
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_over_http_an_unreachable_site_is_told_to_be_one() -> None:
+    made = provisioned()
+
+    ran = grant(made.client_id, shown(made.client_secret), "--url", "http://127.0.0.1:1")
+
+    checks = json.loads(ran.stdout)["checks"]
+    assert (ran.code, [check["ok"] for check in checks]) == (1, [True, False, False])
+    assert granted(made.client_id, made.client_secret)

@@ -1,0 +1,262 @@
+"""Many runs at once: one makes the client and shows its secrets, the others find it as it is wanted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from common.djangoapps.student.models import UserProfile
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.sampling import some
+from tests.subprocesses import FORK, TIMEOUT, Ended, Process, Work, database_for_processes, provision
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+
+PROCESSES = 64
+MANY = some(16, 64)
+# The looks after which all processes meet: when the first goes on, each has seen that there is nothing yet.
+AT_THE_CLIENT = r"FROM .edx_api_provisioning_apiclient. .+ FOR UPDATE"
+AT_THE_USER = r"FROM .auth_user. .+ FOR UPDATE"
+
+
+@pytest.fixture(autouse=True)
+def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with database_for_processes(tmp_path):
+        yield
+
+
+def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[list[Ended], Counter[str]]:
+    """All works at once, each in a process of its own, and how many errors of each class the database answered with.
+
+    Args:
+        meet: the statement after which each waits for all others; None for before the first.
+    """
+    barrier = FORK.Barrier(len(works))
+    errors = folder / "errors"
+    errors.touch()
+
+    def member(work: Work) -> Work:
+        expected = True
+
+        def meet_the_others() -> None:
+            nonlocal expected
+            expected = False
+            barrier.wait(TIMEOUT)
+
+        def statement(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+            if expected and meet is None:
+                meet_the_others()
+            try:
+                result = execute(sql, *args)
+            except DatabaseError as error:
+                with errors.open("a") as log:
+                    log.write(f"{type(error).__name__}\n")
+                raise
+            if expected and meet is not None and re.search(meet, sql, re.DOTALL):
+                meet_the_others()
+            return result
+
+        def joined() -> None:
+            try:
+                connection.ensure_connection()  # Before the meeting, for a server lets in one after the other.
+                connection.execute_wrappers.append(statement)
+                work()
+            finally:
+                if expected:
+                    barrier.abort()  # Nobody is to wait for one that failed on the way.
+
+        return joined
+
+    processes = [Process(member(work), folder / str(number)) for number, work in enumerate(works)]
+    ended = [process.ended() for process in processes]
+    return ended, Counter(errors.read_text().split())
+
+
+def results(ended: list[Ended]) -> list[dict[str, Any]]:
+    """What the runs printed, if every one of them succeeded."""
+    failures = {(run.code, run.stderr) for run in ended if run.code != 0 or "Traceback" in run.stderr}
+    assert not failures
+    return [json.loads(run.stdout) for run in ended]
+
+
+def assert_one_client(shown: list[dict[str, Any]]) -> None:
+    """One run made the client and has its secrets, which work; the others were told so and have none."""
+    (made,) = (result for result in shown if result["status"] == "created")
+    others = [result for result in shown if result is not made]
+    assert Counter(result["status"] for result in others) == {"unchanged": len(shown) - 1}
+    assert {(result["client_secret"], result["access_token"]) for result in others} == {(None, None)}
+    assert {result["client_id"] for result in shown} == {made["client_id"]}
+    assert made["verified"] is True
+
+    client = ApiClient.objects.get()
+    assert client.user == User.objects.get()
+    assert client.application == get_application_model().objects.get()
+    assert client.access_token == get_access_token_model().objects.get()
+    assert client.application.client_id == made["client_id"]
+    assert ApiClientEvent.objects.get().kind == "created"
+    assert UserProfile.objects.filter(user=client.user).count() == 1
+
+
+def shared() -> None:
+    provision("shared", "--format", "json")
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_of_many_processes_that_all_saw_no_client_one_makes_it(tmp_path: Path) -> None:
+    ended, errors = crowd(tmp_path, [shared] * MANY, meet=AT_THE_CLIENT)
+
+    assert_one_client(results(ended))
+    # Each of the others was refused by the unique name first, and looked again.
+    assert errors["IntegrityError"] == MANY - 1
+
+
+def test_of_64_processes_that_start_at_once_one_makes_the_client(tmp_path: Path) -> None:
+    ended, _errors = crowd(tmp_path, [shared] * PROCESSES)
+
+    assert_one_client(results(ended))
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_of_many_processes_that_want_an_existing_user_one_makes_the_client(tmp_path: Path) -> None:
+    User.objects.create_user("shared", "shared@example.org")
+    UserProfile.objects.create(user=User.objects.get())
+
+    def with_user() -> None:
+        provision("shared", "--use-existing-user", "--format", "json")
+
+    ended, _errors = crowd(tmp_path, [with_user] * MANY, meet=AT_THE_CLIENT)
+
+    assert_one_client(results(ended))
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_many_web_requests_at_once_make_one_client(tmp_path: Path) -> None:
+    def request() -> None:
+        with transaction.atomic():
+            call_command("provision_api_client", "shared", format="json")
+
+    ended, _errors = crowd(tmp_path, [request] * MANY, meet=AT_THE_CLIENT)
+
+    # What it says is said before its transaction ends, so the winner can prove nothing to others; but it may be sure.
+    assert_one_client(results(ended))
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+@pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
+def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path, nested: bool) -> None:
+    def named(name: str) -> Work:
+        def command() -> None:
+            provision(name, "--username", "shared", "--format", "json")
+
+        def request() -> None:
+            with transaction.atomic():
+                call_command("provision_api_client", name, username="shared", format="json")
+
+        return request if nested else command
+
+    # Names of their own for each case: MariaDB still locks around rows that were deleted just now.
+    names = [f"{'request' if nested else 'command'}-{number}" for number in range(16)]
+    ended, errors = crowd(tmp_path, [named(name) for name in names], meet=AT_THE_USER)
+
+    shown = results(ended)
+    assert Counter(result["status"] for result in shown) == {"created": 16}
+    assert all(result["verified"] for result in shown)
+    user = User.objects.get()
+    assert list(ApiClient.objects.values_list("user", "user_made")).count((user.pk, True)) == 1
+    assert set(ApiClient.objects.values_list("user", flat=True)) == {user.pk}
+    assert get_application_model().objects.filter(user=user).count() == 16
+    assert get_access_token_model().objects.filter(user=user).count() == 16
+    # Of the others each met the taken name, or saw in time that the account had been made meanwhile.
+    assert errors["IntegrityError"] >= 1
+
+
+def test_of_many_processes_that_find_the_token_expired_one_issues_another(tmp_path: Path) -> None:
+    results([Process(shared, tmp_path / "first").ended()])
+    get_access_token_model().objects.update(expires=timezone.now() - timedelta(days=1))
+
+    ended, _errors = crowd(tmp_path, [shared] * MANY)
+
+    shown = results(ended)
+    assert Counter(result["status"] for result in shown) == {"updated": 1, "unchanged": MANY - 1}
+    (issued,) = (result["access_token"] for result in shown if result["access_token"])
+    current = ApiClient.objects.get().access_token
+    assert oauth.find_access_token(Secret(issued)) == current
+    assert get_access_token_model().objects.exclude(pk=current.pk).count() == 1
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_a_run_that_the_database_ends_for_a_deadlock_begins_again(tmp_path: Path) -> None:
+    results([Process(shared, tmp_path / "first").ended()])
+    get_access_token_model().objects.all().delete()
+    go, has_the_client = FORK.Event(), FORK.Event()
+
+    def run() -> None:
+        errors = []
+
+        def statement(execute: Callable[..., Any], sql: str, *args: Any) -> Any:
+            if re.search(AT_THE_USER, sql, re.DOTALL):
+                has_the_client.set()
+            try:
+                return execute(sql, *args)
+            except DatabaseError as error:
+                errors.append(error)
+                raise
+
+        connection.execute_wrappers.append(statement)
+        go.wait(TIMEOUT)
+        shared()
+        assert [type(error) for error in errors] == [OperationalError]
+
+    process = Process(run, tmp_path / "second")
+    with transaction.atomic():
+        if connection.vendor == "postgresql":  # It ends whom it sees waiting longest: not this one.
+            connection.cursor().execute("SET LOCAL deadlock_timeout = '1min'")
+        # MariaDB ends who has done least: not this one.
+        User.objects.bulk_create(User(username=f"user-{n}", email=f"user-{n}@example.org") for n in range(100))
+        User.objects.select_for_update().get(username="shared")
+        go.set()
+        assert has_the_client.wait(TIMEOUT)
+        ApiClient.objects.select_for_update().get()
+
+    (shown,) = results([process.ended()])
+    assert shown["status"] == "updated"
+    assert oauth.find_access_token(Secret(shown["access_token"])) == get_access_token_model().objects.get()
+
+
+@pytest.mark.vendor("sqlite")
+@pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
+def test_of_many_threads_one_makes_the_client(nested: bool) -> None:
+    barrier = Barrier(MANY)
+
+    def thread(_number: int) -> str:
+        out = StringIO()
+        barrier.wait(TIMEOUT)
+        try:
+            with transaction.atomic() if nested else nullcontext():
+                call_command("provision_api_client", "shared", format="json", stdout=out, stderr=StringIO())
+        finally:
+            connections.close_all()
+        return out.getvalue()
+
+    with ThreadPoolExecutor(MANY) as threads:
+        printed = list(threads.map(thread, range(MANY)))
+
+    assert_one_client([json.loads(text) for text in printed])

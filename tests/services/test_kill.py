@@ -1,0 +1,198 @@
+"""A run that ends at any point, or whose database goes away at any point, leaves all of a client or nothing of it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from common.djangoapps.student.models import UserProfile
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.factories import OPERATOR
+from tests.sampling import some, some_of
+from tests.subprocesses import (
+    FORK,
+    KILLED,
+    Ended,
+    Points,
+    Process,
+    Work,
+    database_for_processes,
+    die,
+    lose_connection,
+    provision,
+    table_counts,
+)
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+
+NOTHING: dict[str, int] = {}
+TAKEN_BACK = {ApiClientEvent._meta.db_table: 2}  # That it was made, and that it was taken back.
+
+
+@pytest.fixture(autouse=True)
+def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with database_for_processes(tmp_path):
+        yield
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of one run: how it ended, and how many rows more or fewer the tables have."""
+
+    name: str
+    ended: Ended
+    changed: dict[str, int]
+
+
+def runs(
+    folder: Path,
+    run: Callable[[str], object],
+    happens: Work,
+    *,
+    prepare: Callable[[str], object] = lambda name: None,
+    lines_of: tuple[str, ...] = (),
+) -> Iterator[Run]:
+    """One run to which nothing happens, then one for each or some of its points, each for another client."""
+    last = FORK.Value("i", 0)
+
+    def numbers() -> Iterator[int]:
+        yield 0
+        yield from some_of(last.value)
+
+    for number in numbers():
+        name = f"client-{number}"
+
+        def work(number: int = number, name: str = name) -> None:
+            points = Points(number, happens, lines_of=lines_of)
+            points.install()
+            run(name)
+            if number == 0:
+                last.value = points.passed
+
+        prepare(name)
+        before = table_counts()
+        ended = Process(work, folder / name).ended()
+        after = table_counts()
+        yield Run(name, ended, {table: after[table] - n for table, n in before.items() if after[table] != n})
+
+
+def assert_once_more_and_all_is_well(runs_: list[Run], folder: Path, *options: str) -> None:
+    for run in runs_:
+        ended = Process(lambda name=run.name: provision(name, *options), folder / f"{run.name}-again").ended()
+        assert (ended.code, ended.stderr.count("Traceback")) == (0, 0), ended.stderr
+        client = ApiClient.objects.select_related("user", "application", "access_token").get(name=run.name)
+        assert client.user is not None
+        assert client.application.user == client.access_token.user == client.user
+        assert client.access_token.application == client.application
+        assert UserProfile.objects.filter(user=client.user).exists()
+
+
+def one_of_each(runs_: list[Run]) -> list[Run]:
+    """The last run of each outcome."""
+    return list({tuple(run.changed): run for run in runs_}.values())
+
+
+def assert_all_or_nothing(undisturbed: Run, disturbed: list[Run]) -> None:
+    """Each left nothing or what the undisturbed run did; the points lie on both sides of the commit."""
+    outcomes = [run.changed for run in disturbed]
+    assert [outcome for outcome in outcomes if outcome not in (NOTHING, undisturbed.changed)] == []
+    assert outcomes.count(NOTHING) >= some(3, 5)
+    assert outcomes.count(undisturbed.changed) >= 1
+
+
+def test_killed_at_any_point_a_run_leaves_all_of_a_new_client_or_nothing(tmp_path: Path) -> None:
+    undisturbed, *killed = runs(tmp_path, provision, die, lines_of=("IssuingCommand.", "ClientCommand.show"))
+
+    assert {run.ended.code for run in killed} == {KILLED}
+    assert undisturbed.changed["auth_user"] == undisturbed.changed["oauth2_provider_accesstoken"] == 1
+    assert_all_or_nothing(undisturbed, killed)
+    # At every point: the server may still hold the locks of the one that died.
+    assert_once_more_and_all_is_well(killed, tmp_path)
+
+
+def test_killed_at_any_point_a_run_leaves_an_existing_user_as_it_was_or_a_service_user(tmp_path: Path) -> None:
+    def make_user(name: str) -> None:
+        UserProfile.objects.create(user=User.objects.create_user(name, f"{name}@example.org"))
+
+    def run(name: str) -> None:
+        provision(name, "--use-existing-user")
+
+    undisturbed, *killed = runs(tmp_path, run, die, prepare=make_user)
+
+    assert {run.ended.code for run in killed} == {KILLED}
+    assert "auth_user" not in undisturbed.changed
+    assert_all_or_nothing(undisturbed, killed)
+    assert_once_more_and_all_is_well(one_of_each(killed), tmp_path, "--use-existing-user")
+
+
+def test_killed_at_any_point_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    def path(name: str) -> Path:
+        return tmp_path / f"{name}.json"
+
+    def run(name: str) -> None:
+        provision(name, "--format", "json", "--output", str(path(name)))
+
+    undisturbed, *killed = runs(tmp_path, run, die, lines_of=("NewFile.",))
+
+    assert {run.ended.code for run in killed} == {KILLED}
+    assert_all_or_nothing(undisturbed, killed)
+    written = [run for run in killed if path(run.name).exists()]
+    assert written
+    for run_ in [undisturbed, *written]:
+        assert run_.changed == undisturbed.changed
+        credentials = json.loads(path(run_.name).read_text())
+        assert oauth.find_access_token(Secret(credentials["access_token"])).user.username == run_.name
+        assert oauth.client_user(credentials["client_id"], Secret(credentials["client_secret"])) is not None
+    # A draft may be left behind: for its owner alone.
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir() if ".json" in file.name} == {0o600}
+    for run_ in one_of_each(killed):
+        assert_once_more_and_all_is_well([run_], tmp_path, "--output", str(path(run_.name)))
+
+
+def test_killed_at_any_point_taking_back_leaves_all_or_nothing(tmp_path: Path) -> None:
+    made = {}
+
+    def make(name: str) -> None:
+        made[name] = api.provision(ClientSpec(name=name), authority=OPERATOR)
+
+    def take_back(name: str) -> None:
+        api.undo(made[name], authority=OPERATOR)
+
+    undisturbed, *killed = runs(tmp_path, take_back, die, prepare=make)
+
+    assert {run.ended.code for run in killed} == {KILLED}
+    assert undisturbed.changed["auth_user"] == undisturbed.changed["oauth2_provider_application"] == -1
+    assert_all_or_nothing(undisturbed, killed)
+    assert_once_more_and_all_is_well(one_of_each(killed), tmp_path)
+
+
+def test_without_its_database_at_any_point_a_run_says_what_became_of_it(tmp_path: Path) -> None:
+    undisturbed, *without = runs(tmp_path, provision, lose_connection)
+
+    assert {run.ended.code for run in without} == {1}
+    assert {run.ended.stdout for run in without} == {""}
+    outcomes = [run.changed for run in without]
+    for run in without:
+        *before, line = run.ended.stderr.splitlines()
+        assert line.startswith("CommandError: the database did not ")
+        if run.changed == undisturbed.changed:  # The server committed and could not say so any more.
+            assert before == []
+            assert "nothing was changed" not in line
+        elif run.changed == TAKEN_BACK:
+            assert before == ["What was made was taken back."]
+        else:
+            assert (before, run.changed) == ([], NOTHING)
+    assert outcomes.count(NOTHING) >= some(3, 5)
+    assert outcomes.count(TAKEN_BACK) >= 1
+    assert outcomes.count(undisturbed.changed) <= 1
+    assert_once_more_and_all_is_well(one_of_each(without), tmp_path)

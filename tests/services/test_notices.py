@@ -1,0 +1,442 @@
+"""The contact of a client is told in time that its token ends: once at each distance, by one worker, until it works."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.conf import settings as django_settings
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.db import DatabaseError, connection
+from django.utils import translation
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.models import ApiClientEvent
+from edx_api_provisioning.services import notices
+from tests.factories import OPERATOR, operator
+from tests.lifecycle_helpers import Clock, client, clock_at, granted, last_event, provisioned, utc
+from tests.subprocesses import FORK, TIMEOUT, Process, database_for_processes
+
+NOON = utc(2027, 5, 3, 12)
+OWNER = "owner@example.org"
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with clock_at(NOON) as clock:
+        yield clock
+
+
+def notify() -> tuple[str, ...]:
+    return api.notify_expiring(authority=OPERATOR)
+
+
+def subjects() -> list[str]:
+    return [message.subject for message in mail.outbox]
+
+
+# When
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=60))
+
+    told = []
+    for day in range(61):
+        clock.to(NOON + timedelta(days=day))
+        told += [day for _name in notify()]
+        assert notify() == ()  # The same day again
+
+    assert told == [30, 53, 59]
+    assert subjects() == [
+        "The access token of report ends in 30 days",
+        "The access token of report ends in 7 days",
+        "The access token of report ends in 1 day",
+    ]
+    events = ApiClientEvent.objects.filter(kind="notified").order_by("pk")
+    assert [event.details for event in events] == [{"days": days, "to": OWNER} for days in (30, 7, 1)]
+    assert {event.actor for event in events} == {"the test"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("left", "distance"),
+    [
+        (timedelta(days=30, microseconds=1), None),
+        (timedelta(days=30), 30),
+        (timedelta(days=7, microseconds=1), 30),
+        (timedelta(days=7), 7),
+        (timedelta(days=1, seconds=1), 7),
+        (timedelta(days=1), 1),
+        (timedelta(microseconds=1), 1),
+        (timedelta(0), None),
+        (timedelta(seconds=-1), None),
+    ],
+)
+def test_a_contact_that_is_told_late_is_told_of_the_nearest_distance_alone(
+    clock: Clock, left: timedelta, distance: int | None
+) -> None:
+    made = provisioned(contact=OWNER)
+    assert made.expires_at is not None
+    clock.to(made.expires_at - left)
+
+    assert notify() == (("report",) if distance else ())
+
+    assert len(mail.outbox) == (distance is not None)
+    assert client().noticed_days == distance
+    assert notify() == ()
+
+
+@pytest.mark.django_db
+def test_the_distances_are_the_operators_in_any_order(settings: Any, clock: Clock) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": [2, 90]}
+    provisioned(contact=OWNER, expires_in=timedelta(days=100))
+
+    told = []
+    for day in range(101):
+        clock.to(NOON + timedelta(days=day))
+        told += [day for _name in notify()]
+
+    assert told == [10, 98]
+
+
+@pytest.mark.django_db
+def test_without_distances_nobody_is_told(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": []}
+    provisioned(contact=OWNER, expires_in=timedelta(hours=1))
+
+    assert notify() == ()
+    assert mail.outbox == []
+
+
+@pytest.mark.django_db
+def test_a_rotation_begins_the_distances_anew(clock: Clock) -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=1))
+    assert notify() == ("report",)
+
+    api.rotate("report", authority=OPERATOR, expires_in=timedelta(days=30))
+    assert client().noticed_days is None
+    assert notify() == ("report",)
+    clock.forward(days=29)
+    assert notify() == ("report",)
+
+    assert [event.details["days"] for event in ApiClientEvent.objects.filter(kind="notified")] == [1, 30, 1]
+
+
+@pytest.mark.django_db
+def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=1))
+    notify()
+
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
+
+    assert notify() == ()
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
+    soon = timedelta(days=1)
+    provisioned("no-contact", expires_in=soon)
+    provisioned("no-token", username="no-token", contact=OWNER, token=False)
+    provisioned("lost", username="lost", contact=OWNER, expires_in=soon)
+    get_access_token_model().objects.filter(user__username="lost").delete()
+    provisioned("retired", username="retired", contact=OWNER, expires_in=soon)
+    api.revoke("retired", retire=True, authority=OPERATOR)
+
+    assert notify() == ()
+    assert mail.outbox == []
+
+
+# What
+
+
+@pytest.mark.django_db
+def test_a_notice_says_what_ends_when_and_what_to_do(settings: Any, clock: Clock) -> None:
+    settings.LMS_ROOT_URL = "https://lms.example.org"
+    settings.DEFAULT_FROM_EMAIL = "lms@example.org"
+    provisioned("report", username="reporter", contact=OWNER, expires_in=timedelta(days=5))
+
+    notify()
+
+    (message,) = mail.outbox
+    assert (message.to, message.from_email) == ([OWNER], "lms@example.org")
+    assert message.body == (
+        "You are the contact for the API client report (user reporter) of https://lms.example.org.\n"
+        "\n"
+        "Its access token ends on 2027-05-08 12:00 UTC. After that, calls with it are refused.\n"
+        "\n"
+        "An operator of the site can issue a new one; the old one may go on working for a while:\n"
+        "\n"
+        "    ./manage.py lms rotate_api_client report --grace 24h\n"
+        "\n"
+        "If the client is not needed any more, have it retired:\n"
+        "\n"
+        "    ./manage.py lms revoke_api_client report --retire\n\n"
+    )
+
+
+@pytest.mark.django_db
+def test_nothing_in_a_notice_is_html() -> None:
+    provisioned("a.b", username="it", contact="o'hara@example.org", expires_in=timedelta(days=1))
+
+    notify()
+
+    (message,) = mail.outbox
+    assert message.to == ["o'hara@example.org"]
+    assert message.alternatives == []
+    assert "&" not in message.body
+
+
+@pytest.mark.django_db
+def test_the_time_in_a_notice_is_utc_wherever_the_site_is(settings: Any, clock: Clock) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    provisioned(contact=OWNER, expires_in=timedelta(days=5))
+
+    notify()
+
+    assert "ends on 2027-05-08 12:00 UTC" in mail.outbox[0].body
+
+
+def write_catalogue(path: Path, messages: dict[str, str]) -> None:
+    """A GNU gettext catalogue (https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html)."""
+    messages = {"": "Content-Type: text/plain; charset=UTF-8\nPlural-Forms: nplurals=2; plural=(n != 1);\n", **messages}
+    pairs = sorted((original.encode(), translated.encode()) for original, translated in messages.items())
+    tables, texts, start = [], b"", 28 + 16 * len(pairs)
+    for column in (0, 1):
+        for pair in pairs:
+            tables.append(struct.pack("<2I", len(pair[column]), start + len(texts)))
+            texts += pair[column] + b"\0"
+    header = struct.pack("<7I", 0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, start)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(header + b"".join(tables) + texts)
+
+
+@pytest.mark.django_db
+def test_a_notice_can_be_translated(settings: Any, tmp_path: Path, clock: Clock) -> None:
+    template = files("edx_api_provisioning").joinpath("templates/edx_api_provisioning/expiry_body.txt").read_text()
+    (body,) = re.findall(r"{% blocktranslate [^%]+ %}(.*){% endblocktranslate %}", template, re.DOTALL)
+    subject = "The access token of %(name)s ends in %(days)s day"
+    write_catalogue(
+        tmp_path / "eo/LC_MESSAGES/django.mo",
+        {
+            re.sub(r"{{ (\w+) }}", r"%(\1)s", body): "Ĝi finiĝas je %(ends)s.",
+            f"{subject}\0{subject}s": "La ĵetono de %(name)s finiĝas post %(days)s tago\0"
+            "La ĵetono de %(name)s finiĝas post %(days)s tagoj",
+        },
+    )
+    settings.LOCALE_PATHS = [str(tmp_path)]
+    provisioned(contact=OWNER, expires_in=timedelta(days=5))
+
+    with translation.override("eo"):
+        notify()
+
+    assert subjects() == ["La ĵetono de report finiĝas post 5 tagoj"]
+    assert mail.outbox[0].body == "Ĝi finiĝas je 2027-05-08 12:00.\n"
+
+
+# When a mail cannot be sent
+
+
+class Refusing(EmailBackend):
+    """Fails for one address, as each backend does in its own way."""
+
+    error: Exception = OSError("the server refused")
+
+    def send_messages(self, messages: list[Any]) -> int:
+        if any("broken" in address for message in messages for address in message.to):
+            raise self.error
+        return super().send_messages(messages)
+
+
+class ClientError(Exception):
+    """As botocore's, which the mail backend for Amazon SES raises."""
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "error", [OSError("refused"), ClientError("throttled by owner@broken.example.org"), ValueError()]
+)
+def test_a_mail_that_fails_stops_no_other_and_is_tried_again(settings: Any, caplog: Any, error: Exception) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    for name, contact in (("a", OWNER), ("b", "owner@broken.example.org"), ("c", OWNER), ("d", "broken@example.org")):
+        provisioned(name, username=f"user-{name}", contact=contact, expires_in=timedelta(days=1))
+
+    with mock.patch.object(Refusing, "error", error), pytest.raises(ProvisioningError) as refused:
+        notify()
+
+    assert str(refused.value) == (
+        "2 mails could not be sent; they are tried again the next time. See the mail settings."
+    )
+    assert [client(name).noticed_days for name in "abcd"] == [1, None, 1, None]
+    assert {event.client_name for event in ApiClientEvent.objects.filter(kind="notified")} == {"a", "c"}
+    assert len(mail.outbox) == 2
+    assert type(error).__name__ in caplog.text
+    assert "throttled" not in caplog.text
+
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    assert notify() == ("b", "d")
+    assert len(mail.outbox) == 4
+
+
+@pytest.mark.django_db
+def test_one_mail_that_fails_is_one(settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    provisioned(contact="owner@broken.example.org", expires_in=timedelta(days=1))
+
+    with pytest.raises(ProvisioningError) as refused:
+        notify()
+
+    assert str(refused.value) == "1 mail could not be sent; it is tried again the next time. See the mail settings."
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
+    for name in ("a", "b", "c"):
+        provisioned(name, username=f"user-{name}", contact=OWNER, expires_in=timedelta(days=1))
+
+    def fail(execute: Any, sql: str, params: Any, *context: Any) -> Any:
+        if sql.startswith("INSERT") and params and "b" in params:
+            raise DatabaseError("the disk is full")
+        return execute(sql, params, *context)
+
+    with connection.execute_wrapper(fail), pytest.raises(ProvisioningError):
+        notify()
+
+    assert [client(name).noticed_days for name in "abc"] == [1, None, 1]
+    assert notify() == ("b",)
+
+
+# On the way
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> None:
+    made = provisioned()
+    provisioned("retired", username="retired")
+    for name in ("report", "retired"):
+        api.rotate(name, token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
+    clock.forward(days=1, microseconds=-1)
+    notify()
+    assert granted(made.client_id, made.client_secret)
+
+    clock.forward(microseconds=1)
+    assert notify() == ()
+
+    assert granted(made.client_id, made.client_secret) is None
+    assert get_application_model().objects.count() == 2
+    assert {(event.client_name, event.actor) for event in ApiClientEvent.objects.filter(kind="predecessor_ended")} == {
+        ("report", "the test"),
+        ("retired", "the test"),
+    }
+    assert last_event().kind == "predecessor_ended"
+    assert mail.outbox == []
+
+
+# By several at once
+
+
+@pytest.fixture
+def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with database_for_processes(tmp_path):
+        yield
+
+
+def notify_into(folder: Path) -> None:
+    """As a worker whose mails are written to files."""
+    django_settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    django_settings.EMAIL_FILE_PATH = str(folder)
+    print(*notify())
+
+
+def recipients(folder: Path) -> list[str]:
+    return sorted(address for file in folder.iterdir() for address in re.findall("^To: (.+)$", file.read_text(), re.M))
+
+
+@pytest.mark.databases
+@pytest.mark.django_db(transaction=True)
+def test_several_workers_at_once_send_each_notice_once(shared_database: None, tmp_path: Path) -> None:
+    for number in range(6):
+        provisioned(
+            f"client-{number}", username=f"user-{number}", contact=f"{number}@example.org", expires_in=timedelta(days=1)
+        )
+    mails, start = tmp_path / "mails", FORK.Barrier(8)
+    mails.mkdir()
+
+    def worker() -> None:
+        connection.ensure_connection()
+        start.wait(TIMEOUT)
+        notify_into(mails)
+
+    workers = [Process(worker, tmp_path / str(number)) for number in range(8)]
+    ended = [process.ended() for process in workers]
+
+    assert {(run.code, run.stderr) for run in ended} == {(0, "")}
+    assert recipients(mails) == [f"{number}@example.org" for number in range(6)]
+    assert sorted(name for run in ended for name in run.stdout.split()) == [f"client-{number}" for number in range(6)]
+    assert ApiClientEvent.objects.filter(kind="notified").count() == 6
+
+
+@pytest.mark.databases
+@pytest.mark.vendor("mysql", "postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        provisioned(name, username=f"user-{name}", contact=f"{name}@example.org", expires_in=timedelta(days=1))
+    mails, sending, go_on = tmp_path / "mails", FORK.Event(), FORK.Event()
+    mails.mkdir()
+
+    def slow() -> None:
+        send = notices.send_mail
+
+        def send_slowly(*arguments: Any, **options: Any) -> None:
+            sending.set()
+            assert go_on.wait(TIMEOUT)
+            send(*arguments, **options)
+
+        with mock.patch.object(notices, "send_mail", send_slowly):
+            notify_into(mails)
+
+    first = Process(slow, tmp_path / "first")
+    assert sending.wait(TIMEOUT)
+    second = Process(lambda: notify_into(mails), tmp_path / "second").ended()
+    go_on.set()
+
+    assert (second.code, second.stdout, second.stderr) == (0, "b\n", "")
+    assert first.ended().stdout == "a\n"
+    assert recipients(mails) == ["a@example.org", "b@example.org"]
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=60))
+    api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
+    clock.forward(hours=2)
+    real, met = notices.in_transaction, []
+
+    def deleted_first(work: Any) -> Any:
+        if not met:
+            api.revoke("report", delete=True, authority=operator("somebody else"))
+        met.append(work)
+        return real(work)
+
+    monkeypatch.setattr(notices, "in_transaction", deleted_first)
+
+    assert notify() == ()
+    assert len(met) == 2  # Its predecessor, and its token.
+    assert (subjects(), last_event().kind) == ([], "deleted")

@@ -1,0 +1,823 @@
+"""The service: one transaction that makes what is missing, what it records, and how a run is taken back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from common.djangoapps.student.models import UserProfile
+from edx_api_provisioning import api, signals
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.core.exceptions import (
+    AlreadyDone,
+    Conflict,
+    DatabaseFailure,
+    InvalidSpec,
+    NearMatch,
+    NotAllowed,
+    ProvisioningError,
+    UnusableToken,
+)
+from edx_api_provisioning.core.planning import Plan
+from edx_api_provisioning.core.results import Credentials, Made, Status
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import credentials as credentials_module
+from edx_api_provisioning.services import current_state, registry
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import (
+    OPERATOR,
+    SECRET,
+    TOKEN,
+    AccessTokenFactory,
+    ApiClientFactory,
+    ApplicationFactory,
+    UserFactory,
+    operator,
+    person,
+    row_counts,
+    statements,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def provision(name: str = "report", **wanted: Any) -> Credentials:
+    return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
+
+
+def client() -> ApiClient:
+    return ApiClient.objects.select_related("user", "application", "access_token").get()
+
+
+def events() -> list[str]:
+    return list(ApiClientEvent.objects.order_by("pk").values_list("kind", flat=True))
+
+
+def works(credentials: Credentials) -> bool:
+    return api.verify(credentials).ok
+
+
+# A new client
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together() -> None:
+    credentials = provision()
+
+    assert credentials.status is Status.CREATED
+    assert works(credentials)
+    made = client()
+    assert (made.name, made.state, made.user_made) == ("report", "active", True)
+    assert made.user.username == "report"
+    assert (made.application.user, made.application.name) == (made.user, "report")
+    assert made.application.client_id == credentials.client_id
+    assert (made.access_token.user, made.access_token.application) == (made.user, made.application)
+    assert made.access_token.expires == credentials.expires_at
+    assert UserProfile.objects.filter(user=made.user).count() == 1
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
+    credentials = provision(
+        username="grades-bot",
+        email="bots@example.org",
+        staff=True,
+        client_id="the-id",
+        client_secret=Secret(SECRET),
+        access_token=Secret(TOKEN),
+        scopes=("read", "email"),
+        expires_at=datetime(2027, 1, 31, 12, tzinfo=UTC),
+        contact="ops@example.org",
+        purpose="weekly report",
+    )
+
+    made = client()
+    assert (made.user.username, made.user.email, made.user.is_staff, made.user.is_superuser) == (
+        "grades-bot", "bots@example.org", True, False,
+    )  # fmt: skip
+    assert (made.contact, made.purpose, made.is_staff, made.is_superuser) == (
+        "ops@example.org", "weekly report", True, False,
+    )  # fmt: skip
+    assert made.application.client_id == credentials.client_id == "the-id"
+    assert (made.access_token.scope, credentials.scopes) == ("read email", ("read", "email"))
+    assert made.access_token.expires == datetime(2027, 1, 31, 12, tzinfo=UTC)
+    assert (credentials.client_secret, credentials.access_token) == (Secret(SECRET), Secret(TOKEN))
+    assert works(credentials)
+
+
+def test_a_superuser_client_is_staff_too() -> None:
+    provision(superuser=True)
+
+    assert (client().user.is_staff, client().user.is_superuser) == (True, True)
+
+
+def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
+    credentials = provision(token=False)
+
+    assert (credentials.access_token, credentials.expires_at, credentials.scopes) == (None, None, ())
+    assert client().access_token_id is None
+    assert works(credentials)
+
+
+@pytest.mark.databases
+def test_two_clients_may_share_a_user_that_was_made_here() -> None:
+    provision("report")
+
+    credentials = provision("report-2", username="report")
+
+    assert works(credentials)
+    assert User.objects.count() == 1
+    assert list(ApiClient.objects.order_by("name").values_list("user_made", flat=True)) == [True, False]
+
+
+def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: Any) -> None:
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True}
+
+    assert works(provision())
+    assert provision().status is Status.UNCHANGED
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "7d"}
+
+    left = provision().expires_at - datetime.now(UTC)
+
+    assert timedelta(days=7) - timedelta(minutes=1) < left <= timedelta(days=7)
+
+
+# The same client again
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"staff": True},
+        {"token": False},
+        {"scopes": ("read",), "contact": "ops@example.org", "purpose": "weekly report"},
+        {"client_id": "the-id", "client_secret": Secret(SECRET), "access_token": Secret(TOKEN)},
+        {"expires_at": datetime(2027, 1, 31, 12, tzinfo=UTC)},
+        {"scopes": ("grades:read",)},
+    ],
+    ids=str,
+)
+def test_the_same_again_changes_nothing_and_issues_nothing(wanted: dict[str, Any]) -> None:
+    first = provision(**wanted)
+    before, rows = row_counts(), repr(list(ApiClient.objects.values()))
+
+    again = provision(**wanted)
+
+    assert again.status is Status.UNCHANGED
+    assert (again.client_secret, again.access_token, again.made, again.changes) == (None, None, Made(), ())
+    assert (again.client_id, again.username, again.email) == (first.client_id, first.username, first.email)
+    assert (again.expires_at, again.scopes) == (first.expires_at, first.scopes)
+    assert (row_counts(), repr(list(ApiClient.objects.values()))) == (before, rows)
+    assert works(first)
+
+
+def expire(made: ApiClient) -> None:
+    get_access_token_model().objects.update(expires=datetime.now(UTC) - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "end", [expire, lambda made: get_access_token_model().objects.all().delete()], ids=["expired", "deleted"]
+)
+def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Callable[[ApiClient], Any]) -> None:
+    first = provision()
+    end(client())
+
+    again = provision()
+
+    assert again.status is Status.UPDATED
+    assert (again.client_id, again.client_secret) == (first.client_id, None)
+    assert again.access_token not in (None, first.access_token)
+    assert works(again)
+    assert provision().status is Status.UNCHANGED
+    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_deleted_application_is_healed() -> None:
+    first = provision()
+    client().application.delete()
+
+    again = provision()
+
+    assert again.status is Status.UPDATED
+    assert again.client_id != first.client_id
+    assert works(again)
+    assert User.objects.count() == 1
+    assert provision().status is Status.UNCHANGED
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_deleted_user_is_healed() -> None:
+    provision(username="grades-bot")
+    client().user.delete()
+
+    again = provision(username="grades-bot")
+
+    assert again.status is Status.UPDATED
+    assert works(again)
+    assert UserProfile.objects.count() == 1
+    assert client().user_made is True
+    assert provision().status is Status.UNCHANGED
+
+
+def test_a_token_that_others_made_is_no_token_of_the_client() -> None:
+    provision(token=False)
+    AccessTokenFactory(application=client().application)
+
+    assert provision().status is Status.UPDATED
+    assert client().application.accesstoken_set.count() == 2
+
+
+@pytest.mark.databases
+def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
+    first = provision()
+
+    again = provision(contact="ops@example.org", purpose="weekly report", scopes=("read",))
+
+    assert again.status is Status.UPDATED
+    assert (again.client_secret, again.access_token) == (None, None)
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
+    assert client().access_token.scope == "read"
+    assert works(first)
+
+
+@pytest.mark.databases
+def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_users = current_state._users
+
+    def too_early(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        users = find_users(*arguments)
+        provision()
+        return users
+
+    monkeypatch.setattr(current_state, "_users", too_early)
+
+    assert api.plan_client(ClientSpec(name="report"), authority=OPERATOR).status is Status.UNCHANGED
+
+
+def test_what_is_not_said_again_stays_as_it_was() -> None:
+    provision(contact="ops@example.org", purpose="weekly report", scopes=("read",))
+
+    provision(purpose="daily report")
+
+    assert (client().contact, client().purpose) == ("ops@example.org", "daily report")
+    assert client().access_token.scope == "read"
+
+
+def test_a_new_token_starts_its_notices_anew() -> None:
+    provision()
+    expire(client())
+    long_ago = datetime.now(UTC) - timedelta(days=400)
+    ApiClient.objects.update(noticed_days=1, token_issued=long_ago, secret_issued=long_ago)
+
+    provision()
+
+    assert client().noticed_days is None
+    assert datetime.now(UTC) - client().token_issued < timedelta(minutes=1)
+    assert client().secret_issued == long_ago
+
+
+def test_a_scope_beyond_the_default_ones_can_be_asked_for_by_grant_too() -> None:
+    provision(scopes=("read", "grades:read"))
+
+    assert ApplicationAccess.objects.get().scopes == ["grades:read"]
+    assert client().access_token.scope == "read grades:read"
+
+
+# What is refused leaves everything as it was
+
+
+def existing(**changes: Any) -> None:
+    UserFactory(username="report", email="report@localhost", **changes)
+
+
+def hand_edited(**changes: Any) -> Callable[[], None]:
+    def edit() -> None:
+        provision()
+        get_application_model().objects.update(**changes)
+
+    return edit
+
+
+def retired() -> None:
+    provision()
+    api.revoke("report", authority=OPERATOR, retire=True)
+
+
+def with_other_rights(**changes: Any) -> Callable[[], None]:
+    def change() -> None:
+        provision()
+        User.objects.update(**changes)
+
+    return change
+
+
+def restricted() -> None:
+    provision(token=False)
+    RestrictedApplication.objects.create(application=client().application)
+
+
+REFUSALS = {
+    "an account made elsewhere": (existing, {}, Conflict, "username"),
+    "an account with more rights": (lambda: existing(is_staff=True), {"use_existing_user": True}, Conflict, "username"),
+    "an account with fewer rights": (existing, {"use_existing_user": True, "staff": True}, Conflict, "username"),
+    "an inactive account": (
+        lambda: existing(is_active=False), {"use_existing_user": True}, Conflict, "username"
+    ),
+    "a service user that was promoted": (with_other_rights(is_staff=True), {}, Conflict, "username"),
+    "a service user to be promoted": (provision, {"staff": True}, Conflict, "username"),
+    "a service user that was deactivated": (with_other_rights(is_active=False), {}, Conflict, "username"),
+    "an address of somebody": (
+        lambda: UserFactory(email="bots@example.org"), {"email": "bots@example.org"}, Conflict, "email"
+    ),
+    "an application with another grant": (hand_edited(authorization_grant_type="password"), {}, Conflict, "name"),
+    "a public application": (hand_edited(client_type="public"), {}, Conflict, "name"),
+    "an application without a user": (hand_edited(user=None), {}, Conflict, "name"),
+    "a retired client": (retired, {}, Conflict, "name"),
+    "a client_id of another": (
+        lambda: ApplicationFactory(client_id="the-id"), {"client_id": "the-id"}, Conflict, "client_id"
+    ),
+    "a token of another": (
+        lambda: AccessTokenFactory(token=TOKEN), {"access_token": Secret(TOKEN)}, Conflict, "access_token"
+    ),
+    "another secret": (provision, {"client_secret": Secret(SECRET)}, Conflict, "client_secret"),
+    "another token": (provision, {"access_token": Secret(TOKEN)}, Conflict, "access_token"),
+    "a token for a restricted application": (restricted, {}, Conflict, "token"),
+    "an unknown scope": (lambda: None, {"scopes": ("course_modes:read",)}, InvalidSpec, "scopes"),
+    "a user name that the LMS refuses": (lambda: None, {"username": "a.b"}, InvalidSpec, "username"),
+    "a retired user name": (lambda: None, {"username": "retired__user_1"}, InvalidSpec, "username"),
+    "too long a life": (lambda: None, {"expires_in": timedelta(days=731)}, InvalidSpec, "expires_in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "wanted", "error", "field"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_refused_leaves_everything_as_it_was(
+    before: Callable[[], Any], wanted: dict[str, Any], error: type[ProvisioningError], field: str
+) -> None:
+    before()
+    rows, clients = row_counts(), list(ApiClient.objects.values())
+
+    for do in (
+        lambda: provision(**wanted),
+        lambda: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR),
+    ):
+        with pytest.raises(ProvisioningError) as refusal:
+            do()
+        assert (type(refusal.value), refusal.value.field) == (error, field)
+
+    assert (row_counts(), list(ApiClient.objects.values())) == (rows, clients)
+
+
+@pytest.mark.databases
+def test_an_address_that_differs_in_case_only_is_taken_too() -> None:
+    UserFactory(email="Bots@Example.org")
+    before = row_counts()
+
+    with pytest.raises((Conflict, DatabaseFailure), match="address"):
+        provision(email="bots@example.org")
+
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("value", ["pbkdf2_sha256$600000$0123456789abcdef$0123456789abcdef0123456789abcdef"])
+def test_a_secret_that_looks_like_a_hash_is_refused(value: str) -> None:
+    before = row_counts()
+
+    with pytest.raises(InvalidSpec, match="looks like a password hash") as refusal:
+        provision(client_secret=Secret(value))
+
+    assert refusal.value.field == "client_secret"
+    assert value not in str(refusal.value)
+    assert row_counts() == before
+
+
+def test_a_secret_on_a_plan_that_is_unchanged_is_proved_not_compared() -> None:
+    provision(client_secret=Secret(SECRET))
+
+    assert provision(client_secret=Secret(SECRET)).status is Status.UNCHANGED
+
+
+@pytest.mark.vendor("mysql")
+@pytest.mark.parametrize(
+    ("before", "wanted", "field", "found"),
+    [
+        (lambda: provision("Report"), {}, "name", "Report"),
+        (lambda: provision("other", username="Report"), {"username": "report"}, "username", "Report"),
+        (lambda: UserFactory(username="REPORT"), {"use_existing_user": True}, "username", "REPORT"),
+        (lambda: ApplicationFactory(client_id="THE-ID"), {"client_id": "the-id"}, "client_id", "THE-ID"),
+    ],
+    ids=["name", "user name of ours", "user name of others", "client_id"],
+)
+def test_on_mysql_a_near_match_is_an_error_that_names_both(
+    before: Callable[[], Any], wanted: dict[str, Any], field: str, found: str
+) -> None:
+    before()
+    rows = row_counts()
+
+    with pytest.raises(NearMatch, match=found) as refusal:
+        provision(**wanted)
+
+    assert refusal.value.field == field
+    assert found.lower() in refusal.value.message
+    assert row_counts() == rows
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
+    UserFactory(username="repórt")
+
+    with pytest.raises(NearMatch, match="report and the existing repórt"):
+        provision(use_existing_user=True)
+
+
+@pytest.mark.vendor("mysql")
+def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
+    other = AccessTokenFactory(token=TOKEN.upper())
+    before = row_counts()
+
+    if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
+        provision(access_token=Secret(TOKEN))
+        assert toolkit.find_access_token(Secret(TOKEN)) not in (None, other)
+        return
+
+    with pytest.raises((Conflict, DatabaseFailure)):
+        provision(access_token=Secret(TOKEN))
+
+    assert row_counts() == before
+
+
+@pytest.mark.vendor("sqlite", "postgresql")
+def test_where_the_database_tells_case_apart_another_spelling_is_another_client() -> None:
+    provision("Report", username="one")
+
+    assert provision("report", username="two").status is Status.CREATED
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_an_account_is_locked_before_its_rights_are_looked_at() -> None:
+    existing()
+
+    with statements() as sent:
+        provision(use_existing_user=True)
+
+    of_users = [sql for sql in sent if re.match(r"SELECT .+ FROM .auth_user. ", sql)]
+    assert of_users
+    assert of_users[0].endswith("FOR UPDATE")
+
+
+# Restricted applications
+
+
+def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    provision(token=False)
+    RestrictedApplication.objects.create(application=client().application)
+    # As if it had been restricted in the moment after we looked.
+    monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
+    before = row_counts()
+
+    with pytest.raises(UnusableToken, match="RestrictedApplication"):
+        provision()
+
+    assert row_counts() == before
+    assert client().access_token_id is None
+
+
+# Whatever fails on the way
+
+
+STEPS = [
+    (lms, "create_users"),
+    (oauth, "create_applications"),
+    (oauth, "create_access_tokens"),
+    (credentials_module, "issue_tokens"),
+    (registry, "record_all"),
+    (ApiClientEvent, "save"),
+]
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(("where", "name"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, Conflict], ids=lambda error: error.__name__)
+def test_a_run_that_fails_after_any_step_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: type[BaseException]
+) -> None:
+    real, before = getattr(where, name), row_counts()
+
+    def fail_afterwards(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        raise error("no")
+
+    monkeypatch.setattr(where, name, fail_afterwards)
+
+    with pytest.raises(error):
+        provision()
+
+    assert row_counts() == before
+    assert not UserProfile.objects.exists()
+
+
+# The record
+
+
+def test_each_run_that_changes_something_is_recorded_once() -> None:
+    provision()
+    provision()
+    provision(contact="ops@example.org", purpose="weekly report")
+    expire(client())
+    provision()
+
+    assert events() == ["created", "updated", "updated"]
+
+
+def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
+    credentials = api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="for the weekly report")
+
+    event = ApiClientEvent.objects.get()
+    assert (event.client, event.client_name, event.kind) == (client(), "report", "created")
+    assert (event.actor, event.reason) == ("ada", "for the weekly report")
+    assert event.details == {
+        "steps": ["create_client", "create_user", "create_application", "issue_token"],
+        "username": "report",
+        "client_id": credentials.client_id,
+        "scope": "read write email profile",
+        "expires_at": credentials.expires_at.isoformat(),
+    }
+    assert abs(event.created - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
+    before = row_counts()
+
+    with pytest.raises(InvalidSpec, match="one line") as refusal:
+        api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
+
+    assert refusal.value.field == "reason"
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+def test_a_request_is_carried_out_once() -> None:
+    api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
+    before = row_counts()
+
+    for name in ("report", "other"):
+        with pytest.raises(AlreadyDone):
+            api.provision(ClientSpec(name=name), authority=operator("ada"), request_id="r-1")
+
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_other_plugins_are_told_once_it_is_committed(django_capture_on_commit_callbacks: Any) -> None:
+    told: list[dict[str, Any]] = []
+
+    def tell(**what: Any) -> None:
+        told.append(what)
+        raise ZeroDivisionError  # A receiver that fails does no harm.
+
+    signals.api_client_provisioned.connect(tell)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            provision()
+            assert told == []
+        (first,) = told
+        with django_capture_on_commit_callbacks(execute=True):
+            provision()
+    finally:
+        signals.api_client_provisioned.disconnect(tell)
+
+    assert len(told) == 1
+    assert (first["sender"], first["name"], first["actor"]) == (ApiClient, "report", "the test")
+    assert first["details"] == ApiClientEvent.objects.get().details
+
+
+# Who asks
+
+
+def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
+    asker, before = UserFactory(is_staff=True), row_counts()
+
+    for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
+        with pytest.raises(NotAllowed):
+            api.provision(ClientSpec(name="other", **wanted), authority=person(asker, "ada"))
+        with pytest.raises(NotAllowed):
+            api.plan_client(ClientSpec(name="other", **wanted), authority=person(asker))
+    assert row_counts() == {**before}
+
+    assert api.provision(ClientSpec(name="report", staff=True), authority=person(asker, "ada")).status is Status.CREATED
+
+
+# A plan
+
+
+def test_what_will_be_done_is_announced_before_it_is_done() -> None:
+    before = row_counts()
+    announced = []
+
+    def stop(plan: Plan) -> None:
+        announced.append((plan, User.objects.count()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR, announce=stop)
+
+    ((plan, users),) = announced
+    assert users == 0
+    assert (plan.username, len(plan.steps), len(plan.warnings)) == ("report", 4, 1)
+    assert row_counts() == before
+
+
+def test_where_nothing_will_be_done_nothing_is_announced() -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+
+    api.provision(ClientSpec(name="report"), authority=OPERATOR, announce=lambda plan: pytest.fail(str(plan)))
+
+
+def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
+    before = row_counts()
+
+    plan = api.plan_client(ClientSpec(name="report", staff=True), authority=OPERATOR)
+    assert row_counts() == before
+    credentials = provision(staff=True)
+
+    assert plan.status is credentials.status
+    assert tuple(step.says for step in plan.steps) == credentials.changes
+    assert (plan.username, plan.email, plan.scopes) == (credentials.username, credentials.email, credentials.scopes)
+
+
+@pytest.mark.databases
+def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
+    provision()
+
+    with statements() as sent:
+        api.plan_client(ClientSpec(name="report", contact="ops@example.org"), authority=OPERATOR)
+        api.plan_client(ClientSpec(name="other"), authority=OPERATOR)
+
+    assert sent
+    assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
+
+
+# Taking back
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
+    before = row_counts()
+
+    api.undo(provision(), authority=OPERATOR)
+
+    assert row_counts() == {**before, "ApiClientEvent": 2}
+    assert events() == ["created", "undone"]
+    assert ApiClientEvent.objects.filter(client_name="report").count() == 2
+    assert not UserProfile.objects.exists()
+    assert works(provision())
+
+
+@pytest.mark.databases
+def test_only_what_the_run_made_is_taken_back() -> None:
+    first = provision()
+    expire(client())
+    second = provision(contact="ops@example.org")
+
+    api.undo(second, authority=OPERATOR)
+
+    assert client().access_token_id is None
+    assert get_access_token_model().objects.count() == 1
+    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+    assert works(provision())
+
+
+def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
+    provision()
+    client().user.delete()
+
+    api.undo(provision(), authority=OPERATOR)
+
+    assert (client().user, client().application, client().access_token_id, client().user_made) == (
+        None, None, None, False,
+    )  # fmt: skip
+    assert not User.objects.exists()
+    assert works(provision())
+
+
+def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
+    provision()
+    expire(client())
+    second = provision()
+    api.revoke("report", delete=True, authority=OPERATOR)
+
+    assert api.undo(second, authority=OPERATOR) is True
+
+    assert events()[-1] == "undone"
+    assert not ApiClient.objects.exists()
+
+
+def test_an_account_of_others_is_not_taken_back() -> None:
+    existing()
+
+    api.undo(provision(use_existing_user=True), authority=OPERATOR)
+
+    assert User.objects.get().username == "report"
+    assert not ApiClient.objects.exists()
+    assert not get_application_model().objects.exists()
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
+    first = provision()
+    provision("second", username="report")
+
+    api.undo(first, authority=OPERATOR)
+
+    assert User.objects.get().username == "report"
+    assert client().name == "second"
+
+
+@pytest.mark.databases
+def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
+    first = provision()
+    expire(client())
+    second = provision()
+
+    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), authority=OPERATOR)
+
+    assert client().access_token_id == second.made.access_token
+    assert works(second)
+
+
+def fields(credentials: Credentials) -> dict[str, Any]:
+    return {name: getattr(credentials, name) for name in credentials.__dataclass_fields__}
+
+
+def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
+    provision()
+    before = row_counts()
+
+    api.undo(provision(), authority=OPERATOR)
+
+    assert row_counts() == before
+
+
+# What it costs
+
+
+@pytest.mark.databases
+@pytest.mark.django_db(transaction=True)
+def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
+    connection.ensure_connection()
+
+    with statements() as new:
+        provision()
+    with statements() as unchanged:
+        provision()
+
+    assert len(new) <= 20, new
+    assert len(unchanged) <= 6, unchanged
+
+
+@pytest.mark.databases
+@pytest.mark.django_db(transaction=True)
+def test_every_statement_of_a_run_is_in_its_one_transaction() -> None:
+    outside: list[str] = []
+
+    def look(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if not connection.in_atomic_block and not sql.startswith(("BEGIN", "SET ")):
+            outside.append(sql)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(look):
+        provision()
+
+    assert outside == []
+
+
+def test_a_client_that_was_adopted_needs_no_word_about_its_user() -> None:
+    made = ApiClientFactory(name="report", user__username="grades-bot")
+
+    assert provision().status is Status.UNCHANGED
+    assert client().user == made.user

@@ -1,0 +1,325 @@
+"""What there is: clients with all that is to be known about them, and what nobody manages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.utils import timezone
+from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.settings import oauth2_settings
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import NearMatch
+from edx_api_provisioning.core.results import ClientSummary, Unmanaged
+from edx_api_provisioning.services import queries
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, statements
+from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+NOON = utc(2027, 5, 3, 12)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with clock_at(NOON) as clock:
+        yield clock
+
+
+def names(**which: Any) -> list[str]:
+    return [summary.name for summary in api.list_clients(**which)]
+
+
+# Clients
+
+
+def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
+    made = provisioned(
+        staff=True, contact="owner@example.org", purpose="reports", expires_in=timedelta(days=90), scopes=("read",)
+    )
+    granted(made.client_id, made.client_secret)
+    clock.forward(days=1)
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
+
+    assert [*api.list_clients()] == [
+        ClientSummary(
+            name="report",
+            state="active",
+            username="report",
+            is_staff=True,
+            is_superuser=False,
+            contact="owner@example.org",
+            purpose="reports",
+            client_id=made.client_id,
+            scopes=("read",),
+            tokens=2,
+            expires_at=NOON + timedelta(days=90),
+            last_issued=NOON + timedelta(days=1),
+            rights=("staff",),
+            created=NOON,
+            updated=NOON + timedelta(days=1),
+            troubles=(),
+        )
+    ]
+
+
+def test_of_a_client_that_lost_everything_its_name_is_left() -> None:
+    provisioned(contact="owner@example.org")
+    User.objects.all().delete()
+
+    (summary,) = api.list_clients()
+
+    assert (summary.name, summary.contact) == ("report", "owner@example.org")
+    assert (summary.username, summary.client_id, summary.expires_at) == (None, None, None)
+    assert (summary.is_staff, summary.is_superuser, summary.scopes, summary.tokens) == (False, False, (), 0)
+
+
+def test_when_credentials_were_last_issued_is_the_later_of_the_two(clock: Clock) -> None:
+    provisioned()
+    clock.forward(days=1)
+    api.rotate("report", authority=OPERATOR)
+
+    (summary,) = api.list_clients()
+    assert summary.last_issued == clock.now
+
+
+def test_the_rights_are_those_that_the_user_has_now() -> None:
+    provisioned()
+    User.objects.update(is_superuser=True)
+
+    (summary,) = api.list_clients()
+    assert (summary.is_staff, summary.is_superuser) == (False, True)
+
+
+def test_what_was_declared_is_among_the_rights() -> None:
+    provisioned("grades", restricted=True, scopes=("read", "grades:read"), filters=("content_org:edX",))
+    provisioned("prices", superuser=True, permissions=("course_modes.change_coursemode",))
+
+    assert {summary.name: summary.rights for summary in api.list_clients()} == {
+        "grades": ("filter:content_org:edX", "restricted", "scope:grades:read"),
+        "prices": ("superuser", "staff", "permission:course_modes.change_coursemode"),
+    }
+
+
+def test_clients_are_listed_by_name_and_one_alone_if_asked_for() -> None:
+    for name in ("c", "a", "b"):
+        provisioned(name, username=f"{name}{name}")
+
+    assert names() == ["a", "b", "c"]
+    assert names(name="b") == ["b"]
+    assert names(name="d") == []
+
+
+@pytest.mark.vendor("mysql")
+def test_another_spelling_is_not_taken_for_the_name() -> None:
+    provisioned()
+
+    with pytest.raises(NearMatch):
+        names(name="Report")
+
+
+def test_what_expires_soon_or_has_expired_is_found_to_the_second(clock: Clock) -> None:
+    provisioned("soon", expires_in=timedelta(days=7))
+    provisioned("later", expires_in=timedelta(days=7, seconds=1))
+    provisioned("never", token=False)
+    provisioned("ended", expires_in=timedelta(hours=1))
+    clock.to(NOON + timedelta(hours=1, microseconds=-1))
+    assert names(expired=True) == []
+
+    clock.to(NOON + timedelta(hours=1))
+    assert names(expired=True) == ["ended"]
+    assert names(expiring_within=timedelta(days=7, hours=-1)) == ["ended", "soon"]
+    assert names(expiring_within=timedelta(days=7, hours=-1, seconds=1)) == ["ended", "later", "soon"]
+
+
+def test_a_client_whose_token_is_gone_or_that_is_retired_expires_no_more(clock: Clock) -> None:
+    for name in ("gone", "retired"):
+        provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1))
+    get_access_token_model().objects.filter(user__username="user-gone").delete()
+    api.revoke("retired", retire=True, authority=OPERATOR)
+    AccessTokenFactory(application=get_application_model().objects.get(name="retired"))
+
+    assert names(expiring_within=timedelta(days=30)) == []
+    clock.forward(days=2)
+    assert names(expired=True) == []
+
+
+def test_rights_beyond_what_was_declared_are_listed() -> None:
+    provisioned("as-declared", permissions=("course_modes.change_coursemode",))
+    provisioned("given-more", permissions=("course_modes.change_coursemode",))
+    user = User.objects.get(username="given-more")
+    user.groups.add(Group.objects.create(name="reporters"))
+    user.user_permissions.add(Permission.objects.get(codename="view_user"))
+    provisioned("made-staff")
+    User.objects.filter(username="made-staff").update(is_staff=True)
+    provisioned("lost-its-user")
+    User.objects.get(username="lost-its-user").delete()
+
+    found = {summary.name: summary.excess for summary in api.list_clients(overprivileged=True)}
+
+    assert found == {"given-more": ("group:reporters", "permission:auth.view_user"), "made-staff": ("staff",)}
+
+
+def test_what_else_a_declared_superuser_has_is_told_but_not_that_it_is_one() -> None:
+    provisioned(superuser=True)
+    User.objects.get().groups.add(Group.objects.create(name="reporters"))
+
+    (summary,) = api.list_clients(overprivileged=True)
+    assert summary.excess == ("group:reporters",)
+
+
+def test_however_many_clients_there_are_they_take_one_statement() -> None:
+    provisioned()
+    with statements() as of_one:
+        list(api.list_clients())
+    for number in range(20):
+        provisioned(f"client-{number}", username="report")
+    with statements() as of_many:
+        assert len(list(api.list_clients())) == 21
+
+    # SQLite's cursors are read in chunks; each is one statement.
+    assert len([sql for sql in of_many if sql.startswith("SELECT")]) == len(of_one) == 1
+
+
+def test_no_secret_is_read_or_told() -> None:
+    made = provisioned()
+
+    with statements() as sent:
+        told = json.dumps([asdict(summary) for summary in api.list_clients()], default=str)
+
+    # In quotes: there are columns that only say how they are kept (hash_client_secret, token_checksum).
+    assert '"client_secret"' not in "".join(sent).replace("`", '"')
+    assert '"token"' not in "".join(sent).replace("`", '"')
+    assert shown(made.client_secret) not in told
+    assert shown(made.access_token) not in told
+
+
+def test_listing_changes_nothing() -> None:
+    provisioned()
+    before = everything()
+
+    list(api.list_clients())
+    list(api.list_clients(overprivileged=True))
+    list(api.list_unmanaged())
+
+    assert everything() == before
+
+
+# What nobody manages
+
+
+def test_what_was_made_by_hand_is_found() -> None:
+    provisioned()
+    user = UserFactory(username="reporter")
+    call_command(
+        "createapplication", "confidential", "client-credentials", name="By hand", user=str(user.pk), client_id="the-id"
+    )
+    ends = timezone.now().replace(microsecond=0) + timedelta(days=365)
+    AccessTokenFactory(application=get_application_model().objects.get(client_id="the-id"), expires=ends)
+    AccessTokenFactory(application=None, user=user, expires=ends)
+
+    assert [*api.list_unmanaged()] == [
+        Unmanaged(kind="application", name="By hand", client_id="the-id", username="reporter", expires_at=ends),
+        Unmanaged(kind="access_token", name="", client_id=None, username="reporter", expires_at=ends),
+    ]
+
+
+def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> None:
+    made = provisioned()
+    get_access_token_model().objects.update(created=NOON)
+    application = get_application_model().objects.get()
+    by_hand = AccessTokenFactory(application=application, expires=NOON + timedelta(days=90, seconds=1))
+    # As a rotation with the longest grace leaves one, and as the grant makes them.
+    AccessTokenFactory(application=application, expires=NOON + timedelta(days=90))
+    AccessTokenFactory(application=application, expires=NOON + timedelta(hours=9))
+
+    assert [*api.list_unmanaged()] == [
+        Unmanaged(
+            kind="access_token",
+            name="report",
+            client_id=made.client_id,
+            username="report",
+            expires_at=by_hand.expires,
+        )
+    ]
+
+
+def test_granted_tokens_are_not_unmanaged() -> None:
+    """The LMS stores an expiry some milliseconds after the creation time plus the lifetime."""
+    made = provisioned(token=False)
+    assert granted(made.client_id, made.client_secret) is not None
+    token = get_access_token_model().objects.get()
+    assert token.expires > token.created + timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
+
+    assert [*api.list_unmanaged()] == []
+
+
+def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "_AT_ONCE", 2)
+    for number in range(5):
+        made = provisioned(f"client-{number}", token=False)
+        application = get_application_model().objects.get(client_id=made.client_id)
+        AccessTokenFactory(application=application, expires=timezone.now() + timedelta(days=1))
+
+    assert sorted(token.name for token in api.list_unmanaged()) == [f"client-{number}" for number in range(5)]
+
+
+def test_any_long_lived_token_of_a_client_that_was_issued_none_is_made_by_hand() -> None:
+    provisioned(token=False)
+    AccessTokenFactory(application=get_application_model().objects.get(), expires=timezone.now() + timedelta(days=1))
+
+    assert [token.kind for token in api.list_unmanaged()] == ["access_token"]
+
+
+def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> None:
+    provisioned()
+    for _ in range(2):
+        clock.forward(days=1)
+        api.rotate("report", grace=timedelta(days=90), authority=OPERATOR)
+
+    assert [*api.list_unmanaged()] == []
+
+
+def test_an_application_without_user_or_token_is_found_too() -> None:
+    ApplicationFactory(user=None, name="orphan", client_id="the-id")
+
+    assert [*api.list_unmanaged()] == [
+        Unmanaged(kind="application", name="orphan", client_id="the-id", username=None, expires_at=None)
+    ]
+
+
+def test_what_people_and_the_site_itself_use_is_not_manual_work() -> None:
+    application = ApplicationFactory(authorization_grant_type="password")
+    AccessTokenFactory(application=application, expires=timezone.now() + timedelta(days=365))
+    # Of no application, but no longer than the grant gives; and one that has ended.
+    AccessTokenFactory(application=None, user=application.user, expires=timezone.now() + timedelta(hours=9))
+    AccessTokenFactory(application=None, user=application.user, expires=timezone.now() - timedelta(seconds=1))
+
+    assert [*api.list_unmanaged()] == []
+
+
+def test_what_is_managed_is_not_listed_nor_is_a_predecessor() -> None:
+    provisioned()
+    api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
+    provisioned("retired", username="retired-user")
+    api.revoke("retired", retire=True, authority=OPERATOR)
+    provisioned("lost-its-application", username="lost")
+    get_application_model().objects.get(name="lost-its-application").delete()
+
+    assert [*api.list_unmanaged()] == []
+
+
+def test_once_adopted_it_is_managed() -> None:
+    application = ApplicationFactory()
+    assert len([*api.list_unmanaged()]) == 1
+
+    api.adopt("report", client_id=application.client_id, authority=OPERATOR)
+
+    assert [*api.list_unmanaged()] == []

@@ -1,0 +1,262 @@
+"""The registry's rows: found under a lock, let go of in time, and written to a history that tells everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, InvalidSpec, NearMatch
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import registry, site
+from edx_api_provisioning.services.site import current_site
+from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
+from tests.lifecycle_helpers import Clock, clock_at, utc
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
+
+NOON = utc(2027, 5, 3, 12)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with clock_at(NOON) as clock:
+        yield clock
+
+
+# Finding
+
+
+def test_a_client_is_found_with_all_that_belongs_to_it() -> None:
+    wanted = ApiClientFactory(name="report", predecessor=ApplicationFactory())
+    ApiClientFactory(name="other")
+
+    client = registry.get("report", lock_it=True)
+
+    with statements() as sent:
+        assert client == wanted
+        assert (client.user, client.application) == (wanted.user, wanted.application)
+        assert client.access_token == wanted.access_token
+        assert client.predecessor == wanted.predecessor
+    assert sent == []
+
+
+def test_a_token_that_is_gone_reads_as_none_and_is_remembered() -> None:
+    made = ApiClientFactory(name="report")
+    get_access_token_model().objects.filter(pk=made.access_token_id).delete()
+
+    client = registry.get("report", lock_it=True)
+
+    assert client.access_token is None
+    assert client.access_token_id == made.access_token_id
+
+
+@pytest.mark.parametrize("lock_it", [True, False])
+@pytest.mark.parametrize("name", ["report", "", "b\udced", "a\0"])
+def test_who_is_not_there_is_not_found(name: str, lock_it: bool) -> None:
+    assert registry.find(name, lock_it=lock_it) is None
+    with pytest.raises(ClientNotFound) as refused:
+        registry.get(name, lock_it=lock_it)
+    assert str(refused.value) == "name: there is no API client of this name; see list_api_clients."
+
+
+@pytest.mark.vendor("mysql")
+@pytest.mark.parametrize("spelling", ["Report", "REPORT", "répört", "report "])
+def test_another_spelling_is_no_other_client_and_not_this_one(spelling: str) -> None:
+    ApiClientFactory(name="report")
+
+    assert registry.find(spelling, lock_it=False) is not None
+    with pytest.raises(NearMatch, match="the existing report"):
+        registry.get(spelling, lock_it=False)
+
+
+def test_to_get_a_client_is_to_lock_it_before_it_is_read() -> None:
+    ApiClientFactory(name="report")
+
+    with statements() as sent:
+        registry.get("report", lock_it=True)
+
+    # SQLite is locked as a whole when the transaction begins (tests/adapters/test_database.py).
+    if connection.features.has_select_for_update:
+        lock = sent.pop(0).upper()
+        assert lock.endswith("FOR UPDATE")
+        assert "JOIN" not in lock  # Only the client's row: others hold the rows that it points at.
+    assert ["JOIN" in statement.upper() for statement in sent] == [True]
+
+
+def test_to_find_a_client_locks_nothing() -> None:
+    ApiClientFactory(name="report")
+
+    with statements() as sent:
+        registry.find("report", lock_it=False)
+
+    assert len(sent) == 1
+    assert "FOR UPDATE" not in sent[0]
+
+
+@pytest.mark.vendor("mysql", "postgresql")
+def test_only_a_lock_that_may_be_missed_skips_what_others_hold() -> None:
+    client = ApiClientFactory(name="report")
+    clients = ApiClient.objects.filter(pk=client.pk)
+
+    with statements() as sent:
+        assert registry.lock(clients, skip_locked=True) == client
+        assert registry.lock(clients) == client
+    assert ["SKIP LOCKED" in sql for sql in sent if "FOR UPDATE" in sql] == [True, False]
+
+
+# The predecessor
+
+
+def succeeded(**grace: Any) -> ApiClient:
+    client = ApiClientFactory(name="report", predecessor=ApplicationFactory(), predecessor_ends=NOON)
+    AccessTokenFactory(application=client.predecessor)
+    return client
+
+
+@pytest.mark.parametrize("now", [NOON, NOON + timedelta(days=1), None])
+def test_a_predecessor_past_its_grace_is_deleted_with_its_tokens(now: Any) -> None:
+    client = succeeded()
+    old = client.predecessor
+
+    assert registry.end_predecessor(client, now, authority=OPERATOR) is True
+    client.save()
+
+    assert not get_application_model().objects.filter(pk=old.pk).exists()
+    assert [*get_access_token_model().objects.all()] == [client.access_token]
+    client.refresh_from_db()
+    assert (client.predecessor, client.predecessor_ends) == (None, None)
+    event = ApiClientEvent.objects.get()
+    assert (event.client, event.kind, event.actor) == (client, "predecessor_ended", "the test")
+    assert event.details == {"client_id": old.client_id}
+
+
+def test_a_predecessor_in_its_grace_stays() -> None:
+    client = succeeded()
+
+    assert registry.end_predecessor(client, NOON - timedelta(microseconds=1), authority=OPERATOR) is False
+
+    assert client.predecessor is not None
+    assert not ApiClientEvent.objects.exists()
+
+
+def test_a_client_without_a_predecessor_has_nothing_to_end() -> None:
+    client = ApiClientFactory()
+
+    assert registry.end_predecessor(client, None, authority=OPERATOR) is False
+    assert not ApiClientEvent.objects.exists()
+
+
+def test_a_predecessor_that_others_deleted_is_let_go_of() -> None:
+    succeeded().predecessor.delete()
+    client = registry.get("report", lock_it=True)
+
+    assert registry.end_predecessor(client, NOON, authority=OPERATOR) is True
+
+    assert client.predecessor_ends is None
+    assert ApiClientEvent.objects.get().details == {"client_id": None}
+
+
+# The history
+
+
+def record(**values: Any) -> None:
+    fields = {"client": None, "name": "report", "kind": "created", "authority": OPERATOR, "details": {}}
+    registry.record(**(fields | values))
+
+
+def test_an_event_keeps_who_what_why_and_when(clock: Clock) -> None:
+    client = ApiClientFactory(name="report")
+
+    record(client=client, kind="rotated", reason="it is May", request_id="r-1", details={"token": True})
+
+    event = ApiClientEvent.objects.get()
+    assert (event.client, event.client_name, event.kind) == (client, "report", "rotated")
+    assert (event.actor, event.reason, event.request_id) == ("the test", "it is May", "r-1")
+    assert (event.details, event.created) == ({"token": True}, NOON)
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "a\x00", "r" * 256])
+def test_a_reason_is_one_line(reason: str) -> None:
+    with pytest.raises(InvalidSpec):
+        record(reason=reason)
+    assert not ApiClientEvent.objects.exists()
+
+
+def test_a_request_is_new_until_it_is_in_the_history() -> None:
+    registry.require_new(None)
+    registry.require_new("r-1")
+    record(request_id="r-1")
+
+    registry.require_new(None)
+    registry.require_new("r-2")
+    with pytest.raises(AlreadyDone):
+        registry.require_new("r-1")
+
+
+def test_many_events_have_no_request() -> None:
+    record()
+    record()
+
+    assert ApiClientEvent.objects.filter(request_id=None).count() == 2
+
+
+def test_a_name_was_deleted_only_if_nothing_came_after() -> None:
+    assert registry.was_deleted("report") is False
+    record(kind="deleted")
+    record(name="other", kind="created")
+    assert registry.was_deleted("report") is True
+    record(kind="created")
+    assert registry.was_deleted("report") is False
+
+
+# The site
+
+
+def test_the_site_is_read_from_its_settings(settings: Any, clock: Clock) -> None:
+    settings.LMS_ROOT_URL = "https://lms.example.org"
+    settings.EDX_API_PROVISIONING = {
+        "TOKEN_LIFETIME": "90d",
+        "MAX_TOKEN_LIFETIME": timedelta(days=180),
+        "ALLOW_STAFF": False,
+        "ALLOW_SUPERUSER": False,
+        "REQUIRE_CONTACT": True,
+    }
+
+    site = current_site()
+
+    assert (site.now, site.host) == (NOON, "lms.example.org")
+    assert (site.lifetime, site.max_lifetime) == (timedelta(days=90), timedelta(days=180))
+    assert (site.staff_allowed, site.superuser_allowed, site.contact_required) == (False, False, True)
+    assert site.has_access is True
+    assert site.default_scopes == ("read", "write", "email", "profile")
+
+
+def test_without_settings_everything_that_the_site_has_is_allowed(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {}
+
+    site = current_site()
+
+    assert (site.lifetime, site.max_lifetime) == (timedelta(days=365), timedelta(days=730))
+    assert (site.staff_allowed, site.superuser_allowed, site.contact_required) == (True, True, False)
+    assert {*site.available_scopes} == {*settings.OAUTH2_PROVIDER["SCOPES"]}
+
+
+@pytest.mark.parametrize(
+    "allowed", [["read", "grades:read"], ("grades:read", "read"), ["read", "grades:read", "unknown"]]
+)
+def test_the_scopes_are_those_that_the_operator_allows_and_the_site_has(settings: Any, allowed: Any) -> None:
+    settings.EDX_API_PROVISIONING = {"ALLOWED_SCOPES": allowed}
+
+    assert {*site.current_site().available_scopes} == {"read", "grades:read"}
+
+
+def test_the_oldest_secret_is_as_old_as_the_site_says(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {}
+    assert site.oldest_secret(NOON) is None
+    settings.EDX_API_PROVISIONING = {"MAX_SECRET_AGE": "52w"}
+    assert site.oldest_secret(NOON) == NOON - timedelta(weeks=52)

@@ -1,0 +1,354 @@
+"""No combination of options gives a caller more than they have, whatever they and the site have already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.djangoapps.student.models import CourseAccessRole
+from edx_api_provisioning import api
+from edx_api_provisioning.adapters import access_catalogue
+from edx_api_provisioning.core.exceptions import NotAllowed, ProvisioningError
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import ApplicationFactory, UserFactory, operator, person, row_counts
+
+pytestmark = pytest.mark.django_db
+
+COURSE = "course-v1:CET+GW_01+2021_2022_FA"
+WORKER = "RETIREMENT_SERVICE_USER"
+PERMISSIONS = ("course_modes.change_coursemode", "student.can_deactivate_users", "user_api.change_userretirementstatus")
+GROUPS = {"modes": PERMISSIONS[:1], "retirement": PERMISSIONS[1:], "empty": ()}
+# As they are written, and the row of each.
+COURSE_ROLES = {
+    f"limited_staff@{COURSE}": ("limited_staff", "CET", COURSE),
+    f"staff@{COURSE}": ("staff", "CET", COURSE),
+    "staff@CET": ("staff", "CET", ""),
+}
+GLOBAL_ROLES = {"support": ("support", "", ""), "staff": ("staff", "", "")}
+SCOPES = ("read", "grades:read", "certificates:read")
+FILTERS = ("content_org:CET", "content_org:edX", "tpa_provider:saml")
+
+
+@dataclass(frozen=True)
+class Has:
+    """What one account has, as it is given to it here."""
+
+    superuser: bool = False
+    staff: bool = False
+    permissions: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[tuple[str, str, str]] = frozenset()
+
+    def give(self, user: User) -> User:
+        # A superuser who is not staff is none that anybody could ask for here.
+        user.is_superuser, user.is_staff = self.superuser, self.staff or self.superuser
+        user.save()
+        user.user_permissions.add(*_permissions(self.permissions))
+        user.groups.add(*Group.objects.filter(name__in=self.groups))
+        rows = (CourseAccessRole(user=user, role=role, org=org, course_id=where) for role, org, where in self.roles)
+        CourseAccessRole.objects.bulk_create(rows)
+        return user
+
+
+@dataclass(frozen=True)
+class Application:
+    """What an application may ask for."""
+
+    scopes: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    restricted: bool = False
+
+    def give(self, application: Any) -> None:
+        ApplicationAccess.objects.filter(application=application).delete()
+        if self.scopes or self.filters:
+            ApplicationAccess.objects.create(application=application, scopes=self.scopes, filters=self.filters or None)
+        if self.restricted:
+            RestrictedApplication.objects.get_or_create(application=application)
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is before the caller asks: the account ``ada``, and perhaps the client ``bot``."""
+
+    ada: Has
+    bot: str
+    """``absent``, ``made`` here, ``existing`` for one of ada's, ``adopted`` for one that ada made herself."""
+    bot_has: Has
+    """What the user of a ``made`` one has by now."""
+    application: Application
+
+    def make(self) -> None:
+        ada = self.ada.give(UserFactory(username="ada"))
+        application = ApplicationFactory(user=ada, client_id="ada-s")
+        if self.bot == "made":
+            flags = {"staff": self.bot_has.staff, "superuser": self.bot_has.superuser}
+            api.provision(ClientSpec(name="bot", token=False, **flags), authority=operator("operator"))
+            self.bot_has.give(User.objects.get(username="bot"))
+        elif self.bot == "existing":
+            flags = {"staff": ada.is_staff, "superuser": ada.is_superuser}
+            spec = ClientSpec(name="bot", username="ada", use_existing_user=True, token=False, **flags)
+            api.provision(spec, authority=operator("operator"))
+        elif self.bot == "adopted":
+            api.adopt("bot", client_id="ada-s", authority=operator("operator"))
+        client = ApiClient.objects.filter(name="bot").first()
+        self.application.give(client.application if client else application)
+
+
+def _permissions(names: Collection[str]) -> list[Permission]:
+    """Those of these names; no two apps have one of the same."""
+    return [*Permission.objects.filter(codename__in=[name.split(".")[1] for name in names])] if names else []
+
+
+def might(user: User, application: Any = None) -> frozenset[Any]:
+    """All that an account may do, as Django and the LMS's own tables say; with it what its application opens."""
+    user = User.objects.get(pk=user.pk)
+    row = ApplicationAccess.objects.filter(application=application).first() if application is not None else None
+    return frozenset(
+        [
+            *(["superuser"] if user.is_superuser else []),
+            *(["staff"] if user.is_staff else []),
+            # Those of a superuser are all there are; that it is one says so.
+            *([] if user.is_superuser else user.get_all_permissions()),
+            *(("group", group.name) for group in user.groups.all()),
+            *CourseAccessRole.objects.filter(user=user).values_list("role", "org", "course_id"),
+            # Whose name it is, in any spelling that a database might take for it.
+            *(["retirement worker"] if user.username.lower() == WORKER.lower() else []),
+            # Nobody but a person themselves changes their account and preferences.
+            *([] if ApiClient.objects.filter(user=user, user_made=True).exists() else [("person", user.username)]),
+            *(("scope", scope) for scope in (row.scopes if row else ())),
+            *(("filter", entry) for entry in (row.filters or () if row else ())),
+        ]
+    )
+
+
+def within(rights: frozenset[Any], asker: frozenset[Any]) -> bool:
+    return "superuser" in asker or rights <= asker
+
+
+def user_of(spec: ClientSpec) -> User | None:
+    """The account that is there already for what is wanted."""
+    client = ApiClient.objects.select_related("user").filter(name=spec.name).first()
+    return client.user if client else User.objects.filter(username=spec.username or spec.name).first()
+
+
+def of_client(name: str) -> frozenset[Any]:
+    client = ApiClient.objects.select_related("user", "application").filter(name=name).first()
+    return might(client.user, client.application) if client and client.user else frozenset()
+
+
+def written() -> dict[str, int]:
+    tables = (User.user_permissions.through, User.groups.through, CourseAccessRole, ApplicationAccess)
+    rows = {model._meta.db_table: model._base_manager.count() for model in (*tables, RestrictedApplication)}
+    return {**row_counts(), **rows}
+
+
+# What is drawn
+
+subsets = {
+    "permissions": st.frozensets(st.sampled_from(PERMISSIONS)),
+    "groups": st.frozensets(st.sampled_from(sorted(GROUPS))),
+    "roles": st.frozensets(st.sampled_from(sorted({*COURSE_ROLES.values(), *GLOBAL_ROLES.values()}))),
+}
+seldom = st.sampled_from((False, False, False, True))
+has = st.builds(Has, superuser=seldom, staff=st.booleans(), **subsets)
+applications = st.one_of(
+    st.just(Application()),
+    st.builds(
+        Application,
+        scopes=st.frozensets(st.sampled_from(SCOPES[1:])).map(lambda found: tuple(sorted(found))),
+        filters=st.frozensets(st.sampled_from(FILTERS)).map(lambda found: tuple(sorted(found))),
+        restricted=st.booleans(),
+    ),
+)
+
+
+def worlds(*bots: str) -> st.SearchStrategy[World]:
+    return st.builds(World, ada=has, bot=st.sampled_from(bots), bot_has=has, application=applications)
+
+
+def some(values: Any) -> st.SearchStrategy[tuple[str, ...] | None]:
+    """Nothing said, or some of them."""
+    chosen = st.frozensets(st.sampled_from(sorted(values)), max_size=3).map(lambda found: tuple(sorted(found)))
+    return st.none() | chosen
+
+
+specs = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(("bot", "bot", "bot", WORKER)),
+        "username": st.sampled_from((None, None, None, "ada", WORKER, WORKER.lower())),
+        "use_existing_user": st.booleans(),
+        "staff": seldom,
+        "superuser": seldom,
+        "token": st.booleans(),
+        "restricted": seldom,
+        "permissions": some(PERMISSIONS),
+        "groups": some(GROUPS),
+        "course_roles": some(COURSE_ROLES),
+        "global_roles": some(GLOBAL_ROLES),
+        "scopes": some(SCOPES),
+        "filters": some(FILTERS),
+        "profile": st.none() | st.none() | st.sampled_from([profile.name for profile in access_catalogue.profiles()]),
+    }
+)
+
+
+# To rotate the token, the secret, or both.
+WAYS = ({"token": True}, {"token": False, "secret": True}, {"secret": True})
+
+
+@dataclass
+class Outcomes:
+    """What came of the examples: a property that holds because nothing ever happens is none."""
+
+    counted: Counter[str] = field(default_factory=Counter)
+
+    def require(self, *names: str) -> None:
+        assert all(self.counted[name] for name in names), self.counted
+
+
+def tries(examples: int, work: Callable[..., None], **drawn: st.SearchStrategy[Any]) -> None:
+    """Run it for so many draws, each in a world of its own."""
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(**drawn)
+    def each(**values: Any) -> None:
+        with transaction.atomic():
+            work(**values)
+            transaction.set_rollback(True)
+
+    each()
+
+
+@pytest.fixture(autouse=True)
+def site(db: None, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    for name, permissions in GROUPS.items():
+        Group.objects.create(name=name).permissions.add(*_permissions(permissions))
+
+
+def refused(ask: Callable[[], Any]) -> ProvisioningError | None:
+    """Why it was refused, if it was; then nothing was written."""
+    before = written()
+    try:
+        ask()
+    except ProvisioningError as error:
+        assert written() == before
+        return error
+    return None
+
+
+def account(asker: Has, *, worker: bool) -> User:
+    return asker.give(UserFactory(username=WORKER if worker else "asker"))
+
+
+def test_no_combination_of_options_gives_a_caller_more_than_they_have() -> None:
+    outcomes = Outcomes()
+
+    def work(asker: Has, worker: bool, world: World, wanted: dict[str, Any], fitting: bool) -> None:
+        world.make()
+        user = account(asker, worker=worker)
+        limit = might(user)
+        spec = ClientSpec(**wanted)
+        if fitting and (existing := user_of(spec)):
+            # Most of what is drawn does not fit an account that is there, and is refused for that.
+            flags = {"staff": existing.is_staff, "superuser": existing.is_superuser}
+            spec = replace(spec, username=existing.username, use_existing_user=True, **flags)
+        existing = user_of(spec)
+        before = of_client(spec.name) | (might(existing) if existing else frozenset())
+        planned = refused(lambda: api.plan_client(spec, authority=person(user)))
+        error = refused(lambda: api.provision(spec, authority=person(user, "asker")))
+        assert (type(planned), str(planned)) == (type(error), str(error))
+        if error is None:
+            outcomes.counted["given"] += 1
+            assert within(of_client(spec.name), limit)
+        elif not isinstance(error, NotAllowed):
+            outcomes.counted["refused otherwise"] += 1
+        else:
+            outcomes.counted["not allowed"] += 1
+            # And not for nothing: the operator, whom nobody limits, gets or has what is beyond the caller.
+            api.provision(spec, authority=operator("operator"))
+            assert not within(of_client(spec.name) | before, limit)
+
+    tries(
+        200,
+        work,
+        asker=has,
+        worker=seldom,
+        world=worlds("absent", "made", "made", "existing", "adopted"),
+        wanted=specs,
+        fitting=st.booleans(),
+    )
+    outcomes.require("given", "not allowed", "refused otherwise")
+
+
+def test_nobody_rotates_into_more_than_they_have() -> None:
+    outcomes = Outcomes()
+
+    def work(asker: Has, worker: bool, world: World, which: dict[str, bool]) -> None:
+        world.make()
+        user = account(asker, worker=worker)
+        limit, carried = might(user), of_client("bot")
+        error = refused(lambda: api.rotate("bot", authority=person(user, "asker"), **which))
+        if error is None:
+            outcomes.counted["rotated"] += 1
+            assert within(carried, limit)
+            assert of_client("bot") == carried
+        elif isinstance(error, NotAllowed):
+            outcomes.counted["not allowed"] += 1
+            assert not within(carried, limit)
+
+    tries(100, work, asker=has, worker=seldom, world=worlds("made", "existing", "adopted"), which=st.sampled_from(WAYS))
+    outcomes.require("rotated", "not allowed")
+
+
+def test_nobody_adopts_more_than_they_have() -> None:
+    outcomes = Outcomes()
+
+    def work(asker: Has, worker: bool, ada: Has, application: Application) -> None:
+        owner = ada.give(UserFactory(username="ada"))
+        row = ApplicationFactory(user=owner, client_id="ada-s")
+        application.give(row)
+        user = account(asker, worker=worker)
+        limit, carried = might(user), might(owner, row)
+        error = refused(lambda: api.adopt("bot", client_id="ada-s", authority=person(user, "asker")))
+        if error is None:
+            outcomes.counted["adopted"] += 1
+            assert within(carried, limit)
+        else:
+            outcomes.counted["not allowed"] += 1
+            assert isinstance(error, NotAllowed)
+            assert not within(carried, limit)
+
+    tries(100, work, asker=has, worker=seldom, ada=has, application=applications)
+    outcomes.require("adopted", "not allowed")
+
+
+@pytest.mark.parametrize("way", ["provision", "adopt", "rotate"])
+def test_nobody_becomes_another_person(way: str) -> None:
+    person, asker = UserFactory(username="ada"), UserFactory()
+    ApplicationFactory(user=person, client_id="ada-s")
+    if way == "rotate":
+        api.adopt("bot", client_id="ada-s", authority=operator("operator"))
+    spec = ClientSpec(name="bot", username="ada", use_existing_user=True)
+    ways = {
+        "provision": lambda: api.provision(spec, authority=person(asker, "asker")),
+        "adopt": lambda: api.adopt("bot", client_id="ada-s", authority=person(asker, "asker")),
+        "rotate": lambda: api.rotate("bot", authority=person(asker, "asker")),
+    }
+    assert isinstance(refused(ways[way]), NotAllowed)
+
+
+def test_everybody_may_be_themselves() -> None:
+    asker = UserFactory(username="ada")
+    spec = ClientSpec(name="bot", username="ada", use_existing_user=True)
+    assert api.provision(spec, authority=person(asker, "asker")).username == "ada"

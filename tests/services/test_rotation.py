@@ -1,0 +1,1425 @@
+"""A client's life after it was made: what rotating, revoking, retiring, deleting and adopting do, and leave alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+from io import StringIO
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.utils import timezone
+from oauth2_provider.models import (
+    get_access_token_model,
+    get_application_model,
+    get_grant_model,
+    get_refresh_token_model,
+)
+
+from common.djangoapps.student.models import CourseAccessRole, UserProfile
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import (
+    AlreadyDone,
+    ClientNotFound,
+    Conflict,
+    DatabaseFailure,
+    InvalidSpec,
+    NearMatch,
+)
+from edx_api_provisioning.core.results import Credentials, Status
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import registry
+from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator, run
+from tests.lifecycle_helpers import (
+    Clock,
+    answer,
+    client,
+    clock_at,
+    everything,
+    granted,
+    last_event,
+    provisioned,
+    shown,
+    utc,
+)
+from tests.sampling import some
+
+pytestmark = pytest.mark.django_db
+
+NOON = utc(2027, 5, 3, 12)
+PLURAL = ("list", "notify_expiring")
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with clock_at(NOON) as clock:
+        yield clock
+
+
+def rotate(name: str = "report", **wanted: Any) -> Credentials:
+    return api.rotate(name, authority=OPERATOR, **wanted)
+
+
+def revoke(name: str = "report", **wanted: Any) -> Credentials:
+    return api.revoke(name, authority=OPERATOR, **wanted)
+
+
+def adopt(name: str = "report", **wanted: Any) -> Credentials:
+    return api.adopt(name, authority=OPERATOR, **wanted)
+
+
+def tokens() -> Any:
+    return get_access_token_model().objects
+
+
+def applications() -> Any:
+    return get_application_model().objects
+
+
+@pytest.mark.parametrize("state", ["unknown", "retired", "not due", "without a token"])
+def test_who_is_not_due_is_not_rotated(state: str) -> None:
+    if state != "unknown":
+        provisioned(expires_in=timedelta(days=5), token=True)
+    if state in ("retired", "without a token"):
+        api.revoke("report", retire=state == "retired", authority=OPERATOR)
+    before = everything()
+
+    assert api.rotate_due("report", within=timedelta(days=4), authority=OPERATOR) is None
+
+    assert everything() == before
+
+
+# Rotating
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
+    made = provisioned(staff=True, contact="owner@example.org", purpose="reports")
+    user, application = User.objects.get(), applications().get()
+
+    rotated = rotate()
+
+    assert rotated.status is Status.ROTATED
+    assert rotated.client_secret is None
+    assert (answer(made.access_token), answer(rotated.access_token)) == ("token_nonexistent", "ok")
+    assert granted(made.client_id, made.client_secret)
+    assert (User.objects.get(), applications().get()) == (user, application)
+    assert (rotated.username, rotated.email, rotated.client_id) == (made.username, made.email, made.client_id)
+    assert (rotated.scopes, rotated.expires_at) == (made.scopes, client().access_token.expires)
+    assert (client().contact, client().purpose, client().is_staff) == ("owner@example.org", "reports", True)
+    assert rotated.changes == ("issue a new access token; older ones work no longer",)
+
+
+def test_rights_that_were_given_elsewhere_outlive_a_rotation() -> None:
+    provisioned(scopes=("read", "grades:read"))
+    user = User.objects.get()
+    user.groups.add(Group.objects.create(name="reporters"))
+    user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id="")
+
+    rotate(token=True, secret=True)
+    rotate(token=True, secret=True, grace=timedelta(days=1))
+
+    assert client().user == user
+    assert [*user.groups.values_list("name", flat=True)] == ["reporters"]
+    assert user.has_perm("course_modes.change_coursemode")
+    assert CourseAccessRole.objects.get().user == user
+    assert [row.scopes for row in ApplicationAccess.objects.all()] == [["grades:read"]] * 2
+
+
+def test_a_token_that_has_expired_is_rotated_too(clock: Clock) -> None:
+    made = provisioned(scopes=("read", "email"), expires_in=timedelta(days=1))
+    clock.forward(days=2)
+
+    rotated = rotate(expires_in=timedelta(days=90))
+
+    assert (answer(made.access_token), answer(rotated.access_token)) == ("token_nonexistent", "ok")
+    assert rotated.scopes == ("read", "email")
+    assert rotated.expires_at == clock.now + timedelta(days=90)
+    assert client().token_issued == clock.now
+
+
+@pytest.mark.databases
+def test_a_token_that_others_deleted_is_rotated_too() -> None:
+    provisioned()
+    tokens().all().delete()  # as a password reset does
+
+    rotated = rotate()
+
+    assert answer(rotated.access_token) == "ok"
+    assert rotated.scopes == ("read", "write", "email", "profile")
+
+
+def test_a_client_without_a_token_is_given_one_by_rotating() -> None:
+    provisioned(token=False)
+
+    assert answer(rotate().access_token) == "ok"
+
+
+def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
+    made = provisioned()
+    other = granted(made.client_id, made.client_secret)
+
+    rotated = rotate(token=False, secret=True)
+
+    assert rotated.access_token is None
+    assert granted(made.client_id, made.client_secret) is None
+    assert granted(rotated.client_id, rotated.client_secret)
+    assert rotated.client_id == made.client_id
+    assert (answer(made.access_token), answer(other)) == ("ok", "ok")
+    assert rotated.changes == (
+        "replace the client secret; the old one works no longer",
+        "leave the access tokens that were issued with the old secret: they live on",
+    )
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_rotating_both_ends_everything_that_was_issued() -> None:
+    made = provisioned()
+    other = granted(made.client_id, made.client_secret)
+
+    rotated = rotate(token=True, secret=True)
+
+    assert {answer(made.access_token), answer(other)} == {"token_nonexistent"}
+    assert granted(made.client_id, made.client_secret) is None
+    assert answer(rotated.access_token) == "ok"
+    assert granted(rotated.client_id, rotated.client_secret)
+    assert rotated.changes == (
+        "issue a new access token; older ones work no longer",
+        "replace the client secret; the old one works no longer",
+    )
+
+
+def test_when_a_secret_was_issued_is_known(clock: Clock) -> None:
+    provisioned()
+    clock.forward(days=1)
+    rotate(token=True)
+    assert (client().secret_issued, client().token_issued) == (NOON, clock.now)
+
+    clock.forward(days=1)
+    rotate(token=False, secret=True)
+    assert (client().secret_issued, client().token_issued) == (clock.now, clock.now - timedelta(days=1))
+
+
+# Grace
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock: Clock) -> None:
+    made = provisioned(expires_in=timedelta(days=30))
+    other = granted(made.client_id, made.client_secret)
+
+    rotated = rotate(grace=timedelta(hours=2), expires_in=timedelta(days=365))
+
+    old = (made.access_token, other)
+    assert [answer(token) for token in (*old, rotated.access_token)] == ["ok", "ok", "ok"]
+    clock.to(NOON + timedelta(hours=2))  # The LMS refuses what ended before now: the last moment still counts.
+    assert [answer(token) for token in (*old, rotated.access_token)] == ["ok", "ok", "ok"]
+    clock.forward(microseconds=1)
+    assert [answer(token) for token in (*old, rotated.access_token)] == ["token_expired", "token_expired", "ok"]
+    assert rotated.changes == ("issue a new access token; older ones work until the grace is over",)
+
+
+def test_grace_gives_no_token_a_longer_life(clock: Clock) -> None:
+    made = provisioned(expires_in=timedelta(hours=1))
+
+    rotate(grace=timedelta(days=1))
+
+    clock.forward(hours=1, seconds=1)
+    assert answer(made.access_token) == "token_expired"
+
+
+def test_a_second_rotation_without_grace_ends_the_grace_of_the_first(clock: Clock) -> None:
+    made = provisioned()
+    first = rotate(grace=timedelta(days=1))
+
+    second = rotate()
+
+    assert answer(made.access_token) == answer(first.access_token) == "token_nonexistent"
+    assert answer(second.access_token) == "ok"
+
+
+def succeeded() -> tuple[Credentials, Credentials]:
+    """A client before and after the rotation of its secret with a day of grace."""
+    made = provisioned(scopes=("read", "write", "grades:read"), filters=("content_org:edX",))
+    return made, rotate(token=True, secret=True, grace=timedelta(days=1))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_access(clock: Clock) -> None:
+    made, rotated = succeeded()
+
+    assert rotated.client_id != made.client_id
+    assert granted(made.client_id, made.client_secret)
+    assert granted(rotated.client_id, rotated.client_secret)
+    assert (answer(made.access_token), answer(rotated.access_token)) == ("ok", "ok")
+    old, new = applications().get(client_id=made.client_id), applications().get(client_id=rotated.client_id)
+    assert (client().application, client().predecessor) == (new, old)
+    assert client().predecessor_ends == NOON + timedelta(days=1)
+    assert (new.user, new.name) == (old.user, old.name)
+    assert (new.client_type, new.authorization_grant_type) == ("confidential", "client-credentials")
+    for application in (old, new):
+        access = ApplicationAccess.objects.get(application=application)
+        assert (access.scopes, access.filters) == (["grades:read"], ["content_org:edX"])
+    assert not RestrictedApplication.objects.exists()
+    assert rotated.changes == (
+        "issue a new access token; older ones work until the grace is over",
+        "make a successor application; the old client id and secret work until the grace is over",
+    )
+
+
+def test_the_successor_of_a_restricted_application_is_restricted(clock: Clock) -> None:
+    made = provisioned(restricted=True, scopes=("grades:read",), filters=("content_org:edX",))
+
+    rotated = rotate(token=False, secret=True, grace=timedelta(days=1))
+
+    restricted = RestrictedApplication.objects.values_list("application__client_id", flat=True)
+    assert {*restricted} == {made.client_id, rotated.client_id}
+
+
+def by_rotating() -> None:
+    rotate()
+
+
+def by_notifying() -> None:
+    api.notify_expiring(authority=OPERATOR)
+
+
+def by_rotating_its_secret_again() -> None:
+    rotate(token=True, secret=True, grace=timedelta(days=1))
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize("end", [by_rotating, by_notifying, by_rotating_its_secret_again])
+def test_when_its_grace_is_over_the_old_application_is_deleted(clock: Clock, end: Callable[[], None]) -> None:
+    made, _rotated = succeeded()
+    clock.to(NOON + timedelta(days=1))
+
+    end()
+
+    assert not applications().filter(client_id=made.client_id).exists()
+    assert granted(made.client_id, made.client_secret) is None
+    assert answer(made.access_token) == "token_nonexistent"
+    assert client().predecessor is None or client().predecessor.client_id != made.client_id
+
+
+@pytest.mark.parametrize("end", [by_rotating, by_notifying])
+def test_before_its_grace_is_over_the_old_application_stays(clock: Clock, end: Callable[[], None]) -> None:
+    made, rotated = succeeded()
+    clock.to(NOON + timedelta(days=1, seconds=-1))
+
+    end()
+
+    assert granted(made.client_id, made.client_secret)
+    assert client().predecessor.client_id == made.client_id
+    assert client().application.client_id == rotated.client_id
+
+
+def test_a_revocation_ends_the_old_application_at_once(clock: Clock) -> None:
+    made, rotated = succeeded()
+
+    revoked = revoke()
+
+    assert revoked.changes == ("revoke 1 access token", "end the application before the last rotation")
+    assert granted(made.client_id, made.client_secret) is None
+    assert answer(made.access_token) == answer(rotated.access_token) == "token_nonexistent"
+    assert granted(rotated.client_id, rotated.client_secret)
+    assert (client().predecessor, client().predecessor_ends) == (None, None)
+
+
+def test_a_leak_in_the_time_of_grace_is_ended_by_rotating_both_without_grace(clock: Clock) -> None:
+    made, first = succeeded()
+
+    second = rotate(token=True, secret=True)
+
+    assert granted(made.client_id, made.client_secret) is None
+    assert granted(first.client_id, first.client_secret) is None
+    assert granted(second.client_id, second.client_secret)
+    assert answer(made.access_token) == answer(first.access_token) == "token_nonexistent"
+    assert client().predecessor is None
+
+
+@pytest.mark.databases
+def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> None:
+    made, _rotated = succeeded()
+    applications().get(client_id=made.client_id).delete()
+    clock.forward(days=2)
+
+    rotate()
+
+    assert (client().predecessor, client().predecessor_ends) == (None, None)
+    (summary,) = api.list_clients()
+    assert summary.troubles == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "line"),
+    [
+        ({"token": False}, InvalidSpec, "token: say what to rotate: the token, the secret, or both."),
+        ({"grace": timedelta(0)}, InvalidSpec, "grace: at most 90 days."),
+        ({"grace": timedelta(days=-1)}, InvalidSpec, "grace: at most 90 days."),
+        ({"grace": timedelta(days=90, microseconds=1)}, InvalidSpec, "grace: at most 90 days."),
+        (
+            {"token": False, "secret": True, "expires_in": timedelta(days=1)},
+            InvalidSpec,
+            "expires_in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
+            "leave it out.",
+        ),
+        ({"expires_at": NOON}, InvalidSpec, "expires_at: this time is past; give one to come."),
+        (
+            {"expires_in": timedelta(days=731)},
+            InvalidSpec,
+            "expires_in: at most 730 days, as EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] has it.",
+        ),
+        (
+            {"token": False, "secret": True, "grace": timedelta(days=1)},
+            Conflict,
+            "grace: with grace the client moves to a new application, and its access token would end with the old; "
+            "rotate the token too.",
+        ),
+        ({"name": "nobody"}, ClientNotFound, "name: there is no API client of this name; see list_api_clients."),
+        ({"reason": "two\nlines"}, InvalidSpec, "reason: one line of at most 255 printable characters."),
+    ],
+)
+def test_what_cannot_be_rotated_is_left_as_it_was(
+    clock: Clock, wanted: dict[str, Any], error: type[Exception], line: str
+) -> None:
+    provisioned()
+    before = everything()
+
+    with pytest.raises(error) as refused:
+        rotate(**wanted)
+
+    assert str(refused.value) == line
+    assert everything() == before
+
+
+def test_ninety_days_of_grace_are_given(clock: Clock) -> None:
+    made = provisioned()
+    rotate(grace=timedelta(days=90))
+
+    clock.forward(days=90)
+    assert answer(made.access_token) == "ok"
+
+
+@pytest.mark.databases
+def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
+    succeeded()
+    before = everything()
+
+    with pytest.raises(Conflict) as refused:
+        rotate(token=True, secret=True, grace=timedelta(hours=1))
+
+    assert str(refused.value) == (
+        "grace: the grace of its last rotation ends at 2027-05-04 12:00 UTC; wait, or rotate without grace."
+    )
+    assert everything() == before
+
+
+@pytest.mark.databases
+@pytest.mark.vendor("mysql")
+@pytest.mark.parametrize("work", [rotate, revoke])
+def test_a_client_in_another_spelling_is_not_touched(work: Callable[..., Any]) -> None:
+    provisioned()
+    before = everything()
+
+    with pytest.raises(NearMatch):
+        work("Report")
+
+    assert everything() == before
+
+
+def delete_user() -> None:
+    User.objects.get(username="report").delete()
+
+
+def retire_user() -> None:
+    User.objects.update(username="retired__user_0123456789")
+
+
+def deactivate_user() -> None:
+    User.objects.update(is_active=False)
+
+
+def promote_user() -> None:
+    User.objects.update(is_staff=True)
+
+
+def delete_application() -> None:
+    applications().get().delete()
+
+
+def change_grant_type() -> None:
+    applications().update(authorization_grant_type="password")
+
+
+def make_public() -> None:
+    applications().update(client_type="public")
+
+
+def give_to_another_user() -> None:
+    applications().update(user=UserFactory())
+
+
+BLOCKING = {
+    delete_user: "its user was deleted; provision it again.",
+    retire_user: "its user was retired by the LMS; retire the client and provision another.",
+    deactivate_user: "its user is not active; activate it in the admin, or retire the client.",
+    promote_user: "its user has more rights than it was given here; take them away, or adopt it again.",
+    delete_application: "its application was deleted; provision it again.",
+    change_grant_type: "its application has another user, client type or grant type; put it right.",
+    make_public: "its application has another user, client type or grant type; put it right.",
+    give_to_another_user: "its application has another user, client type or grant type; put it right.",
+}
+
+
+@pytest.mark.parametrize("what", [{"token": True}, {"token": False, "secret": True}], ids=["token", "secret"])
+@pytest.mark.parametrize("others", BLOCKING)
+def test_nothing_is_issued_where_it_would_be_useless_or_mightier_than_agreed(
+    others: Callable[[], None], what: dict[str, bool]
+) -> None:
+    provisioned()
+    others()
+    before = everything()
+
+    with pytest.raises(Conflict) as refused:
+        rotate(**what)
+
+    assert str(refused.value) == f"name: {BLOCKING[others]}"
+    assert everything() == before
+
+
+def test_a_demoted_client_may_be_rotated() -> None:
+    provisioned(staff=True)
+    User.objects.update(is_staff=False)
+
+    assert answer(rotate().access_token) == "ok"
+
+
+def test_a_restricted_application_gets_a_secret_but_no_token() -> None:
+    provisioned()
+    RestrictedApplication.objects.create(application=applications().get())
+    before = everything()
+
+    with pytest.raises(Conflict, match="restricted: access tokens of it expire at once; use JWTs"):
+        rotate()
+    assert everything() == before
+    assert rotate(token=False, secret=True).client_secret is not None
+
+
+def test_a_retired_client_is_not_rotated() -> None:
+    provisioned()
+    revoke(retire=True)
+    before = everything()
+
+    with pytest.raises(Conflict) as refused:
+        rotate()
+
+    assert str(refused.value) == "name: report is retired; choose another name."
+    assert everything() == before
+
+
+# Policies
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy", "field"),
+    [
+        ({}, {"REQUIRE_CONTACT": True}, "contact"),
+        ({"staff": True}, {"ALLOW_STAFF": False}, "staff"),
+        ({"superuser": True}, {"ALLOW_SUPERUSER": False}, "superuser"),
+        ({"scopes": ("read", "write")}, {"ALLOWED_SCOPES": ["read"]}, "scopes"),
+    ],
+)
+def test_a_client_that_the_site_does_not_allow_any_more_is_not_rotated(
+    settings: Any, spec: dict[str, Any], policy: dict[str, Any], field: str
+) -> None:
+    provisioned(**spec)
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **policy}
+    before = everything()
+
+    with pytest.raises(InvalidSpec) as refused:
+        rotate()
+
+    assert refused.value.field == field
+    assert everything() == before
+
+
+def test_the_longest_life_of_a_token_holds_for_rotations_too(settings: Any, clock: Clock) -> None:
+    provisioned()
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + timedelta(days=30)
+    assert rotate(expires_in=timedelta(days=30)).expires_at == NOON + timedelta(days=30)
+    with pytest.raises(InvalidSpec):
+        rotate(expires_in=timedelta(days=31))
+
+
+# The lifetime that the client was given
+
+MONTH = timedelta(days=30)
+
+
+def by_rotate() -> Any:
+    return rotate().expires_at
+
+
+def by_rotate_due() -> Any:
+    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
+    return rotated and rotated.expires_at
+
+
+def by_command() -> Any:
+    return datetime.fromisoformat(run("report", "--format", "json", command="rotate_api_client").result["expires_at"])
+
+
+def by_provisioning() -> Any:
+    """The token is gone."""
+    tokens().all().delete()
+    return provisioned().expires_at
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_due, by_command, by_provisioning], ids=lambda by: by.__name__)
+def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
+    provisioned(expires_in=MONTH)
+
+    for day in (10, 20):
+        clock.to(NOON + timedelta(days=day))
+        assert again() == NOON + timedelta(days=day) + MONTH
+
+
+def test_requested_lifetime_is_kept_from_then_on(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+
+    assert rotate(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
+    assert rotate(expires_at=NOON + timedelta(days=3)).expires_at == NOON + timedelta(days=3)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+
+
+def test_default_lifetime_follows_the_setting(settings: Any, clock: Clock) -> None:
+    provisioned()
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=90))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
+    made = provisioned(expires_in=MONTH)
+
+    again = provisioned(expires_in=timedelta(days=90))
+
+    assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
+    assert again.changes == ("change the token lifetime, from the next rotation on, from 30 days to 90 days",)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+    assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
+
+
+# Revoking
+
+
+def with_refresh_token_and_grant(application: Any) -> None:
+    user, end = application.user, timezone.now() + timedelta(days=1)
+    get_refresh_token_model().objects.create(
+        application=application,
+        user=user,
+        token=f"refresh-{application.pk}",
+        access_token=tokens().get(application=application),
+    )
+    get_grant_model().objects.create(
+        application=application, user=user, code=f"code-{application.pk}", expires=end, redirect_uri="https://a.example"
+    )
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None:
+    made, neighbour = provisioned(), provisioned("neighbour", username="report")
+    for application in applications().all():
+        with_refresh_token_and_grant(application)
+    granted(made.client_id, made.client_secret)
+
+    revoked = revoke()
+
+    assert (revoked.status, revoked.changes) == (Status.REVOKED, ("revoke 2 access tokens",))
+    assert answer(made.access_token) == "token_nonexistent"
+    assert answer(neighbour.access_token) == "ok"
+    live = get_refresh_token_model().objects.filter(revoked=None)
+    for rows in (get_access_token_model().objects.all(), live, get_grant_model().objects.all()):
+        assert rows.get().application.client_id == neighbour.client_id
+    assert client().access_token_id is None
+    assert (client().state, client().user.is_active) == ("active", True)
+    assert granted(made.client_id, made.client_secret)  # The secret is another matter.
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_revocation_ends_a_token_that_was_taken_from_its_application() -> None:
+    made = provisioned()
+    tokens().update(application=None)
+
+    revoke()
+
+    assert answer(made.access_token) == "token_nonexistent"
+
+
+def test_a_second_revocation_has_nothing_to_do() -> None:
+    provisioned()
+    revoke()
+    before = everything()
+
+    again = revoke()
+
+    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    assert everything() == before
+
+
+def test_a_client_whose_token_others_deleted_is_revoked_once() -> None:
+    provisioned()
+    tokens().all().delete()
+
+    assert [revoke().status, revoke().status] == [Status.REVOKED, Status.UNCHANGED]
+    (summary,) = api.list_clients()
+    assert summary.troubles == ()
+
+
+def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
+    provisioned()
+    revoke()
+
+    assert answer(rotate().access_token) == "ok"
+
+
+# Retiring
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
+    made = provisioned(staff=True)
+    User.objects.get().groups.add(Group.objects.create(name="reporters"))
+
+    retired = revoke(retire=True)
+
+    assert retired.status is Status.RETIRED
+    assert retired.changes == (
+        "revoke 1 access token",
+        "retire the client",
+        "end the client secret",
+        "deactivate the user report",
+    )
+    assert answer(made.access_token) == "token_nonexistent"
+    assert granted(made.client_id, made.client_secret) is None
+    user = User.objects.get()
+    assert (user.is_active, user.is_staff, user.groups.count()) == (False, True, 1)
+    assert client().state == "retired"
+    assert applications().count() == 1
+
+
+@pytest.mark.databases
+def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioned(token=False)
+    by_hand = AccessTokenFactory(application=None, user=User.objects.get())
+    of_others = AccessTokenFactory(application=None, user=UserFactory())
+    asked = mock.Mock(wraps=oauth_dispatch_api.destroy_oauth_tokens)
+    monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked)
+
+    assert revoke().status is Status.UNCHANGED  # It is none of the client's.
+    assert "revoke all other tokens of the user report" in revoke(retire=True).changes
+
+    assert asked.mock_calls == [mock.call(by_hand.user)]
+    assert [*tokens().all()] == [of_others]
+
+
+def test_retiring_leaves_what_others_made_for_an_account_that_is_not_ours() -> None:
+    of_an_existing_account()
+    by_hand = AccessTokenFactory(application=None, user=User.objects.get())
+
+    revoke(retire=True)
+
+    assert [*tokens().all()] == [by_hand]
+
+
+def test_a_client_that_lost_its_application_is_revoked_without_harm_to_others() -> None:
+    provisioned()
+    applications().get().delete()
+    of_nobody = AccessTokenFactory(application=None, user=UserFactory())
+
+    revoke()
+
+    assert [*tokens().all()] == [of_nobody]
+
+
+def test_retiring_again_has_nothing_to_do() -> None:
+    provisioned()
+    revoke(retire=True)
+    before = everything()
+
+    assert revoke(retire=True).status is Status.UNCHANGED
+    assert revoke().status is Status.UNCHANGED
+    assert everything() == before
+
+
+def test_a_revoked_client_can_still_be_retired() -> None:
+    provisioned()
+    revoke()
+
+    assert revoke(retire=True).changes == ("retire the client", "end the client secret", "deactivate the user report")
+
+
+def of_an_existing_account() -> None:
+    User.objects.create_user("person", "person@example.org")
+    provisioned(username="person", use_existing_user=True)
+
+
+def adopted() -> None:
+    application = ApplicationFactory(user__username="person")
+    adopt(client_id=application.client_id)
+
+
+def with_an_application_of_its_own() -> None:
+    provisioned(username="person")
+    ApplicationFactory(user=User.objects.get())
+
+
+def with_another_client() -> None:
+    provisioned(username="person")
+    provisioned("neighbour", username="person")
+
+
+def with_another_client_that_lost_its_application() -> None:
+    with_another_client()
+    client("neighbour").application.delete()
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("how", [{"retire": True}, {"delete": True}], ids=["retired", "deleted"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_an_existing_account,
+        adopted,
+        with_an_application_of_its_own,
+        with_another_client,
+        with_another_client_that_lost_its_application,
+    ],
+)
+def test_a_user_that_is_not_its_alone_outlives_a_client(make: Callable[[], None], how: dict[str, bool]) -> None:
+    make()
+    (before,) = User.objects.filter(username="person").values()
+    others = set(applications().exclude(pk=client().application_id))
+
+    revoke(**how)
+
+    assert [*User.objects.filter(username="person").values()] == [before]
+    assert others <= set(applications().all())
+
+
+def test_the_last_of_several_clients_takes_their_user_with_it() -> None:
+    provisioned()
+    provisioned("neighbour", username="report")
+
+    revoke(retire=True)
+    assert User.objects.get().is_active
+    revoke("neighbour", retire=True)
+    assert not User.objects.get().is_active
+
+
+def test_an_account_that_others_deactivated_is_left_so() -> None:
+    provisioned()
+    deactivate_user()
+
+    assert "deactivate the user report" not in revoke(retire=True).changes
+
+
+@pytest.mark.parametrize("how", [{}, {"retire": True}, {"delete": True}], ids=["revoked", "retired", "deleted"])
+@pytest.mark.parametrize("others", [delete_user, delete_application, retire_user, change_grant_type])
+def test_what_others_spoilt_can_be_ended(others: Callable[[], None], how: dict[str, bool]) -> None:
+    made = provisioned()
+    others()
+
+    revoke(**how)
+
+    assert answer(made.access_token) == "token_nonexistent"
+    assert ApiClient.objects.exists() is ("delete" not in how)
+
+
+# Deleting
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_deleted_client_leaves_its_history() -> None:
+    provisioned()
+    person = UserFactory()
+
+    deleted = revoke(delete=True, reason="no longer needed")
+
+    assert deleted.status is Status.DELETED
+    assert deleted.changes[-1] == "delete the client, its application and the user that was made for it alone"
+    assert not ApiClient.objects.exists()
+    assert not applications().exists()
+    assert not tokens().exists()
+    assert not UserProfile.objects.exists()
+    assert User.objects.get() == person
+    history = ApiClientEvent.objects.order_by("pk").values_list("client", "client_name", "kind", "reason")
+    assert [*history] == [(None, "report", "created", ""), (None, "report", "deleted", "no longer needed")]
+
+
+def test_a_client_can_be_deleted_after_it_was_retired() -> None:
+    provisioned()
+    revoke(retire=True)
+
+    assert revoke(delete=True).status is Status.DELETED
+    assert not User.objects.exists()
+
+
+def test_deleting_ends_the_old_application_too(clock: Clock) -> None:
+    succeeded()
+
+    revoke(delete=True)
+
+    assert (applications().count(), User.objects.count()) == (0, 0)
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_name_of_a_deleted_client_is_free() -> None:
+    provisioned()
+    revoke(delete=True)
+
+    assert provisioned().status is Status.CREATED
+
+
+# Adopting
+
+
+@pytest.fixture
+def by_hand() -> Any:
+    """An application as the admin's forms leave it, with a token of a year and one of an hour."""
+    application = ApplicationFactory(name="Reporting", user__username="reporter", user__is_staff=True)
+    for days in (365, 1):
+        AccessTokenFactory(
+            application=application, token=f"{TOKEN}-{days}", expires=timezone.now() + timedelta(days=days)
+        )
+    return application
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
+    before = everything()
+
+    result = adopt(client_id=by_hand.client_id, contact="owner@example.org", purpose="reports")
+
+    assert (result.status, result.changes) == (Status.ADOPTED, ("take report under management",))
+    assert (result.client_secret, result.access_token) == (None, None)
+    assert result.username == "reporter"
+    after = everything()
+    assert {name: after[name] for name in ("User", "Application", "AccessToken")} == {
+        name: before[name] for name in ("User", "Application", "AccessToken")
+    }
+    row = client()
+    assert (row.user, row.application, row.user_made) == (by_hand.user, by_hand, False)
+    assert answer(f"{TOKEN}-365") == "ok"
+    assert row.access_token.expires == max(tokens().values_list("expires", flat=True))
+    assert (row.is_staff, row.is_superuser) == (True, False)
+    assert (row.contact, row.purpose) == ("owner@example.org", "reports")
+    assert (last_event().kind, last_event().details) == (
+        "adopted",
+        {"client_id": by_hand.client_id, "username": "reporter"},
+    )
+    assert [*api.list_unmanaged()] == []
+
+
+def test_an_application_of_createapplication_is_adopted() -> None:
+    user = UserFactory(username="reporter")
+    options = {"name": "Reporting", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
+    call_command("createapplication", "confidential", "client-credentials", stdout=StringIO(), **options)
+
+    adopt(client_id="the-id")
+
+    assert client().access_token is None
+    assert granted("the-id", Secret(SECRET))
+    rotated = rotate(token=True, secret=True)
+    assert answer(rotated.access_token) == "ok"
+    assert granted("the-id", rotated.client_secret)
+
+
+def test_the_rights_of_an_adopted_user_are_recorded_as_agreed(by_hand: Any) -> None:
+    group = Group.objects.create(name="reporters")
+    by_hand.user.groups.add(group)
+    by_hand.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
+    ApplicationAccess.objects.create(application=by_hand, scopes=["grades:read"], filters=["content_org:edX"])
+
+    adopt(client_id=by_hand.client_id)
+
+    assert {*client().declared_rights} >= {
+        "group:reporters",
+        "permission:course_modes.change_coursemode",
+        "scope:grades:read",
+        "filter:content_org:edX",
+    }
+    assert [*api.list_clients(overprivileged=True)] == []
+
+
+def test_adopting_again_has_nothing_to_do(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id, contact="owner@example.org")
+    before = everything()
+
+    again = adopt(client_id=by_hand.client_id)
+
+    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    assert everything() == before
+
+
+def test_adopting_again_is_how_to_agree_with_what_others_gave(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id, contact="owner@example.org")
+    User.objects.update(is_superuser=True)
+    (summary,) = api.list_clients()
+    assert summary.troubles == ("user_promoted",)
+
+    assert adopt(client_id=by_hand.client_id).status is Status.ADOPTED
+
+    (summary,) = api.list_clients()
+    assert summary.troubles == ()
+    assert client().contact == "owner@example.org"
+    assert answer(rotate().access_token) == "ok"
+
+
+def test_adopting_again_is_how_to_agree_with_another_user(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id)
+    other = UserFactory(username="somebody-else")
+    applications().update(user=other)
+
+    adopt(client_id=by_hand.client_id)
+
+    assert client().user == other
+    (summary,) = api.list_clients()
+    assert summary.troubles == ("token_gone",) or summary.troubles == ()
+
+
+def test_a_promoted_client_that_was_provisioned_is_agreed_with_by_adopting_it() -> None:
+    made = provisioned()
+    promote_user()
+
+    adopt(client_id=made.client_id)
+
+    assert (client().is_staff, client().user_made) == (True, True)
+    assert rotate().status is Status.ROTATED
+
+
+def test_the_age_of_an_adopted_secret_counts_from_when_its_application_was_made(settings: Any, by_hand: Any) -> None:
+    applications().update(created=timezone.now() - timedelta(days=400))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "365d"}
+
+    adopt(client_id=by_hand.client_id)
+
+    (summary,) = api.list_clients()
+    assert "secret_overdue" in summary.troubles
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "line"),
+    [
+        ({"user": None}, "client_id", "the application has no user, so its tokens are of no use; set one first."),
+        (
+            {"client_type": "public"},
+            "client_id",
+            "the application is not a confidential one for the client credentials grant; change that first.",
+        ),
+        (
+            {"authorization_grant_type": "password"},
+            "client_id",
+            "the application is not a confidential one for the client credentials grant; change that first.",
+        ),
+        ({"client_id": "another"}, "client_id", "no application has it."),
+    ],
+)
+def test_what_is_no_api_client_is_not_adopted(by_hand: Any, changed: dict[str, Any], field: str, line: str) -> None:
+    applications().update(**changed)
+    before = everything()
+
+    with pytest.raises(Conflict) as refused:
+        adopt(client_id=by_hand.client_id)
+
+    assert (refused.value.field, refused.value.message) == (field, line)
+    assert everything() == before
+
+
+def test_what_belongs_to_another_client_is_not_adopted(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id)
+    made = provisioned("other")
+    before = everything()
+
+    with pytest.raises(Conflict) as taken:
+        adopt("third", client_id=by_hand.client_id)
+    with pytest.raises(Conflict) as has_another:
+        adopt("report", client_id=made.client_id)
+
+    assert str(taken.value) == "client_id: it belongs to the API client report already."
+    assert str(has_another.value) == "name: this client has another application; choose another name."
+    assert everything() == before
+
+
+def test_an_old_application_in_its_grace_is_not_adopted(clock: Clock) -> None:
+    made, _rotated = succeeded()
+    before = everything()
+
+    with pytest.raises(Conflict):
+        adopt("thief", client_id=made.client_id)
+
+    assert everything() == before
+
+
+def test_a_retired_client_is_not_adopted() -> None:
+    made = provisioned()
+    revoke(retire=True)
+    applications().update(name="changed")
+    promote_user()
+    before = everything()
+
+    with pytest.raises(Conflict):
+        adopt(client_id=made.client_id)
+
+    assert everything() == before
+
+
+@pytest.mark.databases
+@pytest.mark.vendor("mysql")
+def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
+    with pytest.raises(NearMatch):
+        adopt(client_id=by_hand.client_id.upper())
+    adopt(client_id=by_hand.client_id)
+    with pytest.raises(NearMatch):
+        adopt("Report", client_id=by_hand.client_id)
+
+
+@pytest.mark.databases
+def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
+    by_hand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = registry.find, []
+
+    def and_another_adopts(name: str, **options: Any) -> Any:
+        row = look(name, **options)
+        looks.append(row)
+        if len(looks) == 1:
+            adopt(name, client_id=by_hand.client_id)
+        return row
+
+    monkeypatch.setattr(registry, "find", and_another_adopts)
+
+    assert adopt(client_id=by_hand.client_id).status is Status.ADOPTED
+    assert (looks, ApiClient.objects.get().application) == ([None] * 3, by_hand)
+
+
+def test_what_the_site_does_not_allow_can_be_adopted_to_be_seen_and_ended(settings: Any, by_hand: Any) -> None:
+    policies = {"ALLOW_STAFF": False, "ALLOWED_SCOPES": ["email"], "MAX_TOKEN_LIFETIME": "1d"}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **policies}
+
+    adopt(client_id=by_hand.client_id)
+
+    with pytest.raises(InvalidSpec):
+        rotate()
+    assert revoke().status is Status.REVOKED
+
+
+def test_somebody_has_to_answer_for_an_adopted_client_where_the_site_wants_it(settings: Any, by_hand: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REQUIRE_CONTACT": True}
+    for contact in (None, ""):
+        with pytest.raises(InvalidSpec) as refused:
+            adopt(client_id=by_hand.client_id, contact=contact)
+        assert refused.value.field == "contact"
+    assert not ApiClient.objects.exists()
+
+    assert adopt(client_id=by_hand.client_id, contact="owner@example.org").status is Status.ADOPTED
+    assert adopt(client_id=by_hand.client_id).status is Status.UNCHANGED
+
+
+# Time
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize(
+    "now",
+    [
+        utc(2028, 2, 28, 23, 59, 59),
+        utc(2028, 2, 29, 12),  # A leap day
+        utc(2027, 3, 28, 0, 59, 59),  # The last second of winter in Berlin,
+        utc(2027, 10, 31, 0, 30),  # half past two there for the first time,
+        utc(2027, 10, 31, 1, 30),  # and for the second.
+        utc(2027, 12, 31, 23, 59, 59),
+    ],
+    ids=str,
+)
+def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: datetime, zone: str) -> None:
+    settings.TIME_ZONE = zone
+    with clock_at(now) as clock:
+        made = provisioned(expires_in=timedelta(days=365))
+        rotated = rotate(secret=True, grace=timedelta(days=1), expires_in=timedelta(days=366))
+
+        assert made.expires_at == now + timedelta(days=365)
+        assert (rotated.expires_at, client().access_token.expires) == (now + timedelta(days=366),) * 2
+        assert client().predecessor_ends == now + timedelta(days=1)
+        clock.to(now + timedelta(days=1))
+        assert (answer(made.access_token), answer(rotated.access_token)) == ("ok", "ok")
+        clock.forward(microseconds=1)
+        assert (answer(made.access_token), answer(rotated.access_token)) == ("token_expired", "ok")
+        api.notify_expiring(authority=OPERATOR)
+        assert granted(made.client_id, made.client_secret) is None
+        clock.to(now + timedelta(days=366))
+        assert answer(rotated.access_token) == "ok"
+        clock.forward(microseconds=1)
+        assert answer(rotated.access_token) == "token_expired"
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
+    """By the commands alone, over a leap day and both changes of the clock."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d"}
+
+    def of(command: str, *arguments: str) -> Any:
+        ran = run(*arguments, "--format", "json", command=f"{command}_api_client{'s' * (command in PLURAL)}")
+        assert ran.code == 0, ran
+        return json.loads(ran.stdout or "null")
+
+    with clock_at(utc(2027, 11, 1)) as clock:
+        made = of("provision", "report", "--contact", "owner@example.org", "--expires-in", "120d")
+        assert of("list")["expires_at"] == "2028-02-29T00:00:00Z"
+
+        clock.to(utc(2028, 2, 22))
+        assert of("notify_expiring") == ["report"]
+        assert of("list", "--expiring-within", "7d")["name"] == "report"
+        first = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
+        assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
+
+        clock.to(utc(2028, 2, 29, 0, 0, 1))
+        assert [answer(one["access_token"]) for one in (made, first)] == ["token_expired", "ok"]
+        assert of("list", "--expiring-within", "30d") is None
+
+        clock.to(utc(2028, 8, 27, 0, 0, 1))
+        assert run("report", command="verify_api_client").stderr == "CommandError: Not in order: secret_overdue.\n"
+        second = of("rotate", "report", "--token", "--secret", "--grace", "90d", "--reason", "its age")
+        assert granted(made["client_id"], Secret(made["client_secret"]))
+        clock.forward(days=90)
+        assert of("notify_expiring") == []
+        assert granted(made["client_id"], Secret(made["client_secret"])) is None
+        assert of("verify", "report")["client"]["troubles"] == []
+
+        assert of("revoke", "report", "--reason", "seen in a log")["status"] == "revoked"
+        third = of("rotate", "report", "--token", "--secret")
+        assert granted(second["client_id"], Secret(second["client_secret"])) is None
+        assert answer(third["access_token"]) == "ok"
+        assert of("revoke", "report", "--retire")["status"] == "retired"
+        assert answer(third["access_token"]) == "token_nonexistent"
+        assert of("list", "--expired") is None
+        assert of("revoke", "report", "--delete")["status"] == "deleted"
+        assert of("list") is None
+
+    assert [*ApiClientEvent.objects.order_by("pk").values_list("kind", flat=True)] == [
+        "created",
+        "notified",
+        "rotated",
+        "rotated",
+        "predecessor_ended",
+        "revoked",
+        "rotated",
+        "retired",
+        "deleted",
+    ]
+    assert (User.objects.count(), applications().count(), tokens().count()) == (0, 0, 0)
+
+
+# The record of it
+
+
+def whole_life() -> list[Credentials]:
+    """Every kind of thing that is done to a client, each by another actor and for another reason."""
+    made = provisioned(contact="owner@example.org")
+    application = ApplicationFactory(name="By hand")
+    return [
+        made,
+        api.rotate(
+            "report", token=True, secret=True, authority=operator("admin: ann"), reason="it is May", request_id="r-1"
+        ),
+        api.rotate(
+            "report",
+            secret=True,
+            grace=timedelta(days=1),
+            authority=operator("admin: bob"),
+            reason="",
+            request_id="r-2",
+        ),
+        api.revoke("report", authority=operator("admin: cid"), reason="seen in a log", request_id="r-3"),
+        api.revoke("report", retire=True, authority=operator("admin: dan"), reason="not needed", request_id="r-4"),
+        api.revoke("report", delete=True, authority=operator("admin: eve"), reason="cleaning up", request_id="r-5"),
+        api.adopt(
+            "old",
+            client_id=application.client_id,
+            authority=operator("admin: fay"),
+            reason="found it",
+            request_id="r-6",
+        ),
+    ]
+
+
+@pytest.mark.databases
+def test_the_history_tells_who_did_what_and_why(clock: Clock) -> None:
+    whole_life()
+
+    history = ApiClientEvent.objects.order_by("pk").values_list("client_name", "kind", "actor", "reason", "request_id")
+    assert [*history] == [
+        ("report", "created", "the test", "", None),
+        ("report", "rotated", "admin: ann", "it is May", "r-1"),
+        ("report", "rotated", "admin: bob", "", "r-2"),
+        ("report", "predecessor_ended", "admin: cid", "", None),
+        ("report", "revoked", "admin: cid", "seen in a log", "r-3"),
+        ("report", "retired", "admin: dan", "not needed", "r-4"),
+        ("report", "deleted", "admin: eve", "cleaning up", "r-5"),
+        ("old", "adopted", "admin: fay", "found it", "r-6"),
+    ]
+    assert {*ApiClientEvent.objects.values_list("created", flat=True)} == {NOON}
+
+
+def test_the_history_tells_what_was_rotated(clock: Clock) -> None:
+    whole_life()
+
+    both, graceful = ApiClientEvent.objects.filter(kind="rotated").order_by("pk")
+    assert {**both.details, "client_id": ""} == {"token": True, "secret": True, "client_id": "", "grace_seconds": 0}
+    assert {**graceful.details, "client_id": ""} == {**both.details, "client_id": "", "grace_seconds": 86400}
+    assert graceful.details["client_id"] != both.details["client_id"]
+
+
+def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
+    life = whole_life()
+    secrets = [shown(secret) for one in life for secret in (one.client_secret, one.access_token) if secret is not None]
+
+    assert len(secrets) == 6
+    kept = json.dumps([*ApiClientEvent.objects.values(), *ApiClient.objects.values()], default=str)
+    assert not [secret for secret in secrets if secret in kept]
+    assert not [secret for secret in secrets if secret in repr(life)]
+
+
+@pytest.mark.databases
+def test_an_actor_that_is_too_long_is_cut() -> None:
+    provisioned()
+
+    api.rotate("report", authority=operator("a" * 300))
+
+    assert last_event().actor == "a" * 255
+
+
+# A request is carried out once
+
+
+SECOND: dict[str, Callable[..., Any]] = {
+    "provision": lambda **request: api.provision(ClientSpec(name="another"), authority=OPERATOR, **request),
+    "rotate": rotate,
+    "revoke": revoke,
+    "adopt": lambda **request: adopt(client_id=client().application.client_id, **request),
+}
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize("second", SECOND)
+def test_a_request_is_not_carried_out_twice(second: str) -> None:
+    provisioned()
+    rotate(request_id="the-same")
+    promote_user()
+    before = everything()
+
+    with pytest.raises(AlreadyDone) as refused:
+        SECOND[second](request_id="the-same")
+
+    assert str(refused.value) == "this was done already; what it issued is not shown again."
+    assert everything() == before
+
+
+def test_an_adoption_and_a_revocation_count_as_carried_out(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id, request_id="first")
+    revoke(request_id="second")
+
+    for request in ("first", "second"):
+        with pytest.raises(AlreadyDone):
+            rotate(request_id=request)
+
+
+def test_a_request_that_was_refused_may_be_made_again() -> None:
+    provisioned()
+    deactivate_user()
+    with pytest.raises(Conflict):
+        rotate(request_id="the-same")
+    User.objects.update(is_active=True)
+
+    assert rotate(request_id="the-same").status is Status.ROTATED
+
+
+# The end in the middle of it
+
+
+WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "rotate the token": (provisioned, rotate),
+    "rotate with grace": (provisioned, lambda: rotate(secret=True, grace=timedelta(days=1))),
+    "rotate both": (provisioned, lambda: rotate(secret=True)),
+    "rotate after a grace": (succeeded, lambda: rotate(secret=True)),
+    "revoke": (succeeded, revoke),
+    "retire": (provisioned, lambda: revoke(retire=True)),
+    "delete": (succeeded, lambda: revoke(delete=True)),
+    "adopt": (
+        lambda: ApplicationFactory(client_id="the-id", user__username="reporter"),
+        lambda: adopt(client_id="the-id"),
+    ),
+}
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("name", WORKS)
+def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
+    prepare, work = WORKS[name]
+    prepare()
+    before, statement = everything(), 0
+
+    while True:
+        statement += some(3, 1)
+        left = [statement]
+
+        def fail(execute: Callable[..., Any], sql: str, *arguments: Any, left: list[int] = left) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                raise DatabaseError("the server has gone away")
+            return execute(sql, *arguments)
+
+        with connection.execute_wrapper(fail):
+            with suppress(DatabaseFailure):
+                work()
+            if left[0] > 0:
+                break
+        assert everything() == before, f"statement {statement}"
+    assert statement > 5
+    assert everything() != before

@@ -1,0 +1,397 @@
+"""Credentials are changed while they are used, by many at once, and by processes that die in the middle of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+from django.db import connection, connections
+from django.test.testcases import LiveServerThread
+from oauth2_provider.models import get_access_token_model, get_application_model
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
+from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.models import ApiClientEvent
+from tests.factories import OPERATOR
+from tests.lifecycle_helpers import answer, client, everything, granted, provisioned, shown
+from tests.sampling import some
+from tests.subprocesses import FORK, KILLED, TIMEOUT, Points, Process, Work, database_for_processes, die
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with database_for_processes(tmp_path):
+        yield
+
+
+# Callers
+
+
+class Caller(threading.Thread):
+    """Somebody who calls again and again, and does not stop before something fails."""
+
+    def __init__(self, call: Callable[[], str]) -> None:
+        super().__init__(daemon=True)
+        self._call, self._enough = call, threading.Event()
+        self._calls, self._changed = 0, threading.Condition()
+        self.answers: Counter[str] = Counter()
+
+    def run(self) -> None:
+        try:
+            while not self._enough.is_set():
+                try:
+                    answered = self._call()
+                except Exception as error:
+                    answered = repr(error)
+                with self._changed:
+                    self.answers[answered] += 1
+                    self._calls += 1
+                    self._changed.notify_all()
+        finally:
+            connections.close_all()
+
+    def calls_more(self, number: int = 2) -> None:
+        """Wait until it has called this often from now on; two, so that one of them began after now."""
+        with self._changed:
+            enough = self._calls + number
+            assert self._changed.wait_for(lambda: self._calls >= enough, TIMEOUT)
+
+    def stop(self) -> Counter[str]:
+        self._enough.set()
+        self.join(TIMEOUT)
+        return self.answers
+
+
+@contextmanager
+def calling(*calls: Callable[[], str]) -> Iterator[list[Caller]]:
+    callers = [Caller(call) for call in calls]
+    for caller in callers:
+        caller.start()
+    try:
+        yield callers
+    finally:
+        for caller in callers:
+            caller.stop()
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """The sandbox behind HTTP; each request has a connection of its own to the database, as behind a real server."""
+    server = LiveServerThread("localhost", static_handler=lambda handler: handler)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait(TIMEOUT)
+    assert server.error is None
+    yield f"http://localhost:{server.port}"
+    server.terminate()
+
+
+def get(url: str, token: Secret | None) -> str:
+    headers = {"Authorization": f"Bearer {shown(token)}"}
+    with urlopen(Request(f"{url}/api/user/v1/me", headers=headers), timeout=TIMEOUT) as response:  # noqa: S310
+        return str(json.load(response)["username"])
+
+
+def post_grant(url: str, client_id: str, secret: Secret | None) -> str:
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": shown(secret)}
+    data = urlencode(form).encode()
+    with urlopen(Request(f"{url}/oauth2/access_token", data=data), timeout=TIMEOUT) as response:  # noqa: S310
+        return str(json.load(response)["token_type"])
+
+
+def stepwise(callers: list[Caller]) -> Callable[..., Any]:
+    """Lets all callers call between any two statements of this connection."""
+
+    def statement(execute: Callable[..., Any], *arguments: Any) -> Any:
+        for caller in callers:
+            caller.calls_more()
+        return execute(*arguments)
+
+    return statement
+
+
+@pytest.mark.parametrize("secret", [False, True], ids=["token", "token and secret"])
+def test_no_call_fails_between_any_two_statements_of_a_rotation_with_grace(secret: bool) -> None:
+    made = provisioned()
+    first = api.rotate("report", grace=HOUR, authority=OPERATOR)
+
+    with calling(lambda: answer(made.access_token), lambda: answer(first.access_token)) as callers:
+        with connection.execute_wrapper(stepwise(callers)):
+            second = api.rotate("report", secret=secret, grace=HOUR, authority=OPERATOR)
+        for caller in callers:
+            caller.calls_more()
+        answers = [caller.stop() for caller in callers]
+
+    assert [{*counts} for counts in answers] == [{"ok"}, {"ok"}]
+    assert min(counts["ok"] for counts in answers) > 10
+    assert answer(second.access_token) == "ok"
+
+
+def test_no_call_over_http_fails_while_everything_is_rotated_with_grace(site: str) -> None:
+    def calls_of(credentials: Credentials) -> list[Callable[[], str]]:
+        calls = [lambda: get(site, credentials.access_token)]
+        # A grant is a transaction that reads and then writes: SQLite lets one of two do that.
+        if credentials.client_secret is not None and connection.vendor != "sqlite":
+            calls.append(lambda: post_grant(site, credentials.client_id, credentials.client_secret))
+        return calls
+
+    issued, callers = [provisioned()], []
+    with ExitStack() as stack:
+        for number in range(4):
+            callers += stack.enter_context(calling(*calls_of(issued[-1])))
+            for caller in callers:
+                caller.calls_more()
+            issued.append(api.rotate("report", secret=number == 1, grace=HOUR, authority=OPERATOR))
+        for caller in callers:
+            caller.calls_more()
+        answers = [caller.stop() for caller in callers]
+
+    assert {answered for counts in answers for answered in counts} <= {"report", "Bearer"}
+    assert len(answers) == (4 if connection.vendor == "sqlite" else 6)
+
+
+def test_without_grace_a_caller_is_refused_from_the_commit_on_and_not_before() -> None:
+    made = provisioned()
+
+    with calling(lambda: answer(made.access_token)) as callers:
+        with connection.execute_wrapper(stepwise(callers)):
+            api.rotate("report", authority=OPERATOR)
+        (caller,) = callers
+        caller.calls_more()
+        before = Counter(caller.answers)
+        caller.calls_more()
+        answers = caller.stop()
+
+    assert {*answers} == {"ok", "token_nonexistent"}
+    assert answers["ok"] == before["ok"] > 10
+
+
+# Many at once
+
+
+def at_once(folder: Path, works: list[Callable[[int], object]]) -> list[Any]:
+    """What each work returns, all begun at the same time, each in a process of its own."""
+    start = FORK.Barrier(len(works))
+
+    def member(number: int, work: Callable[[int], object]) -> Work:
+        def process() -> None:
+            connection.ensure_connection()
+            start.wait(TIMEOUT)
+            print(json.dumps(work(number)))
+
+        return process
+
+    processes = [Process(member(number, work), folder / str(number)) for number, work in enumerate(works)]
+    ended = [process.ended() for process in processes]
+    assert {(one.code, one.stderr) for one in ended} == {(0, "")}
+    return [json.loads(one.stdout) for one in ended]
+
+
+def told(credentials: Credentials) -> dict[str, Any]:
+    return {
+        "status": str(credentials.status),
+        "client_id": credentials.client_id,
+        "token": credentials.access_token and shown(credentials.access_token),
+        "secret": credentials.client_secret and shown(credentials.client_secret),
+    }
+
+
+def rotation(**wanted: Any) -> Callable[[int], object]:
+    return lambda number: told(api.rotate("report", authority=OPERATOR, request_id=str(number), **wanted))
+
+
+def revocation(number: int) -> object:
+    return told(api.revoke("report", authority=OPERATOR, request_id=str(number)))
+
+
+WORKS: list[Callable[[int], object]] = [
+    rotation(),
+    rotation(secret=True),
+    rotation(grace=HOUR),
+    rotation(token=False, secret=True),
+    revocation,
+]
+
+
+def test_32_rotations_and_revocations_at_once_end_as_one_after_the_other(tmp_path: Path) -> None:
+    made = provisioned()
+    works = [*itertools.islice(itertools.cycle(WORKS), 32)]
+
+    results = at_once(tmp_path, works)
+
+    # The client is locked while its history is written: the order of that is the serial order.
+    done = ApiClientEvent.objects.filter(kind__in=("rotated", "revoked")).order_by("pk")
+    live, current, secret = {shown(made.access_token)}, shown(made.access_token), shown(made.client_secret)
+    all_tokens, all_secrets = {*live}, {secret}
+    for event in done:
+        result = results[int(event.request_id)]
+        if result["token"]:
+            live = {*live, result["token"]} if event.details["grace_seconds"] else {result["token"]}
+            current = result["token"]
+        if event.kind == "revoked":
+            live, current = set(), None
+        secret = result["secret"] or secret
+        all_tokens |= {result["token"]} - {None}
+        all_secrets |= {result["secret"]} - {None}
+    assert {token for token in all_tokens if answer(token) == "ok"} == live
+    assert get_access_token_model().objects.count() == len(live)
+    assert (client().access_token_id is None) is (current is None)
+    if current is not None:
+        assert answer(current) == "ok"
+        assert client().access_token == max(get_access_token_model().objects.all(), key=lambda row: row.pk)
+    assert {value for value in all_secrets if granted(made.client_id, Secret(value))} == {secret}
+    assert get_application_model().objects.count() == 1
+
+    # Who says that there was nothing to revoke came after one who did revoke; everybody else is in the history.
+    undone = [number for number, result in enumerate(results) if result["status"] == "unchanged"]
+    assert {works[number] for number in undone} <= {revocation}
+    assert sorted(undone + [int(event.request_id) for event in done]) == [*range(32)]
+    assert not undone or done.filter(kind="revoked").exists()
+
+
+def test_of_8_successors_at_once_there_is_one(tmp_path: Path) -> None:
+    made = provisioned()
+
+    def rotate(number: int) -> object:
+        try:
+            return rotation(secret=True, grace=HOUR)(number)
+        except Conflict as refused:
+            return str(refused)
+
+    results = at_once(tmp_path, [rotate] * 8)
+
+    (successor,) = (result for result in results if isinstance(result, dict))
+    assert sum("the grace of its last rotation ends at" in str(result) for result in results) == 7
+    assert {row.client_id for row in get_application_model().objects.all()} == {made.client_id, successor["client_id"]}
+    assert answer(successor["token"]) == answer(made.access_token) == "ok"
+
+
+@pytest.mark.parametrize("work", ["rotate", "revoke"])
+def test_of_8_requests_with_one_id_one_is_carried_out(tmp_path: Path, work: str) -> None:
+    provisioned()
+
+    def request(_number: int) -> object:
+        try:
+            if work == "rotate":
+                return told(api.rotate("report", authority=OPERATOR, request_id="the-same"))
+            return told(api.revoke("report", authority=OPERATOR, request_id="the-same"))
+        except AlreadyDone:
+            return "already done"
+
+    results = at_once(tmp_path, [request] * 8)
+
+    assert sum(result != "already done" for result in results) == 1
+    assert ApiClientEvent.objects.filter(request_id="the-same").count() == 1
+    (issued,) = (result for result in results if result != "already done")
+    if work == "rotate":
+        assert answer(issued["token"]) == "ok"
+
+
+def test_of_8_adoptions_at_once_one_is_carried_out(tmp_path: Path) -> None:
+    made = provisioned("other")
+    api.revoke("other", authority=OPERATOR)
+    get_application_model().objects.create(
+        name="by hand",
+        user=client("other").user,
+        client_id="the-id",
+        client_secret=shown(made.client_secret),
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+    )
+
+    def adopt(number: int) -> object:
+        try:
+            return told(api.adopt(f"client-{number % 2}", client_id="the-id", authority=OPERATOR))["status"]
+        except Conflict:
+            return "conflict"
+
+    results = Counter(at_once(tmp_path, [adopt] * 8))
+
+    assert results == {"adopted": 1, "unchanged": 3, "conflict": 4}
+    assert ApiClientEvent.objects.filter(kind="adopted").count() == 1
+
+
+@pytest.mark.parametrize("round", range(2))
+def test_deletions_and_rotations_at_once_leave_a_client_or_none(tmp_path: Path, round: int) -> None:
+    made = provisioned()
+
+    def delete(number: int) -> object:
+        return told(api.revoke("report", delete=True, authority=OPERATOR, request_id=str(number)))["status"]
+
+    def rotate(number: int) -> object:
+        try:
+            return rotation(secret=True, grace=HOUR)(number)
+        except Exception as refused:
+            return type(refused).__name__
+
+    results = at_once(tmp_path, [delete if number % 2 else rotate for number in range(8)])
+
+    assert Counter(results[1::2]) == {"deleted": 1, "unchanged": 3}
+    assert {result for result in results[::2] if isinstance(result, str)} <= {"ClientNotFound", "Conflict"}
+    assert not get_application_model().objects.exists()
+    assert answer(made.access_token) == "token_nonexistent"
+    after = everything()
+    assert (after["User"], after["ApiClient"]) == ([], [])
+
+
+# Processes that die
+
+
+DEEDS: dict[str, Callable[[], object]] = {
+    "rotate": lambda: api.rotate("report", secret=True, authority=OPERATOR),
+    "rotate with grace": lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR),
+    "revoke": lambda: api.revoke("report", authority=OPERATOR),
+    "delete": lambda: api.revoke("report", delete=True, authority=OPERATOR),
+    "adopt": lambda: api.adopt("adopted", client_id="the-id", authority=OPERATOR),
+}
+
+
+KINDS = dict(zip(DEEDS, ("rotated", "rotated", "revoked", "deleted", "adopted"), strict=True))
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_process_that_is_killed_at_any_point_leaves_all_or_nothing(tmp_path: Path, deed: str) -> None:
+    made = provisioned()
+    if deed == "adopt":
+        application = get_application_model().objects.get()
+        application.pk, application.client_id = None, "the-id"
+        application.save()
+    before, seen = everything(), []
+
+    for point in itertools.count(1, some(4, 1)):
+
+        def work(point: int = point) -> None:
+            Points(point, die).install()
+            DEEDS[deed]()
+
+        ended = Process(work, tmp_path / str(point)).ended()
+        after = everything()
+        seen.append(after == before)
+        if after == before:
+            # Nothing is lost: who had the credentials has them still.
+            assert ended.code == KILLED, ended
+            assert answer(made.access_token) == "ok"
+            continue
+        events = [event["kind"] for event in after["ApiClientEvent"][len(before["ApiClientEvent"]) :]]
+        assert events[-1] == KINDS[deed]
+        break
+
+    # All but the last: it died, if at all, after its commit.
+    assert seen == [True] * (len(seen) - 1) + [False]
+    assert len(seen) > some(2, 5)

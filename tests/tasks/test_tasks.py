@@ -1,0 +1,180 @@
+"""The LMS's Celery workers do as the commands do. With real ones: tests/tasks/test_workers.py."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery, current_app
+from django.contrib.auth import get_user_model
+from django.core import mail
+
+from edx_api_provisioning import tasks
+from edx_api_provisioning.core.exceptions import DatabaseFailure
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import provisioning
+from tests.lifecycle_helpers import answer, last_event, provisioned
+
+pytestmark = pytest.mark.django_db
+
+NAME = "edx_api_provisioning.notify_expiring"
+
+
+def test_the_task_has_the_name_that_schedules_are_written_with() -> None:
+    assert tasks.notify_expiring.name == NAME
+    assert NAME in current_app.tasks
+    assert tasks.notify_expiring.ignore_result is True
+
+
+def test_an_app_like_the_lms_finds_the_task_where_celery_looks_for_it() -> None:
+    app = Celery("lms", set_as_current=False)
+    app.autodiscover_tasks(["edx_api_provisioning"], force=True)
+
+    assert NAME in app.tasks
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_the_task_notifies(settings: Any) -> None:
+    provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
+
+    assert tasks.notify_expiring.apply(task_id="thetask").get() is None
+    tasks.notify_expiring.apply().get()
+
+    assert [message.to for message in mail.outbox] == [["owner@example.org"]]
+    assert (last_event().kind, last_event().actor) == ("notified", "celery: thetask")
+
+
+# Credentials
+
+
+def manifest(*names: str, **wanted: Any) -> str:
+    return json.dumps({"clients": [{"name": name} | wanted for name in names]})
+
+
+def apply(task: Any, *arguments: Any, **options: Any) -> str:
+    """How it ended."""
+    return str(task.apply(arguments, {"format": "json"} | options, task_id="thetask").state)
+
+
+def answers(directory: Path) -> dict[str, str]:
+    """What the site answers to the token in each file."""
+    return {path.stem: answer(json.loads(path.read_text())["access_token"]) for path in directory.glob("*.json")}
+
+
+class Sent(list[tuple[tuple[Any, ...], dict[str, Any]]]):
+    """What a task sends to the other workers."""
+
+    def __call__(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        self.append((arguments, options))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    sent = Sent()
+    monkeypatch.setattr(tasks, "SHARD", 2)
+    for task in (tasks.provision_manifest, tasks.rotate_expiring):
+        monkeypatch.setattr(task, "apply_async", sent)
+    return sent
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_a_manifest_of_many_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
+    text = manifest("aa", "bb", "cc", "dd", "ee")
+
+    assert apply(tasks.provision_manifest, text, directory=str(tmp_path), reason="spring") == "SUCCESS"
+    assert (len(sent), ApiClient.objects.count()) == (3, 0)
+    for arguments, options in sent:
+        assert apply(tasks.provision_manifest, *arguments, **options) == "SUCCESS"
+
+    assert answers(tmp_path) == dict.fromkeys(("aa", "bb", "cc", "dd", "ee"), "ok")
+    assert {*ApiClientEvent.objects.values_list("actor", "reason")} == {("celery: thetask", "spring")}
+
+
+def test_one_that_is_refused_is_named_in_the_log_and_keeps_no_other_from_being_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    get_user_model().objects.create_user("taken", "taken@localhost")
+
+    assert apply(tasks.provision_manifest, manifest("taken", "free"), directory=str(tmp_path)) == "SUCCESS"
+
+    assert answers(tmp_path) == {"free": "ok"}
+    (line,) = [record.getMessage() for record in caplog.records if record.name == tasks.logger.name]
+    assert line.startswith("The API client taken was not provisioned: username: ")
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+@pytest.mark.parametrize("task", ["provision_manifest", "rotate_expiring"])
+def test_what_the_database_may_do_the_next_time_is_tried_again(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [DatabaseFailure("not now"), DatabaseFailure("nor now")]
+
+    def busy(do: Any) -> Any:
+        def tried(*arguments: Any, **options: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return do(*arguments, **options)
+
+        return tried
+
+    if task == "provision_manifest":
+        monkeypatch.setattr(provisioning, "provision_together", busy(provisioning.provision_together))
+        apply(tasks.provision_manifest, manifest("report"), directory=str(tmp_path))
+    else:
+        provisioned(expires_in=timedelta(days=5))
+        monkeypatch.setattr(tasks.api, "rotate_due", busy(tasks.api.rotate_due))
+        apply(tasks.rotate_expiring, ["report"], directory=str(tmp_path))
+
+    assert answers(tmp_path) == {"report": "ok"}
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_all_that_is_due_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
+    for number in range(3):
+        provisioned(f"due-{number}", username=f"due-{number}", expires_in=timedelta(days=5))
+    provisioned("later")
+
+    assert apply(tasks.rotate_expiring, directory=str(tmp_path), within="7d", grace=None, reason="May") == "SUCCESS"
+    assert [arguments for arguments, _options in sent] == [(["due-0", "due-1"],), (["due-2"],)]
+    for arguments, options in sent:
+        assert apply(tasks.rotate_expiring, *arguments, **options) == "SUCCESS"
+
+    assert answers(tmp_path) == {f"due-{number}": "ok" for number in range(3)}
+    assert {*ApiClientEvent.objects.filter(kind="rotated").values_list("actor", "reason")} == {
+        ("celery: thetask", "May")
+    }
+
+
+def test_one_that_cannot_be_rotated_is_named_in_the_log_and_one_that_is_not_due_is_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("off", "due"):
+        provisioned(name, username=name, expires_in=timedelta(days=5))
+    provisioned("later")
+    get_user_model().objects.filter(username="off").update(is_active=False)
+
+    assert apply(tasks.rotate_expiring, ["off", "later", "due"], directory=str(tmp_path)) == "SUCCESS"
+
+    assert answers(tmp_path) == {"due": "ok"}
+    (line,) = [record.getMessage() for record in caplog.records if record.name == tasks.logger.name]
+    assert line.startswith("The API client off was not rotated: name: its user is not active")
+
+
+def test_what_cannot_be_written_is_tried_again_and_not_lost(tmp_path: Path) -> None:
+    provisioned(expires_in=timedelta(days=5))
+    in_the_way = tmp_path / "credentials"
+    in_the_way.touch()
+
+    assert apply(tasks.rotate_expiring, ["report"], directory=str(in_the_way)) != "SUCCESS"
+    in_the_way.unlink()
+    assert apply(tasks.rotate_expiring, ["report"], directory=str(in_the_way)) == "SUCCESS"
+
+    assert answers(in_the_way) == {"report": "ok"}
+    assert ApiClient.objects.get().handover is None
