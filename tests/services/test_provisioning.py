@@ -459,7 +459,7 @@ def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
 
     if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
         provision(access_token=Secret(TOKEN))
-        assert toolkit.find_access_token(Secret(TOKEN)) not in (None, other)
+        assert oauth.find_access_token(Secret(TOKEN)) not in (None, other)
         return
 
     with pytest.raises((Conflict, DatabaseFailure)):
