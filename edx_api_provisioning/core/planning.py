@@ -149,7 +149,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         declared=declared,
         client_id=application.client_id if application else "",
         restricted=spec.restricted or bool(application and application.restricted),
-        warnings=_warnings(spec),
+        warnings=_warnings(spec, found.unknown_courses if add_rights else frozenset()),
     )
 
 
@@ -416,9 +416,15 @@ def _in_words(value: str | bool | timedelta | None) -> str:
     return value or "-"
 
 
-def _warnings(spec: ClientSpec) -> tuple[str, ...]:
+def _warnings(spec: ClientSpec, unknown_courses: frozenset[str]) -> tuple[str, ...]:
+    message = _("the LMS has no course %s; check the course key. The role opens nothing until the course exists.")
+    unknown = tuple(message % key for key in sorted(unknown_courses))
     if spec.superuser:
-        return (_("a superuser client can read, change and delete everything on the site, its users included."),)
+        return (
+            _("a superuser client can read, change and delete everything on the site, its users included."),
+            *unknown,
+        )
     if spec.is_staff:
-        return (_("a staff client can read and change nearly every course and learner record through the API."),)
-    return ()
+        text = _("a staff client can read and change nearly every course and learner record through the API.")
+        return (text, *unknown)
+    return unknown

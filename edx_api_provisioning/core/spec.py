@@ -141,6 +141,12 @@ class ClientSpec:
             return None
         return frozenset(f"{kind}:{value}" for kind, values in kinds.items() for value in values or ())
 
+    @property
+    def courses(self) -> frozenset[str]:
+        """Return the keys of the courses in which the user is to have a role."""
+        places = (role.partition("@")[2] for role in self.course_roles or ())
+        return frozenset(place for place in places if COURSE_KEY.fullmatch(place))
+
     def _check_expiry(self) -> None:
         _require(
             self.expires_in is None or self.expires_at is None,
