@@ -44,7 +44,7 @@ def _invalid_settings() -> Iterator[CheckMessage]:
 
 def _invalid_references() -> Iterator[CheckMessage]:
     """Check profiles, classes and scopes that settings name."""
-    from edx_api_provisioning.adapters import access_catalogue, oauth  # Models have to be loaded first.
+    from edx_api_provisioning.adapters import access_catalogue, oauth_server  # Models have to be loaded first.
 
     try:
         access_catalogue.profiles()
@@ -59,7 +59,7 @@ def _invalid_references() -> Iterator[CheckMessage]:
             hint="Name the REST framework authentication class that accepts bearer tokens on this site.",
             id="edx_api_provisioning.E007",
         )
-    known = oauth.all_scopes()
+    known = oauth_server.all_scopes()
     if unknown := sorted(set(conf.get("ALLOWED_SCOPES") or ()) - set(known)):
         yield Warning(
             f"EDX_API_PROVISIONING['ALLOWED_SCOPES'] names unknown scopes: {', '.join(unknown)}.",

@@ -5,22 +5,18 @@ The unique name and the lock on its row decide between concurrent runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from edx_api_provisioning.core.spec import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
+from edx_api_provisioning.core.options import LINE_MAX_LENGTH, NAME_MAX_LENGTH
+from edx_api_provisioning.core.results import IssueIds
 
 # As django-oauth-toolkit names its models (oauth2_provider/settings.py), without importing it.
 APPLICATION_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
 ACCESS_TOKEN_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken")
-
-# How long it may take to write out the credentials of one batch of clients.
-HANDOVER_TIME = timedelta(minutes=10)
 
 
 class ApiClient(models.Model):
@@ -28,7 +24,7 @@ class ApiClient(models.Model):
 
     The row outlives what it points at: that others removed an application or a token is to be seen, not forgotten.
 
-    .. pii: contact_email is the address of the person who answers for the client.
+    .. pii: contact is the address of the person who answers for the client.
     .. pii_types: email_address
     .. pii_retirement: consumer_api
     """
@@ -77,6 +73,9 @@ class ApiClient(models.Model):
     # Rotations issue tokens of this lifetime. Null: of the site's default.
     token_lifetime = models.DurationField(_("access token lifetime"), null=True, editable=False)
     secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
+    # Credentials that were issued before this change nothing at the REST API: the last rotation, revocation or change
+    # of rights.
+    last_cut = models.DateTimeField(_("last cut"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(
         APPLICATION_MODEL,
@@ -89,30 +88,26 @@ class ApiClient(models.Model):
     predecessor_ends = models.DateTimeField(_("predecessor ends"), null=True, editable=False)
     # The shortest distance, in days, at which the contact was told that the current token ends.
     noticed_days = models.PositiveSmallIntegerField(_("noticed at"), null=True, editable=False)
-    # These three came later. They may be null, so that an older version of the code goes on writing beside a newer.
     self_rotation = models.BooleanField(
         _("may rotate itself"),
-        null=True,
+        default=False,
         editable=False,
         help_text=_("Whether its access token is enough to get the next one."),
     )
-    manifest = models.CharField(  # noqa: DJ001
+    manifest = models.CharField(
         _("manifest"),
         max_length=NAME_MAX_LENGTH,
-        null=True,
+        blank=True,
+        default="",
         editable=False,
         db_index=True,
         help_text=_("The manifest that declares it."),
     )
-    handover = models.CharField(  # noqa: DJ001
-        _("handover"),
-        max_length=64,
-        null=True,
-        editable=False,
-        help_text=_("What has been issued and not been handed over yet, and by which run."),
-    )
-    contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
-    purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    # Random, and new for each secret and token that is issued: a staged file says by them of which ones it is.
+    secret_issue = models.CharField(max_length=16, default="", editable=False)
+    token_issue = models.CharField(max_length=16, default="", editable=False)
+    contact = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
+    purpose = models.CharField(_("purpose"), max_length=LINE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
     updated = models.DateTimeField(_("updated"), auto_now=True)
@@ -131,40 +126,10 @@ class ApiClient(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def begin_handover(self, what: Iterable[str], run_id: str) -> None:
-        """Note that a run has issued some of ``secret`` and ``token``, and is about to hand them over.
-
-        Args:
-            run_id: at most 32 letters and digits; if the run may be started again, behind a dot at most 8 more that
-                are new each time.
-        """
-        self.handover = f"{run_id}:{' '.join(sorted(what))}"
-
-    def not_handed_over(self, now: datetime, *, run_id: str = "") -> frozenset[str]:
-        """Which of ``secret`` and ``token`` nobody has, because the run that issued them was cut off.
-
-        It is taken to be if it is silent for long, or is the one that asks (a task that is delivered again).
-        """
-        by, what = self._pending
-        cut_off = by.partition(".")[0] in ("", run_id.partition(".")[0]) or self.updated < now - HANDOVER_TIME
-        return what if cut_off else frozenset()
-
-    def end_handover(self, what: Iterable[str]) -> None:
-        """Note that somebody has these by now, or that there are others in their place."""
-        by, pending = self._pending
-        left = pending.difference(what)
-        self.handover = None
-        if left:
-            self.begin_handover(left, by)
-
-    def fail_handover(self) -> None:
-        """Note that what is pending will certainly not be handed over."""
-        self.begin_handover(self._pending[1], "")
-
     @property
-    def _pending(self) -> tuple[str, frozenset[str]]:
-        by, _colon, what = (self.handover or "").partition(":")
-        return by, frozenset(what.split())
+    def issues(self) -> IssueIds:
+        """The ids of its current secret and token."""
+        return IssueIds(self.secret_issue, self.token_issue)
 
 
 def _refuse() -> NoReturn:
@@ -188,7 +153,6 @@ class ApiClientEvent(models.Model):
     class Kind(models.TextChoices):
         CREATED = "created", _("created")
         UPDATED = "updated", _("updated")
-        UNDONE = "undone", _("undone")
         ADOPTED = "adopted", _("adopted")
         ROTATED = "rotated", _("rotated")
         REVOKED = "revoked", _("revoked")
@@ -196,6 +160,7 @@ class ApiClientEvent(models.Model):
         DELETED = "deleted", _("deleted")
         PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
+        REFUSED = "refused", _("refused")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"
@@ -204,7 +169,7 @@ class ApiClientEvent(models.Model):
     client_name = models.CharField(_("name"), max_length=NAME_MAX_LENGTH)
     kind = models.CharField(_("what"), max_length=32, choices=Kind.choices)
     actor = models.CharField(_("by whom"), max_length=255)
-    reason = models.CharField(_("reason"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    reason = models.CharField(_("reason"), max_length=LINE_MAX_LENGTH, blank=True)
     # Where a person may ask twice for the same (a double click), what makes it the same: the second is refused.
     request_id = models.CharField(_("request"), max_length=64, unique=True, null=True)  # noqa: DJ001 - many have none
     details = models.JSONField(_("details"), default=dict)

@@ -1,38 +1,39 @@
-"""The door for Celery: the same as the commands, on the LMS's own workers.
+"""Celery tasks: the same as the commands, on the LMS's own workers.
 
-A task may be delivered twice, and its worker may be killed at any point: what was done is not done again, and what was
-issued and not written out is issued anew. Credentials go to files in a directory that outlives the worker, never into a
-message or a result.
+A task may be delivered twice, and its worker may be killed at any point: the next run finds its clients unchanged, or
+files to publish. Credentials go to files in a directory that outlives the worker, never into a message or a result.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
-import uuid
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from celery import shared_task
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.core.secrets import scrub_tracebacks
-from edx_api_provisioning.data import Authority, Credentials
-from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.data import Applied, Authority
+from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats.destinations import Files
+from edx_api_provisioning.formats.files import make_directory
 from edx_api_provisioning.formats.manifest import read
 
 # As many as one message is about: some seconds of work, where nothing has to be hashed.
 SHARD = 200
 logger = logging.getLogger(__name__)
+# What may succeed the next time.
+_PASSING = (DatabaseFailure, OutputFailure)
 _RELIABLE: dict[str, Any] = {
     "bind": True,
     "ignore_result": True,
     "acks_late": True,
     "reject_on_worker_lost": True,
-    # What may pass; all else is said in the log, and the same the next time.
-    "autoretry_for": (DatabaseFailure, OutputFailure),
+    "autoretry_for": _PASSING,
     "retry_backoff": True,
     "max_retries": 8,
 }
@@ -50,7 +51,8 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
 
     Args:
         manifest: its text, YAML or JSON. Secrets of the operator's own are in the worker's environment.
-        directory: where each client's credentials are written, in a file of mode 0600; an older one is replaced.
+        directory: where each client's credentials are written, in a file of mode 0600; an older one
+            keeps what was not issued anew.
         format: of these files, as of the command.
 
     Raises:
@@ -61,15 +63,8 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
         for part in declared.split(SHARD):
             self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
         return
-    passing: list[DatabaseFailure] = []
-    give = partial(_write, directory=directory, format=format)
-    request: dict[str, Any] = {"authority": _authority(self), "reason": reason, "run_id": _run_id(self)}
-    for applied in api.apply(declared.clients, hand_over=give, **request):
-        if applied.error is not None:
-            logger.error("The API client %s was not provisioned: %s", applied.name, applied.error)
-            passing += [applied.error] if isinstance(applied.error, DatabaseFailure) else []
-    if passing:
-        raise passing[0]
+    request: dict[str, Any] = {"authority": _authority(self), "reason": reason}
+    _finish(api.apply(declared.clients, destination=_files(directory, format), **request))
 
 
 @shared_task(name="edx_api_provisioning.rotate_expiring", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -98,47 +93,40 @@ def rotate_expiring(
     if names is None:
         due = [client.name for client in api.list_clients(expiring_within=span)]
         options = {"directory": directory, "within": within, "grace": grace, "secret": secret, "format": format}
-        # By name, so that a task that is delivered again finds what it has rotated and not written out.
+        # By name, so that a task that is delivered again publishes what it has rotated and not published.
         for start in range(0, len(due), SHARD):
             self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
         return
-    passing: list[DatabaseFailure] = []
-    give = partial(_write, directory=directory, format=format)
-    request: dict[str, Any] = {"authority": _authority(self), "reason": reason, "run_id": _run_id(self)}
-    for name in names:
-        try:
-            rotated = api.rotate_due(name, within=span, grace=left, secret=secret, **request)
-            if rotated is not None:
-                api.hand_over([rotated], give, run_id=request["run_id"], alone=False)
-        except OutputFailure:
-            raise
-        except ProvisioningError as error:
-            logger.error("The API client %s was not rotated: %s", name, error)
-            passing += [error] if isinstance(error, DatabaseFailure) else []
-    if passing:
-        raise passing[0]
+    wanted: dict[str, Any] = {
+        "authority": _authority(self),
+        "reason": reason,
+        "within": span,
+        "grace": left,
+        "secret": secret,
+    }
+    _finish(api.rotate_many(names, destination=_files(directory, format), **wanted))
+
+
+def _files(directory: str, format: str) -> Files:
+    make_directory(directory)
+    return Files(partial(rendering.path_of, directory=directory, format=format), format=format, force=True)
+
+
+@scrub_tracebacks()
+def _finish(done: Iterable[Applied]) -> None:
+    """Log who was refused; what may succeed the next time is raised, so that the task is tried again."""
+    passing = None
+    for applied in done:
+        if applied.error is not None:
+            logger.error("The credentials of API client %s were not issued: %s", applied.name, applied.error)
+            passing = applied.error if isinstance(applied.error, _PASSING) else passing
+    if passing is not None:
+        raise passing
 
 
 def _authority(task: Any) -> Authority:
     return Authority.operator(f"celery: {_task_id(task)}")
 
 
-def _run_id(task: Any) -> str:
-    """Up to the dot the same for a task that is delivered or tried again, perhaps while it still goes on elsewhere."""
-    return f"{_task_id(task) or uuid.uuid4().hex}.{secrets.token_hex(4)}"
-
-
 def _task_id(task: Any) -> str:
     return str(task.request.id or "").replace("-", "")[:32]
-
-
-@scrub_tracebacks()
-def _write(issued: list[Credentials], directory: str, format: str) -> None:
-    files.make_directory(directory)
-    texts = {
-        rendering.path_of(credentials.name, directory, format=format): rendering.render(
-            credentials, api.verify(credentials), format=format
-        )
-        for credentials in issued
-    }
-    files.write_files(texts, force=True)

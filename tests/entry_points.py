@@ -71,7 +71,7 @@ _NEW = f"new-{OWN_TOKEN}\n"
 
 def _into_a_file(ears: Ears) -> Enter:
     path = Path("credentials.json")
-    ears.handed_over.add(path.absolute())
+    ears.delivered.add(path.absolute())
 
     def enter() -> list[str]:
         path.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _by_celery(task: Any, *arguments: Any) -> Door:
         def enter() -> list[str]:
             shutil.rmtree(directory, ignore_errors=True)
             result = task.apply(arguments, {"directory": str(directory)})
-            ears.handed_over |= {*directory.rglob("*.env")}
+            ears.delivered |= {*directory.rglob("*.env")}
             return [repr(result.result), str(result.traceback)]
 
         return enter
@@ -189,7 +189,6 @@ DOORS: dict[str, Door] = {
     "provision": _command("provision_api_client", "new", *_OWN, "--format", "json", stdin=_NEW, shows=True),
     "provision, generated": _command("provision_api_client", "new", shows=True),
     "provision, into a file": _into_a_file,
-    "provision, or nothing": _command("provision_api_client", "new", "--rollback-on-failure", shows=True),
     "provision, again": _command("provision_api_client", "report"),
     "provision, as a preview": _command("provision_api_client", "new", *_OWN, "--dry-run", stdin=_NEW),
     "a manifest": _command("provision_api_client", "--from-file", "-", stdin=MANIFEST, shows=True),

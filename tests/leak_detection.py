@@ -27,7 +27,6 @@ from django.http import HttpResponse
 from django.test.utils import ContextList
 
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import SECRET_MIN_LENGTH
 
 TESTS = str(Path(__file__).parent)
 # Characters that come out differently in each spelling.
@@ -89,7 +88,7 @@ class Ears:
         self.raised: list[BaseException] = []
         self.pages: list[HttpResponse] = []
         """Pages that are to show no secret."""
-        self.handed_over: set[Path] = set()
+        self.delivered: set[Path] = set()
         """Files that hold secrets because the operator wants it so."""
         self.events: list[str] = []
         """Processes started, variables put into their environment, addresses called."""
@@ -128,7 +127,7 @@ class Ears:
 
     def _files(self) -> Iterator[Path]:
         below = {path.absolute() for path in self.folder.rglob("*")}
-        for path in (below | self.written) - self.handed_over:
+        for path in (below | self.written) - self.delivered:
             if path.is_file():
                 yield path
 
@@ -136,7 +135,7 @@ class Ears:
         """Which secret was heard where, and in which spelling."""
         sources = {**self.heard(), **{f"printed {number}": text for number, text in enumerate(more)}}
         # Shorter ones are no secrets: what stands where none was found.
-        known = {secret for secret in (*self.secrets, *secrets) if len(secret) >= SECRET_MIN_LENGTH - 2}
+        known = {secret for secret in (*self.secrets, *secrets) if len(secret) >= 30}
         return [
             f"{secret} {spelling}: {source}"
             for source, text in sources.items()

@@ -15,11 +15,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.adapters import lms
+from edx_api_provisioning.adapters import lms, roles
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import InvalidSpec, NotAllowed
 from edx_api_provisioning.core.planning import Plan
@@ -50,8 +51,9 @@ def _given(users: Any) -> dict[Any, frozenset[str]]:
         rights[pk].add(f"permission:{app_label}.{codename}")
     for pk, name in Group.objects.filter(user__in=users).values_list("user__pk", "name"):
         rights[pk].add(f"group:{name}")
-    for pk, roles in lms.course_roles(users).items():
-        rights[pk] |= roles
+    for roles_of in (lms.course_roles(users), roles.roles_of_users(users)):
+        for pk, found in roles_of.items():
+            rights[pk] |= found
     return {pk: frozenset(found) for pk, found in rights.items()}
 
 
@@ -81,6 +83,9 @@ def _require_role(role: str, *, field: str) -> None:
     raise InvalidSpec(message, field=field)
 
 
+_COURSE_ROLES = ("course_role:", "global_role:")
+
+
 def change_user_rights(user: Any, *, add: frozenset[str], remove: frozenset[str]) -> None:
     """Give the user some rights and take others; receivers of the site run where a row is made or deleted."""
     for kind, manager, rows in (
@@ -91,8 +96,8 @@ def change_user_rights(user: Any, *, add: frozenset[str], remove: frozenset[str]
         manager.add(*[row for value in _values(kind, add) for row in rows(value)])
     lms.change_course_roles(
         user,
-        add=frozenset(right for right in add if "_role:" in right),
-        remove=frozenset(right for right in remove if "_role:" in right),
+        add=frozenset(right for right in add if right.startswith(_COURSE_ROLES)),
+        remove=frozenset(right for right in remove if right.startswith(_COURSE_ROLES)),
     )
 
 
@@ -204,20 +209,22 @@ def _name(right: str) -> str:
     return right.partition(":")[2]
 
 
-def rights_after(plan: Plan, user: Any, application: Any = None) -> Rights:
-    """The rights of the service user once a plan is carried out.
+def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
+    """Return the rights of the service user once a plan is carried out.
 
     Args:
-        user: None where it is yet to be made; the application too.
+        user: None where it is yet to be created; the application too.
+        foreign: as for :func:`rights_of`.
     """
     given = ((user_rights(user) if user is not None else frozenset()) | plan.add_rights) - plan.remove_rights
     has = Access(*lms.access(application.pk)) if application is not None else Access()
     return Rights(
-        superuser=plan.spec.superuser if user is None else user.is_superuser,
+        superuser=plan.spec.is_superuser if user is None else user.is_superuser,
         staff=plan.spec.is_staff if user is None else user.is_staff,
         others=given
         | group_permissions(_name(right) for right in given if _is_group(right))
         | (has if plan.access is None else plan.access).rights
+        | ({f"{_PERSON}{plan.username}"} if foreign else frozenset())
         | _by_name(plan.username),
     )
 
@@ -249,18 +256,63 @@ def rights_wanted(username: str, *, staff: bool, superuser: bool, others: frozen
     return Rights(superuser=superuser, staff=staff, others=others | _by_name(username))
 
 
-def require_no_more(rights: Rights, *, authority: Authority) -> None:
-    """Whether who is asking has all the rights that the credentials would carry.
+def limit_of(authority: Authority) -> Rights:
+    """Return the rights that somebody who is not the operator can pass on.
+
+    Those of a restricted credential are its scopes and filters: by JWT the LMS gives it nothing of its user's.
+    """
+    if authority.restricted:
+        return Rights(others=Access(authority.scopes, authority.filters).rights)
+    return rights_of(authority.user, foreign=True)
+
+
+def may_view_users(authority: Authority) -> bool:
+    """Report whether messages may tell about accounts: their email addresses, flags, rights and activity."""
+    meta = get_user_model()._meta
+    permission = f"{meta.app_label}.view_{meta.model_name}"
+    return authority.trusted or bool(not authority.restricted and authority.user.has_perm(permission))
+
+
+def require_no_more(rights: Rights, *, authority: Authority, restricted: bool, asked: bool = False) -> None:
+    """Require that credentials would carry no rights that ``authority`` does not have.
+
+    Args:
+        restricted: whether the application of the credentials is restricted.
+        asked: whether the rights are those that were asked for, so that they may be named.
 
     Raises:
-        NotAllowed: if not, naming what is missing.
+        NotAllowed: if they would, naming the excess to those who may know it.
     """
     if authority.trusted:
         return
-    excess = rights.exceeds(rights_of(authority.user, foreign=True))
-    if excess:
-        shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
+    if authority.restricted:
+        _require_restricted(rights, authority, restricted)
+    excess = rights.exceeds(limit_of(authority))
+    if not excess:
+        return
+    if not (asked or may_view_users(authority)):
         raise NotAllowed(
-            _("the service user has rights that you do not have: %s. Ask somebody who has them.") % shown,
-            field="username",
+            _("the service user has rights that you do not have. Ask somebody who has them."), field="username"
         )
+    shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
+    raise NotAllowed(
+        _("the service user has rights that you do not have: %s. Ask somebody who has them.") % shown,
+        field="username",
+    )
+
+
+def _require_restricted(rights: Rights, authority: Authority, restricted: bool) -> None:
+    """Require a restricted application within the filters of a restricted credential."""
+    if not restricted:
+        raise NotAllowed(_("a restricted credential creates restricted clients only."), field="restricted")
+    filters = tuple(right.partition(":")[2] for right in rights.others if right.startswith("filter:"))
+    if not authority.within_filters(filters):
+        raise NotAllowed(
+            _("give filters within those of your own credential: %s.") % (", ".join(authority.filters) or _("none")),
+            field="filters",
+        )
+
+
+def lock_user(user: Any) -> Any:
+    """Lock an account until commit, so that nobody is promoted between the check and the use; return it as it is."""
+    return get_user_model()._default_manager.select_for_update().get(pk=user.pk)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
@@ -36,7 +37,6 @@ class Action(enum.Enum):
     CREATE_USER = enum.auto()
     USE_USER = enum.auto()
     CREATE_APPLICATION = enum.auto()
-    REISSUE = enum.auto()
     CHANGE_RIGHTS = enum.auto()
     SET_ACCESS = enum.auto()
     UPDATE_SCOPES = enum.auto()
@@ -80,8 +80,13 @@ class Plan:
     def change(self) -> str:
         """In one word: ``create``, ``update``, ``rotate`` (there are new credentials for the old) or ``unchanged``."""
         if self.status is Status.UPDATED:
-            return "rotate" if self.has(Action.ISSUE_TOKEN) or self.has(Action.REISSUE) else "update"
+            return "rotate" if self.has(Action.ISSUE_TOKEN) else "update"
         return "create" if self.status is Status.CREATED else str(self.status)
+
+    @property
+    def issues(self) -> bool:
+        """Whether there will be credentials to deliver."""
+        return self.has(Action.CREATE_APPLICATION) or self.has(Action.ISSUE_TOKEN)
 
     def has(self, action: Action) -> bool:
         return any(step.action is action for step in self.steps)
@@ -117,8 +122,9 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         NearMatch: if the database found another spelling.
         Conflict: if what exists differs in a way that is not to be changed unasked.
     """
-    check_policy(spec, site)
     client = found.client
+    spec = _keep_flags(spec, client)
+    check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
         reject("contact", _("give one; the site wants somebody to answer for every client."))
     username = username_wanted(spec, client)
@@ -136,9 +142,6 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         _check_client_id(spec, found)
         says = _("create a confidential application %s for the client credentials grant") % spec.name
         steps.append(Step(Action.CREATE_APPLICATION, says))
-    elif client is not None and (missing := lost(spec, client)):
-        says = _("issue what was never handed over, because the run that made it was cut off: %s")
-        steps.append(Step(Action.REISSUE, says % ", ".join(sorted(missing))))
     rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
     steps += rights_steps
     access_steps, access = _plan_access(spec, found, site)
@@ -164,12 +167,6 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         restricted=spec.restricted or bool(application and application.restricted),
         warnings=_warnings(spec, email if found.user is None else "", found.unknown_courses if add_rights else ()),
     )
-
-
-def lost(spec: ClientSpec, client: CurrentClient) -> frozenset[str]:
-    """Of what was never handed over, all but what the operator has brought."""
-    brought = {"secret": spec.client_secret, "token": spec.access_token}
-    return frozenset(what for what in client.not_handed_over if brought[what] is None)
 
 
 def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site) -> tuple[list[Step], str]:
@@ -272,7 +269,7 @@ def _plan_token(
     spec: ClientSpec, client: CurrentClient | None, found: CurrentState, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
-    if token is None or token.expires_at <= site.now or (client and "token" in lost(spec, client)):
+    if token is None or token.expires_at <= site.now:
         if not spec.wants_token:
             # What a restricted client may ask for with id and secret.
             return (
@@ -294,6 +291,16 @@ def _plan_token(
         "new": " ".join(spec.scopes),
     }
     return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
+
+
+def _keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
+    """Return the spec with the flags it does not mention as they were given to the client."""
+    staff, superuser = (client.is_staff, client.superuser) if client is not None else (False, False)
+    return replace(
+        spec,
+        staff=staff if spec.staff is None else spec.staff,
+        superuser=superuser if spec.superuser is None else spec.superuser,
+    )
 
 
 def _check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -> None:
@@ -402,13 +409,10 @@ def _check_token(spec: ClientSpec, token: CurrentToken, found: CurrentState) -> 
 
 def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str, ...]) -> list[Step]:
     steps = []
-    # Translated only where they are said: of many clients, most are as they are wanted.
+    fields = [(option.label, getattr(spec, name), getattr(client, name)) for name, option in STORED.items()]
+    # Labels are translated only for a change: most of many clients already match.
     for label, wanted, existing in (
-        (gettext_noop("contact"), spec.contact, client.contact),
-        (gettext_noop("purpose"), spec.purpose, client.purpose),
-        (gettext_noop("profile"), spec.profile, client.profile),
-        (gettext_noop("right to rotate itself"), spec.self_rotation, client.self_rotation),
-        (gettext_noop("manifest"), spec.manifest, client.manifest),
+        *fields,
         (gettext_noop("token lifetime, from the next rotation on,"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):

@@ -41,7 +41,7 @@ def _forget(error: BaseException | None, seen: set[int]) -> None:
 
 
 def read_secret(field: str, source: str | None, *, stdin: bool = True) -> Secret | None:
-    """The value that stands in the environment (``env:VARIABLE``) or on the next line of standard input (``stdin``).
+    """Return the value of ``env:VARIABLE``, the first line of ``file:PATH``, or the next line of ``stdin``.
 
     Args:
         stdin: whether standard input may be named.
@@ -56,14 +56,30 @@ def read_secret(field: str, source: str | None, *, stdin: bool = True) -> Secret
             return Secret(sys.stdin.readline().rstrip("\r\n"))
         except (AttributeError, UnicodeDecodeError):  # Closed, or bytes that are no text.
             raise InvalidSpec(_("nothing could be read from standard input."), field=field) from None
-    scheme, _colon, variable = source.partition(":")
-    if scheme != "env" or not variable:
+    scheme, _colon, place = source.partition(":")
+    if scheme == "file" and place:
+        return _read_file(field, place)
+    if scheme != "env" or not place:
         # What was typed is not repeated: it may be the secret itself.
-        message = _("give env:VARIABLE or stdin, not the value itself.") if stdin else _("give env:VARIABLE.")
+        message = (
+            _("give env:VARIABLE, file:PATH or stdin, not the value itself.")
+            if stdin
+            else _("give env:VARIABLE or file:PATH.")
+        )
         raise InvalidSpec(message, field=field)
-    if variable not in os.environ:
+    if place not in os.environ:
         raise InvalidSpec(_("no such variable in the environment."), field=field)
-    return Secret(os.environ[variable])
+    return Secret(os.environ[place])
+
+
+def _read_file(field: str, path: str) -> Secret:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return Secret(file.readline().rstrip("\r\n"))
+    except OSError as error:
+        raise InvalidSpec(_("the file cannot be read: %s.") % error.strerror, field=field) from None
+    except ValueError:  # It is no text, or the path holds a null byte.
+        raise InvalidSpec(_("the file cannot be read: it is not text in UTF-8."), field=field) from None
 
 
 class Secret:

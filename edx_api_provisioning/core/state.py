@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from edx_api_provisioning.core.options import Record
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -86,21 +88,16 @@ class CurrentToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentClient:
+class CurrentClient(Record):
     """The registry row that the wanted name finds, on MySQL perhaps in another spelling."""
 
     pk: Any
-    name: str
     user_pk: Any
     username: str | None
     retired: bool
-    contact: str
-    purpose: str
-    profile: str = ""
-    self_rotation: bool = False
-    manifest: str = ""
-    not_handed_over: frozenset[str] = frozenset()
-    """Which of its ``secret`` and ``token`` nobody has."""
+    is_staff: bool = False
+    """Whether this package made the user staff."""
+    superuser: bool = False
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     token_lifetime: timedelta | None = None

@@ -1,117 +1,175 @@
-"""Write files atomically, readable by their owner only."""
+"""Write files that hold credentials: complete or not at all, and readable by their owner alone."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import OutputFailure
+from edx_api_provisioning.core.results import IssueIds
+
+_NONE = "none"
+
+# The errors of link() where a file system has no hard links (exFAT, some network mounts).
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+
+
+def refuse(message: str) -> OutputFailure:
+    return OutputFailure(message, field="output")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into one line.
+
+    Raises:
+        OutputFailure: for an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refuse(_("%(path)s cannot be written: %(why)s.") % {"path": path, "why": error.strerror}) from None
 
 
 def make_directory(path: str) -> None:
-    """See to it that a directory is there; a new one is its owner's alone.
+    """Create a directory of mode 0700 unless it exists.
 
     Raises:
-        OutputFailure: if that cannot be.
+        OutputFailure: if it cannot be created.
     """
-    try:
+    with explained(Path(path)):
         os.makedirs(path, mode=0o700, exist_ok=True)
-    except OSError as error:
-        message = _("the directory %(path)s cannot be made: %(why)s.") % {"path": path, "why": error.strerror}
-        raise OutputFailure(message, field="output") from None
 
 
-def write_files(texts: Mapping[str, str], *, force: bool) -> None:
-    """Write a text to a new file under each path: to all of them, or to none.
+def check_directory(path: Path) -> None:
+    """Check that a new file in this directory stays private.
 
     Raises:
-        OutputFailure: as :class:`NewFile`. What ``force`` has replaced by then is gone.
+        OutputFailure: if others can write the directory, or if files in it cannot have mode 0600.
     """
-    with ExitStack() as stack:
-        files = [stack.enter_context(NewFile(path, force=force)) for path in texts]
-        for file, text in zip(files, texts.values(), strict=True):
-            file.fill(text)
-        seen: list[NewFile] = []
+    with explained(path):
+        found = os.stat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if found.st_uid not in (0, os.geteuid()):
+            raise refuse(_("the directory %s belongs to another user, who could replace the file.") % path)
+        if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+            raise refuse(
+                _("other users can write to the directory %(path)s; run: chmod go-w %(path)s.") % {"path": path}
+            )
+        probe = path / f".api-client-{os.urandom(8).hex()}"
+        descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            for file in files:
-                file.appear()
-                seen.append(file)
-        except OutputFailure:
-            for file in seen:
-                file.disappear()
+            made = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+            os.unlink(probe)
+    if made.st_mode & 0o077 or made.st_uid != os.geteuid():
+        raise refuse(_("the file system of %s does not keep files private (mode 0600).") % path)
+
+
+def read_target(path: Path) -> str | None:
+    """Return the contents of a file that is about to be replaced; None if there is no such file.
+
+    Raises:
+        OutputFailure: if it is not a regular file of ours that only we and its group can read.
+    """
+    with explained(path):
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISLNK(found.st_mode):
+            raise refuse(_("%s is a symbolic link; give the file that it names.") % path)
+        if not stat.S_ISREG(found.st_mode):
+            raise refuse(_("%s is not a regular file.") % path)
+        if found.st_uid != os.geteuid():
+            raise refuse(_("%s belongs to another user; give another file.") % path)
+        if found.st_mode & 0o007:
+            raise refuse(_("every user can access %(path)s; run: chmod o= %(path)s.") % {"path": path})
+        return path.read_text(encoding="utf-8", errors="replace")
+
+
+def staged_path(target: Path, issues: IssueIds) -> Path:
+    """Return the hidden file beside the target that holds the credentials with these issue ids."""
+    return target.with_name(f"{staged_prefix(target)}{issues.secret or _NONE}-{issues.token or _NONE}")
+
+
+def staged_prefix(target: Path) -> str:
+    """Return the first part of the names of all files that are staged for a target; its length does not vary."""
+    return f".api-client-{hashlib.sha256(target.name.encode()).hexdigest()[:16]}-"
+
+
+def staged_issues(staged: Path) -> IssueIds:
+    """Return the issue ids of the credentials in a staged file."""
+    secret, token = staged.name.split("-")[-2:]
+    return IssueIds(secret.replace(_NONE, ""), token.replace(_NONE, ""))
+
+
+def stage(staged: Path, text: str, target: Path) -> None:
+    """Write and fsync a staged file; it has the mode and the group of the file that it will replace.
+
+    Raises:
+        OutputFailure: if the file cannot be written; then it does not exist.
+    """
+    with explained(target):
+        descriptor = os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                with suppress(FileNotFoundError):
+                    old, new = os.lstat(target), os.fstat(descriptor)
+                    if old.st_gid != new.st_gid:
+                        os.fchown(descriptor, -1, old.st_gid)
+                    if stat.S_IMODE(old.st_mode) != stat.S_IMODE(new.st_mode):
+                        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(staged)
             raise
 
 
-class NewFile:
-    """A file that appears under its name whole or not at all, and is its owner's alone from the first byte.
+def publish(staged: Path, target: Path, *, replace: bool) -> None:
+    """Rename a staged file to its target.
 
-    Used as a context; leaving it without :meth:`write` leaves nothing behind.
+    Args:
+        replace: replace an existing target. Otherwise the target is created exclusively: by a hard link, or where the
+            file system has none, by an empty file that is then replaced.
 
     Raises:
-        OutputFailure: if the file exists and ``force`` is off, or cannot be written.
+        FileExistsError: if the target exists and may not be replaced.
+        OSError: if it cannot be renamed.
     """
-
-    def __init__(self, path: str, *, force: bool) -> None:
-        self._target, self._force = Path(path), force
-
-    def __enter__(self) -> NewFile:
-        with self._explained():
-            if self._target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if self._target.exists() and not self._target.is_file():
-                # A device or a pipe; replacing /dev/null would be felt.
-                raise OutputFailure(_("%s is not a regular file.") % self._target, field="output")
-            if not self._force and os.path.lexists(self._target):
-                raise OutputFailure(_("%s exists; give --force to replace it.") % self._target, field="output")
-            # mkstemp gives mode 0600 and a name of nobody else's.
-            descriptor, self._draft = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name}.")
-            self._file = os.fdopen(descriptor, "w", encoding="utf-8")
-        return self
-
-    def write(self, text: str) -> None:
-        """Fill it and let it appear."""
-        self.fill(text)
-        self.appear()
-
-    def fill(self, text: str) -> None:
-        """Have all of it on the disk, under no name that anybody looks for yet."""
-        with self._explained():
-            self._file.write(text)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def appear(self) -> None:
-        """Give it its name."""
-        with self._explained():
-            if self._force:
-                os.replace(self._draft, self._target)
-            else:
-                os.link(self._draft, self._target)  # Unlike a rename, it fails if somebody was faster.
-
-    def disappear(self) -> None:
-        """Take it away again."""
-        with suppress(OSError):
-            os.unlink(self._target)
-
-    def __exit__(self, *_error: object) -> None:
-        # What could not be flushed to a full disk is tried again on closing.
-        with suppress(OSError):
-            self._file.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._draft)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    if not replace:
         try:
-            yield
+            os.link(staged, target)
         except OSError as error:
-            raise OutputFailure(
-                _("%(path)s cannot be written: %(why)s.") % {"path": self._target, "why": error.strerror},
-                field="output",
-            ) from None
+            if error.errno not in _NO_LINKS:
+                raise
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            replace = True
+    if replace:
+        os.replace(staged, target)
+    with suppress(FileNotFoundError):  # rename() does nothing if both are hard links to one file.
+        os.unlink(staged)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush the names in a directory to the disk, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

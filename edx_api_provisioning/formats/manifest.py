@@ -16,9 +16,9 @@ import yaml
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.secrets import read_secret
+from edx_api_provisioning.core.options import MANIFEST
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, read_client
+from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, json_schema, read_client
 
 # libyaml, if PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -31,7 +31,8 @@ _MAX_PROBLEMS = 100
 
 _PLAIN_SCALARS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
-_SECRETS = {"client_secret_from": "client_secret", "access_token_from": "access_token"}
+# The fields that differ for each client.
+_OWN = ("name", "client_secret_from", "access_token_from")
 
 # JSON escapes a character beyond 16 bits as two surrogates; YAML does not.
 _SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -79,20 +80,13 @@ def read(text: str) -> Manifest:
 def manifest_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a manifest."""
     client = client_schema()
-    for name, field in _SECRETS.items():
-        about = f"Where to read the {field.replace('_', ' ')} from: env:VARIABLE. By default one is generated."
-        client["properties"][name] = {"type": "string", "description": about, "pattern": "^env:.+$"}
-    defaults = {name: field for name, field in client["properties"].items() if name not in ("name", *_SECRETS)}
+    defaults = {name: field for name, field in client["properties"].items() if name not in _OWN}
     return {
         "$schema": DIALECT,
         "title": "API clients of an Open edX site",
         "type": "object",
         "properties": {
-            "manifest": {
-                "type": "string",
-                "description": "The name by which --prune finds the clients that have left this manifest.",
-                **{key: FIELDS["name"].schema[key] for key in ("pattern", "minLength", "maxLength")},
-            },
+            "manifest": json_schema(MANIFEST),
             "defaults": {
                 "type": "object",
                 "description": "Values for every client that does not set its own.",
@@ -182,7 +176,7 @@ class _Reader:
         if "defaults" not in parts:
             return {}
         defaults = self._pairs(parts["defaults"][1], "defaults")
-        for field in ("name", *_SECRETS):
+        for field in _OWN:
             if field in defaults:
                 self._report(defaults[field][0], f"defaults.{field}", _("differs for each client; give it there."))
         return defaults
@@ -249,23 +243,12 @@ class _Reader:
         pairs = defaults | own
         self._count(node, len(defaults))
         described = {field: self._plain(value) for field, (_key, value) in pairs.items()}
-        given = dict(described)
-        problems: list[InvalidSpec] = []
-        more: dict[str, Any] = {"manifest": manifest}
-        for field in _SECRETS.keys() & given.keys():
-            try:
-                more[_SECRETS[field]] = read_secret(field, str(given.pop(field)), stdin=False)
-            except InvalidSpec as error:
-                problems.append(error)
         try:
-            spec = read_client(given, **more)
+            return read_client(described, FIELDS, manifest=manifest), described
         except InvalidFields as error:
-            problems += error.problems
-        if not problems:
-            return spec, described
-        for problem in problems:
-            key, value = pairs.get(problem.field or "", (node, node))
-            self._report(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
+            for problem in error.problems:
+                key, value = pairs.get(problem.field or "", (node, node))
+                self._report(value if problem.field in FIELDS else key, f"{where}.{problem.field}", problem.message)
         return None
 
     # Limits and problems

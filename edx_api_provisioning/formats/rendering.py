@@ -1,8 +1,10 @@
-"""Writes credentials out, in every format. The one room in which secrets are revealed to be shown."""
+"""Render credentials and everything else that is shown, and read files that credentials were written to."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -15,6 +17,7 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.planning import Plan
 from edx_api_provisioning.core.results import (
@@ -22,6 +25,7 @@ from edx_api_provisioning.core.results import (
     Check,
     ClientSummary,
     Credentials,
+    CredentialsOutput,
     Event,
     Identity,
     Issue,
@@ -34,10 +38,10 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub
 ENV_PREFIX = "OPENEDX_"
 
 
-def as_dict(credentials: Credentials, verification: Verification | None) -> dict[str, Any]:
-    """The flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
+def as_dict(credentials: Credentials) -> dict[str, Any]:
+    """Return the flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
     ends = credentials.expires_at
-    return {
+    output: CredentialsOutput = {
         "name": credentials.name,
         "status": str(credentials.status),
         "username": credentials.username,
@@ -51,8 +55,9 @@ def as_dict(credentials: Credentials, verification: Verification | None) -> dict
         "scope": " ".join(credentials.scopes) or None,
         "token_url": conf.url("TOKEN_PATH"),
         "api_docs_url": conf.url("API_DOCS_PATH"),
-        "verified": verification.ok if verification else None,
+        "verified": credentials.verified,
     }
+    return {**output}
 
 
 def _revealed(secret: Secret | None) -> str | None:
@@ -103,14 +108,53 @@ def _env_values(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _env(values: dict[str, Any]) -> str:
-    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in _env_values(values).items())
+    return "".join(f"{key}={_quoted(key, value)}\n" for key, value in _env_values(values).items())
+
+
+def _quoted(key: str, value: str) -> str:
+    """Quote a value so that sh, python-dotenv, node's dotenv and docker compose read the same."""
+    # python-dotenv unescapes a backslash before another one or a quote.
+    if "'" not in value and "\n" not in value and "\\\\" not in value and not value.endswith("\\"):
+        return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
+    if re.search(r'["\\$`\n]', value) is None:
+        return f'"{value}"'
+    raise OutputFailure(
+        _("no quoting of %s is read alike by all that read env files; use another --format.") % key, field="format"
+    )
+
+
+_UNQUOTED = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+
+
+def _docker_env(values: dict[str, Any]) -> str:
+    # docker run --env-file takes what follows the first "=" as it is.
+    return "".join(f"{key}={value}\n" for key, value in _env_values(values).items())
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    import yaml  # Here, for what it costs everybody who does not ask for it.
+    import yaml  # Imported here because most commands do not need it.
 
-    # With the mark of its beginning: of several, one after the other, none is lost.
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, explicit_start=True))
+    class Dumper(yaml.SafeDumper):
+        """Quotes every text that is a value: YAML 1.1 and 1.2 read some plain texts as other types."""
+
+    Dumper.add_representer(
+        _Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": math.inf}
+    # With the mark of its beginning, so that several documents may follow each other.
+    return str(yaml.dump(_as_texts(values), Dumper=Dumper, explicit_start=True, **options))
+
+
+class _Text(str):
+    """A text that YAML quotes."""
+
+
+def _as_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_texts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_texts(each) for each in value]
+    return _Text(value) if isinstance(value, str) else value
 
 
 def _kubernetes_secret(values: dict[str, Any]) -> str:
@@ -127,48 +171,140 @@ def _kubernetes_secret(values: dict[str, Any]) -> str:
 
 
 def _kubernetes_name(name: str) -> str:
-    """A DNS subdomain name, as Kubernetes wants it (RFC 1123)."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """Return a DNS subdomain name (RFC 1123), another one for each name."""
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return label if label == name else f"{label}.{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
     "text": _text,
     "json": _json,
+    "jsonl": lambda values: json.dumps(values) + "\n",
     "env": _env,
+    "docker-env": _docker_env,
     "yaml": _yaml,
     "kubernetes-secret": _kubernetes_secret,
 }
 
-ENDINGS = {"text": "txt", "json": "json", "env": "env", "yaml": "yaml", "kubernetes-secret": "yaml"}
+ENDINGS = {
+    "text": "txt",
+    "json": "json",
+    "jsonl": "jsonl",
+    "env": "env",
+    "docker-env": "env",
+    "yaml": "yaml",
+    "kubernetes-secret": "yaml",
+}
 
 """What the names of files end with."""
 
 
 def path_of(name: str, directory: str, *, format: str) -> str:
-    """Of the file for the credentials of one client among others."""
-    return os.path.join(directory, f"{name}.{ENDINGS[format]}")
+    """Return the path of the file for one client, another one for each name, whatever the case of letters."""
+    stem = name if name == name.lower() else f"{name}~{_digest(name)}"
+    return os.path.join(directory, f"{stem}.{ENDINGS[format]}")
 
 
 @scrub_tracebacks()
-def render(credentials: Credentials, verification: Verification | None, *, format: str) -> str:
-    """Everything about the credentials as one text, secrets included."""
-    return FORMATS[format](as_dict(credentials, verification))
+def render(credentials: Credentials, *, format: str) -> str:
+    """Return everything about the credentials as one text, secrets included."""
+    return render_values(as_dict(credentials), format=format)
 
 
-def render_line(credentials: Credentials, verification: Verification | None, *, format: str = "json") -> str:
+@scrub_tracebacks()
+def render_values(values: dict[str, Any], *, format: str) -> str:
+    """Return the text for the result of :func:`as_dict` or :func:`parse`."""
+    return FORMATS[format](values)
+
+
+@scrub_tracebacks()
+def parse(text: str, *, format: str) -> dict[str, Any] | None:
+    """Return the values in a text of :func:`render`; None if it is something else."""
+    try:
+        found = _PARSERS[format](text)
+    except ValueError:
+        return None
+    known = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("name", "client_id"))
+    return dict.fromkeys(_KEYS) | {key: value for key, value in found.items() if key in _KEYS} if known else None
+
+
+_KEYS = (
+    "name", "status", "username", "email", "client_id", "client_secret", "access_token", "token_type", "expires_at",
+    "expires_in", "scope", "token_url", "api_docs_url", "verified",
+)  # fmt: skip
+
+
+def _parse_text(text: str) -> dict[str, str]:
+    return {key: value.lstrip() for key, value in (line.split(":", 1) for line in text.split("\n\n")[0].splitlines())}
+
+
+def _parse_env(text: str) -> dict[str, str]:
+    return _from_env({key: "".join(shlex.split(value)) for key, value in _env_lines(text)})
+
+
+def _env_lines(text: str) -> Iterator[list[str]]:
+    return (line.split("=", 1) for line in text.splitlines())
+
+
+def _from_env(variables: dict[str, str]) -> dict[str, str]:
+    return {key.removeprefix(ENV_PREFIX).lower(): value for key, value in variables.items()}
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError from None
+
+
+def _parse_kubernetes_secret(text: str) -> Any:
+    found = _parse_yaml(text)
+    return _from_env(found["stringData"]) if isinstance(found, dict) and "stringData" in found else None
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "text": _parse_text,
+    "json": json.loads,
+    "jsonl": json.loads,
+    "env": _parse_env,
+    "docker-env": lambda text: _from_env(dict(_env_lines(text))),
+    "yaml": _parse_yaml,
+    "kubernetes-secret": _parse_kubernetes_secret,
+}
+
+
+def render_one_of_many(credentials: Credentials, *, format: str) -> str:
     """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
-    values = as_dict(credentials, verification)
-    if format == "json":
-        return json.dumps(values) + "\n"
-    return FORMATS[format](values) + ("" if ENDINGS[format] == "yaml" else "\n")
+    return render(credentials, format="jsonl" if format == "json" else format) + ("\n" if format == "text" else "")
 
 
-def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> str:
-    """What would be done with one of many, as JSON on a line or as sentences; none where it stays as it is."""
+def render_list(rows: Iterable[dict[str, Any]], *, format: str) -> Iterator[str]:
+    """Return a JSON array, or for ``jsonl`` a line for each; streamed, however many there are."""
+    if format == "jsonl":
+        yield from (json.dumps(row) + "\n" for row in rows)
+        return
+    opening = "["
+    for row in rows:
+        yield f"{opening}\n{json.dumps(row)}"
+        opening = ","
+    yield "[]\n" if opening == "[" else "\n]\n"
+
+
+def change_as_dict(name: str, change: str, plan: Plan | None) -> dict[str, Any]:
+    """Return what would be done with one of many."""
     steps = [step.says for step in plan.steps] if plan is not None else []
     warnings = list(plan.warnings) if plan is not None and steps else []
-    if format == "json":
-        return json.dumps({"name": name, "change": change, "steps": steps, "warnings": warnings}) + "\n"
+    return {"name": name, "change": change, "steps": steps, "warnings": warnings}
+
+
+def render_change(name: str, change: str, steps: list[str], warnings: list[str]) -> str:
+    """Return what would be done with one of many as sentences; nothing where it does not change."""
     if change == "unchanged":
         return ""
     lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
@@ -178,7 +314,7 @@ def render_change(name: str, change: str, plan: Plan | None, *, format: str) -> 
 
 def render_plan(plan: Plan, *, format: str) -> str:
     """What would be done, as JSON, as YAML or as sentences."""
-    if format in ("json", "yaml"):
+    if format in ("json", "jsonl", "yaml"):
         steps = [step.says for step in plan.steps]
         shown = {
             "name": plan.spec.name,
@@ -202,12 +338,12 @@ def render_outcome(credentials: Credentials, *, format: str) -> str:
 
 
 def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> Iterator[str]:
-    """A line for each, as JSON objects or in columns; streamed, however many there are."""
+    """Return rows as JSON or in columns; streamed, however many there are."""
+    if format in ("json", "jsonl"):
+        yield from render_list((row_as_dict(row) for row in rows), format=format)
+        return
     for number, row in enumerate(rows):
         shown = row_as_dict(row)
-        if format == "json":
-            yield json.dumps(shown) + "\n"
-            continue
         columns = _CLIENT_COLUMNS if isinstance(row, ClientSummary) else _UNMANAGED_COLUMNS
         if number == 0:
             yield _columns(columns, {key: key.replace("_", " ") for key in columns})

@@ -1,40 +1,52 @@
-"""What the commands share: errors as one line, secrets from safe places, results handed over once."""
+"""The base classes of the commands: errors as one line, results delivered once."""
 
 from __future__ import annotations
 
 import getpass
 import os
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from contextlib import nullcontext
+from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, DjangoHelpFormatter
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import OutputFailure, ProvisioningError
+from edx_api_provisioning.core.commands import COMMANDS
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, Option
 from edx_api_provisioning.core.parsing import parse_site_url
-from edx_api_provisioning.data import Authority, Credentials, Verification
-from edx_api_provisioning.formats import files, rendering
-
-# The options that are named otherwise than the field that they fill.
-_OPTIONS = {
-    "name": "NAME",
-    "scopes": "--scope",
-    "token": "--no-token",
-    "permissions": "--permission",
-    "groups": "--group",
-    "course_roles": "--course-role",
-    "global_roles": "--global-role",
-    "filters": "--filter",
-    "client_secret": "--client-secret-from",
-    "access_token": "--access-token-from",
-}
+from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
+from edx_api_provisioning.formats import destinations, files, rendering
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Django's order of options, and examples as they are written."""
+
+
+def add_option(parser: Any, option: Option) -> None:
+    """Add an option of the table to an argparse parser or group."""
+    how: dict[str, Any] = {"help": _(option.help), "default": option.default}
+    if option.positional:
+        how |= {"metavar": option.metavar} | ({} if option.required else {"nargs": "?"})
+        parser.add_argument(option.name, **how)
+        return
+    how |= {"dest": option.name, "required": option.required}
+    if option.kind == FLAG:
+        how["action"] = "store_true"
+        if option.negatable:
+            # Without a default, argparse does not write it into the help.
+            how |= {"action": BooleanOptionalAction, "default": None}
+    elif option.choices or option.kind == FORMAT:
+        how["choices"] = option.choices or tuple(rendering.FORMATS)
+    else:
+        how["metavar"] = option.metavar
+        if option.many:
+            how |= {"action": "append", "help": _("%s Repeatable.") % how["help"]}
+    parser.add_argument(option.flag, **how)
+    parser.set_defaults(**{option.name: option.default})
 
 
 class ClientCommand(BaseCommand):
@@ -43,6 +55,21 @@ class ClientCommand(BaseCommand):
     # Checking the system imports every URL of the LMS: seconds, for nothing that these commands need.
     requires_system_checks = []  # noqa: RUF012 - as Django declares it
     epilog = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = COMMANDS[type(self).__module__.rpartition(".")[2]]
+        self.help = _(self.table.help)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        groups: dict[str, Any] = {"": parser}
+        for option in self.table.options:
+            part = "" if option.positional else option.part
+            if part not in groups:
+                groups[part] = parser.add_argument_group(_(part))
+            if option.exclusive and option.exclusive not in groups:
+                groups[option.exclusive] = groups[part].add_mutually_exclusive_group()
+            add_option(groups[option.exclusive or part], option)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         return super().create_parser(
@@ -64,94 +91,100 @@ class ClientCommand(BaseCommand):
         """
         raise NotImplementedError
 
+    @property
+    def out(self) -> Any:
+        """Standard output itself; Django's wrapper has no file descriptor, and adds to what it writes."""
+        return self.stdout._out
+
     def show(self, text: str) -> None:
         """Write a result to standard output, where nothing else is written.
 
         Raises:
-            OutputFailure: if nobody reads it.
+            OutputFailure: if nobody reads it, or if its encoding lacks a character.
         """
-        try:
-            self.stdout.write(text, ending="")
-            self.stdout.flush()
-        except (AttributeError, OSError, ValueError) as error:  # AttributeError and ValueError: it is closed.
-            why = getattr(error, "strerror", None) or _("standard output is closed")
-            raise OutputFailure(_("the result could not be written: %s.") % why) from None
+        destinations.write(self.out, text)
 
     def say(self, line: str) -> None:
         """Tell the person at the terminal something beside the result."""
         if not self.quiet:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """Write a line to standard error, whose state never decides the outcome."""
+        with suppress(AttributeError, OSError, ValueError):  # It is closed or full.
             self.stderr.write(line)
 
 
 class IssuingCommand(ClientCommand):
-    """A command that issues credentials, proves them and hands them over once."""
+    """A command that issues credentials, verifies them and delivers them once."""
 
-    def add_result_arguments(self, parser: ArgumentParser) -> None:
-        results = parser.add_argument_group(_("result"))
-        add = results.add_argument
-        add(
-            "--format",
-            choices=tuple(rendering.FORMATS),
-            default="text",
-            help=_("how the result is shown (default: %(default)s)"),
-        )
-        add("--output", metavar="PATH", help=_("write the result to a new file of mode 0600, and no secret elsewhere"))
-        add("--force", action="store_true", help=_("let --output replace a file"))
-        verify = results.add_mutually_exclusive_group()
-        add = verify.add_argument
-        add("--no-verify", dest="verify", action="store_false", help=_("do not prove the credentials first"))
-        add("--verify", action="store_true", default=True, help=_("prove the credentials first (the default)"))
-        add = results.add_argument
-        add("--verify-url", metavar="URL", help=_("prove them over HTTP too, at the site's public https address"))
+    @contextmanager
+    def destination(self, options: dict[str, Any], *, many: bool) -> Iterator[destinations.Destination]:
+        """Return where ``--output`` says that credentials go: a stream, a file, or files in a directory."""
+        path, format = options["output"], options["format"]
+        if options["verify_url"] is not None:
+            parse_site_url(options["verify_url"])  # so that a wrong one is refused before anything is issued
+        out = destinations.open_stream("-" if path is None else path, self.out)
+        if out is None:
+            yield self._files(path, many=many, format=format, force=options["force"])
+            return
+        if many and format in ("env", "docker-env"):
+            raise InvalidSpec(
+                _("the variables of several clients have the same names; give a directory."), field="output"
+            )
+        render = rendering.render_one_of_many if many else rendering.render
+        try:
+            with destinations.Stream(out, partial(render, format=format), array=many and format == "json") as stream:
+                yield stream
+        finally:
+            if out is not self.out:
+                out.close()
 
-    def issue(
-        self,
-        make: Callable[[], Credentials],
-        *,
-        to: str | None,
-        give_up: Callable[[Credentials], None],
-        options: dict[str, Any],
+    def _files(self, path: str, *, many: bool, format: str, force: bool) -> destinations.Files:
+        if many:
+            files.make_directory(path)
+        path_of = partial(rendering.path_of, directory=path, format=format) if many else lambda _name: path
+        return destinations.Files(path_of, format=format, force=force)
+
+    def issue_one(
+        self, issue: Callable[[destinations.Destination], Iterable[Applied]], options: dict[str, Any]
     ) -> None:
-        """Make credentials, prove them, and hand them over to the file ``to`` or to standard output.
+        """Issue credentials for one client, deliver them, and say what was done."""
+        with self.destination(options, many=False) as destination:
+            [applied] = issue(destination)
+            credentials = applied.unwrap()
+        if not credentials.issued:
+            self.show(rendering.render(credentials, format=options["format"]))
+        elif isinstance(destination, destinations.Files):
+            self.say(_("The credentials are in %s.") % options["output"])
+        self.finish(credentials, options)
 
-        Args:
-            give_up: called when they were made and could not be handed over.
+    def finish(self, credentials: Credentials, options: dict[str, Any]) -> None:
+        """Say what was done, and verify the credentials over HTTP if that is asked for.
+
+        Raises:
+            CommandError: if they do not work over HTTP.
         """
-        url = parse_site_url(options["verify_url"]) if options["verify_url"] is not None else None
-        # A file that is in the way is to be found before anything is made.
-        with files.NewFile(to, force=options["force"]) if to else nullcontext() as file:
-            credentials = make()
-            try:
-                verification = None
-                if options["verify"] and credentials.issued:
-                    verification = api.verify(credentials, url=url)
-                    if url is not None:
-                        for check in verification.checks:
-                            self.say(_("Tried: %s.") % rendering.render_check(check).rstrip("."))
-                    self._check(verification, options)
-                text = rendering.render(credentials, verification, format=options["format"])
-                if file is not None and credentials.issued:
-                    file.write(text)
-                else:
-                    self.show(text)
-            except BaseException:  # Ctrl-C too
-                give_up(credentials)
-                raise
-        self._tell(credentials, to)
-        if verification is not None and not verification.ok:
-            raise CommandError(_("The credentials exist and were handed over, but: %s") % _failures(verification))
-
-    def _check(self, verification: Verification, options: dict[str, Any]) -> None:
-        if options.get("rollback_on_failure") and not verification.ok:
-            raise ProvisioningError(_("Everything was taken back, because: %s") % _failures(verification))
-
-    def _tell(self, credentials: Credentials, path: str | None) -> None:
+        for warning in credentials.warnings:
+            self.say(_("Warning: %s") % warning)
         for change in credentials.changes:
             self.say(_("Done: %s.") % change)
-        if credentials.issued and path:
-            self.say(_("The credentials are in %s.") % path)
-        elif not credentials.issued:
-            self.say(_("Nothing was issued, so there is no secret to show."))
+        if not credentials.issued:
+            issue = _("No credentials were issued; to issue new ones, run: rotate_api_client %s")
+            self.say(issue % credentials.name)
+        elif options["verify_url"] is not None:
+            self._verify_over_http(credentials, parse_site_url(options["verify_url"]))
+
+    def _verify_over_http(self, credentials: Credentials, url: str) -> None:
+        failed = _("The credentials exist and were delivered, but: %s")
+        try:
+            verification = api.verify(credentials, url=url)
+        except ProvisioningError as error:
+            raise CommandError(failed % error.message) from None
+        for check in verification.checks:
+            self.say(_("Tried: %s.") % rendering.render_check(check).rstrip("."))
+        if not verification.ok:
+            raise CommandError(failed % _failures(verification))
 
 
 def operator() -> Authority:
@@ -173,10 +206,13 @@ def _failures(verification: Verification) -> str:
     return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok)
 
 
-def option(field: str) -> str:
-    """The option that fills a field of a ClientSpec."""
-    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
+_BY_FIELD = {option.name: option for command in COMMANDS.values() for option in command.options} | {**CLIENT}
+
+
+def flag(field: str) -> str:
+    """Return the option that fills a field of a ClientSpec."""
+    return _BY_FIELD[field].flag if field in _BY_FIELD else "--" + field.replace("_", "-")
 
 
 def _line(error: ProvisioningError) -> str:
-    return f"{option(error.field)}: {error.message}" if error.field is not None else error.message
+    return f"{flag(error.field)}: {error.message}" if error.field is not None else error.message

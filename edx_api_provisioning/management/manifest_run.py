@@ -14,11 +14,10 @@ from django.utils.translation import ngettext
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
-from edx_api_provisioning.core.secrets import scrub_tracebacks
-from edx_api_provisioning.data import Applied, Credentials, Verification
-from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.data import Applied
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.formats.manifest import InvalidManifest, Manifest, read
-from edx_api_provisioning.management.base import ClientCommand, operator
+from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, operator
 
 
 def read_file(path: str) -> Manifest:
@@ -38,6 +37,8 @@ def read_file(path: str) -> Manifest:
         lines = [f"{'standard input' if path == '-' else path}:{problem}" for problem in error.problems]
         count = ngettext("Nothing was done: %d problem.", "Nothing was done: %d problems.", len(lines)) % len(lines)
         raise ProvisioningError("\n".join([*lines, count])) from None
+    except AttributeError:
+        raise InvalidSpec(_("standard input is closed."), field="from_file") from None
     except UnicodeDecodeError:
         raise InvalidSpec(_("this is not text in UTF-8."), field="from_file") from None
     except OSError as error:
@@ -47,16 +48,13 @@ def read_file(path: str) -> Manifest:
 def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
     """Say what would be done; exit code 2 if there is anything to do."""
     counts: Counter[str] = Counter()
-    for spec, plan in api.plan_many(manifest.clients, authority=operator()):
-        if isinstance(plan, ProvisioningError):
-            counts["failed"] += 1
-            command.stderr.write(f"{spec.name}: {plan}")
-        else:
-            counts[plan.change] += 1
-            command.show(rendering.render_change(spec.name, plan.change, plan, format=options["format"]))
-    for retired in _pruned(manifest, options, dry_run=True):
-        counts["retire"] += 1
-        command.show(rendering.render_change(retired.name, "retire", None, format=options["format"]))
+    changes, format = _changes(command, manifest, options, counts), options["format"]
+    if format in ("json", "jsonl"):
+        for text in rendering.render_list(changes, format=format):
+            command.show(text)
+    else:
+        for change in changes:
+            command.show(rendering.render_change(**change))
     says = (
         ("create", _("%d to create")),
         ("update", _("%d to update")),
@@ -72,26 +70,43 @@ def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any
         raise SystemExit(2)
 
 
-def apply(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
-    """Do it, and hand over what is issued batch by batch."""
-    delivery = _Delivery(command, options)
+def _changes(
+    command: ClientCommand, manifest: Manifest, options: dict[str, Any], counts: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    for spec, plan in api.plan_many(manifest.clients, authority=operator()):
+        if isinstance(plan, ProvisioningError):
+            counts["failed"] += 1
+            command.warn(f"{spec.name}: {plan}")
+        else:
+            counts[plan.change] += 1
+            yield rendering.change_as_dict(spec.name, plan.change, plan)
+    for retired in _pruned(manifest, options, dry_run=True):
+        counts["retire"] += 1
+        yield rendering.change_as_dict(retired.name, "retire", None)
+
+
+def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) -> None:
+    """Apply a manifest, and deliver what is issued batch by batch."""
     counts: Counter[str] = Counter()
     failed: list[str] = []
     request = {"authority": operator(), "reason": options["reason"]}
-    with _Progress(command, len(manifest.clients)) as progress:
-        done = api.apply(manifest.clients, hand_over=delivery, fail_fast=options["fail_fast"], **request)
+    with command.destination(options, many=True) as to, _Progress(command, len(manifest.clients)) as progress:
+        done = api.apply(
+            manifest.clients, destination=to, verify=options["verify"], fail_fast=options["fail_fast"], **request
+        )
         for applied in progress.counted(done):
-            _tell(command, applied, counts, failed, options)
+            _tell(command, applied, counts, failed)
+            credentials = applied.credentials
+            if credentials and not credentials.issued and options["format"] in ("json", "jsonl"):
+                to.add([credentials])
     if failed and options["prune"]:
         command.say(_("Nothing was pruned, because not everything was done."))
     for retired in [] if failed else _pruned(manifest, options, **request):
-        _tell(command, retired, counts, failed, options)
+        _tell(command, retired, counts, failed)
     command.say(_("Done: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
-    problems = [f"{name}: {what}" for name, what in delivery.not_proved]
-    if failed or problems:
+    if failed:
         shown = ", ".join(failed[:10]) + ("…" if len(failed) > 10 else "")
-        failures = [_("Not provisioned: %s.") % shown] if failed else []
-        raise CommandError("\n".join([*problems, *failures]))
+        raise CommandError(_("Not provisioned: %s.") % shown)
 
 
 def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable[Applied]:
@@ -102,53 +117,16 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
     return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 
-def _tell(
-    command: ClientCommand, applied: Applied, counts: Counter[str], failed: list[str], options: dict[str, Any]
-) -> None:
+def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed: list[str]) -> None:
     if applied.error is not None:
         counts["failed"] += 1
         failed.append(applied.name)
-        command.stderr.write(f"{applied.name}: {applied.error}")
+        command.warn(f"{applied.name}: {applied.error}")
         return
-    assert applied.credentials is not None  # noqa: S101 - for the type checker: it is one or the other
-    counts[str(applied.credentials.status)] += 1
-    for warning in applied.credentials.warnings:
+    credentials = applied.unwrap()
+    counts[str(credentials.status)] += 1
+    for warning in credentials.warnings:
         command.say(f"{applied.name}: {_('Warning: %s') % warning}")
-    if options["format"] == "json" and not applied.credentials.issued and options["output"] is None:
-        command.show(rendering.render_line(applied.credentials, None))
-
-
-class _Delivery:
-    """Takes what is issued, a batch at a time: to a file for each client, or to standard output."""
-
-    def __init__(self, command: ClientCommand, options: dict[str, Any]) -> None:
-        self._command, self._verify, self._format = command, options["verify"], options["format"]
-        self._directory, self._force = options["output"], options["force"]
-        self.not_proved: list[tuple[str, str]] = []
-        if self._directory is None and self._format == "env":
-            raise InvalidSpec(_("for many clients this is a file for each; name a directory for them."), field="output")
-        if self._directory is not None:
-            files.make_directory(self._directory)
-
-    @scrub_tracebacks()
-    def __call__(self, issued: list[Credentials]) -> None:
-        texts = []
-        for credentials in issued:
-            verification = api.verify(credentials) if self._verify else None
-            texts.append(self._rendered(credentials, verification))
-            if verification is not None:
-                bad = [f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok]
-                self.not_proved += [(credentials.name, what) for what in bad]
-        if self._directory is None:
-            self._command.show("".join(texts))
-            return
-        paths = [rendering.path_of(credentials.name, self._directory, format=self._format) for credentials in issued]
-        files.write_files(dict(zip(paths, texts, strict=True)), force=self._force)
-
-    def _rendered(self, credentials: Credentials, verification: Verification | None) -> str:
-        if self._directory is not None:
-            return rendering.render(credentials, verification, format=self._format)
-        return rendering.render_line(credentials, verification, format=self._format)
 
 
 class _Progress:

@@ -6,15 +6,17 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from edx_api_provisioning.models import ACCESS_TOKEN_MODEL, APPLICATION_MODEL
+# The settings that django-oauth-toolkit reads, with its defaults.
+APPLICATION_MODEL = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
+ACCESS_TOKEN_MODEL = getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken")
 
 
 class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        migrations.swappable_dependency(ACCESS_TOKEN_MODEL),
         migrations.swappable_dependency(APPLICATION_MODEL),
     ]
 
@@ -46,13 +48,37 @@ class Migration(migrations.Migration):
                     models.DurationField(editable=False, null=True, verbose_name="access token lifetime"),
                 ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
+                ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
                 (
                     "noticed_days",
                     models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="noticed at"),
                 ),
                 (
-                    "contact_email",
+                    "self_rotation",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="Whether its access token is enough to get the next one.",
+                        verbose_name="may rotate itself",
+                    ),
+                ),
+                (
+                    "manifest",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        db_index=True,
+                        editable=False,
+                        help_text="The manifest that declares it.",
+                        max_length=100,
+                        verbose_name="manifest",
+                    ),
+                ),
+                ("secret_issue", models.CharField(default="", editable=False, max_length=16)),
+                ("token_issue", models.CharField(default="", editable=False, max_length=16)),
+                (
+                    "contact",
                     models.EmailField(
                         blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
                     ),
@@ -139,7 +165,6 @@ class Migration(migrations.Migration):
                         choices=[
                             ("created", "created"),
                             ("updated", "updated"),
-                            ("undone", "undone"),
                             ("adopted", "adopted"),
                             ("rotated", "rotated"),
                             ("revoked", "revoked"),
@@ -147,6 +172,7 @@ class Migration(migrations.Migration):
                             ("deleted", "deleted"),
                             ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
+                            ("refused", "refused"),
                         ],
                         max_length=32,
                         verbose_name="what",

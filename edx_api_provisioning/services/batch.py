@@ -1,73 +1,147 @@
-"""Many clients at once: looked at and made in batches, each of them all or nothing, handed over batch by batch."""
+"""Apply specs in batches: each client completely or not at all, delivered batch by batch."""
 
 from __future__ import annotations
 
 import itertools
-import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
+from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
-from edx_api_provisioning.core.results import Applied, Credentials
+from edx_api_provisioning.core.results import Applied, Credentials, RequestId
 from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import provisioning, revocation
+from edx_api_provisioning.services.delivery import Run
+from edx_api_provisioning.services.provisioning import Request
 
 # A transaction of this many holds its locks for about a second, and its secrets for as long.
 BATCH = 100
 
-# What is only looked at costs next to nothing each, so that the statements for a batch count.
+# Planning alone costs little for each client, so that the statements for a batch count.
 LOOK = 500
 
 Item = TypeVar("Item")
 
-HandOver = Callable[[list[Credentials]], None]
+
+def provision(
+    spec: ClientSpec,
+    *,
+    authority: Authority,
+    reason: str = "",
+    request_id: str | RequestId | None = None,
+    new: bool = False,
+    verify: bool = True,
+) -> Credentials:
+    """As :func:`apply`, for one client, whose credentials are returned: they are nowhere else to be had.
+
+    Args:
+        request_id: makes a request unique: the same one is not carried out twice.
+
+    Raises:
+        InvalidSpec: something wanted is not allowed.
+        NotAllowed: the credentials would carry rights that ``authority`` does not have.
+        Conflict: what exists differs, and is not changed unasked; ClientExists: it is not ``new``.
+        AlreadyDone: a request of this id was carried out before.
+        UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
+        NotMigrated, DatabaseFailure: the database is not ready, or refused.
+    """
+    ids = {spec.name: request_id}
+    [applied] = apply([spec], authority=authority, reason=reason, request_ids=ids, new=new, verify=verify)
+    return applied.unwrap()
 
 
 def plan_many(
-    specs: Iterable[ClientSpec], *, authority: Authority, run_id: str = ""
+    specs: Iterable[ClientSpec], *, authority: Authority, new: bool = False
 ) -> Iterator[tuple[ClientSpec, Plan | ProvisioningError]]:
-    """What :func:`apply` would do with each, or why it would not, in order. Nothing is written or locked."""
-    for batch in _batches(specs, LOOK):
-        yield from zip(batch, provisioning.look(batch, authority=authority, run_id=run_id), strict=True)
+    """Return what :func:`apply` would do with each, or why it would not, in order. Nothing is written or locked."""
+    for batch in batches(specs, LOOK):
+        yield from zip(batch, provisioning.look(batch, authority=authority, new=new), strict=True)
 
 
 def apply(
     specs: Iterable[ClientSpec],
     *,
     authority: Authority,
-    hand_over: HandOver,
+    destination: Destination | None = None,
     reason: str = "",
-    run_id: str | None = None,
+    request_ids: Mapping[str, str | RequestId | None] | None = None,
+    new: bool = False,
+    verify: bool = True,
     fail_fast: bool = False,
 ) -> Iterator[Applied]:
-    """Leave API clients that match the specs; say of each in order what became of it.
+    """Leave API clients that match the specs; return in order what became of each.
 
-    Each is all or nothing, and one that is refused does not keep the others from being made. Calling it again finishes
-    what was interrupted: credentials that were issued and not handed over are issued anew.
+    Each is created or changed completely or not at all, and one that is refused does not prevent the others. Calling
+    it again publishes what was staged by a run that was interrupted.
 
     Args:
-        hand_over: takes what was issued, some at a time; it is nowhere else to be had. If it fails, what it was given
-            is taken back.
-        run_id: of a run that may be started again, such as a task that is delivered twice; see
-            :meth:`ApiClient.begin_handover`. It takes over from the one before, even if that goes on.
+        authority: on whose authority; its label goes to the history, the rights of its user are the limit.
+        destination: takes what is issued before it is committed; by default it is returned only.
+        reason: why, for the history.
+        request_ids: by the names of clients; the same request is not carried out twice.
+        new: refuse clients that exist already.
+        verify: verify credentials in this process before they are committed.
         fail_fast: do nothing after the first refusal.
-        authority, reason: as for :func:`~edx_api_provisioning.api.provision`.
 
     Raises:
-        ProvisioningError: if the database is not ready or fails at looking.
+        ProvisioningError: if the database is not ready, or if nothing more can be delivered.
     """
-    run = _Run(hand_over, run_id, fail_fast, {"authority": authority, "reason": reason})
-    planned = plan_many(specs, authority=authority, run_id=run.run_id)
-    for batch in _batches(planned, BATCH):
-        for applied in run.carry_out(batch):
+    request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {})
+    run = Run(destination or Destination(), verify=verify, fail_fast=fail_fast)
+    for batch in batches(plan_many(specs, authority=authority, new=new), BATCH):
+        for applied in _carry_out(batch, request, run, fail_fast=fail_fast):
             yield applied
             if fail_fast and applied.error is not None:
                 return
+
+
+def _carry_out(
+    batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]], request: Request, run: Run, *, fail_fast: bool
+) -> Iterator[Applied]:
+    refused = dict(_refused(batch, request, run))
+    todo: dict[str, tuple[ClientSpec, Plan]] = {}
+    for spec, plan in batch:
+        if spec.name in refused and fail_fast:
+            break
+        if spec.name not in refused and isinstance(plan, Plan) and plan.steps:
+            todo[spec.name] = (spec, plan)
+    creates = [spec for spec, plan in todo.values() if plan.has(Action.CREATE_APPLICATION)]
+    secrets = oauth.new_secrets([spec.client_secret for spec in creates], verify=run.verify)
+    hashed = dict(zip((spec.name for spec in creates), secrets, strict=True))
+
+    def work(names: Sequence[str]) -> list[Credentials]:
+        return provisioning.provision_all([todo[name][0] for name in names], request, hashed, run)
+
+    done = run.issue([*todo], work, issuing=[name for name, (_spec, plan) in todo.items() if plan.issues])
+    for spec, plan in batch:
+        # In order: after the first refusal nothing more is done for a caller who stops there.
+        if spec.name in todo:
+            yield next(done)
+        elif isinstance(plan, Plan) and spec.name not in refused:
+            yield Applied(name=spec.name, credentials=provisioning.as_it_is(plan))
+        else:
+            yield Applied(name=spec.name, error=refused[spec.name])
+
+
+def _refused(
+    batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]], request: Request, run: Run
+) -> Iterator[tuple[str, ProvisioningError]]:
+    """Publish what was staged for clients of a batch, and return who is refused already, and why."""
+    left = run.recover([spec.name for spec, _plan in batch])
+    for spec, plan in batch:
+        try:
+            with translate_errors():
+                request.require_new(spec.name)
+        except ProvisioningError as done:
+            yield spec.name, done
+            continue
+        if problem := left.get(spec.name) or (plan if isinstance(plan, ProvisioningError) else None):
+            yield spec.name, problem
 
 
 def prune(
@@ -77,7 +151,7 @@ def prune(
 
     Args:
         keep: the names that are in it.
-        dry_run: only say which; nothing is written.
+        dry_run: only return which; nothing is written.
     """
     with translate_errors():
         names = ApiClient.objects.filter(manifest=manifest, state=ApiClient.State.ACTIVE).values_list("name", flat=True)
@@ -90,75 +164,8 @@ def prune(
             yield Applied(name=name, error=error)
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Return items in lists of at most this size."""
     rest = iter(items)
     while batch := list(itertools.islice(rest, size)):
         yield batch
-
-
-class _Run:
-    """One call of :func:`apply`."""
-
-    def __init__(self, hand_over: HandOver, run_id: str | None, fail_fast: bool, request: dict[str, Any]) -> None:
-        self.run_id, self._alone = run_id or uuid.uuid4().hex, run_id is None
-        self._give, self._fail_fast, self._request = hand_over, fail_fast, request
-
-    def carry_out(self, batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]]) -> Iterator[Applied]:
-        """Make and hand over what is to be made of a batch."""
-        results: dict[str, Applied] = {}
-        given = False
-
-        def give(issued: list[Credentials]) -> None:
-            nonlocal given
-            self._give(issued)
-            given = True
-
-        try:
-            for applied in self._make(batch):
-                results[applied.name] = applied
-            issued = [done.credentials for done in results.values() if done.credentials and done.credentials.issued]
-            if issued:
-                provisioning.hand_over(issued, give, run_id=self.run_id, alone=self._alone)
-        except BaseException:  # Ctrl-C too
-            if not given:
-                self._take_back([done.credentials for done in results.values() if done.credentials is not None])
-            raise
-        # Behind a refusal that ends it there is no result; nobody asks for it either.
-        yield from (results[spec.name] for spec, _plan in batch)
-
-    def _make(self, batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]]) -> Iterator[Applied]:
-        new = [spec for spec, plan in batch if isinstance(plan, Plan) and plan.change == "create"]
-        together: dict[str, Applied] = {}
-        # To stop at the first refusal, what comes behind it may not have been made yet.
-        if len(new) > 1 and (not self._fail_fast or len(new) == len(batch)):
-            # If one of them is refused, it is found out below which.
-            with suppress(ProvisioningError):
-                made = self._provision(new, new=[spec.name for spec in new])
-                together = {each.name: Applied(name=each.name, credentials=each) for each in made}
-        yield from together.values()
-        for spec, plan in batch:
-            if spec.name not in together:
-                applied = self._one(spec, plan)
-                yield applied
-                if self._fail_fast and applied.error is not None:
-                    return
-
-    def _one(self, spec: ClientSpec, plan: Plan | ProvisioningError) -> Applied:
-        if isinstance(plan, ProvisioningError):
-            return Applied(name=spec.name, error=plan)
-        if not plan.steps:
-            return Applied(name=spec.name, credentials=provisioning.as_it_is(plan))
-        try:
-            [credentials] = self._provision([spec], new=[spec.name] if plan.has(Action.CREATE_APPLICATION) else [])
-        except ProvisioningError as error:
-            return Applied(name=spec.name, error=error)
-        return Applied(name=spec.name, credentials=credentials)
-
-    def _provision(self, specs: Sequence[ClientSpec], *, new: Collection[str]) -> list[Credentials]:
-        return provisioning.provision_together(specs, new=new, run_id=self.run_id, **self._request)
-
-    def _take_back(self, made: Sequence[Credentials]) -> None:
-        for each in made:
-            # Whatever of it fails is issued anew after a while: it stays marked as not handed over.
-            with suppress(ProvisioningError):
-                provisioning.give_up(each, run_id=self.run_id, authority=self._request["authority"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import translate_errors
 from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
@@ -30,10 +31,11 @@ def current_credentials(
     client: ApiClient,
     status: Status,
     *,
-    client_secret: Secret | None = None,
+    client_secret: oauth.NewSecret | None = None,
     access_token: Secret | None = None,
     changes: tuple[str, ...] = (),
 ) -> Credentials:
+    """Return what a client's credentials are now, with the secrets that were issued just now."""
     token: Any = client.access_token
     return Credentials(
         name=client.name,
@@ -41,13 +43,15 @@ def current_credentials(
         username=client.user.get_username() if client.user else "",
         email=client.user.email if client.user else "",
         client_id=client.application.client_id if client.application else "",
-        client_secret=client_secret,
+        client_secret=client_secret.secret if client_secret else None,
+        stored_secret=client_secret.stored if client_secret else None,
         access_token=access_token,
         expires_at=token.expires if token else None,
         scopes=tuple(token.scope.split()) if token else requestable_scopes(client),
         profile=client.profile,
         restricted=client.application is not None and lms.is_restricted(client.application_id),
         changes=changes,
+        issues=client.issues,
     )
 
 
@@ -56,7 +60,7 @@ def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
     if client.application is None or not lms.is_restricted(client.application_id):
         return ()
     scopes, _filters = lms.access(client.application_id)
-    return tuple(dict.fromkeys((*oauth.default_scopes(), *scopes)))
+    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *scopes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +87,17 @@ def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
     for each, pk in zip(wanted, oauth.create_access_tokens(rows), strict=True):
         each.client.access_token_id = pk
         each.client.token_issued, each.client.noticed_days = now, None
+        each.client.token_issue = new_issue_id()
     return tokens
 
 
+def new_issue_id() -> str:
+    """Return the id of a secret or token that is issued now."""
+    return secrets.token_hex(8)
+
+
 def _new_token(wanted: NewToken, now: datetime) -> Secret:
-    return oauth.generate_access_token(
+    return oauth_server.generate_access_token(
         conf.get("TOKEN_PREFIX"),
         user=wanted.client.user,
         client=wanted.client.application,

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 from django.db.models.functions import Lower
 
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import connection
 from edx_api_provisioning.adapters.rights import rights_of_users
 from edx_api_provisioning.core.exceptions import Conflict
@@ -40,19 +40,18 @@ class Rows(NamedTuple):
     user: Any
 
 
-def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False, run_id: str = "") -> list[Rows]:
+def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list[Rows]:
     """What exists of each.
 
     Args:
         lock: lock what is found until commit, and register the clients that are not there.
-        run_id: of the run that asks; see :meth:`ApiClient.not_handed_over`.
 
     Raises:
         Ambiguous: only for more than one.
     """
     names = [spec.name for spec in specs]
     clients = matched(registry.find_all(names, lock_them=lock), names, lambda client: client.name)
-    found_clients = _found_clients(specs, clients, site, run_id)
+    found_clients = _found_clients(specs, clients)
     if lock:
         # Before any other row is locked: its unique name decides between runs that make the same client at once. Those
         # that find it lock it first too, so that none waits for one that waits for it.
@@ -154,7 +153,7 @@ def _secret_matches(spec: ClientSpec, client: ApiClient | None) -> bool:
     return (
         application is None
         or spec.client_secret is None
-        or oauth.client_user(application.client_id, spec.client_secret) is not None
+        or oauth_server.client_user(application.client_id, spec.client_secret) is not None
     )
 
 
@@ -198,22 +197,13 @@ def _found_users(
     }
 
 
-def _found_clients(
-    specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient], site: Site, run_id: str
-) -> dict[str, CurrentClient]:
+def _found_clients(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, CurrentClient]:
     applications = [client.application_id for client in clients.values() if client.application_id is not None]
     restricted = lms.restricted_among(applications)
-    lost = {name: client.not_handed_over(site.now, run_id=run_id) for name, client in clients.items()}
-    return {
-        spec.name: _found_client(spec, clients[spec.name], restricted, lost[spec.name])
-        for spec in specs
-        if spec.name in clients
-    }
+    return {spec.name: _found_client(spec, clients[spec.name], restricted) for spec in specs if spec.name in clients}
 
 
-def _found_client(
-    spec: ClientSpec, client: ApiClient, restricted: Collection[Any], lost: frozenset[str]
-) -> CurrentClient:
+def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[Any]) -> CurrentClient:
     application: Any = client.application
     token: Any = client.access_token
     asks_access = application is not None and (spec.scopes is not None or spec.filters is not None or spec.restricted)
@@ -221,14 +211,11 @@ def _found_client(
         pk=client.pk,
         name=client.name,
         user_pk=client.user_id,
+        is_staff=client.is_staff,
+        superuser=client.is_superuser,
+        **registry.stored(client),
         username=client.user.get_username() if client.user else None,
         retired=client.state == ApiClient.State.RETIRED,
-        contact=client.contact_email,
-        purpose=client.purpose,
-        profile=client.profile,
-        self_rotation=bool(client.self_rotation),
-        manifest=client.manifest or "",
-        not_handed_over=lost,
         declared=tuple(client.declared_rights),
         token_lifetime=client.token_lifetime,
         application=application

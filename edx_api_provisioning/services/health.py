@@ -38,7 +38,6 @@ def find_issues(
         *_application_troubles(client, restricted, oldest_secret),
         *_token_troubles(client, now),
         *([Issue.PREDECESSOR_OVERDUE] if client.predecessor_ends and client.predecessor_ends <= now else []),
-        *([Issue.NOT_HANDED_OVER] if client.not_handed_over(now) else []),
     )
 
 

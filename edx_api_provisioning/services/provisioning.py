@@ -1,27 +1,28 @@
-"""Making API clients: look, plan, execute in one transaction; take back. For one, or for many at once."""
+"""Provision API clients: find what exists, plan, and execute in one transaction; for one or for many."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
-from edx_api_provisioning.adapters.database import in_transaction, read_with_retry, translate_errors
+from edx_api_provisioning.adapters.database import read_with_retry
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
-from edx_api_provisioning.core.planning import Action, Plan, lost, make_plan
-from edx_api_provisioning.core.results import Credentials, Made, RequestId
+from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.options import STORED
+from edx_api_provisioning.core.planning import Action, Plan, make_plan
+from edx_api_provisioning.core.results import Credentials, RequestId
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.core.state import Site
+from edx_api_provisioning.core.state import CurrentState, Site
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import credentials, registry, site
 from edx_api_provisioning.services.current_state import Ambiguous, Rows, find
+from edx_api_provisioning.services.delivery import Run
 from edx_api_provisioning.services.site import current_site
 
 Kind = registry.Kind
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
-    """What :func:`provision` would do now. Nothing is written or locked.
+    """Return what :func:`provision` would do now. Nothing is written or locked.
 
     Raises:
         ProvisioningError: as :func:`provision`.
@@ -43,121 +44,54 @@ def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
     return plan
 
 
-def look(specs: Sequence[ClientSpec], *, authority: Authority, run_id: str = "") -> list[Plan | ProvisioningError]:
-    """What :func:`provision` would do now with each, or why it would not. Nothing is written or locked."""
-    planned = read_with_retry(lambda: _planned(specs, site.current_site(), authority=authority, run_id=run_id))
+def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False) -> list[Plan | ProvisioningError]:
+    """Return what would be done now with each, or why it would be refused. Nothing is written or locked."""
+    planned = read_with_retry(lambda: _planned(specs, site.current_site(), authority=authority, only_new=new))
     return [each if isinstance(each, ProvisioningError) else each.plan for each in planned]
 
 
-def provision(
-    spec: ClientSpec,
-    *,
-    authority: Authority,
-    reason: str = "",
-    request_id: str | RequestId | None = None,
-    new: bool = False,
-    announce: Callable[[Plan], None] | None = None,
-) -> Credentials:
-    """Leave an API client that matches the spec, however often it is called; all of it or nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asks for a change of clients, why, and on what terms."""
 
-    Args:
-        authority: on whose authority; its label goes to the history, the rights of its user are the limit.
-        reason: why, for the record too.
-        request_id: makes a request unique: the same one is not carried out twice.
-        new: whether a client of this name that is there already is to be refused.
-        announce: is told what will be done, if anything will, before it is done; again if another run came first.
+    authority: Authority
+    reason: str = ""
+    new: bool = False
+    request_ids: Mapping[str, str | RequestId | None] = field(default_factory=dict)
+    """By the client's name."""
 
-    Returns:
-        What the client is now, with the secrets that this call issued. They are nowhere else to be had.
-
-    Raises:
-        InvalidSpec: something wanted is not allowed.
-        NotAllowed: the credentials would carry rights that ``authority`` does not have.
-        Conflict: what exists differs, and is not changed unasked; ClientExists: it is not ``new``.
-        AlreadyDone: a request of this id was carried out before.
-        UnusableToken: the site would not let the token work.
-        NotMigrated, DatabaseFailure: the database is not ready, or refused.
-    """
-
-    def work() -> Credentials:
-        registry.require_new(request_id)
-        request: dict[str, Any] = {"reason": reason, "request_id": request_id}
-        [credentials] = _provision([spec], {}, authority, announce=announce, only_new=new, **request)
-        return credentials
-
-    return in_transaction(work)
+    def require_new(self, name: str) -> None:
+        registry.require_new(self.request_ids.get(name))
 
 
-def provision_together(
-    specs: Sequence[ClientSpec],
-    *,
-    run_id: str,
-    authority: Authority,
-    reason: str = "",
-    new: Collection[str] = (),
+def provision_all(
+    specs: Sequence[ClientSpec], request: Request, hashed: Mapping[str, oauth.NewSecret], run: Run
 ) -> list[Credentials]:
-    """As :func:`provision`, for some clients in one transaction: all of them or none.
-
-    What is issued is marked as not handed over yet; see :func:`hand_over`.
+    """Leave API clients that match the specs, within a transaction.
 
     Args:
-        run_id: of the run that will hand it over; see :meth:`ApiClient.not_handed_over`.
-        new: the names of those that will get an application, as far as can be seen: their secrets are hashed at once.
+        hashed: new client secrets by the names of the clients, as far as it is known who needs one.
 
     Raises:
         Ambiguous: the database takes one of them for another spelling of a name that exists.
-        ProvisioningError: as :func:`provision`, of the first that is refused.
+        ProvisioningError: of the first that is refused.
     """
-    secrets = {spec.name: spec.client_secret or oauth.new_client_secret() for spec in specs if spec.name in new}
-    # Before anything is locked: it takes its time.
-    stored = oauth.stored_secrets([*secrets.values()])
-    kept = {name: (secret, hashed) for (name, secret), hashed in zip(secrets.items(), stored, strict=True)}
-    request: dict[str, Any] = {"reason": reason, "request_id": None}
-    return in_transaction(lambda: _provision(specs, kept, authority, run_id=run_id, **request))
-
-
-def hand_over(
-    issued: Sequence[Credentials], give: Callable[[list[Credentials]], None], *, run_id: str, alone: bool
-) -> None:
-    """Give what this run has issued to who wants it, and note that it has arrived.
-
-    Args:
-        alone: whether nobody else can be doing it. If a task is delivered twice, two may: then the clients are locked
-            meanwhile, and what the other has issued anew since is left to the other.
-    """
-    pending = _pending([each.name for each in issued], run_id)
-    if alone:
-        give([*issued])
-        with translate_errors():
-            pending.update(handover=None)
-        return
-
-    def work() -> None:
-        ours = set(pending.select_for_update().values_list("name", flat=True))
-        give([each for each in issued if each.name in ours])
-        pending.update(handover=None)
-
-    in_transaction(work)
-
-
-def give_up(credentials: Credentials, *, run_id: str, authority: Authority) -> None:
-    """Take back what this run has issued and cannot hand over; what was reissued is to be issued anew."""
-
-    def work() -> None:
-        client = registry.lock(_pending([credentials.name], run_id))
-        if client is None:
-            return
-        if not credentials.reissued:
-            undo(credentials, authority=authority)
-            return
-        client.fail_handover()
-        client.save(update_fields=["handover"])
-
-    in_transaction(work)
-
-
-def _pending(names: Collection[str], run_id: str) -> QuerySet[ApiClient]:
-    return ApiClient.objects.filter(name__in=names, handover__startswith=f"{run_id}:").order_by("pk")
+    for spec in specs:
+        request.require_new(spec.name)
+    site = current_site()
+    runs = []
+    for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new):
+        if isinstance(planned, ProvisioningError):
+            raise planned
+        runs.append(_Run(planned.plan, planned.rows))
+    run.locked(each.client for each in runs)
+    _make_users(runs)
+    _make_applications([each for each in runs if each.plan.has(Action.CREATE_APPLICATION)], hashed, site)
+    for each in runs:
+        _change_rights(each)
+    _issue_tokens([each for each in runs if each.plan.has(Action.ISSUE_TOKEN)], site)
+    _register([each for each in runs if each.plan.steps], site, request)
+    return [_credentials(each) for each in runs]
 
 
 def as_it_is(plan: Plan) -> Credentials:
@@ -177,40 +111,6 @@ def as_it_is(plan: Plan) -> Credentials:
         changes=tuple(step.says for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
-
-
-def undo(credentials: Credentials, *, authority: Authority) -> bool:
-    """Take back what one :func:`provision` made, where its credentials cannot be used or handed over.
-
-    A user that others have come to depend on since then is left.
-
-    Returns:
-        Whether there was anything to take back.
-    """
-    made = credentials.made
-    if made == Made():
-        return False
-
-    def work() -> None:
-        client = ApiClient.objects.select_for_update().filter(name=credentials.name).first()
-        oauth.get_access_token_model()._default_manager.filter(pk=made.access_token).delete()
-        oauth.get_application_model()._default_manager.filter(pk=made.application).delete()
-        details = {"status": credentials.status}
-        registry.record(client, credentials.name, Kind.UNDONE, authority=authority, details=details)
-        if made.client is not None:
-            ApiClient.objects.filter(pk=made.client).delete()
-        elif client is not None:
-            client.refresh_from_db()
-            client.user_made = client.user_made and made.user is None
-            client.access_token_id = None if client.access_token_id == made.access_token else client.access_token_id
-            client.end_handover(["secret", "token"])
-            client.save()
-        user = get_user_model()._default_manager.filter(pk=made.user).first()
-        if user is not None and not oauth.has_applications(user):
-            user.delete()
-
-    in_transaction(work)
-    return True
 
 
 def excess_rights(plan: Plan) -> tuple[str, ...]:
@@ -237,7 +137,6 @@ def _planned(
     *,
     authority: Authority,
     lock: bool = False,
-    run_id: str = "",
     only_new: bool = False,
 ) -> list[_Planned | ProvisioningError]:
     """What is to be done for each, or why it is not; of more than one, one by one where the database is ambiguous."""
@@ -245,19 +144,20 @@ def _planned(
     checked = [_tried(check, spec) for spec in specs]
     good = [spec for spec in checked if isinstance(spec, ClientSpec)]
     try:
-        rows = find(good, site, lock=lock, run_id=run_id) if good else []
+        rows = find(good, site, lock=lock) if good else []
     except Ambiguous:
         if lock:
             raise
-        return [each for spec in specs for each in _planned([spec], site, authority=authority, run_id=run_id)]
+        return [each for spec in specs for each in _planned([spec], site, authority=authority, only_new=only_new)]
     found = dict(zip((spec.name for spec in good), rows, strict=True))
 
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
             raise ClientExists(_("there is an API client of this name already."), field="name")
+        _check_account(spec, rows.found, authority)
         planned = _Planned(make_plan(spec, rows.found, site), rows)
-        _check_asker(planned, authority)
+        _check_authority(planned, authority)
         return planned
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
@@ -289,51 +189,53 @@ class _Check:
         return spec
 
 
-def _check_asker(planned: _Planned, authority: Authority) -> None:
+def _check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
+    """Refuse what would tell about an account before anything is told.
+
+    That a username or an email address is taken cannot be hidden: they are unique.
+
+    Raises:
+        NotAllowed: the account exists and is not the client's.
+        NotTold: without details, what the plan would explain to somebody who may view users.
+    """
+    if authority.trusted:
+        return
+    user, client = found.user, found.client
+    if user is not None and not (client is not None and client.user_pk == user.pk) and not authority.is_superuser:
+        raise NotAllowed(
+            _("this username is taken. Choose another one, or ask a superuser to share the account."),
+            field="username",
+        )
+    if rights.may_view_users(authority):
+        return
+    if found.email_owner is not None:
+        raise NotTold(_("this email address is taken. Choose another one."), field="email")
+    if user is not None and (
+        (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
+        or user.retired
+        or not user.active
+        or (spec.email is not None and user.email.lower() != spec.email.lower())
+    ):
+        raise NotTold(
+            _("the service user does not match this request. Ask somebody who may view users."), field="username"
+        )
+
+
+def _check_authority(planned: _Planned, authority: Authority) -> None:
     if authority.trusted:
         return
     plan, rows = planned.plan, planned.rows
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
-    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
-    rights.require_no_more(future, authority=authority)
-    if rows.user is not None:
-        foreign = rows.found.user is not None and not rows.found.user.made
-        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), authority=authority)
+    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
+    rights.require_no_more(future, authority=authority, restricted=plan.restricted, asked=True)
+    foreign = rows.found.user is not None and not rows.found.user.made
+    has = [rights.rights_of(rows.user, application, foreign=foreign)] if rows.user is not None else []
+    for carried in (rights.rights_after(plan, rows.user, application, foreign=foreign), *has):
+        rights.require_no_more(carried, authority=authority, restricted=plan.restricted)
 
 
-Kept = Mapping[str, tuple[Secret, Secret]]
-
-"""By a client's name a new client secret, and what django-oauth-toolkit keeps of it."""
-
-
-def _provision(
-    specs: Sequence[ClientSpec],
-    kept: Kept,
-    authority: Authority,
-    *,
-    run_id: str | None = None,
-    announce: Callable[[Plan], None] | None = None,
-    only_new: bool = False,
-    **request: Any,
-) -> list[Credentials]:
-    """All of it, within a transaction."""
-    site = current_site()
-    runs = []
-    for planned in _planned(specs, site, authority=authority, lock=True, run_id=run_id or "", only_new=only_new):
-        if isinstance(planned, ProvisioningError):
-            raise planned
-        runs.append(_Run(planned.plan, planned.rows))
-        if announce is not None and planned.plan.steps:
-            announce(planned.plan)
-    _make_users(runs)
-    _make_applications([run for run in runs if run.plan.has(Action.CREATE_APPLICATION)], kept, site)
-    for run in runs:
-        _change_rights(run)
-        _end_lost(run, site)
-    _issue_tokens([run for run in runs if run.plan.has(Action.ISSUE_TOKEN)], site)
-    _register([run for run in runs if run.plan.steps], run_id, authority, request)
-    return [_credentials(run) for run in runs]
+_CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
 
 
 @dataclass(slots=True)
@@ -342,49 +244,41 @@ class _Run:
 
     plan: Plan
     rows: Rows
-    made: dict[str, Any] = field(default_factory=dict)
-    client_secret: Secret | None = None
+    client_secret: oauth.NewSecret | None = None
     access_token: Secret | None = None
 
     @property
     def client(self) -> Any:
-        """It was found, or made when it was locked."""
+        """Its row, which was found or created when it was locked."""
         return self.rows.client
 
 
 def _make_users(runs: Sequence[_Run]) -> None:
     new = [run for run in runs if run.plan.has(Action.CREATE_USER)]
     wanted = [
-        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.superuser, full_name=spec.name)
+        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.is_superuser, full_name=spec.name)
         for run in new
         for spec in [run.plan.spec]
     ]
     made = dict(zip((run.client.pk for run in new), lms.create_users(wanted), strict=True))
     for run in runs:
         client = run.client
-        if run.plan.has(Action.CREATE_CLIENT):
-            run.made["client"] = client.pk
-        if client.pk in made:
-            run.made["user"] = made[client.pk].pk
         if client.pk in made or run.plan.has(Action.USE_USER):
             user = made.get(client.pk, run.rows.user)
             client.user, client.user_made = user, client.pk in made
             client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
 
 
-def _make_applications(runs: Sequence[_Run], kept: Kept, site: Site) -> None:
+def _make_applications(runs: Sequence[_Run], hashed: Mapping[str, oauth.NewSecret], site: Site) -> None:
     wanted = []
     for run in runs:
         spec = run.plan.spec
-        if spec.name in kept:
-            run.client_secret, secret = kept[spec.name]
-        else:
-            run.client_secret = secret = spec.client_secret or oauth.new_client_secret()
+        run.client_secret = hashed.get(spec.name) or oauth.new_secrets([spec.client_secret])[0]
         client_id = spec.client_id or oauth.new_client_id()
-        wanted.append(oauth.NewApplication(spec.name, run.client.user, client_id, secret))
+        wanted.append(oauth.NewApplication(spec.name, run.client.user, client_id, run.client_secret.stored))
     for run, application in zip(runs, oauth.create_applications(wanted), strict=True):
         run.client.application, run.client.secret_issued = application, site.now
-        run.made["application"] = application.pk
+        run.client.secret_issue = credentials.new_issue_id()
 
 
 def _change_rights(run: _Run) -> None:
@@ -396,19 +290,6 @@ def _change_rights(run: _Run) -> None:
         lms.set_access(
             client.application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted
         )
-
-
-def _end_lost(run: _Run, site: Site) -> None:
-    """What was never handed over is replaced or ended."""
-    plan, client, before = run.plan, run.client, run.rows.found.client
-    if not plan.has(Action.REISSUE) or before is None:
-        return
-    if "secret" in lost(plan.spec, before):
-        run.client_secret = oauth.new_client_secret()
-        oauth.set_client_secret(client.application, run.client_secret)
-        client.secret_issued = site.now
-    if plan.has(Action.ISSUE_TOKEN):
-        oauth.end_tokens(client.application_id, at=None, current=client.access_token_id)
 
 
 def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
@@ -425,16 +306,17 @@ def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
         )
     for run, token in zip(runs, credentials.issue_tokens(wanted, site.now), strict=True):
         run.access_token = token
-        run.made["access_token"] = run.client.access_token_id
 
 
-def _register(runs: Sequence[_Run], run_id: str | None, authority: Authority, request: dict[str, Any]) -> None:
+def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
     events = []
     for run in runs:
         plan, client = run.plan, run.client
         if plan.has(Action.UPDATE_SCOPES):
             oauth.set_scopes(client.access_token_id, plan.scopes)
-        _describe(run, run_id)
+        _describe(run)
+        if not plan.has(Action.CREATE_CLIENT) and any(plan.has(action) for action in _CHANGES_OF_RIGHTS):
+            client.last_cut = site.now
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],
             "username": plan.username,
@@ -445,45 +327,27 @@ def _register(runs: Sequence[_Run], run_id: str | None, authority: Authority, re
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         events.append((client, client.name, kind, details))
     registry.save([run.client for run in runs])
-    registry.record_all(events, authority=authority, **request)
+    registry.record_all(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
 
 
-def _describe(run: _Run, run_id: str | None) -> None:
-    """What the registry is to know of the client from now on."""
-    spec, client, before = run.plan.spec, run.client, run.rows.found.client
-    for name, wanted in (
-        ("contact_email", spec.contact),
-        ("purpose", spec.purpose),
-        ("profile", spec.profile),
-        ("self_rotation", spec.self_rotation),
-        ("manifest", spec.manifest),
-        ("token_lifetime", spec.expires_in),
-    ):
-        if wanted is not None:
+def _describe(run: _Run) -> None:
+    """Write what the spec says of the client to its row."""
+    spec, client = run.plan.spec, run.client
+    if spec.expires_in is not None:
+        client.token_lifetime = spec.expires_in
+    for name in STORED:
+        if (wanted := getattr(spec, name)) is not None:
             setattr(client, name, wanted)
     client.declared_rights = list(run.plan.declared)
-    client.end_handover(before.not_handed_over if before is not None else ())
-    # What the operator has brought, the operator has.
-    issued = [
-        what
-        for what, secret, brought in (
-            ("secret", run.client_secret, spec.client_secret),
-            ("token", run.access_token, spec.access_token),
-        )
-        if secret is not None and brought is None
-    ]
-    # Whatever is to be given is marked, even if all of it was brought: by the mark it is known whose it is to give.
-    if run_id is not None and (run.client_secret is not None or run.access_token is not None):
-        client.begin_handover(issued, run_id)
 
 
 def _credentials(run: _Run) -> Credentials:
     return replace(
         as_it_is(run.plan),
         client_id=run.client.application.client_id,
-        client_secret=run.client_secret,
+        client_secret=run.client_secret.secret if run.client_secret else None,
+        stored_secret=run.client_secret.stored if run.client_secret else None,
         access_token=run.access_token,
         profile=run.client.profile,
-        made=Made(**run.made),
-        reissued=run.plan.has(Action.REISSUE),
+        issues=run.client.issues,
     )

@@ -95,7 +95,7 @@ def find_clients(
     wanted = {
         "state": state,
         "user__username": username,
-        "contact_email": contact,
+        "contact": contact,
         "profile": profile,
         "manifest": manifest,
     }
@@ -246,22 +246,18 @@ def summary(client: Any, now: datetime) -> ClientSummary:
     token = client.access_token
     return ClientSummary(
         name=client.name,
+        **registry.stored(client),
         state=client.state,
         username=client.user.get_username() if client.user else None,
         is_staff=bool(client.user and client.user.is_staff),
         is_superuser=bool(client.user and client.user.is_superuser),
-        contact=client.contact_email,
-        purpose=client.purpose,
         client_id=client.application.client_id if client.application else None,
         scopes=tuple(token.scope.split()) if token else (),
         tokens=client.token_count or 0,
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
-        profile=client.profile,
         rights=(*_flags(client), *client.declared_rights),
         restricted=client.restricted,
-        self_rotation=bool(client.self_rotation),
-        manifest=client.manifest or "",
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,

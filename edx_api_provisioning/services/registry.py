@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,12 +16,15 @@ from edx_api_provisioning.adapters.database import (
     bulk_insert,
     bulk_update,
     connection,
+    translate_errors,
 )
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, Conflict, RequestReused
+from edx_api_provisioning.core.options import NAME_MAX_LENGTH, STORED
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import RequestId
 from edx_api_provisioning.core.spec import check_line
+from edx_api_provisioning.core.text import printable
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
 
@@ -31,6 +34,12 @@ def refuse_retired(client: ApiClient) -> None:
 
 
 Kind = ApiClientEvent.Kind
+
+
+def stored(client: ApiClient) -> dict[str, Any]:
+    """Return the fields that a row stores as they are."""
+    return {name: getattr(client, name) for name in STORED}
+
 
 _DIGEST = "request"
 
@@ -152,19 +161,36 @@ def _key(request_id: str | RequestId | None) -> str | None:
     return request_id.key if isinstance(request_id, RequestId) else request_id
 
 
+def _digest(request_id: str | RequestId | None) -> dict[str, str]:
+    return {_DIGEST: request_id.digest} if isinstance(request_id, RequestId) else {}
+
+
 def was_deleted(name: str) -> bool:
     """Whether the history's last word on a name is that its client was deleted."""
     last = ApiClientEvent.objects.filter(client_name=name).first() if name.isprintable() else None
     return last is not None and last.kind == Kind.DELETED
 
 
-def record(client: ApiClient | None, name: str, kind: str, *, details: dict[str, Any], **request: Any) -> None:
+def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = None, **event: Any) -> None:
     """As :func:`record_all`, for one.
 
     Args:
         name: of the client, which may be gone.
     """
-    record_all([(client, name, kind, details)], **request)
+    record_all([(client, name, kind, event.pop("details"))], request_ids={name: request_id}, **event)
+
+
+def record_refusal(name: str, says: str, *, authority: Authority) -> None:
+    """Add to the history that something was refused because ``authority`` lacks the rights.
+
+    Args:
+        name: of the client that was asked for, as it was typed; may be empty.
+        says: the message that was answered.
+    """
+    name = printable(name)[:NAME_MAX_LENGTH]
+    with translate_errors():
+        client = find(name, lock_it=False) if name else None
+        record(client, name or "-", Kind.REFUSED, details={"says": says}, authority=authority)
 
 
 def record_all(
@@ -172,35 +198,36 @@ def record_all(
     *,
     authority: Authority,
     reason: str = "",
-    request_id: str | RequestId | None = None,
+    request_ids: Mapping[str, str | RequestId | None] | None = None,
 ) -> None:
-    """Add to the history, and tell the other plugins once it is committed.
+    """Add to the history, and send the signals once it is committed.
 
     Args:
         events: of each the client, its name, what was done, and the details.
         authority: on whose authority; its label is recorded.
         reason: why, in the words of who did it; may be empty.
-        request_id: of a request that is about one client.
+        request_ids: of requests, by the name of the client that each is about.
 
     Raises:
         InvalidSpec: for a reason that is not one line.
     """
     check_line("reason", reason)
-    digest = {_DIGEST: request_id.digest} if isinstance(request_id, RequestId) else {}
+    label = printable(authority.label)[:255]
+    ids = request_ids or {}
     rows = [
         ApiClientEvent(
             client=client,
             client_name=name,
             kind=kind,
-            actor=authority.label[:255],
+            actor=label,
             reason=reason,
-            request_id=_key(request_id),
-            details=details | digest,
+            request_id=_key(ids.get(name)),
+            details=details | _digest(ids.get(name)),
         )
         for client, name, kind, details in events
     ]
     bulk_insert(rows, saved_by=ApiClientEvent.save)
     for _client, name, kind, details in events:
         if (signal := _SIGNALS.get(Kind(kind))) is not None:
-            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=authority.label, details=details)
+            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=label, details=details)
             transaction.on_commit(send, using=connection().alias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -53,6 +54,7 @@ def revoke(
             return current_credentials(client, Status.UNCHANGED)
         kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
+        client.last_cut = datetime.now(UTC)
         client.save()
         details = {"steps": list(changes), "username": result.username}
         registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
@@ -68,7 +70,7 @@ def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
     known = client.application_id is not None or client.access_token_id is not None
     ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:
-        client.access_token = None
+        client.access_token, client.token_issue = None, ""
         changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
     if registry.end_predecessor(client, None, authority=authority):
         changes.append(_("end the application before the last rotation"))
@@ -82,6 +84,7 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
     changes = [_("retire the client")]
     if client.application is not None:
         oauth.set_client_secret(client.application, oauth.new_client_secret())
+        client.secret_issue = ""
         changes.append(_("end the client secret"))
     user: Any = client.user
     if not _is_ours_alone(client):

@@ -1,7 +1,8 @@
-"""The life of a client after it was made: rotate, revoke, retire, delete, adopt."""
+"""Rotate the credentials of API clients."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,114 +10,100 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
-from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
-from edx_api_provisioning.core.results import ISSUE_MEANINGS, Credentials, Issue, RequestId, Status
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.results import ISSUE_MEANINGS, Applied, Credentials, Issue, RequestId, Status
 from edx_api_provisioning.core.spec import MAX_GRACE, ClientSpec
 from edx_api_provisioning.core.state import Site
+from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import credentials, registry
+from edx_api_provisioning.services.batch import BATCH, batches
 from edx_api_provisioning.services.credentials import current_credentials
+from edx_api_provisioning.services.delivery import Run
 from edx_api_provisioning.services.health import BLOCKING, find_issues
+from edx_api_provisioning.services.provisioning import Request
 from edx_api_provisioning.services.registry import Kind, refuse_retired
 from edx_api_provisioning.services.site import current_site
 
 
-def rotate(
-    name: str,
-    *,
-    authority: Authority,
-    token: bool = True,
-    secret: bool = False,
-    expires_in: timedelta | None = None,
-    expires_at: datetime | None = None,
-    grace: timedelta | None = None,
-    reason: str = "",
-    request_id: str | RequestId | None = None,
-    longest: timedelta | None = None,
-) -> Credentials:
-    """Give a client a new access token, a new secret, or both.
-
-    The user stays. The application stays too, but for a secret with ``grace``: an application has one secret, so the
-    client gets a successor application, with the same access, and the old one is deleted when its grace is over.
+def rotate(name: str, **options: Any) -> Credentials:
+    """As :func:`rotate_many`, for one client, whose credentials are returned: they are nowhere else to be had.
 
     Args:
-        token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
-        secret: make a new secret; without ``grace`` the old one ends now.
-        expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
-            client was given. An ``expires_in`` is kept for the rotations that follow.
-        grace: how long the old ones go on working.
-        authority: on whose authority; the rights of its user are the limit.
-        longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
+        request_id: makes a request unique: the same one is not carried out twice.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
         InvalidSpec: something wanted is not allowed.
         NotAllowed: the client's user has rights that ``authority`` does not have.
         Conflict: the client is in no state to be issued anything.
+        UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
     """
-    wanted = _Rotation(
-        token,
-        secret,
-        grace,
-        ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at),
-        longest=longest,
-    )
-
-    def work() -> Credentials:
-        registry.require_new(request_id)
-        site = current_site()
-        client = registry.get(name, lock_it=True)
-        return _rotate(client, wanted, site, authority, reason=reason, request_id=request_id)
-
-    return in_transaction(work)
+    [applied] = rotate_many([name], request_ids={name: options.pop("request_id", None)}, **options)
+    return applied.unwrap()
 
 
-def rotate_due(
-    name: str,
+def rotate_many(
+    names: Sequence[str],
     *,
-    within: timedelta,
     authority: Authority,
+    destination: Destination | None = None,
     token: bool = True,
     secret: bool = False,
     expires_in: timedelta | None = None,
     expires_at: datetime | None = None,
     grace: timedelta | None = None,
+    within: timedelta | None = None,
     reason: str = "",
-    run_id: str = "",
-) -> Credentials | None:
-    """As :func:`rotate`, if the client's token ends within this time, or has ended.
+    request_ids: Mapping[str, str | RequestId | None] | None = None,
+    verify: bool = True,
+    longest: timedelta | None = None,
+) -> Iterator[Applied]:
+    """Give clients a new access token, a new secret, or both; return in order what became of each.
+
+    The user stays. The application stays too, but for a secret with ``grace``: an application has one secret, so the
+    client gets a successor application, with the same access, and the old one is deleted when its grace is over.
 
     Args:
-        run_id: of a run that may be started again: what it issued and did not hand over is due as well, and what it
-            issues is marked as not handed over yet, for :func:`~edx_api_provisioning.api.hand_over`. It does not
-            wait for a client that somebody else is at.
+        authority: on whose authority; the rights of its user are the limit.
+        destination, verify: as for :func:`~edx_api_provisioning.api.apply`.
+        token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
+        secret: issue a new secret; without ``grace`` the old one ends now.
+        expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
+            client was given. An ``expires_in`` is kept for the rotations that follow.
+        grace: how long the old ones go on working.
+        within: leave out clients whose token does not end within this time.
+        longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
+        request_ids: by the names of clients; the same request is not carried out twice.
 
-    Returns:
-        None if it is not due any more: another run came first.
+    Raises:
+        InvalidSpec: something wanted is not allowed.
+        ProvisioningError: if nothing more can be delivered.
     """
+    request = Request(authority=authority, reason=reason, request_ids=request_ids or {})
     wanted = _Rotation(
-        token, secret, grace, ClientSpec(name=name, token=token, expires_in=expires_in, expires_at=expires_at), run_id
+        token, secret, grace, within, longest, ClientSpec(token=token, expires_in=expires_in, expires_at=expires_at)
     )
+    run = Run(destination or Destination(), verify=verify)
+    for batch in batches(names, BATCH):
+        left = run.recover(batch)
+        yield from (Applied(name=name, error=problem) for name, problem in left.items())
+        ready = [name for name in batch if name not in left]
+        new = oauth.new_secrets([None] * len(ready) if secret else [], verify=verify)
+        hashed = dict(zip(ready, new, strict=False))
 
-    def work() -> Credentials | None:
-        site = current_site()
-        active = ApiClient.objects.filter(name=name, state=ApiClient.State.ACTIVE)
-        client = registry.lock(active, skip_locked=bool(run_id))
-        if client is None or client.name != name:
-            return None
-        current: Any = client.access_token
-        lost = client.not_handed_over(site.now, run_id=run_id) if run_id else frozenset()
-        if not lost and (current is None or current.expires > site.now + within):
-            return None
-        due = replace(wanted, secret=secret or "secret" in lost)
-        return _rotate(client, due, site, authority, reason=reason)
+        def work(names: Sequence[str], hashed: Mapping[str, oauth.NewSecret] = hashed) -> list[Credentials]:
+            site = current_site()
+            found = {client.name: client for client in registry.find_all(names, lock_them=True)}
+            run.locked(found.values())
+            due = [name for name in names if wanted.is_due(found.get(name), site)]
+            clients = [found.get(name) or registry.get(name, lock_it=True) for name in due]
+            return [_rotate(client, wanted, site, request, hashed.get(client.name)) for client in clients]
 
-    return in_transaction(work)
+        yield from run.issue(ready, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +113,9 @@ class _Rotation:
     token: bool
     secret: bool
     grace: timedelta | None
+    within: timedelta | None
+    longest: timedelta | None
     spec: ClientSpec
-    run_id: str = ""
-    longest: timedelta | None = None
 
     def __post_init__(self) -> None:
         if not (self.token or self.secret):
@@ -136,18 +123,31 @@ class _Rotation:
         if self.grace is not None and not timedelta(0) < self.grace <= MAX_GRACE:
             raise InvalidSpec(_("at most %d days.") % MAX_GRACE.days, field="grace")
 
+    def is_due(self, client: ApiClient | None, site: Site) -> bool:
+        """Return whether this client is to be rotated; any, if nothing is said about its token."""
+        if self.within is None:
+            return True
+        token: Any = client.access_token if client and client.state == ApiClient.State.ACTIVE else None
+        return token is not None and token.expires <= site.now + self.within
 
-def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authority, **request: Any) -> Credentials:
-    """Within a transaction, with the client locked."""
+
+def _rotate(
+    client: ApiClient, wanted: _Rotation, site: Site, request: Request, new: oauth.NewSecret | None
+) -> Credentials:
+    """Rotate a client that is locked, within a transaction."""
+    request.require_new(client.name)
     token, secret, grace = wanted.token, wanted.secret, wanted.grace
-    ended = registry.end_predecessor(client, None if secret and grace is None else site.now, authority=authority)
+    ended = registry.end_predecessor(
+        client, None if secret and grace is None else site.now, authority=request.authority
+    )
     _check_fit(client, site, token=token)
-    if not authority.trusted:
-        rights = rights_of(client.user, client.application, foreign=not client.user_made)
-        require_no_more(rights, authority=authority)
+    if not request.authority.trusted:
+        user = lock_user(client.user)
+        rights = rights_of(user, client.application, foreign=not client.user_made)
+        require_no_more(rights, authority=request.authority, restricted=lms.is_restricted(client.application_id))
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
-    client_secret = _rotate_secret(client, grace, site, token=token) if secret else None
+    client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
     access_token = None
     if token:
         old_ends = site.now + grace if grace is not None else None
@@ -155,10 +155,7 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
             oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
-    issued = [what for what, new in (("secret", secret), ("token", token)) if new]
-    client.end_handover(issued)
-    if wanted.run_id:
-        client.begin_handover(issued, wanted.run_id)
+    client.last_cut = site.now
     client.save()
     result = current_credentials(
         client,
@@ -173,7 +170,12 @@ def _rotate(client: ApiClient, wanted: _Rotation, site: Site, authority: Authori
         "client_id": result.client_id,
         "grace_seconds": int(grace.total_seconds()) if grace else 0,
     }
-    registry.record(client, client.name, Kind.ROTATED, details=details, authority=authority, **request)
+    registry.record_all(
+        [(client, client.name, Kind.ROTATED, details)],
+        authority=request.authority,
+        reason=request.reason,
+        request_ids=request.request_ids,
+    )
     return result
 
 
@@ -186,12 +188,13 @@ def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:
     return token_end(wanted.spec, site, lifetime=client.token_lifetime)
 
 
-def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, token: bool) -> Secret:
-    secret = oauth.new_client_secret()
-    client.secret_issued = site.now
+def _rotate_secret(
+    client: ApiClient, secret: oauth.NewSecret, grace: timedelta | None, site: Site, *, token: bool
+) -> oauth.NewSecret:
+    client.secret_issued, client.secret_issue = site.now, credentials.new_issue_id()
     old: Any = client.application
     if grace is None:
-        oauth.set_client_secret(old, secret)
+        oauth.set_client_secret(old, secret.stored)
         return secret
     if client.predecessor_id is not None:
         raise Conflict(
@@ -208,7 +211,7 @@ def _rotate_secret(client: ApiClient, grace: timedelta | None, site: Site, *, to
             field="grace",
         )
     client.application = oauth.create_application(
-        name=client.name, user=client.user, client_id=oauth.new_client_id(), client_secret=secret
+        name=client.name, user=client.user, client_id=oauth.new_client_id(), client_secret=secret.stored
     )
     scopes, filters = lms.access(old.pk)
     lms.set_access(client.application, scopes=scopes, filters=filters, restricted=lms.is_restricted(old.pk))
@@ -235,7 +238,7 @@ def _rotated_says(
 def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
     """Whether the client may be issued anything now."""
     refuse_retired(client)
-    if site.contact_required and not client.contact_email:
+    if site.contact_required and not client.contact:
         raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)

@@ -83,7 +83,7 @@ def test_troubles_are_said_in_words(browser: Browser) -> None:
 @pytest.mark.vendor("sqlite", "mysql")  # PostgreSQL has what is absent last
 def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expected: list[str]) -> None:
     client_that_expires("early", 29)
-    client_that_expires("late", 31, contact_email="ops@example.org")
+    client_that_expires("late", 31, contact="ops@example.org")
     client_that_expires("over", -1)
     client_that_expires("without", None, state="retired")
     assert names(browser.get(f"{LIST}?{query}")) == expected

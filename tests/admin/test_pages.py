@@ -26,7 +26,7 @@ from edx_api_provisioning.adapters.access_catalogue import profiles
 from edx_api_provisioning.adapters.rights import Rights, rights_of
 from edx_api_provisioning.admin import forms
 from edx_api_provisioning.admin.credentials_page import protect
-from edx_api_provisioning.admin.selection import chosen
+from edx_api_provisioning.admin.selection import selected
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
@@ -86,7 +86,7 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert works(values["access_token"])
     assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
     assert values["scope"] == "read write"
-    assert (client_named("report").contact_email, client_named("report").purpose) == ("ops@example.org", "reports")
+    assert (client_named("report").contact, client_named("report").purpose) == ("ops@example.org", "reports")
     assert "Proved" in text(page)
     assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
 
@@ -617,7 +617,7 @@ def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
     answer = browser.send(form, contact="ops@example.org", purpose="reports")
     client = ApiClient.objects.get()
     assert answer.url == f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/"
-    assert (client.access_token_id, client.contact_email, client.purpose) == (token.pk, "ops@example.org", "reports")
+    assert (client.access_token_id, client.contact, client.purpose) == (token.pk, "ops@example.org", "reports")
 
 
 def test_an_application_that_has_a_client_stands_for_it(browser: Browser, report: dict[str, Any]) -> None:
@@ -639,7 +639,7 @@ def test_what_a_page_is_about_is_read_at_once(
         request = rf.get(f"/?{query}")
         request.user = root()
         with django_assert_num_queries(statements):
-            [subject] = chosen(request)
+            [subject] = selected(request)
             assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
@@ -707,7 +707,7 @@ def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browse
 
 def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:
     client = client_named("report")
-    client.contact_email, client.purpose = "old@example.org", "reports"
+    client.contact, client.purpose = "old@example.org", "reports"
     client.save()
     form = browser.open("provision", f"client={client.pk}")
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
@@ -718,7 +718,7 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
     client.refresh_from_db()
-    assert (client.contact_email, client.purpose) == ("new@example.org", "")
+    assert (client.contact, client.purpose) == ("new@example.org", "")
     assert answer.status_code == 302
     assert works(report["access_token"])
 

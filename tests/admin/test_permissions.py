@@ -161,7 +161,7 @@ def test_djangos_own_forms_are_closed_even_to_a_superuser(url: str) -> None:
     browser = Browser(root())
     client = ApiClientFactory()
     url = url.format(pk=client.pk)
-    sent = {"name": "x", "contact_email": "", "post": "yes"}
+    sent = {"name": "x", "contact": "", "post": "yes"}
     assert browser.get(url).status_code == 403
     assert browser.post(url, **sent).status_code == 403
     assert browser.post(f"{LIST}{client.pk}/change/", **sent).status_code == 403

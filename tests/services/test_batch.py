@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from unittest import mock
 
 import pytest
 from django.apps import apps
@@ -16,15 +14,15 @@ from django.db.models.signals import pre_save
 from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api
-from edx_api_provisioning.adapters import lms
-from edx_api_provisioning.core.exceptions import Conflict, ProvisioningError
-from edx_api_provisioning.core.results import Applied, Credentials
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.core.exceptions import Conflict, OutputFailure
+from edx_api_provisioning.core.results import Applied, Check, Credentials
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.models import HANDOVER_TIME, ApiClient
-from edx_api_provisioning.services import batch, provisioning
-from tests.factories import OPERATOR, SECRET, TOKEN, UserFactory, person, row_counts, statements
-from tests.lifecycle_helpers import Clock, answer, clock_at, everything, granted, utc
+from edx_api_provisioning.formats.destinations import Destination
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import batch, delivery, provisioning
+from tests.factories import OPERATOR, UserFactory, person, row_counts, statements
+from tests.lifecycle_helpers import answer, clock_at, everything, granted, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
@@ -32,13 +30,13 @@ NAMES = tuple(f"client-{number}" for number in range(7))
 RUN = "0" * 32
 
 
-class Taken:
-    """What was handed over, by name."""
+class Taken(Destination):
+    """What was delivered, by name."""
 
     def __init__(self) -> None:
         self.credentials: dict[str, Credentials] = {}
 
-    def __call__(self, issued: list[Credentials]) -> None:
+    def stage(self, issued: Sequence[Credentials]) -> None:
         self.credentials |= {each.name: each for each in issued}
 
 
@@ -51,10 +49,9 @@ def specs(*names: str, **wanted: Any) -> list[ClientSpec]:
     return [ClientSpec(name=name, **wanted) for name in names or NAMES]
 
 
-def applied(
-    wanted: list[ClientSpec], hand_over: Callable[[list[Credentials]], None] | None = None, **options: Any
-) -> dict[str, Applied]:
-    done = api.apply(wanted, authority=OPERATOR, hand_over=hand_over or Taken(), **options)
+def applied(wanted: list[ClientSpec], destination: Destination | None = None, **options: Any) -> dict[str, Applied]:
+    options = {"authority": OPERATOR} | options
+    done = api.apply(wanted, destination=destination or Taken(), **options)
     return {each.name: each for each in done}
 
 
@@ -114,7 +111,7 @@ def test_one_of_many_is_as_one_alone() -> None:
         values = [{**vars(row)} for row in found if row is not None]
         for row in values:
             for column in [*row]:
-                if column.startswith("_") or column.endswith("id") or column in SECRETS:
+                if column.startswith("_") or column.endswith(("id", "issue")) or column in SECRETS:
                     del row[column]
                 elif isinstance(row[column], str):
                     row[column] = row[column].replace(name, "NAME")
@@ -246,14 +243,14 @@ def test_another_spelling_of_a_user_among_many_is_that_clients_alone() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_another_spelling_that_came_after_the_look_is_that_clients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = provisioning.provision_together
+    together = provisioning.provision_all
 
-    def meanwhile(wanted: Any, **options: Any) -> Any:
+    def meanwhile(wanted: Any, *arguments: Any) -> Any:
         if len(wanted) > 1:
             UserFactory(username="First")
-        return together(wanted, **options)
+        return together(wanted, *arguments)
 
-    monkeypatch.setattr(provisioning, "provision_together", meanwhile)
+    monkeypatch.setattr(provisioning, "provision_all", meanwhile)
 
     assert statuses(applied(specs("first", "second"))) == {"first": "NearMatch", "second": "created"}
 
@@ -276,29 +273,26 @@ def test_two_that_want_one_user_are_not_both_made() -> None:
     assert get_user_model().objects.filter(username="shared").count() == 1
 
 
-# Handing over
+# Delivery
 
 
 class Lost(Exception):
     """The disk is full, the pipe is closed."""
 
 
-def fail(_issued: list[Credentials]) -> None:
-    raise Lost
-
-
 @pytest.mark.usefixtures("small_batches")
-def test_what_cannot_be_handed_over_is_taken_back_and_what_was_stays(taken: Taken) -> None:
+def test_undelivered_batch_is_rolled_back(taken: Taken) -> None:
     applied(specs("before"))
     before = row_counts()
 
-    def second_batch_fails(issued: list[Credentials]) -> None:
-        if taken.credentials:
-            raise Lost
-        taken(issued)
+    class Full(Taken):
+        def stage(self, issued: Sequence[Credentials]) -> None:
+            if taken.credentials:
+                raise Lost
+            taken.stage(issued)
 
     with pytest.raises(Lost):
-        applied(specs(), second_batch_fails)
+        applied(specs(), Full())
 
     kept = [*taken.credentials]
     assert kept == [*NAMES[:3]]
@@ -307,190 +301,53 @@ def test_what_cannot_be_handed_over_is_taken_back_and_what_was_stays(taken: Take
     assert statuses(applied(specs(), taken)) == {name: "unchanged" if name in kept else "created" for name in NAMES}
 
 
-def cut_off(wanted: list[ClientSpec], run_id: str = RUN) -> dict[str, Credentials]:
-    """As a run that is killed between making and handing over; what nobody has."""
-    lost = Taken()
+def test_one_undeliverable_client_is_refused_alone(taken: Taken) -> None:
+    class Blocked(Taken):
+        def stage(self, issued: Sequence[Credentials]) -> None:
+            if any(each.name == NAMES[2] for each in issued):
+                raise OutputFailure("no such place", field="output")
+            taken.stage(issued)
 
-    def die(issued: list[Credentials]) -> None:
-        lost(issued)
-        raise Lost
-
-    with mock.patch.object(batch._Run, "_take_back"), pytest.raises(Lost):
-        applied(wanted, die, run_id=run_id)
-    return lost.credentials
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    with clock_at(datetime.now(UTC)) as clock:
-        yield clock
+    assert statuses(applied(specs(), Blocked())) == dict.fromkeys(NAMES, "created") | {NAMES[2]: "OutputFailure"}
+    assert [*taken.credentials] == [name for name in NAMES if name != NAMES[2]]
+    assert not ApiClient.objects.filter(name=NAMES[2]).exists()
 
 
-def test_while_another_run_may_be_handing_over_it_is_left_alone(clock: Clock) -> None:
-    cut_off(specs())
-    clock.to(clock.now + HANDOVER_TIME)
+def test_spent_destination_ends_the_run() -> None:
+    class Closed(Taken):
+        def stage(self, issued: Sequence[Credentials]) -> None:
+            self.spent = True
+            raise OutputFailure("nobody reads it", field="output")
 
-    assert statuses(applied(specs())) == dict.fromkeys(NAMES, "unchanged")
-
-
-def test_what_a_run_that_was_cut_off_issued_is_issued_anew_after_a_while(clock: Clock, taken: Taken) -> None:
-    lost = cut_off(specs())
-    clock.to(clock.now + HANDOVER_TIME + timedelta(seconds=1))
-
-    assert "not_handed_over" in next(api.list_clients(name=NAMES[0])).troubles
-    assert {
-        plan.change
-        for _spec, plan in api.plan_many(specs(), authority=OPERATOR)
-        if not isinstance(plan, ProvisioningError)
-    } == {"rotate"}
-    assert statuses(applied(specs(), taken)) == dict.fromkeys(NAMES, "updated")
-
-    for name in NAMES:
-        assert answer(lost[name].access_token) == "token_nonexistent"
-        assert granted(lost[name].client_id, lost[name].client_secret) is None
-        assert answer(taken.credentials[name].access_token) == "ok"
-        assert granted(taken.credentials[name].client_id, taken.credentials[name].client_secret)
-    assert statuses(applied(specs())) == dict.fromkeys(NAMES, "unchanged")
-    assert next(api.list_clients(name=NAMES[0])).troubles == ()
-
-
-def test_a_task_that_is_delivered_again_need_not_wait(taken: Taken) -> None:
-    cut_off(specs())
-
-    assert statuses(applied(specs(), taken, run_id=RUN)) == dict.fromkeys(NAMES, "updated")
-
-    assert all(answer(each.access_token) == "ok" for each in taken.credentials.values())
-
-
-def test_one_alone_mends_it_too(clock: Clock) -> None:
-    lost = cut_off(specs())
-    clock.forward(hours=1)
-
-    credentials = api.provision(ClientSpec(name=NAMES[0]), authority=OPERATOR)
-
-    assert answer(credentials.access_token) == "ok"
-    assert answer(lost[NAMES[0]].access_token) == "token_nonexistent"
-    assert api.provision(ClientSpec(name=NAMES[0]), authority=OPERATOR).issued is False
-
-
-def test_rotating_it_mends_it_too(clock: Clock) -> None:
-    cut_off(specs("report"))
-    clock.forward(hours=1)
-
-    api.rotate("report", authority=OPERATOR)
-    clock.forward(hours=1)
-    assert ApiClient.objects.get().not_handed_over(clock.now) == {"secret"}
-    api.rotate("report", token=False, secret=True, authority=OPERATOR)
-
-    assert ApiClient.objects.get().handover is None
-
-
-def test_only_what_was_lost_is_issued_anew(clock: Clock, taken: Taken) -> None:
-    applied(specs("report"), taken)
-    secret = taken.credentials["report"].client_secret
-    api.revoke("report", authority=OPERATOR)
-    cut_off(specs("report"))
-    clock.forward(hours=1)
-
-    applied(specs("report"), taken)
-
-    assert taken.credentials["report"].client_secret is None
-    assert granted(taken.credentials["report"].client_id, secret)
-    assert answer(taken.credentials["report"].access_token) == "ok"
-
-
-def test_what_the_operator_brought_is_not_issued_anew(clock: Clock) -> None:
-    wanted = [ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))]
-    cut_off(wanted)
-    clock.forward(hours=1)
-
-    assert statuses(applied(wanted)) == {"report": "unchanged"}
-    assert answer(Secret(TOKEN)) == "ok"
-
-
-def test_what_replaces_the_lost_and_is_lost_as_well_is_issued_anew_at_once(clock: Clock, taken: Taken) -> None:
-    cut_off(specs("report"))
-    clock.forward(hours=1)
-    with pytest.raises(Lost):
-        applied(specs("report"), fail)
-
-    assert statuses(applied(specs("report"), taken)) == {"report": "updated"}
-    assert_works(taken.credentials["report"])
-
-
-def overtaken(
-    wanted: list[ClientSpec], taken: Taken, hand_over: Taken, *, by: int | None = None, end: BaseException | None = None
-) -> None:
-    """As a task that is delivered again before it has handed over: the second run comes to its end first."""
-    to_hand_over = provisioning.hand_over
-
-    def late(*arguments: Any, **options: Any) -> None:
-        patched.stop()
-        applied(wanted[:by], taken, run_id=f"{RUN}.second")
-        if end is not None:
-            raise end
-        to_hand_over(*arguments, **options)
-
-    patched = mock.patch.object(provisioning, "hand_over", late)
-    patched.start()
-    applied(wanted, hand_over, run_id=f"{RUN}.first")
-
-
-@pytest.mark.parametrize("wanted", [{}, {"access_token": Secret(TOKEN)}, {"token": False}], ids=str)
-def test_of_a_task_that_is_delivered_twice_one_hands_over_and_that_works(wanted: dict[str, Any], taken: Taken) -> None:
-    stale = Taken()
-
-    overtaken(specs("report", **wanted), taken, stale)
-
-    assert ([*stale.credentials], [*taken.credentials]) == ([], ["report"])
-    assert_works(taken.credentials["report"])
-    assert ApiClient.objects.get().handover is None
-
-
-def test_what_another_has_not_come_to_yet_is_handed_over(taken: Taken) -> None:
-    rest = Taken()
-
-    overtaken(specs(), taken, rest, by=3)
-
-    assert ([*taken.credentials], [*rest.credentials]) == ([*NAMES[:3]], [*NAMES[3:]])
-    for credentials in (taken.credentials | rest.credentials).values():
-        assert_works(credentials)
-    assert not ApiClient.objects.exclude(handover=None).exists()
-
-
-def test_who_was_overtaken_and_is_interrupted_takes_nothing_back(taken: Taken) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        overtaken(specs(), taken, Taken(), end=KeyboardInterrupt())
-
-    assert [*taken.credentials] == [*NAMES]
-    for credentials in taken.credentials.values():
-        assert_works(credentials)
-
-
-def test_what_the_operator_brought_is_given_to_a_task_too(taken: Taken) -> None:
-    wanted = [ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))]
-
-    applied(wanted, taken, run_id=RUN)
-    assert [*taken.credentials] == ["report"]
-    assert ApiClient.objects.get().handover is None
-
-
-def test_what_the_operator_brought_and_could_not_be_handed_over_is_taken_back() -> None:
-    with pytest.raises(Lost):
-        applied([ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))], fail)
+    with pytest.raises(OutputFailure):
+        applied(specs(), Closed())
 
     assert not ApiClient.objects.exists()
 
 
-@pytest.mark.vendor("mysql", "postgresql")
-def test_clients_are_locked_while_a_task_hands_them_over_and_not_while_an_operator_reads() -> None:
-    locks = {}
-    for name, run_id in (("for-a-task", RUN), ("for-an-operator", None)):
-        with statements() as sent:
-            applied(specs(name), run_id=run_id)
-        locks[name] = sum("handover" in sql and sql.endswith("FOR UPDATE") for sql in sent)
+def test_credentials_are_verified_before_commit(monkeypatch: pytest.MonkeyPatch, taken: Taken) -> None:
+    problem = Check("access token", False, "refused")
+    monkeypatch.setattr(delivery.verification, "in_process", lambda _credentials: (problem,))
 
-    assert locks == {"for-a-task": 1, "for-an-operator": 0}
+    done = applied(specs("one", "two"), taken)
+
+    assert statuses(done) == {"one": "VerificationFailed", "two": "VerificationFailed"}
+    assert not ApiClient.objects.exists()
+    assert statuses(applied(specs("one"), taken, verify=False)) == {"one": "created"}
+    assert taken.credentials["one"].verified is None
+
+
+def test_wrongly_stored_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    issue = oauth.create_access_tokens
+
+    def truncated(wanted: Sequence[oauth.NewAccessToken]) -> list[Any]:
+        keys = issue(wanted)
+        oauth.get_access_token_model().objects.filter(pk=keys[-1]).update(scope="read")
+        return keys
+
+    monkeypatch.setattr(oauth, "create_access_tokens", truncated)
+
+    assert statuses(applied(specs("one"))) == {"one": "VerificationFailed"}
 
 
 # Pruning

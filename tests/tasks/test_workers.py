@@ -111,7 +111,8 @@ def assert_each_is_there_once_and_works(directory: Path) -> None:
     files = written(directory)
     assert sorted(files) == sorted(NAMES)
     assert {name: answer(file["access_token"]) for name, file in files.items()} == dict.fromkeys(NAMES, "ok")
-    assert ApiClient.objects.filter(handover=None).count() == len(NAMES)
+    assert ApiClient.objects.count() == len(NAMES)
+    assert not [*directory.glob(".api-client-*")]
     for model in (get_application_model(), get_access_token_model(), get_user_model()):
         assert model.objects.count() == len(NAMES)
 
@@ -129,7 +130,7 @@ def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_ov
 
     site.work(2)
     site.until(lambda: len(written(directory)) == len(NAMES))
-    site.until(lambda: not ApiClient.objects.exclude(handover=None).exists())
+    site.until(lambda: not [*directory.glob(".api-client-*")])
 
     assert_each_is_there_once_and_works(directory)
 
@@ -145,7 +146,7 @@ def test_what_is_due_is_rotated_once_by_workers_side_by_side(site: Site, tmp_pat
 
     site.work(2)
     site.until(lambda: len(written(directory)) == len(NAMES))
-    site.until(lambda: not ApiClient.objects.exclude(handover=None).exists())
+    site.until(lambda: not [*directory.glob(".api-client-*")])
 
     assert {name: answer(file["access_token"]) for name, file in written(directory).items()} == dict.fromkeys(
         NAMES, "ok"

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from argparse import ArgumentParser
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec, OutputFailure, ProvisioningError
+from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
-from edx_api_provisioning.data import Credentials
-from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.management.base import IssuingCommand, operator
 
 
 class Command(IssuingCommand):
-    help = _("Give an API client a new access token, a new client secret, or both; show them once.")
     epilog = """
 examples:
   a new token; the old one works for another day:
@@ -34,20 +27,8 @@ examples:
 An application has one secret. Without --grace the old one ends now, and access tokens that were issued with it live on
 unless --token is given too. With --grace the client moves to a new application (client id and secret), and the old one
 is deleted by the first rotate_api_client, revoke_api_client or notify_expiring_api_clients after that time.
-Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved, 2 wrong usage.
+Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verified, 2 wrong usage.
 """
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("name", nargs="?", metavar="NAME", help=_("the API client"))
-        add("--expiring-within", metavar="TIME", help=_("instead of NAME: all whose token ends within this time"))
-        add("--token", action="store_true", help=_("a new access token (the default)"))
-        add("--secret", action="store_true", help=_("a new client secret"))
-        add("--expires-in", metavar="TIME", help=_("of the new token: 90d, 12h, 52w or P90D"))
-        add("--expires-at", metavar="DATE", help=_("of the new token: 2027-01-31 or 2027-01-31T12:00Z"))
-        add("--grace", metavar="TIME", help=_("how long the old ones go on working (default: not at all)"))
-        add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
-        self.add_result_arguments(parser)
 
     def run(self, *, name: str | None, expiring_within: str | None, **options: Any) -> None:
         if (name is None) == (expiring_within is None):
@@ -60,50 +41,24 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not proved
             "grace": _parsed(parse_lifetime, options["grace"], "grace"),
             "reason": options["reason"],
         }
+        wanted["authority"], wanted["verify"] = operator(), options["verify"]
         if name is not None:
-            self._issue(lambda: api.rotate(name, authority=operator(), **wanted), options["output"], options)
+            self.issue_one(lambda to: api.rotate_many([name], destination=to, **wanted), options)
         else:
             self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
 
     def _rotate_due(self, within: timedelta, wanted: dict[str, Any], options: dict[str, Any]) -> None:
-        directory, failed = options["output"], []
-        if directory is not None and not os.path.isdir(directory):
-            raise InvalidSpec(_("with --expiring-within this is a directory that exists."), field="output")
-        if directory is None and options["format"] == "env":
-            raise InvalidSpec(
-                _("the variables of several clients have the same names; give a directory."), field="output"
-            )
-        for client in list(api.list_clients(expiring_within=within)):
-            path = directory and rendering.path_of(client.name, directory, format=options["format"])
-            try:
-                self._issue(partial(_if_due, client.name, within, wanted), path, options)
-            except _NotDue:
-                continue
-            except OutputFailure:
-                raise  # Nobody would get those of the others either.
-            except (ProvisioningError, CommandError) as error:
-                failed.append(client.name)
-                self.stderr.write(f"{client.name}: {getattr(error, 'message', error)}")
+        failed = []
+        names = [client.name for client in api.list_clients(expiring_within=within)]
+        with self.destination(options, many=True) as destination:
+            for applied in api.rotate_many(names, within=within, destination=destination, **wanted):
+                try:
+                    self.finish(applied.unwrap(), options)
+                except (ProvisioningError, CommandError) as error:
+                    failed.append(applied.name)
+                    self.warn(f"{applied.name}: {getattr(error, 'message', error)}")
         if failed:
-            raise CommandError(_("Not rotated, or not proved: %s.") % ", ".join(failed))
-
-    def _issue(self, rotate: Callable[[], Credentials], path: str | None, options: dict[str, Any]) -> None:
-        self.issue(rotate, to=path, give_up=self._tell_lost, options=options)
-
-    def _tell_lost(self, credentials: Credentials) -> None:
-        lost = _("%s was rotated, but nobody has its new credentials: rotate it again.")
-        self.stderr.write(lost % credentials.name)
-
-
-class _NotDue(Exception):
-    """Another run came first."""
-
-
-def _if_due(name: str, within: timedelta, wanted: dict[str, Any]) -> Credentials:
-    rotated = api.rotate_due(name, within=within, authority=operator(), **wanted)
-    if rotated is None:
-        raise _NotDue
-    return rotated
+            raise CommandError(_("Not rotated, or not verified: %s.") % ", ".join(failed))
 
 
 def _parsed(parse: Any, text: str | None, field: str) -> Any:
