@@ -180,11 +180,10 @@ def load_rights(users: Any, applications: Any) -> LoadedRights:
         users, applications: their primary keys, as a list or a queryset.
     """
     given = _given(users)
-    rows = Permission.objects.filter(group__isnull=False)
-    if not isinstance(users, QuerySet):
-        rows = rows.filter(
-            group__name__in={_name(right) for has in given.values() for right in has if _is_group(right)}
-        )
+    names = {_name(right) for rights in given.values() for right in rights if _is_group(right)}
+    # With a queryset, callers may ask for groups that no user has.
+    which: dict[str, Any] = {"group__isnull": False} if isinstance(users, QuerySet) else {"group__name__in": names}
+    rows = Permission.objects.filter(**which)
     groups: dict[str, set[str]] = defaultdict(set)
     for name, app_label, codename in rows.values_list("group__name", "content_type__app_label", "codename"):
         groups[name].add(f"permission:{app_label}.{codename}")

@@ -40,7 +40,7 @@ _SOURCES = (
     _Source("system_role", "system_wide_roles.SystemWideRoleAssignment", "user", "role__name", ""),
 )
 
-RolesOf = Callable[[list[Any]], dict[Any, Iterable[str]]]
+RolesOf = Callable[[Any], dict[Any, Iterable[str]]]
 
 OTHER_SOURCES: list[RolesOf] = []
 """Functions that return roles kept elsewhere (openedx-authz), as rights by the primary key of the user."""
