@@ -243,10 +243,10 @@ def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declar
     client = client_named("report")
     page = text(browser.get(f"{LIST}{client.pk}/change/"))
     assert "Rights: permission:course_modes.change_coursemode" in page
-    assert "Beyond what was declared: -" in page
+    assert "Rights beyond the declared ones: -" in page
     assert "Access profile: commerce" in page
     client.user.groups.add(Group.objects.create(name="finance"))
-    assert "Beyond what was declared: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
+    assert "Rights beyond the declared ones: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
 
 
 def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
