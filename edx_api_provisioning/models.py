@@ -73,6 +73,9 @@ class ApiClient(models.Model):
     # Rotations issue tokens of this lifetime. Null: of the site's default.
     token_lifetime = models.DurationField(_("access token lifetime"), null=True, editable=False)
     secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
+    # Credentials that were issued before this change nothing at the REST API: the last rotation, revocation or change
+    # of rights.
+    last_cut = models.DateTimeField(_("last cut"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(
         APPLICATION_MODEL,
@@ -157,6 +160,7 @@ class ApiClientEvent(models.Model):
         DELETED = "deleted", _("deleted")
         PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
+        REFUSED = "refused", _("refused")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"

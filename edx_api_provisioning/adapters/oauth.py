@@ -7,7 +7,9 @@ for a version number.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -43,13 +45,23 @@ def new_client_secret() -> Secret:
     return Secret(str(generate_client_secret()))
 
 
+# What random hexadecimal digits of the shortest allowed length have at the least, with a margin.
+_OWN_SECRET_BITS = 80
+
+
 def secret_problem(secret: Secret) -> str | None:
-    """Return why DOT cannot store this secret; None if it can.
+    """Return why this value cannot be used as a secret; None if it can.
 
     DOT 2 and later hash a secret on saving unless it looks like a hash: such a secret would never authenticate.
     """
+    value = secret.reveal()
+    counts = Counter(value).values()
+    bits = sum(count * math.log2(len(value) / count) for count in counts)
+    # The second finds a shorter text that is repeated.
+    if bits < _OWN_SECRET_BITS or value in (value + value)[1:-1]:
+        return _("can be guessed; use a random value, such as that of openssl rand -hex 32.")
     try:
-        identify_hasher(secret.reveal())
+        identify_hasher(value)
     except ValueError:
         return None
     return _("looks like a password hash, which django-oauth-toolkit would not hash again; use another value.")

@@ -19,12 +19,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.debug import sensitive_variables
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.selection import Subject, selected
-from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.core.error_reports import hide_credentials
+from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
@@ -66,15 +68,16 @@ class Page:
     @property
     def authority(self) -> Authority:
         """Return the authority of the person who is logged in."""
-        user = self.request.user
-        return Authority.person(user, f"admin: {user.get_username()}")
+        return api.person_of(self.request, "admin")
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
         """Return the view function of the page."""
 
         @xframe_options_deny
+        @sensitive_variables()
         def respond(request: HttpRequest) -> HttpResponse:
+            hide_credentials(request)
             return cls(model_admin, request).respond()
 
         return respond
@@ -100,10 +103,17 @@ class Page:
         except AlreadyDone:
             return self.render("done.html", {"title": _("Already done")}, status=409)
         except _Refused as refused:
+            named = form.cleaned_data.get("name") if refused.subject is None else form.name_for(refused.subject)
+            self.record(refused.error, named or "")
             form.explain(refused.error, refused.subject)
         except ProvisioningError as error:
             form.explain(error)
         return self.ask(form)
+
+    def record(self, error: ProvisioningError, name: str) -> None:
+        """Add to the history that something was refused for lack of rights."""
+        if isinstance(error, (NotAllowed, NotTold)):
+            api.record_refusal(name, str(error), authority=self.authority)
 
     def suits(self, subject: Subject) -> bool:
         """Return True if the page can act on a subject."""

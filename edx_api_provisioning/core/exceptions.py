@@ -33,6 +33,10 @@ class ClientExists(Conflict):
     """An API client of this name exists, and the request was to create one."""
 
 
+class NotTold(Conflict):
+    """A conflict with an account that the caller may not see, without its details."""
+
+
 class NearMatch(Conflict):
     """A value matches an existing one in another spelling (MySQL ignores case and accents)."""
 

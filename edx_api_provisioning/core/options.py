@@ -328,13 +328,13 @@ USER_RIGHTS = ("permissions", "groups", "course_roles", "global_roles")
 def find_problem(option: Option, value: Any, translate: Callable[[str], str] = str) -> str | None:
     """Return what is wrong with a value as a manifest, a REST body or a command line holds it; None if nothing is."""
     if option.kind == FLAG:
-        return None if isinstance(value, bool) else translate(_("use true or false."))
+        return None if isinstance(value, bool) else translate(_("give true or false."))
     if option.many:
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            return translate(_("use a list of texts."))
+            return translate(_("give a list of texts."))
         return next((text_problem(option, item, translate) for item in value), None)
     if not isinstance(value, str):
-        return translate(_("use one text."))
+        return translate(_("give one text."))
     return text_problem(option, value, translate)
 
 

@@ -94,7 +94,8 @@ def _read(given: Mapping[str, Any], options: Mapping[str, Option]) -> tuple[dict
                 values[options[key].name] = parse(options[key], value)
             except InvalidSpec as error:
                 problems.append(error)
-    return values, problems
+    order: list[str | None] = [*given, "name"]
+    return values, sorted(problems, key=lambda problem: order.index(problem.field))
 
 
 def read_client(given: Mapping[str, Any], options: Mapping[str, Option] = PUBLIC_FIELDS, **more: Any) -> ClientSpec:

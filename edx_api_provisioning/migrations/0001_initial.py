@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                     models.DurationField(editable=False, null=True, verbose_name="access token lifetime"),
                 ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
+                ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
                 (
                     "noticed_days",
@@ -171,6 +172,7 @@ class Migration(migrations.Migration):
                             ("deleted", "deleted"),
                             ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
+                            ("refused", "refused"),
                         ],
                         max_length=32,
                         verbose_name="what",

@@ -8,9 +8,9 @@ from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import declared, require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import same_spelling
@@ -56,11 +56,11 @@ def adopt(
             )
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
-        user = application.user
+        user = lock_user(application.user)
         made = ApiClient.objects.filter(user=user, user_made=True).exists()
         rights = rights_of(user, application, foreign=not made)
         if not authority.trusted:
-            require_no_more(rights, authority=authority)
+            require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
         if client is None:
             client = ApiClient(name=name, application=application)
         token = client.access_token or oauth.longest_token(application)

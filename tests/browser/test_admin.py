@@ -238,6 +238,38 @@ def test_leaving_and_coming_back_does_not_show_again(visitor: Visit) -> None:
     assert ApiClientEvent.objects.count() == 1
 
 
+def test_credentials_page_shows_nothing_of_others(visitor: Visit) -> None:
+    """The LMS puts a banner with an inline style and script beside the messages of every admin page."""
+    visit = visitor(root())
+    page = visit.open(address("provision"))
+    expect(page.get_by_text("Share data with the Open edX project")).to_be_visible()
+    provision(page)
+
+    expect(page.get_by_text("Share data with the Open edX project")).to_have_count(0)
+    expect(page.get_by_text("Thank you for the report!")).to_have_count(0)
+    assert visit.complaints == []
+
+
+# Of the host's own parts of a page.
+PARTS = [
+    *("#header", ".breadcrumbs", ".breadcrumbs a", "#footer", "#nav-sidebar", "#nav-filter", "#nav-sidebar caption"),
+    *(f"#nav-sidebar .module:not(.current-app) {part}" for part in ("caption a", "th a")),
+]
+LOOKS = """parts => parts.map(selector => {
+    const style = getComputedStyle(document.querySelector(selector));
+    return [selector, style.color, style.backgroundColor, style.textDecorationLine, style.colorScheme];
+})"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rest_of_the_admin_looks_as_on_other_pages(visitor: Visit, scheme: str) -> None:
+    visit = visitor(root(), color_scheme=scheme)
+    theirs = visit.open("/admin/auth/group/add/").evaluate(LOOKS, PARTS)
+
+    for path in (address("provision"), LIST, EVENTS):
+        assert visit.open(path).evaluate(LOOKS, PARTS) == theirs
+
+
 def test_without_javascript_the_values_can_be_read_and_selected(visitor: Visit) -> None:
     visit = visitor(root(), java_script_enabled=False)
     page = visit.open(address("provision"))

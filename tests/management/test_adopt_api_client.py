@@ -79,11 +79,11 @@ def test_a_second_time_there_is_nothing_to_do() -> None:
         (("report", "--client-id", "the-id", "--contact", "nobody"), "--contact: not an email address."),
         (
             ("report", "--client-id", "the-id", "--purpose", "two\nlines"),
-            "--purpose: one line of at most 255 printable characters.",
+            "--purpose: use printable characters only.",
         ),
         (
             ("report", "--client-id", "the-id", "--reason", "two\nlines"),
-            "--reason: one line of at most 255 printable characters.",
+            "--reason: use printable characters only.",
         ),
     ],
 )

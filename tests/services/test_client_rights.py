@@ -66,7 +66,7 @@ def held(username: str = "bot") -> dict[str, set[Any]]:
     rights = {
         "permissions": {f"{each.content_type.app_label}.{each.codename}" for each in user.user_permissions.all()},
         "groups": {group.name for group in user.groups.all()},
-        "roles": {*CourseAccessRole.objects.filter(user=user).values_list("role", "org", "course_id")},
+        "roles": {(row.role, row.org, str(row.course_id or "")) for row in CourseAccessRole.objects.filter(user=user)},
     }
     return {kind: values for kind, values in rights.items() if values}
 

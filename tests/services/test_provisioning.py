@@ -453,8 +453,13 @@ def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
-    AccessTokenFactory(token=TOKEN.upper())
+    other = AccessTokenFactory(token=TOKEN.upper())
     before = row_counts()
+
+    if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
+        provision(access_token=Secret(TOKEN))
+        assert oauth.find_access_token(Secret(TOKEN)) not in (None, other)
+        return
 
     with pytest.raises((Conflict, DatabaseFailure)):
         provision(access_token=Secret(TOKEN))

@@ -393,7 +393,7 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
             "rotate the token too.",
         ),
         ({"name": "nobody"}, ClientNotFound, "name: there is no API client of this name; see list_api_clients."),
-        ({"reason": "two\nlines"}, InvalidSpec, "reason: one line of at most 255 printable characters."),
+        ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
     ],
 )
 def test_what_cannot_be_rotated_is_left_as_it_was(

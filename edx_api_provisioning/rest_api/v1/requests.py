@@ -42,9 +42,14 @@ class BoundedJSONParser(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            return super().parse(stream, media_type, parser_context)
+            data = super().parse(stream, media_type, parser_context)
+            # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
+            json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise ParseError(_("The JSON is nested too deep.")) from None
+        except UnicodeEncodeError:
+            raise ParseError(_("The JSON has characters that are no text.")) from None
+        return data
 
 
 def mapping(request: Request) -> Mapping[str, Any]:
@@ -103,10 +108,10 @@ def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec,
     return change_client(client.name, client.declared, given), reason
 
 
-def request_id(request: Request, part: str = "") -> RequestId | None:
-    """Return the id of a request, or of a part of it, from its Idempotency-Key; None without one.
+def request_id(request: Request, owner: str) -> RequestId | None:
+    """Return the id of a request from its Idempotency-Key; None without one.
 
-    Users do not share keys: the id is a digest of user and key. Another digest tells whether the content is the same.
+    Owners do not share keys: the id is a digest of owner and key. Another digest tells whether the content is the same.
     Source: draft-ietf-httpapi-idempotency-key-header.
 
     Raises:
@@ -118,7 +123,7 @@ def request_id(request: Request, part: str = "") -> RequestId | None:
     if not (key.isascii() and key.isprintable() and len(key.strip()) > 0 and len(key) <= _KEY_LENGTH):
         raise ParseError(_("Idempotency-Key: use 1 to %d printable ASCII characters.") % _KEY_LENGTH)
     asked = json.dumps([request.method, request.path, mapping(request)], sort_keys=True)
-    return RequestId(key=_digest(f"rest:{request.user.pk}:{part}:{key}"), digest=_digest(asked))
+    return RequestId(key=_digest(f"rest:{owner}:{key}"), digest=_digest(asked))
 
 
 def _digest(text: str) -> str:
