@@ -138,7 +138,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact_email", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -149,7 +149,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
+        (None, {"fields": ("name", "state", "findings", "contact_email", "about", "declared_in")}),
         (
             gettext_lazy("Service user"),
             {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
@@ -160,7 +160,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     )
     # Without the permission to change, Django shows every field read-only.
     readonly_fields = (
-        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
+        "findings", "contact_email", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
     )  # fmt: skip
 
@@ -239,7 +239,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
     all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
     excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
-    contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
+    contact_email = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
     about = _column(gettext_lazy("purpose"), lambda client: client.purpose)
     declared_in = _column(gettext_lazy("manifest"), lambda client: client.manifest)
     access_profile = _column(gettext_lazy("access profile"), lambda client: client.profile)

@@ -309,7 +309,7 @@ def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: 
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     api.revoke("report", delete=True, authority=OPERATOR)
     page = browser.get(EVENTS)
-    assert "report deleted test" in text(page)
+    assert "report deleted the test" in text(page)
     event = page.context["cl"].result_list[0]
     assert browser.get(f"{EVENTS}{event.pk}/change/").status_code == 200
     assert browser.get(f"{EVENTS}{event.pk}/delete/").status_code == 403

@@ -47,7 +47,7 @@ def browser() -> Browser:
 @pytest.fixture
 def report() -> dict[str, Any]:
     """The credentials of a client that is there already."""
-    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR), None)
+    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR))
 
 
 def input_of(page: Any, name: str) -> str:
@@ -87,7 +87,7 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
     assert values["scope"] == "read write"
     assert (client_named("report").contact, client_named("report").purpose) == ("ops@example.org", "reports")
-    assert "Proved" in text(page)
+    assert "Verified: " in text(page)
     assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
 
 
@@ -154,7 +154,7 @@ def test_of_several_those_without_new_credentials_are_said_to_have_none(browser:
     api.provision(ClientSpec(name="first", username="first", use_existing_user=True), authority=OPERATOR)
     page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
     assert page.count("No credentials were issued") == 1
-    assert page.count("Proved") == 1
+    assert page.count("Verified") == 1
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_the_same_request_is_done_once(browser: Browser) -> None:
 
     assert again.status_code == 409
     assert "<h1>Already done</h1>" in again.content.decode()
-    assert "carried out already" in text(again)
+    assert "carried out before" in text(again)
     for secret in (values["access_token"], values["client_secret"]):
         assert secret not in again.content.decode()
     assert row_counts() == before
@@ -713,7 +713,7 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
     assert "<h1>Change or complete API client</h1>" in form.content.decode()
     assert " Creates what the client lacks and changes the values that you enter. " in text(form)
-    assert " you have seen what will be. " in text(form)
+    assert " A preview comes first. " in text(form)
     preview = browser.send(form, contact="new@example.org", purpose="")
     assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
