@@ -175,7 +175,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # Without the permission to change, Django shows every field read-only.
-    readonly_fields = (
+    readonly_fields: ClassVar[Any] = (
         "findings", *_STORED, "user_link", "all_rights", "excess", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
