@@ -7,8 +7,6 @@ export PATH := $(shell printf %s "$$PATH"; printf ':%s' $(HOME)/.pyenv/versions/
 PYTHON ?= $(shell PATH="$(PATH)"; for python in python3.11 python3.12 python3.13; do \
 	$$python -c "" 2>/dev/null && echo $$python && exit; done; echo python3)
 export PYTHON
-# The LMS's pins, where they install.
-PINS = requirements/$$(.venv/bin/python -c 'import sys; print("lms" if sys.version_info < (3, 13) else "newest")').txt
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z_]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
@@ -17,19 +15,19 @@ demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with c
 	.venv/bin/python sandbox/demo.py
 
 test: system-test .venv/lms  ## Lint, docs, and the tests: all on the LMS's pins, those of a server and of versions there too.
-	PINS=$(PINS) .venv/bin/python -m tests.jobs test
+	.venv/bin/python -m tests.jobs test
 
 newest: system-test .venv/lms  ## What a release needs beside `test`: all tests on the newest versions, and every Tutor.
-	PINS=$(PINS) .venv/bin/python -m tests.jobs newest
+	.venv/bin/python -m tests.jobs newest
 
-lint: .venv/tools  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
-	PINS=$(PINS) .venv/bin/tox run -e lint,audit
+lint: .venv/pins.txt  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
+	.venv/bin/tox run -e lint,audit
 
-docs: system-docs .venv/tools  ## Make the documentation in build/docs, and run every command in it.
-	PINS=$(PINS) .venv/bin/tox run -e docs
+docs: system-docs .venv/pins.txt  ## Make the documentation in build/docs, and run every command in it.
+	.venv/bin/tox run -e docs
 
 matrix: system-test .venv/lms  ## All tests with all their examples, on every combination of versions and every database.
-	TEST_FULL=1 TEST_MARKS= PINS=$(PINS) .venv/bin/python -m tests.jobs matrix
+	TEST_FULL=1 TEST_MARKS= .venv/bin/python -m tests.jobs matrix
 
 latest: system-test .venv/lms  ## All tests on the newest versions that PyPI has, supported or not.
 	.venv/bin/tox run -e latest
@@ -47,7 +45,7 @@ bare:  ## Follow the README on a bare Debian 12 and 13, as root and as a user wi
 
 coverage: system-test .venv/lms  ## Whether the tests reach every branch, on what together covers all versions and databases.
 	rm -rf build/coverage
-	PINS=$(PINS) .venv/bin/python -m tests.jobs coverage
+	.venv/bin/python -m tests.jobs coverage
 
 bench: system-test .venv/databases  ## Count the queries, time the command, and time all of them beside a million tokens.
 	.venv/bin/python benchmarks/bench.py
@@ -70,7 +68,7 @@ system-%:
 	@requirements/system.sh $*
 
 # Another Python than last time: another environment.
-ifneq ($(shell .venv/bin/python -VV 2>&1),$(shell PATH="$(PATH)"; $(PYTHON) -VV 2>&1))
+ifneq ($(shell test -x .venv/bin/python && .venv/bin/python -VV),$(shell PATH="$(PATH)"; command -v $(PYTHON) >/dev/null && $(PYTHON) -VV))
 .PHONY: .venv/tools
 endif
 
@@ -80,14 +78,18 @@ endif
 	.venv/bin/python -m pip install --quiet --requirement requirements/tools.txt
 	touch $@
 
-.venv/lms: .venv/tools requirements/lms.txt requirements/sandbox.txt setup.py
-	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/sandbox.txt --editable '.[django]'
+# The versions that the LMS pins, where they install.
+.venv/pins.txt: .venv/tools requirements/lms.txt requirements/newest.txt
+	cp requirements/$$(.venv/bin/python -c 'import sys; print("lms" if sys.version_info < (3, 13) else "newest")').txt $@
+
+.venv/lms: .venv/pins.txt requirements/sandbox.txt setup.py
+	.venv/bin/uv pip install --quiet --python .venv --constraints .venv/pins.txt --requirements requirements/sandbox.txt --editable '.[django]'
 	touch $@
 
 .venv/databases: .venv/lms requirements/databases.txt
-	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/databases.txt
+	.venv/bin/uv pip install --quiet --python .venv --constraints .venv/pins.txt --requirements requirements/databases.txt
 	touch $@
 
 .venv/mutants: .venv/databases requirements/mutants.txt
-	.venv/bin/uv pip install --quiet --python .venv --constraints $(PINS) --requirements requirements/mutants.txt
+	.venv/bin/uv pip install --quiet --python .venv --constraints .venv/pins.txt --requirements requirements/mutants.txt
 	touch $@

@@ -7,12 +7,13 @@ what was aimed at is marked; nothing fails for it.
 # ruff: noqa: S603 - it runs our own commands.
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,20 @@ def rates() -> None:
     row(f"{MANY:,} unchanged", f"{rate:,.0f}/s", "at least 5,000/s on MariaDB", missed=rate < 5000)
 
 
+def overprivileged() -> None:
+    from django.core.management import call_command
+
+    sent = {}
+    print("\nlist_api_clients --overprivileged --format json:")
+    for count in (10, FEW):
+        together("drift", count)
+        with redirect_stdout(io.StringIO()):
+            seconds, sent[count] = timed(
+                lambda: call_command("list_api_clients", "--overprivileged", "--format", "json")
+            )
+        row(f"statements for {count:,} clients", f"{sent[count]}", f"{seconds:.2f} s", missed=sent[count] != sent[10])
+
+
 def memory(folder: Path) -> None:
     from edx_api_provisioning.adapters import oauth
 
@@ -198,6 +213,7 @@ def main() -> None:
         # Where secrets are hashed, the rest could not be seen behind it.
         cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
         with override_settings(PASSWORD_HASHERS=[cheap, *settings.PASSWORD_HASHERS]):
+            overprivileged()
             rates()
         memory(Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108 - a file without secrets, removed again
 

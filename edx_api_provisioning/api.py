@@ -1,11 +1,11 @@
-"""The public Python API: every entry point calls it, and other plugins may.
+"""Provide the public Python API, which every entry point calls and other plugins may call.
 
 Provision: ``plan_many`` returns what ``apply`` would do, which delivers credentials before it commits them;
 ``plan_client`` and ``provision`` are the same for one client. ``prune`` retires the clients that a manifest no longer
 declares. ``excess_rights`` lists what a planned client may do beyond an ordinary account.
 
 Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and ``verify_client`` check presented ones;
-``try_profile`` checks what a profile opens.
+``try_profile`` requests what a profile opens.
 
 Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
 ``notify_expiring`` mails the contacts.
@@ -13,11 +13,12 @@ Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` 
 Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
 and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
 
-Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which request needs
-what.
+Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
+needs.
 
-Requests: ``in_transaction``, ``require_new``, ``hold_client`` and ``no_sql_logging`` wrap a change of several steps;
-``authentication_classes``, ``pagination_class``, ``credential_of`` and ``identify`` are for the REST API.
+Requests: ``in_transaction``, ``require_new``, ``record_refusal``, ``hold_client`` and ``no_sql_logging`` wrap a change
+of several steps; ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
+``require_may_change`` and ``identify`` are for the REST API and the admin.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ from edx_api_provisioning.services.batch import apply, plan_many, provision, pru
 from edx_api_provisioning.services.credentials import describe
 from edx_api_provisioning.services.identity import (
     authentication_classes,
+    authority_of,
     credential_of,
     identify,
     pagination_class,
+    person_of,
+    require_may_change,
     rotate_self,
 )
 from edx_api_provisioning.services.notices import notify_expiring
@@ -49,7 +53,7 @@ from edx_api_provisioning.services.queries import (
     summary,
     with_facts,
 )
-from edx_api_provisioning.services.registry import require_new
+from edx_api_provisioning.services.registry import record_refusal, require_new
 from edx_api_provisioning.services.revocation import revoke
 from edx_api_provisioning.services.rotation import rotate, rotate_many
 from edx_api_provisioning.services.verification import examine, try_profile, verify, verify_client, verify_token
@@ -59,6 +63,7 @@ __all__ = [
     "allows",
     "apply",
     "authentication_classes",
+    "authority_of",
     "client_rights",
     "credential_of",
     "describe",
@@ -78,11 +83,14 @@ __all__ = [
     "no_sql_logging",
     "notify_expiring",
     "pagination_class",
+    "person_of",
     "plan_client",
     "plan_many",
     "profiles",
     "provision",
     "prune",
+    "record_refusal",
+    "require_may_change",
     "require_new",
     "revoke",
     "rights_of_account",

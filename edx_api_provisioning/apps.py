@@ -1,6 +1,6 @@
-"""The plugin declaration: how the LMS finds and loads this app.
+"""Declare the LMS plugin.
 
-The keys are those of edx_django_utils.plugins.constants, written out so that plain Django needs no edx-django-utils.
+The keys are those of edx_django_utils.plugins.constants, written out because plain Django has no edx-django-utils.
 Source: https://docs.openedx.org/projects/edx-django-utils/en/latest/plugins/readme.html
 """
 
@@ -17,12 +17,15 @@ _URLS = {"namespace": "edx_api_provisioning", "regex": r"^api/api-provisioning/"
 
 
 class ApiProvisioningConfig(AppConfig):
+    """The Django app and LMS plugin."""
+
     name = "edx_api_provisioning"
     verbose_name = _("API provisioning")
     # Set here because the LMS's own DEFAULT_AUTO_FIELD is AutoField.
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        """Register the system checks."""
         from edx_api_provisioning.checks import register_checks
 
         register_checks()

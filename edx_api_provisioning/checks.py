@@ -23,11 +23,10 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
 
 
 def _invalid_settings() -> Iterator[CheckMessage]:
-    hint = "See docs/reference/settings.rst for the values of each setting."
     try:
         unknown = sorted(conf.given().keys() - conf.DEFAULTS.keys(), key=str)
     except conf.InvalidSetting as error:
-        yield Error(str(error), hint=hint, id="edx_api_provisioning.E002")
+        yield _invalid(error)
         return
     for name in unknown:
         yield Error(
@@ -39,18 +38,29 @@ def _invalid_settings() -> Iterator[CheckMessage]:
         try:
             conf.get(setting.name)
         except conf.InvalidSetting as error:
-            yield Error(str(error), hint=hint, id="edx_api_provisioning.E002")
+            yield _invalid(error)
+
+
+def _invalid(error: conf.InvalidSetting) -> CheckMessage:
+    return Error(
+        f"Invalid setting: {error}",
+        hint="See the reference of settings in the documentation.",
+        id="edx_api_provisioning.E002",
+    )
 
 
 def _invalid_references() -> Iterator[CheckMessage]:
     """Check profiles, classes and scopes that settings name."""
-    from edx_api_provisioning.adapters import access_catalogue, oauth  # Models have to be loaded first.
+    from edx_api_provisioning.adapters import access_catalogue, oauth_server  # Models have to be loaded first.
 
     try:
         access_catalogue.profiles()
     except ImproperlyConfigured as error:
-        hint = "See the format in edx_api_provisioning/access.json."
-        yield Error(str(error), hint=hint, id="edx_api_provisioning.E006")
+        yield Error(
+            f"Invalid access profile: {error}",
+            hint="See the format in edx_api_provisioning/access.json.",
+            id="edx_api_provisioning.E006",
+        )
     try:
         import_string(conf.get("BEARER_AUTHENTICATION"))
     except ImportError as error:
@@ -59,7 +69,7 @@ def _invalid_references() -> Iterator[CheckMessage]:
             hint="Name the REST framework authentication class that accepts bearer tokens on this site.",
             id="edx_api_provisioning.E007",
         )
-    known = oauth.all_scopes()
+    known = oauth_server.all_scopes()
     if unknown := sorted(set(conf.get("ALLOWED_SCOPES") or ()) - set(known)):
         yield Warning(
             f"EDX_API_PROVISIONING['ALLOWED_SCOPES'] names unknown scopes: {', '.join(unknown)}.",

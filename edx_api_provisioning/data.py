@@ -1,4 +1,4 @@
-"""Public types: specs, secrets, plans and results (OEP-49).
+"""Provide the public types: specs, secrets, plans and results (OEP-49).
 
 Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 """
@@ -14,6 +14,7 @@ from edx_api_provisioning.core.results import (
     Check,
     ClientSummary,
     Credentials,
+    CredentialsOutput,
     Event,
     Identity,
     Issue,
@@ -24,13 +25,12 @@ from edx_api_provisioning.core.results import (
     Verification,
 )
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import DEFAULT_NAME, ClientSpec
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import Access
 from edx_api_provisioning.services.identity import Credential
 from edx_api_provisioning.services.queries import ORDERINGS
 
 __all__ = [
-    "DEFAULT_NAME",
     "ISSUE_MEANINGS",
     "ORDERINGS",
     "Access",
@@ -43,6 +43,7 @@ __all__ = [
     "ClientSummary",
     "Credential",
     "Credentials",
+    "CredentialsOutput",
     "Endpoint",
     "Event",
     "Identity",

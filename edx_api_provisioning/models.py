@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from edx_api_provisioning.core.options import LINE_MAX_LENGTH, NAME_MAX_LENGTH
 from edx_api_provisioning.core.results import IssueIds
-from edx_api_provisioning.core.spec import NAME_MAX_LENGTH, PURPOSE_MAX_LENGTH
 
 # As django-oauth-toolkit names its models (oauth2_provider/settings.py), without importing it.
 APPLICATION_MODEL: str = getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application")
@@ -24,7 +24,7 @@ class ApiClient(models.Model):
 
     The row outlives what it points at: that others removed an application or a token is to be seen, not forgotten.
 
-    .. pii: contact_email is the address of the person who answers for the client.
+    .. pii: contact is the address of the person who answers for the client.
     .. pii_types: email_address
     .. pii_retirement: consumer_api
     """
@@ -73,6 +73,9 @@ class ApiClient(models.Model):
     # Rotations issue tokens of this lifetime. Null: of the site's default.
     token_lifetime = models.DurationField(_("access token lifetime"), null=True, editable=False)
     secret_issued = models.DateTimeField(_("client secret issued"), null=True, editable=False)
+    # Credentials that were issued before this change nothing at the REST API: the last rotation, revocation or change
+    # of rights.
+    last_cut = models.DateTimeField(_("last cut"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(
         APPLICATION_MODEL,
@@ -95,6 +98,7 @@ class ApiClient(models.Model):
         _("manifest"),
         max_length=NAME_MAX_LENGTH,
         blank=True,
+        default="",
         editable=False,
         db_index=True,
         help_text=_("The manifest that declares it."),
@@ -102,8 +106,8 @@ class ApiClient(models.Model):
     # Random, and new for each secret and token that is issued: a staged file says by them of which ones it is.
     secret_issue = models.CharField(max_length=16, default="", editable=False)
     token_issue = models.CharField(max_length=16, default="", editable=False)
-    contact_email = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
-    purpose = models.CharField(_("purpose"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    contact = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
+    purpose = models.CharField(_("purpose"), max_length=LINE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
     updated = models.DateTimeField(_("updated"), auto_now=True)
@@ -156,6 +160,7 @@ class ApiClientEvent(models.Model):
         DELETED = "deleted", _("deleted")
         PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
+        REFUSED = "refused", _("refused")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"
@@ -164,7 +169,7 @@ class ApiClientEvent(models.Model):
     client_name = models.CharField(_("name"), max_length=NAME_MAX_LENGTH)
     kind = models.CharField(_("what"), max_length=32, choices=Kind.choices)
     actor = models.CharField(_("by whom"), max_length=255)
-    reason = models.CharField(_("reason"), max_length=PURPOSE_MAX_LENGTH, blank=True)
+    reason = models.CharField(_("reason"), max_length=LINE_MAX_LENGTH, blank=True)
     # Where a person may ask twice for the same (a double click), what makes it the same: the second is refused.
     request_id = models.CharField(_("request"), max_length=64, unique=True, null=True)  # noqa: DJ001 - many have none
     details = models.JSONField(_("details"), default=dict)

@@ -1,7 +1,7 @@
-"""Signals for other plugins, sent once the transaction is committed; a receiver that fails does no harm.
+"""Define signals for other plugins, sent after the commit. Errors of receivers are ignored.
 
-The sender is :class:`~edx_api_provisioning.models.ApiClient`; ``name``, ``actor`` and ``details`` are those of the
-event. None holds a secret.
+The sender is :class:`~edx_api_provisioning.models.ApiClient`. ``name``, ``actor`` and ``details`` are those of the
+event and contain no secret.
 """
 
 from __future__ import annotations

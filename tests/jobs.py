@@ -31,7 +31,7 @@ def chosen(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
     if target == "newest":
         return [newest, "tutor20", "tutor21"], []
     if target == "test":
-        if os.environ["PINS"] == "requirements/lms.txt":
+        if TOOLS in SUPPORTED:
             whole, more, missing = f"{TOOLS}-{LMS}", [f"{newest}-edges"], []
         else:
             whole, more, missing = newest, [], [f"py311-{LMS} (the versions that the LMS pins) with every database"]

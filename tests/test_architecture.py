@@ -1,8 +1,12 @@
-"""The house keeps its walls, and its migrations say what its models say."""
+"""The package keeps its layers, its limits and its language, and its migrations match its models."""
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,11 +14,45 @@ from django.core.management import call_command
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "edx_api_provisioning"
+
+MAX_TOP_LEVEL_MODULES = 12
+MAX_FUNCTION_LINES = 40
+MAX_MODULE_LINES = 400
+MAX_CLAUSE_DOCSTRINGS = 0.02
+
+# Functions that are tables: the patterns of URLs, arguments of a parser, one entry after the other.
+TABLES: set[str] = set()
+
+CLAUSE = re.compile(r"(What|Whether|Who|Where|Of|As|How|Why|Those)\b")
 
 
-def test_the_rooms_are_entered_in_the_declared_direction_only(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@cache
+def modules() -> dict[str, tuple[str, ast.Module]]:
+    """Return source and tree of every module, by its path."""
+    files = [path for path in sorted(PACKAGE.rglob("*.py")) if "migrations" not in path.parts]
+    sources = {str(path.relative_to(PACKAGE)): path.read_text() for path in files}
+    return {path: (source, ast.parse(source)) for path, source in sources.items()}
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path, (_source, tree) in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{path}:{node.lineno} {node.name}", node
+
+
+def docstrings() -> list[tuple[str, str]]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        (f"{path}:{getattr(node, 'lineno', 1)}", text)
+        for path, (_source, tree) in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and (text := ast.get_docstring(node))
+    ]
+
+
+def test_imports_point_downwards(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", sys.path[:])  # lint_imports puts the working directory first on it
 
@@ -23,8 +61,45 @@ def test_the_rooms_are_entered_in_the_declared_direction_only(
     assert status == 0, capsys.readouterr().out
 
 
-@pytest.mark.databases
-@pytest.mark.versions
+def test_top_level_has_few_modules() -> None:
+    found = [path for path in modules() if "/" not in path and path != "__init__.py"]
+
+    assert len(found) <= MAX_TOP_LEVEL_MODULES, found
+
+
+def test_functions_are_short() -> None:
+    """The docstring does not count."""
+    long = []
+    for name, node in functions():
+        documented = ast.get_docstring(node) is not None
+        first = node.body[0].end_lineno + 1 if documented else node.body[0].lineno
+        if node.end_lineno - first + 1 > MAX_FUNCTION_LINES and node.name not in TABLES:
+            long.append(f"{name}: {node.end_lineno - first + 1} lines")
+
+    assert long == []
+
+
+def test_modules_are_short() -> None:
+    lengths = {path: len(source.splitlines()) for path, (source, _tree) in modules().items()}
+
+    assert {path: length for path, length in lengths.items() if length > MAX_MODULE_LINES} == {}
+
+
+def test_docstrings_start_with_verbs() -> None:
+    found = docstrings()
+    clauses = [f"{place} {text.splitlines()[0]}" for place, text in found if CLAUSE.match(text)]
+
+    assert len(clauses) < MAX_CLAUSE_DOCSTRINGS * len(found), "\n".join(clauses)
+
+
+def test_map_names_existing_files() -> None:
+    page = (ROOT / "docs/explanation/architecture.rst").read_text()
+    named = [name for name in re.findall(r"``([\w/]+\.(?:py|json))``", page) if "/" in name]
+
+    assert named
+    assert [name for name in named if not (PACKAGE / name).exists()] == []
+
+
 @pytest.mark.django_db
 def test_the_migrations_are_those_of_the_models(capsys: pytest.CaptureFixture[str]) -> None:
     try:

@@ -2,7 +2,7 @@
 
 ``commands``: every management command with its options. ``settings``: every setting of conf.py.
 ``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
-``rooms``: the layers of the package.
+``layers``: the layers of the package.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Settings(_Generated):
         for setting in conf.SETTINGS:
             default = repr(setting.default).removeprefix("datetime.")
             yield from (f".. _{setting.name}:", "", f"``{setting.name}``", f"   {_escaped(setting.help)}", "")
-            yield from (f"   Value: {_escaped(setting.kind.description)}. Default: ``{default}``", "")
+            value = re.sub(r"'([^']+)'", r"``\1``", setting.kind.description)
+            yield from (f"   Value: {value}. Default: ``{default}``", "")
 
 
 class Words(_Generated):
@@ -128,24 +129,26 @@ class Support(_Generated):
             yield from (thing, f"   {', '.join(versions)}", "")
 
 
-class Rooms(_Generated):
+class Layers(_Generated):
     def lines(self) -> Iterator[str]:
         contracts = TOOLS["importlinter"]["contracts"]
         (layers,) = (contract["layers"] for contract in contracts if contract["id"] == "layers")
         said = {module.name: _purpose(module.name) for module in pkgutil.iter_modules([str(_PACKAGE)])}
         yield from (".. code-block:: text", "")
         for number, layer in enumerate(layers):
-            yield from ["    " + " " * 20 + "↓"] if number else []
-            yield from (f"    {room:<20} {said[room]}" for room in map(str.strip, re.split(r"[|:]", layer)))
+            yield from ["    " + " " * 12 + "↓"] if number else []
+            yield from (
+                f"    {module:<12} {said[module]}".rstrip() for module in map(str.strip, re.split(r"[|:]", layer))
+            )
         yield ""
 
 
 _PACKAGE = resources.files("edx_api_provisioning")
 
 
-def _purpose(room: str) -> str:
+def _purpose(module: str) -> str:
     """The first sentence of its docstring."""
-    files = (_PACKAGE / f"{room}.py", _PACKAGE / room / "__init__.py")
+    files = (_PACKAGE / f"{module}.py", _PACKAGE / module / "__init__.py")
     source = next(file for file in files if file.is_file()).read_text()
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
@@ -164,7 +167,7 @@ def _show_colons(_app: Sphinx, _what: str, _name: str, _object: object, _options
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for directive in (Commands, Settings, Words, Checks, Support, Rooms):
+    for directive in (Commands, Settings, Words, Checks, Support, Layers):
         app.add_directive(directive.__name__.lower(), directive)
     app.connect("autodoc-process-docstring", _hide_colons, priority=400)  # before Napoleon's, which is at 500
     app.connect("autodoc-process-docstring", _show_colons, priority=600)

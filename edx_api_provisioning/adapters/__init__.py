@@ -1,0 +1,1 @@
+"""Speak with the systems around the package: django-oauth-toolkit, the LMS, the database."""

@@ -1,7 +1,4 @@
-"""How we speak with the database: in one transaction, once more if another run came first, without logging secrets.
-
-Its errors become one line each.
-"""
+"""Run transactions with retries, translate database errors, keep secrets out of SQL logs, insert in bulk."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from django.db.models import F, Model
 from django.db.models.signals import post_save, pre_save
 from django.utils.translation import gettext as _
 
+from edx_api_provisioning.adapters.database_errors import Problem, error_code, explain, named, problem_of
 from edx_api_provisioning.core.exceptions import DatabaseFailure, NotMigrated, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.models import ApiClient
@@ -32,54 +30,54 @@ _ATTEMPTS = 5
 _within: ContextVar[bool] = ContextVar("within a transaction of ours", default=False)
 
 # Deadlock, lock wait time-out (MySQL); deadlock, serialization failure, lock not available (PostgreSQL).
-_PASSING = {1213, 1205, "40P01", "40001", "55P03"}
+_TRANSIENT = {1213, 1205, "40P01", "40001", "55P03"}
 
 
 def connection() -> BaseDatabaseWrapper:
-    """The connection that the registry is written through."""
+    """Return the connection for writes to the registry."""
     return connections[router.db_for_write(ApiClient)]
 
 
 def read_with_retry(work: Callable[[], Result]) -> Result:
-    """What ``work`` finds, writing nothing; it looks again, as in a transaction, if another run came between.
+    """Return the result of a read-only function, and retry it after a conflict with another run.
 
     Raises:
-        NotMigrated, DatabaseFailure: as in a transaction.
+        NotMigrated, DatabaseFailure: as :func:`in_transaction`.
     """
     with translate_errors(), no_sql_logging():
-        return _repeated(work)
+        return _retry(work)
 
 
 def in_transaction(work: Callable[[], Result], *, durable: bool = False) -> Result:
-    """What ``work`` returns, all of it in one transaction or nothing of it.
+    """Run a function in one transaction and return its result.
 
-    If the database says that another run came first (a unique value is taken, a deadlock), the transaction is rolled
-    back and ``work`` looks at the world again, a bounded number of times. What is committed is never repeated.
+    After a conflict with another run (a unique value is taken, a deadlock) the transaction is rolled back and repeated,
+    a limited number of times. A committed transaction is never repeated.
 
     Args:
         durable: refuse to be part of another transaction, which could be rolled back later.
 
     Raises:
-        NotMigrated, DatabaseFailure: for whatever else the database says; its own words may hold values, so they
-            are not passed on.
+        NotMigrated, DatabaseFailure: for any other database error. The driver's message may contain secrets and is
+            not passed on.
     """
     if _within.get():
-        # What takes the whole transaction with it is for the outermost to explain or repeat.
-        return _repeated(partial(_once, work, durable))
+        # The outermost transaction translates or repeats errors that end the whole transaction.
+        return _retry(partial(_once, work, durable))
     outermost = _within.set(True)
     try:
         with translate_errors():
-            return _repeated(partial(_once, work, durable))
+            return _retry(partial(_once, work, durable))
     finally:
         _within.reset(outermost)
 
 
-def _repeated(work: Callable[[], Result]) -> Result:
+def _retry(work: Callable[[], Result]) -> Result:
     for _attempt in range(_ATTEMPTS - 1):
         try:
             return work()
         except Error as error:
-            if not _may_pass(error):
+            if not _is_transient(error):
                 raise
     return work()
 
@@ -87,14 +85,14 @@ def _repeated(work: Callable[[], Result]) -> Result:
 def _once(work: Callable[[], Result], durable: bool) -> Result:
     wrapper = connection()
     if wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
-        wrapper.close()  # Django opens it again; by itself it does so between web requests only.
+        wrapper.close()  # Django reconnects. By itself it does so between web requests only.
     finished = False
     committed: list[bool] = []
     try:
         with no_sql_logging(), transaction.atomic(using=wrapper.alias, durable=durable):
             transaction.on_commit(partial(committed.append, True), using=wrapper.alias)
             if not wrapper.features.has_select_for_update:
-                # SQLite has one lock for all writers, and refuses it at once to who has read before asking for it.
+                # SQLite has one lock for all writers, and refuses it to a transaction that has read before it writes.
                 ApiClient.objects.filter(pk=0).update(name=F("name"))
             result = work()
             finished = True
@@ -103,35 +101,24 @@ def _once(work: Callable[[], Result], durable: bool) -> Result:
         if committed:
             logger.error("A hook that the site runs after the commit failed: %s", type(error).__name__)
             return result
-        if not isinstance(error, Error) or not finished or _may_pass(error):
+        if not isinstance(error, Error) or not finished or _is_transient(error):
             raise
-        # The answer to COMMIT was lost on the way.
+        # The response to COMMIT was lost.
         raise DatabaseFailure(
-            _("the database did not confirm it (%s): perhaps it was done. Look, and run the command again.")
-            % _named(error)
+            _("the database did not confirm the commit (%s). Check the result, then run the command again.")
+            % named(error)
         ) from None
 
 
-def _may_pass(error: Error) -> bool:
+def _is_transient(error: Error) -> bool:
     if isinstance(error, IntegrityError):
-        return True
-    # A deadlock takes the whole transaction with it: nothing to repeat where it is not ours, as in a web request.
-    return not connection().in_atomic_block and _code(error) in _PASSING
+        return problem_of(error) is not Problem.NOT_NULL
+    # A deadlock rolls back the whole transaction, so it cannot be repeated inside another one, as in a web request.
+    return not connection().in_atomic_block and error_code(error) in _TRANSIENT
 
 
-def _code(error: Error) -> int | str | None:
-    """The database's number for an error: MySQL's first argument, PostgreSQL's SQLSTATE."""
-    sqlstate = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
-    first = error.args[0] if error.args else None
-    return sqlstate or (first if isinstance(first, int) else None)
-
-
-def _named(error: Error) -> str:
-    return " ".join(str(part) for part in (type(error).__name__, _code(error)) if part)
-
-
-class translate_errors:
-    """A context that turns the database's errors into one line each."""
+class translate_errors:  # noqa: N801 - called like a function
+    """A context manager that translates database errors to errors of one line."""
 
     def __enter__(self) -> None:
         pass
@@ -139,7 +126,7 @@ class translate_errors:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, Error):
             explanation = _explanation(error)
-            # This function is part of the explanation's traceback: the error, which may hold values, is not to be.
+            # The traceback of the explanation includes this frame, which must not hold the error and its values.
             del error, _trace
             raise explanation from None
 
@@ -147,20 +134,9 @@ class translate_errors:
 def _explanation(error: Error) -> ProvisioningError:
     if _migrations_missing():
         return NotMigrated(
-            _("the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning")
+            _("the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning")
         )
-    name = _named(error)
-    if isinstance(error, IntegrityError):
-        return DatabaseFailure(
-            _(
-                "the database refused a value as taken (%s), perhaps the user name or the email address in another "
-                "spelling; nothing was changed. Choose another."
-            )
-            % name
-        )
-    return DatabaseFailure(
-        _("the database did not do it (%s); nothing was changed. See its log, and run the command again.") % name
-    )
+    return explain(error)
 
 
 def _migrations_missing() -> bool:
@@ -174,13 +150,13 @@ def _migrations_missing() -> bool:
 
 @contextmanager
 def no_sql_logging() -> Iterator[None]:
-    """Keep the statements of this thread's connection out of Django's SQL log, ``connection.queries`` and tracebacks.
+    """Keep this thread's queries out of Django's SQL log, ``connection.queries`` and tracebacks.
 
-    With ``DEBUG`` on they would hold the secrets, which DOT 1.7 stores in clear.
+    With ``DEBUG`` they would contain secrets, which DOT 1.7 stores in plaintext.
     """
     wrapper = connection()
     if "make_debug_cursor" in vars(wrapper):
-        yield  # An outer block does it already.
+        yield  # An outer block is active.
         return
     wrapper.make_debug_cursor = wrapper.make_cursor  # type: ignore[method-assign, assignment]
     try:
@@ -191,12 +167,13 @@ def no_sql_logging() -> Iterator[None]:
 
 
 def bulk_insert(rows: Sequence[Model], *, key: str | None = None, saved_by: Callable[..., Any] = Model.save) -> None:
-    """Save new rows of one model: more than one in one statement, with all that hears of each being saved.
+    """Insert rows of one model in one query, with pre_save and post_save for each.
 
     Args:
-        key: a unique field, by which a database that does not tell the primary keys (MySQL) is asked for them; None if
-            nobody needs to know them.
-        saved_by: the ``save`` that is known to do nothing else to a new row. If the model has another, it is called.
+        rows: unsaved instances.
+        key: a unique field by which to read back the primary keys from a database that does not return them (MySQL);
+            None if they are not needed.
+        saved_by: the expected ``save`` method. A model with another one is saved row by row.
     """
     if _one_by_one(rows, saved_by):
         for row in rows:
@@ -204,7 +181,7 @@ def bulk_insert(rows: Sequence[Model], *, key: str | None = None, saved_by: Call
         return
     model = type(rows[0])
     using = router.db_for_write(model)
-    with _heard(rows, using, created=True):
+    with _signals(rows, using, created=True):
         model._default_manager.using(using).bulk_create(rows)
         if key is not None and not connections[using].features.can_return_rows_from_bulk_insert:
             values = [getattr(row, key) for row in rows]
@@ -214,10 +191,11 @@ def bulk_insert(rows: Sequence[Model], *, key: str | None = None, saved_by: Call
 
 
 def bulk_update(rows: Sequence[Model], *, but: str) -> None:
-    """Save rows of one model that are there and locked, as :func:`insert`.
+    """Update existing, locked rows of one model in one query; see :func:`bulk_insert`.
 
     Args:
-        but: the field that is written when a row is made, and never again.
+        rows: saved instances.
+        but: the field that is set on insert only.
     """
     if _one_by_one(rows, Model.save):
         for row in rows:
@@ -225,16 +203,16 @@ def bulk_update(rows: Sequence[Model], *, but: str) -> None:
         return
     model = type(rows[0])
     using = router.db_for_write(model)
-    # Each meets itself by its primary key, and is updated.
+    # An insert that conflicts with its own row by primary key updates it.
     targeted = connections[using].features.supports_update_conflicts_with_target
     fields = [field.name for field in model._meta.concrete_fields if not field.primary_key and field.name != but]
     made = [getattr(row, but) for row in rows]
-    with _heard(rows, using, created=False):
+    with _signals(rows, using, created=False):
         model._default_manager.using(using).bulk_create(
             rows, update_conflicts=True, update_fields=fields, unique_fields=["pk"] if targeted else None
         )
         for row, value in zip(rows, made, strict=True):
-            setattr(row, but, value)  # Which it has been given as if it was new.
+            setattr(row, but, value)  # bulk_create() has set it as for a new row.
 
 
 def _one_by_one(rows: Sequence[Model], saved_by: Callable[..., Any]) -> bool:
@@ -242,8 +220,8 @@ def _one_by_one(rows: Sequence[Model], saved_by: Callable[..., Any]) -> bool:
 
 
 @contextmanager
-def _heard(rows: Sequence[Model], using: str, *, created: bool) -> Iterator[None]:
-    """As by Model.save_base."""
+def _signals(rows: Sequence[Model], using: str, *, created: bool) -> Iterator[None]:
+    """Send the signals of Model.save_base()."""
     about = {"sender": rows[0]._meta.concrete_model, "raw": False, "using": using, "update_fields": None}
     for row in rows:
         pre_save.send(instance=row, **about)

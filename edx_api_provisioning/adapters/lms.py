@@ -5,7 +5,7 @@ In plain Django the labels are missing and each function does what plain Django 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -176,15 +176,51 @@ def has_course_roles() -> bool:
     return _model("student", "CourseAccessRole") is not None
 
 
-def course_roles(users: Iterable[Any]) -> dict[Any, frozenset[str]]:
-    """The course access roles of users, by primary key, as rights.
+# As of common/djangoapps/student/roles.py, for an LMS whose module has no such list.
+_ROLES = (
+    "staff",
+    "limited_staff",
+    "instructor",
+    "finance_admin",
+    "sales_admin",
+    "beta_testers",
+    "library_user",
+    "data_researcher",
+    "org_course_creator_group",
+    "course_creator_group",
+    "support",
+)
+
+
+def registered_roles() -> frozenset[str]:
+    """Return the names of the course and global roles that the LMS knows (REGISTERED_ACCESS_ROLES)."""
+    with suppress(AttributeError, ImportError, LookupError):
+        module = import_module(f"{apps.get_app_config('student').name}.roles")
+        return frozenset(module.REGISTERED_ACCESS_ROLES)
+    return frozenset(_ROLES)
+
+
+def unknown_courses(course_keys: Collection[str]) -> frozenset[str]:
+    """Return those of some courses that the LMS has no overview of; none where it has no overviews at all."""
+    overviews = _model("course_overviews", "CourseOverview")
+    if overviews is None or not course_keys:
+        return frozenset()
+    found = overviews._default_manager.filter(pk__in=course_keys).values_list("pk", flat=True)
+    return frozenset(course_keys) - {str(key) for key in found}
+
+
+def course_roles(users: Any) -> dict[Any, frozenset[str]]:
+    """Return the course access roles of users as rights, by primary key.
 
     They are ``course_role:ROLE@COURSE_KEY``, ``course_role:ROLE@ORG``, or ``global_role:ROLE``.
     Source: common/djangoapps/student/models/user.py, CourseAccessRole.
+
+    Args:
+        users: their primary keys, as a list or a queryset.
     """
     roles = _model("student", "CourseAccessRole")
     rights: dict[Any, frozenset[str]] = {}
-    rows: Any = roles._default_manager.filter(user__in=list(users)) if roles is not None else ()
+    rows: Any = roles._default_manager.filter(user__in=users) if roles is not None else ()
     for row in rows:
         rights[row.user_id] = rights.get(row.user_id, frozenset()) | {_right(row)}
     return rights
@@ -240,10 +276,19 @@ def restrictions() -> QuerySet[Any] | None:
 
 
 def access(application_pk: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The scopes and filters that the LMS lets an application ask for beyond the defaults (ApplicationAccess)."""
+    """Return the scopes and filters that an application may request beyond the defaults (ApplicationAccess)."""
+    return accesses([application_pk]).get(application_pk, ((), ()))
+
+
+def accesses(application_pks: Any) -> dict[Any, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return the scopes and filters of applications, by primary key; an application without any is left out.
+
+    Args:
+        application_pks: as a list or a queryset.
+    """
     model = _model("oauth_dispatch", "ApplicationAccess")
-    row: Any = model._default_manager.filter(application=application_pk).first() if model is not None else None
-    return (tuple(row.scopes), tuple(row.filters or ())) if row is not None else ((), ())
+    rows: Any = model._default_manager.filter(application__in=application_pks) if model is not None else ()
+    return {row.application_id: (tuple(row.scopes), tuple(row.filters or ())) for row in rows}
 
 
 def has_access() -> bool:

@@ -1,205 +1,86 @@
-"""All that touches django-oauth-toolkit (DOT) 1.7, 2.x and 3.x, and what differs between them, and nothing else.
+"""Read and write applications and tokens in the tables of django-oauth-toolkit (DOT) 1.7, 2.x and 3.x.
 
-What a DOT can do is read off it (a model field, a setting), never off its version.
+Only this module and ``oauth_server`` know how DOT versions differ. They test for a model field or a setting, never
+for a version number.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
-import math
 import os
-import string
-import threading
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password, get_hasher, identify_hasher, make_password
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Exists, F, OuterRef, Q
-from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from oauth2_provider import models as oauth2_models
 from oauth2_provider.generators import generate_client_id, generate_client_secret
-from oauth2_provider.models import (
-    AbstractAccessToken,
-    get_access_token_model,
-    get_application_model,
-    get_grant_model,
-    get_refresh_token_model,
-)
-from oauth2_provider.oauth2_backends import get_oauthlib_core
-from oauth2_provider.scopes import get_scopes_backend
+from oauth2_provider.models import AbstractAccessToken, get_grant_model, get_refresh_token_model
+from oauth2_provider.models import get_access_token_model as get_access_token_model
+from oauth2_provider.models import get_application_model as get_application_model
 from oauth2_provider.settings import oauth2_settings
-from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
+from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret, basic_authorization
-from edx_api_provisioning.core.spec import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
-
-__all__ = [
-    "all_scopes",
-    "available_scopes",
-    "client_credentials_applications",
-    "client_user",
-    "create_access_tokens",
-    "create_application",
-    "create_applications",
-    "default_scopes",
-    "end_tokens",
-    "end_tokens_of_user",
-    "find_access_token",
-    "find_application",
-    "find_applications",
-    "find_unstored",
-    "generate_access_token",
-    "get_access_token_model",
-    "get_application_model",
-    "grant",
-    "has_applications",
-    "has_live_tokens",
-    "has_tokens",
-    "is_access_token",
-    "is_client_credentials",
-    "long_lived_tokens",
-    "longest_token",
-    "new_client_id",
-    "new_client_secret",
-    "new_secrets",
-    "newest_token",
-    "only_application",
-    "revoke_granted",
-    "secret_hasher",
-    "secret_problem",
-    "set_client_secret",
-    "set_scopes",
-]
-
-# MySQL compares tokens without regard to case and accents, so lower case and digits are all that tells two apart:
-# 40 of 36 symbols are 206 bits.
-_TOKEN_ALPHABET = string.ascii_lowercase + string.digits
-
-_TOKEN_LENGTH = 40
-
-_TOKEN_BITS = 160
-
-_CHECKSUM_LENGTH = 7  # 32 bits in base 36
-
-
-def generate_access_token(prefix: str, **request: Any) -> Secret:
-    """A new token: ``prefix``, 40 characters of [a-z0-9], and 7 of their CRC-32 in base 36 for secret scanners.
-
-    A site that sets DOT's ``ACCESS_TOKEN_GENERATOR`` gets what that makes, untouched: it may be signed. Without a
-    prefix there is no checksum either.
-
-    Args:
-        request: what the site's generator may look at: ``user``, ``client``, ``scopes``, ``expires_in`` (seconds).
-
-    Raises:
-        UnusableToken: if what the site's generator makes is not ASCII, does not fit the column, or can be guessed.
-    """
-    if (site_generator := oauth2_settings.ACCESS_TOKEN_GENERATOR) is not None:
-        oauth_request = Request("/", http_method="POST")
-        for name, value in request.items():
-            setattr(oauth_request, name, value)
-        token = str(site_generator(oauth_request))
-        symbols = len(set(token.lower()))
-        if not (
-            token.isascii()
-            and len(token) <= SECRET_MAX_LENGTH
-            and " " not in token
-            and len(token) * math.log2(max(symbols, 1)) >= _TOKEN_BITS
-        ):
-            raise UnusableToken(
-                _(
-                    "OAUTH2_PROVIDER['ACCESS_TOKEN_GENERATOR'] makes tokens that are too short, too long or not "
-                    "ASCII for the database; have it make 40 to %d letters and digits."
-                )
-                % SECRET_MAX_LENGTH
-            )
-        return Secret(token)
-    body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
-    return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
-
-
-def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    while number:
-        number, digit = divmod(number, len(_TOKEN_ALPHABET))
-        digits = (string.digits + string.ascii_lowercase)[digit] + digits
-    return digits.rjust(_CHECKSUM_LENGTH, "0")
+from edx_api_provisioning.core.secrets import Secret, is_guessable
 
 
 def new_client_id() -> str:
-    """A client_id from DOT's generator, so that the site's setting for it holds."""
+    """Return a client_id from DOT's generator, which follows the site's setting."""
     return str(generate_client_id())[:CLIENT_ID_MAX_LENGTH]
 
 
 def new_client_secret() -> Secret:
-    """A client_secret from DOT's generator, so that the site's settings for it hold."""
+    """Return a client_secret from DOT's generator, which follows the site's settings."""
     return Secret(str(generate_client_secret()))
 
 
 def secret_problem(secret: Secret) -> str | None:
-    """Why DOT would not take this value for the secret itself; None if it would.
+    """Return why this value cannot be used as a secret; None if it can.
 
-    DOT 2 and later hash a secret on saving unless it looks like a hash already: then it would never authenticate.
+    DOT 2 and later hash a secret on saving unless it looks like a hash: such a secret would never authenticate.
     """
+    value = secret.reveal()
+    if is_guessable(value):
+        return _("can be guessed; use a random value, such as that of openssl rand -hex 32.")
     try:
-        identify_hasher(secret.reveal())
+        identify_hasher(value)
     except ValueError:
         return None
-    return _("looks like a password hash, which django-oauth-toolkit would store as it is; use another value.")
-
-
-def default_scopes() -> tuple[str, ...]:
-    """The scopes that the site grants when none are asked for."""
-    return tuple(get_scopes_backend().get_default_scopes(application=None))
-
-
-def all_scopes() -> tuple[str, ...]:
-    """The scopes that the site knows."""
-    return tuple(get_scopes_backend().get_all_scopes())
-
-
-def available_scopes(application: Any = None) -> tuple[str, ...]:
-    """The scopes that the site's backend would grant this application."""
-    return tuple(get_scopes_backend().get_available_scopes(application=application))
+    return _("looks like a password hash, which django-oauth-toolkit would not hash again; use another value.")
 
 
 def find_application(client_id: str) -> Any:
-    """The application that a client_id finds; on MySQL also one in another spelling. None if there is none."""
+    """Return the application with a client_id, on MySQL also in another spelling; None if there is none."""
     return get_application_model()._default_manager.filter(client_id=client_id).first()
 
 
 def find_applications(client_ids: Iterable[str]) -> Any:
-    """The applications that some client ids find, on MySQL also those in another spelling."""
+    """Return the applications with these client ids, on MySQL also in another spelling."""
     return get_application_model()._default_manager.filter(client_id__in=list(client_ids))
 
 
 def is_access_token(value: Any) -> bool:
-    """Whether this is a row of the site's access tokens, as authentication classes leave it with a request."""
+    """Return True for a row of the site's access tokens, such as an authentication class returns."""
     return isinstance(value, get_access_token_model())
 
 
 def only_application(user: Any) -> Any:
-    """The one application that acts for this user; None if there is none, or more than one."""
+    """Return the only application of a user; None if the user has none or several."""
     found = list(get_application_model()._default_manager.filter(user=user)[:2])
     return found[0] if len(found) == 1 else None
 
 
 def is_client_credentials(application: Any) -> bool:
-    """Whether the application is still a confidential one for the client credentials grant (RFC 6749 section 4.4)."""
+    """Return True for a confidential application with the client credentials grant (RFC 6749 section 4.4)."""
     return bool(
         application.client_type == application.CLIENT_CONFIDENTIAL
         and application.authorization_grant_type == application.GRANT_CLIENT_CREDENTIALS
@@ -207,25 +88,25 @@ def is_client_credentials(application: Any) -> bool:
 
 
 class NewApplication(NamedTuple):
-    """What is wanted of an Application."""
+    """Values of an Application to create."""
 
     name: str
     user: Any
     client_id: str
     client_secret: Secret
-    """The secret, or what this DOT keeps of it: see :func:`kept_of`."""
+    """The secret, or its hash where DOT stores one: see :func:`stored_secrets`."""
 
 
 def create_application(*, name: str, user: Any, client_id: str, client_secret: Secret) -> Any:
-    """As :func:`create_applications`, for one."""
+    """Create one application; see :func:`create_applications`."""
     return create_applications([NewApplication(name, user, client_id, client_secret)])[0]
 
 
 def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
-    """Saved confidential Applications for the client credentials grant.
+    """Create confidential Applications for the client credentials grant.
 
     Raises:
-        InvalidSpec: if the site's Application model refuses one.
+        InvalidSpec: if the site's Application model rejects one.
     """
     model = get_application_model()
     applications = [
@@ -241,14 +122,14 @@ def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
     ]
     for application in applications:
         try:
-            # save() checks nothing. The unique client_id is left to the database; the user was made or locked just now.
+            # save() validates nothing. The database checks that client_id is unique; the user is new or locked.
             application.clean_fields(exclude=["user"])
             application.clean()
         except ValidationError as error:
             raise InvalidSpec(" ".join(error.messages), field="application") from None
     bulk_insert(applications, key="client_id")
     for application in applications:
-        # What DOT keeps of the secret is its own affair (clear in 1.7, a hash later); nobody is to read it from here.
+        # The stored value is the secret itself in DOT 1.7, a hash in later versions. No caller may read it.
         del application.client_secret
     return applications
 
@@ -263,8 +144,7 @@ class NewSecret(NamedTuple):
 def new_secrets(brought: Sequence[Secret | None], *, verify: bool = False) -> list[NewSecret]:
     """Return new client secrets with what is stored for them, before a transaction begins.
 
-    Hashing takes its time on purpose, but releases the interpreter's lock: it is done on every core at once.
-    DOT stores a value that is a hash already as it is.
+    Hashing is slow on purpose, but releases the interpreter's lock, so all cores are used. DOT stores a hash unchanged.
 
     Args:
         brought: the operator's own values; a secret is generated for each None.
@@ -297,7 +177,7 @@ def _has_checksum() -> bool:
 
 
 class NewAccessToken(NamedTuple):
-    """What is wanted of an AccessToken."""
+    """Values of an AccessToken to create."""
 
     application: Any
     user: Any
@@ -307,13 +187,13 @@ class NewAccessToken(NamedTuple):
 
 
 def create_access_tokens(wanted: Sequence[NewAccessToken]) -> list[Any]:
-    """The primary keys of saved AccessTokens that work until their ends.
+    """Create AccessTokens and return their primary keys.
 
     Raises:
-        UnusableToken: if a receiver of the site changed one on the way, as the LMS does for restricted applications.
+        UnusableToken: if a signal receiver of the site changed a token, as the LMS does for restricted applications.
     """
-    # The LMS's receiver comes with the site's validator class, which nothing may have loaded yet.
-    _validator()
+    # Load the site's validator class: the module of the LMS's class connects the receiver.
+    oauth2_settings.OAUTH2_VALIDATOR_CLASS()
     rows = [
         get_access_token_model()(
             application=each.application,
@@ -326,22 +206,22 @@ def create_access_tokens(wanted: Sequence[NewAccessToken]) -> list[Any]:
     ]
     if getattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE", False):
         for row in rows:
-            # DOT 3.4 then keeps the checksum alone, made from this attribute (oauth2_validators.py, _set_token_value).
+            # DOT 3.4 then stores only the checksum of this attribute (oauth2_validators.py, _set_token_value).
             row._raw_token, row.token = row.token, ""
     bulk_insert(rows, key="token_checksum" if _has_checksum() else "token")
     for row, each in zip(rows, wanted, strict=True):
         if row.expires != each.expires_at or row.user_id != each.user.pk:
             raise UnusableToken(
                 _(
-                    "the site changed the token while it was saved (a RestrictedApplication's tokens expire at once); "
-                    "it would not work, so nothing was kept."
+                    "the site changed the token while it was saved (tokens of a RestrictedApplication expire at once), "
+                    "so it would not work. Nothing was changed."
                 )
             )
     return [row.pk for row in rows]
 
 
 def secret_hasher() -> str | None:
-    """The name of the algorithm by which this DOT hashes client secrets; None if it keeps them in clear."""
+    """Return the name of the algorithm that hashes client secrets; None if DOT stores them in plaintext."""
     field = get_application_model()._meta.get_field("client_secret")
     if type(field).__name__ != "ClientSecretField":
         return None
@@ -349,35 +229,36 @@ def secret_hasher() -> str | None:
 
 
 def set_client_secret(application: Any, client_secret: Secret) -> None:
-    """Replace the application's one secret: the old one ends now, tokens issued with it live on."""
+    """Replace the secret of an application at once. Tokens that were issued with the old one keep working."""
     application.client_secret = client_secret.reveal()
     application.save(update_fields=["client_secret", "updated"])
     del application.client_secret
 
 
 def has_tokens(user: Any) -> bool:
-    """Whether a user has any access token, of whatever application, live or not."""
+    """Return True if a user has any access token, expired ones included."""
     return bool(get_access_token_model()._default_manager.filter(user=user).exists())
 
 
 def has_live_tokens(application_pk: Any) -> bool:
-    """Whether any access token of an application has not ended."""
+    """Return True if an application has an access token that has not expired."""
     tokens = get_access_token_model()._default_manager.filter(application=application_pk)
     return bool(tokens.filter(expires__gt=timezone.now()).exists())
 
 
 def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None) -> int:
-    """End every access token of an application: now, with its refresh tokens and grants, or ``at`` a time to come.
+    """Revoke every access token of an application with its refresh tokens and grants, or let them expire ``at`` a time.
 
     Args:
-        application_pk: None if there is no application any more.
-        current: the primary key of a token that is ended too, whatever application somebody gave it to.
+        application_pk: None if the application no longer exists.
+        at: the time of expiry; None to revoke now.
+        current: the primary key of one more token to revoke, whatever application it belongs to.
 
     Returns:
-        How many access tokens were ended or shortened.
+        The number of access tokens that were revoked or whose lifetime was shortened.
     """
     which = Q(pk=current)
-    if application_pk is not None:  # Tokens of no application are those of others.
+    if application_pk is not None:  # Tokens without an application belong to others.
         which |= Q(application=application_pk)
     tokens = get_access_token_model()._default_manager.filter(which)
     if at is not None:
@@ -391,16 +272,16 @@ def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None)
 
 
 def end_tokens_of_user(user: Any) -> None:
-    """End every access and refresh token of a user, whatever application it is of."""
+    """Revoke every access and refresh token of a user, in all applications."""
     _revoke(get_access_token_model()._default_manager.filter(user=user))
     for refresh_token in get_refresh_token_model()._default_manager.filter(user=user, revoked=None):
         refresh_token.revoke()
 
 
 def _revoke(tokens: Any) -> None:
-    """End access tokens as the site's revocation endpoint would (RFC 7009), in few statements if there are many.
+    """Revoke access tokens as the site's revocation endpoint does (RFC 7009), many of them in few queries.
 
-    By django-oauth-toolkit's own helper, which DOT 3.4 has, where that does more than delete the row.
+    DOT 3.4 has a helper, called for tokens with a refresh token and if the site's model overrides revoke().
     """
     renewable = Exists(get_refresh_token_model()._default_manager.filter(access_token=OuterRef("pk")))
     just_deletes = get_access_token_model().revoke is AbstractAccessToken.revoke
@@ -410,7 +291,7 @@ def _revoke(tokens: Any) -> None:
 
 
 def _revoke_access_token(token: Any) -> None:
-    """What DOT 3.4's helper of this name does: deleting the access token alone would leave what renews it."""
+    """Revoke a token as DOT 3.4's helper does: with its refresh token, which could renew it."""
     refresh_token = get_refresh_token_model()._default_manager.filter(access_token=token).first()
     (refresh_token or token).revoke()
 
@@ -427,6 +308,8 @@ def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
     If callers of the same client were granted others meanwhile, all are left alone.
 
     Args:
+        token: the granted token.
+        client_id: of the application that requested it.
         after: the result of :func:`newest_token` before the grant.
     """
     row = find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
@@ -444,17 +327,17 @@ def _tokens_of(client_id: str) -> Any:
 
 
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
-    """Change what a token may do, and nothing else of it: no receiver is to touch a token in somebody's hands."""
+    """Change the scopes of a token without signals: no receiver may change a token that is in use."""
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))
 
 
 def has_applications(user: Any, *, but: Iterable[Any] = ()) -> bool:
-    """Whether any application acts for this user, ``but`` those of these primary keys."""
+    """Return True if a user has an application other than those with the primary keys ``but``."""
     return bool(get_application_model()._default_manager.filter(user=user).exclude(pk__in=but).exists())
 
 
 def client_credentials_applications() -> Any:
-    """The applications for the client credentials grant, with their users."""
+    """Return the applications with the client credentials grant, with their users."""
     model = get_application_model()
     return model._default_manager.filter(authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS).select_related("user")
 
@@ -478,15 +361,15 @@ def long_lived_tokens(applications: Collection[Any] | None) -> Any:
 
 
 def longest_token(application: Any) -> Any:
-    """The access token of an application and its user that ends last; None without any."""
+    """Return the access token of an application and its user that expires last; None without one."""
     tokens = get_access_token_model()._default_manager.filter(application=application, user=application.user)
     return tokens.order_by("-expires").first()
 
 
 def find_access_token(token: Secret) -> Any:
-    """The row that a presented token finds, with its user; None if the site knows no such token.
+    """Return the row of a token, with its user and application; None if there is none.
 
-    On MySQL a token in another case finds its row too, as it does for the LMS.
+    MySQL ignores case, here as in the LMS.
     """
     value = token.reveal()
     rows = get_access_token_model()._default_manager.select_related("user", "application")
@@ -519,45 +402,3 @@ def find_unstored(issued: Sequence[Credentials]) -> list[str]:
 
 def _token_column(token: Secret) -> str:
     return hashlib.sha256(token.reveal().encode()).hexdigest() if _has_checksum() else token.reveal()
-
-
-def _validator() -> Any:
-    return oauth2_settings.OAUTH2_VALIDATOR_CLASS()
-
-
-def client_user(client_id: str, client_secret: Secret) -> Any:
-    """The user of the application that id and secret authenticate at the site's validator; None if they do not."""
-    body = urlencode({"client_id": client_id, "client_secret": client_secret.reveal()})
-    request = Request("/", http_method="POST", body=body)
-    with _unlogged():
-        authenticated = _validator().authenticate_client(request)
-    return request.client.user if authenticated else None
-
-
-def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
-    """Return status and body of the site's answer to a client credentials grant, which saves the token in it."""
-    form = QueryDict(mutable=True)
-    form["grant_type"] = "client_credentials"
-    request = HttpRequest()
-    request.method, request.path, request.POST = "POST", "/", form
-    request.META["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
-    request.META["HTTP_AUTHORIZATION"] = basic_authorization(client_id, client_secret)
-    with _unlogged():
-        _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
-    return status, json.loads(body)
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep DOT's log of this thread quiet: DOT 1.7 logs a wrong client secret in clear, at DEBUG."""
-    thread = threading.get_ident()
-
-    def from_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    logger = logging.getLogger("oauth2_provider")
-    logger.addFilter(from_elsewhere)
-    try:
-        yield
-    finally:
-        logger.removeFilter(from_elsewhere)

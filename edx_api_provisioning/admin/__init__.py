@@ -1,4 +1,4 @@
-"""The door in the LMS's admin: forms, a call, a page. What is allowed is decided by the service functions."""
+"""Manage API clients in the admin: forms that call the public API. The services decide what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lists of this admin have in common."""
+"""Share code between the admin classes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ TEMPLATES = "edx_api_provisioning/admin"
 
 
 class ReadOnly:
-    """Nothing is added, changed or deleted through Django's own forms."""
+    """A model admin without Django's forms to add, change and delete."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False."""
         return False
 
 
 def lines(texts: Iterable[Any]) -> Any:
-    """Texts below each other, or a dash."""
+    """Return texts as HTML, one per line, or a dash."""
     return format_html_join("\n", "<div>{}</div>", ((text,) for text in texts)) or "-"

@@ -1,7 +1,8 @@
-"""API clients in the admin: to be looked at. What changes them are the pages."""
+"""List and show API clients and their events, read-only. The pages change them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin.base import TEMPLATES, ReadOnly, lines
-from edx_api_provisioning.admin.extensions import lead
+from edx_api_provisioning.admin.extensions import redirect_to
 from edx_api_provisioning.admin.pages import (
     PAGES,
     AdoptPage,
@@ -29,9 +30,10 @@ from edx_api_provisioning.admin.pages import (
     RetirePage,
     RevokePage,
     RotatePage,
-    address,
     may,
+    page_url,
 )
+from edx_api_provisioning.core.options import FLAG, STORED, Option
 from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
@@ -42,7 +44,7 @@ else:
 
 
 class ApiClientEventAdmin(ReadOnly, _EventBase):
-    """The history of all clients, those that were deleted too."""
+    """The history of all clients, deleted ones included."""
 
     list_display = ("created", "client_name", "kind", "actor", "reason")
     list_filter = ("kind",)
@@ -57,12 +59,11 @@ class ApiClientEventAdmin(ReadOnly, _EventBase):
     class Media:
         css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
 
-    # No event is selected for anything.
     actions = None
 
     @admin.display(description=gettext_lazy("details"))
     def particulars(self, event: Any) -> Any:
-        """What there is of them, by the names that they are kept under."""
+        """Return the details, one per line."""
         return lines(f"{key}: {_plain(value)}" for key, value in event.details.items() if value)
 
 
@@ -85,15 +86,16 @@ _TOGGLE = '<input type="checkbox" id="action-toggle" aria-label="{}">'
 
 
 class ExpiryFilter(admin.SimpleListFilter):
-    """By the end of the current access token.
+    """Filter by the expiry of the current access token.
 
-    There is none for tokens that were never used: no django-oauth-toolkit keeps when a token was used.
+    There is no filter for unused tokens: django-oauth-toolkit does not store when a token was used.
     """
 
     title = gettext_lazy("next expiry")
     parameter_name = "expires"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices of the filter."""
         return [
             ("soon", _("expires within 30 days")),
             ("expired", _("expired")),
@@ -102,6 +104,7 @@ class ExpiryFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the clients of the chosen period."""
         now = datetime.now(UTC)
         wanted: dict[str | None, dict[str, Any]] = {
             "soon": {"ends__gt": now, "ends__lte": now + _SOON},
@@ -115,17 +118,45 @@ class ExpiryFilter(admin.SimpleListFilter):
 def _action(page: type, permission: str) -> Any:
     @admin.action(description=page.title, permissions=[permission])  # type: ignore[attr-defined]
     def act(_model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return lead(request, page, "client", queryset)
+        return redirect_to(request, page, "client", queryset)
 
     act.__name__ = f"api_client_{page.slug}"  # type: ignore[attr-defined]
     return act
 
 
+def _column(description: Any, value: Callable[[Any], Any], ordering: str | None = None) -> Callable[[Any, Any], Any]:
+    """Return a method that shows a value of a client, or a dash for None and empty text."""
+
+    @admin.display(description=description, ordering=ordering)
+    def shown(_model_admin: Any, client: Any) -> Any:
+        found = value(client)
+        return "-" if found in (None, "") else found
+
+    return shown
+
+
+def _stored(option: Option) -> Callable[[Any], Any]:
+    """Return a function that shows a field which the registry stores as it is, or a dash for empty text."""
+
+    @admin.display(description=gettext_lazy(option.label), boolean=option.kind == FLAG or None)
+    def shown(client: Any) -> Any:
+        found = getattr(client, option.name)
+        return "-" if found == "" else found
+
+    shown.__name__ = option.name
+    return shown
+
+
+_STORED = tuple(_stored(option) for option in STORED.values())
+
+
 class ApiClientAdmin(ReadOnly, _ClientBase):
-    # What may ask for something to be done comes first: what is too much for the window is beyond its end.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
+    """List and show API clients; the pages change them."""
+
+    # The columns that may call for action come first, as a narrow window cuts off the last ones.
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact_email", "issued")
     list_filter = ("state", ExpiryFilter)
-    search_fields = ("name", "contact_email", "user__username")
+    search_fields = ("name", "contact", "user__username")
 
     show_full_result_count = False
     list_per_page = 50
@@ -134,19 +165,19 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
+        (None, {"fields": ("name", "state", "findings", *_STORED)}),
         (
             gettext_lazy("Service user"),
-            {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
+            {"fields": ("user_link", "all_rights", "excess", "user_made")},
         ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
-    # All of them: without the permission to change, Django shows every field so.
-    readonly_fields = (
-        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
-        "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
+    # Without the permission to change, Django shows every field read-only.
+    readonly_fields: ClassVar[Any] = (
+        "findings", *_STORED, "user_link", "all_rights", "excess", "application_link",
+        "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
 
     class Media:
@@ -154,9 +185,11 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         js = ("edx_api_provisioning/admin.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the clients with the facts that the list shows."""
         return api.with_facts(super().get_queryset(request))
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the URLs of the pages."""
         ours = [
             path(
                 f"{page.slug}/",
@@ -167,21 +200,24 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ]
         return [*ours, *super().get_urls()]
 
-    # The permissions that the actions name.
     def has_rotate_permission(self, request: HttpRequest) -> bool:
+        """Return True if the person may rotate clients."""
         return may(request, "rotate")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Return True if the person may revoke clients."""
         return may(request, "revoke")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        tools = [(address(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
+        """Add a button to the list."""
+        tools = [(page_url(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
         return super().changelist_view(request, {**(extra_context or {}), "api_client_tools": tools})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the buttons of a client."""
         client = context["original"]
         context["api_client_tools"] = [
-            (address(page, f"client={client.pk}"), title)
+            (page_url(page, f"client={client.pk}"), title)
             for page, title in self._tools(client)
             if may(request, page.permission)
         ]
@@ -200,103 +236,46 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """Add the events of the client."""
         number = int(object_id) if object_id.isdecimal() else None
         events = ApiClientEvent.objects.filter(client=number)[:_EVENTS]
         context = {"events": events, **(extra_context or {})}
         return super().history_view(request, object_id, context)
 
-    # Django 4.2's boxes have no labels.
+    # The check boxes of Django 4.2 have no labels.
     @admin.display(description=_labelled(_TOGGLE, gettext_lazy("Select all")))
     def action_checkbox(self, client: Any) -> Any:
+        """Return a check box with a label."""
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
-    @admin.display(description=gettext_lazy("username"), ordering="user__username")
-    def username(self, client: Any) -> str:
-        return client.user.get_username() if client.user else "-"
-
-    @admin.display(description=gettext_lazy("rights"))
-    def rights(self, client: Any) -> Any:
-        """What the list can tell without asking for every client: whether it is staff, and what was declared."""
-        summary = _summary(client)
-        flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
-        declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
-        return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
-
-    @admin.display(description=gettext_lazy("rights"))
-    def all_rights(self, client: Any) -> Any:
-        return lines(api.rights_of_account(client.user, client.application))
-
-    @admin.display(description=gettext_lazy("beyond what was declared"))
-    def excess(self, client: Any) -> Any:
-        found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
-        return lines(found[0] if found else ())
-
-    @admin.display(description=gettext_lazy("contact"), ordering="contact_email")
-    def contact(self, client: Any) -> str:
-        return client.contact_email or "-"
-
-    @admin.display(description=gettext_lazy("purpose"))
-    def about(self, client: Any) -> str:
-        return client.purpose or "-"
-
-    @admin.display(description=gettext_lazy("manifest"))
-    def declared_in(self, client: Any) -> str:
-        return client.manifest or "-"
-
-    @admin.display(description=gettext_lazy("may rotate itself"), boolean=True)
-    def rotates_itself(self, client: Any) -> bool:
-        return bool(client.self_rotation)
-
-    @admin.display(description=gettext_lazy("access profile"))
-    def access_profile(self, client: Any) -> str:
-        return client.profile or "-"
-
-    @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
-    def issued(self, client: Any) -> str:
-        return _day(_summary(client).last_issued)
-
-    @admin.display(description=gettext_lazy("next expiry"), ordering="access_token__expires")
-    def expires(self, client: Any) -> str:
-        return _day(_summary(client).expires_at)
-
-    @admin.display(description=gettext_lazy("expires"))
-    def ends(self, client: Any) -> str:
-        return _moment(_summary(client).expires_at)
-
-    @admin.display(description=gettext_lazy("troubles"))
-    def findings(self, client: Any) -> Any:
-        return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
-
-    @admin.display(description=gettext_lazy("user"))
-    def user_link(self, client: Any) -> Any:
-        return _link(client.user)
-
-    @admin.display(description=gettext_lazy("application"))
-    def application_link(self, client: Any) -> Any:
-        return _link(client.application)
-
-    @admin.display(description=gettext_lazy("client id"))
-    def client_id(self, client: Any) -> str:
-        return _summary(client).client_id or "-"
-
-    @admin.display(description=gettext_lazy("grace"))
-    def grace(self, client: Any) -> Any:
-        if client.predecessor_id is None:
-            return "-"
-        return _("the application before the last rotation works until %s") % _moment(client.predecessor_ends)
-
-    @admin.display(description=gettext_lazy("scopes"))
-    def scopes(self, client: Any) -> str:
-        return " ".join(_summary(client).scopes) or "-"
-
-    @admin.display(description=gettext_lazy("tokens in the database"))
-    def tokens(self, client: Any) -> int:
-        return _summary(client).tokens
+    username = _column(
+        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering="user__username"
+    )
+    rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
+    all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
+    excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
+    contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
+    issued = _column(
+        gettext_lazy("last issued"), lambda client: _day(_summary(client).last_issued), ordering="token_issued"
+    )
+    expires = _column(
+        gettext_lazy("next expiry"),
+        lambda client: _day(_summary(client).expires_at),
+        ordering="access_token__expires",
+    )
+    ends = _column(gettext_lazy("expires"), lambda client: _moment(_summary(client).expires_at))
+    findings = _column(gettext_lazy("issues"), lambda client: _issues(client))
+    user_link = _column(gettext_lazy("user"), lambda client: _link(client.user))
+    application_link = _column(gettext_lazy("application"), lambda client: _link(client.application))
+    client_id = _column(gettext_lazy("client id"), lambda client: _summary(client).client_id)
+    grace = _column(gettext_lazy("grace period"), lambda client: _grace_period(client))
+    scopes = _column(gettext_lazy("scopes"), lambda client: " ".join(_summary(client).scopes))
+    tokens = _column(gettext_lazy("tokens in the database"), lambda client: _summary(client).tokens)
 
 
 def _summary(client: Any) -> ClientSummary:
-    """Worked out once for each row."""
+    """Return the summary of a row, computed once."""
     if not hasattr(client, "_summary"):
         client._summary = api.summary(client, datetime.now(UTC))
     summary: ClientSummary = client._summary
@@ -312,10 +291,37 @@ def _moment(instant: datetime | None) -> str:
 
 
 def _link(row: Any) -> Any:
-    """The row by its name, which leads to its page in the admin if there is one."""
+    """Return the name of a row, linked to its admin page if it has one."""
     if row is None:
         return "-"
     if row._meta.model not in admin.site._registry:
         return str(row)
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, row)
+
+
+def _few_rights(client: Any) -> Any:
+    """Return flags and declared rights, which need no query for each client."""
+    summary = _summary(client)
+    flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
+    declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
+    return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
+
+
+def _all_rights(client: Any) -> Any:
+    return lines(api.rights_of_account(client.user, client.application))
+
+
+def _excess(client: Any) -> Any:
+    found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
+    return lines(found[0] if found else ())
+
+
+def _issues(client: Any) -> Any:
+    return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
+
+
+def _grace_period(client: Any) -> str | None:
+    if client.predecessor_id is None:
+        return None
+    return _("the previous application works until %s") % _moment(client.predecessor_ends)

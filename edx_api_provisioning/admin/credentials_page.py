@@ -1,4 +1,4 @@
-"""The page that shows credentials: once, as the answer to the POST that made them, and kept nowhere."""
+"""Show credentials once, in the response to the POST that issued them. They are stored nowhere."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from edx_api_provisioning.formats import rendering
 
 
 def context(done: list[Credentials]) -> dict[str, Any]:
-    """What the template shows: the secrets, in every form in which they can be taken along."""
+    """Return the template context: the secrets, in each format that can be copied or downloaded."""
     return {
         "title": _("Credentials"),
-        "shown": [_shown(number, credentials) for number, credentials in enumerate(done)],
-        # The page holds nothing but itself: no form that posts, no list of other pages.
+        "shown": [_client_context(number, credentials) for number, credentials in enumerate(done)],
+        # No sidebar: its links would leave the page, and the secrets would be lost.
         "is_nav_sidebar_enabled": False,
     }
 
 
 def protect(response: HttpResponse) -> HttpResponse:
-    """The one answer that holds secrets, with what keeps browsers, proxies and other sites from keeping them."""
+    """Add headers that keep browsers, proxies and other sites from storing the secrets."""
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     response["Content-Security-Policy"] = _policy()
     return response
 
 
-def _shown(number: int, credentials: Credentials) -> dict[str, Any]:
-    """What the template shows of one client."""
+def _client_context(number: int, credentials: Credentials) -> dict[str, Any]:
+    """Return the template context of one client."""
     values = rendering.as_dict(credentials)
     labels = {
         "client_id": _("Client id"),
@@ -52,14 +52,14 @@ def _shown(number: int, credentials: Credentials) -> dict[str, Any]:
         "changes": credentials.changes,
         "warnings": credentials.warnings,
         "verified": bool(credentials.verified),
-        "values": [(key, label, _unspoken(values[key])) for key, label in labels.items() if values[key] is not None],
-        "calls": [(label, _unspoken(line)) for label, line in rendering.calls(values)],
+        "values": [(key, label, _lazy_secret(values[key])) for key, label in labels.items() if values[key] is not None],
+        "calls": [(label, _lazy_secret(line)) for label, line in rendering.calls(values)],
         "files": [
             (
                 form,
                 label,
                 f"{credentials.name}.{extension}",
-                _unspoken(rendering.render(credentials, format=form)),
+                _lazy_secret(rendering.render(credentials, format=form)),
             )
             for form, label, extension in (
                 ("env", _("Environment variables (dotenv)"), "env"),
@@ -70,19 +70,18 @@ def _shown(number: int, credentials: Credentials) -> dict[str, Any]:
     }
 
 
-def _unspoken(text: object) -> Callable[[], str]:
-    """A text for the template, which calls it; its ``repr`` is silent.
+def _lazy_secret(text: object) -> Callable[[], str]:
+    """Wrap a secret in a callable so that template debug logs do not show it.
 
-    At DEBUG, Django logs a template's whole context for every variable that is not in it.
+    At DEBUG, Django logs the whole context of a template for each missing variable.
     """
     return lambda: str(text)
 
 
 def _policy() -> str:
-    """Nothing but the site's own static files, nothing inline, nothing sent anywhere (CSP level 3).
+    """Return a Content-Security-Policy (CSP level 3) that allows the site's static files only.
 
-    Django's admin lives with it in every version from 4.2 on. What a site adds to the header of its admin with inline
-    script or style stays away from this page.
+    Django's admin works with it from 4.2 on. Inline script or style that a site adds to its admin does not run.
     """
     parts = urlsplit(static("edx_api_provisioning/admin.css"))
     files = f"{parts.scheme}://{parts.netloc}" if parts.scheme else parts.netloc or "'self'"

@@ -1,11 +1,10 @@
-"""Ways from the admin of users and applications to our pages.
+"""Add buttons and actions to the admin of users and applications.
 
-The admin classes there are other people's: the LMS replaces Django's and django-oauth-toolkit's, and another plugin may
-replace the LMS's after we are loaded. So nothing is registered, subclassed or overridden. ``AdminSite.get_urls`` is
-called when the URLs are loaded, with every app registered; at that moment, whatever object is registered for users and
-for applications gets three of its methods wrapped, on the object: the class, its attributes and its templates stay as
-they are, and what the methods return is only added to. A site action (``AdminSite.add_action``) would be offered for
-every model; templates named ``admin/oauth2_provider/application/…`` would hide those that a theme brings.
+The admin classes there belong to others: the LMS replaces Django's and django-oauth-toolkit's, and another plugin may
+replace the LMS's after this app has loaded. So no class is registered, subclassed or overridden. ``AdminSite.get_urls``
+runs when the URLs are loaded, after all apps have registered their classes. Then three methods of the registered
+instances are wrapped, and only add to the results. A site action (``AdminSite.add_action``) would appear for every
+model; templates named ``admin/oauth2_provider/application/...`` would hide those of a theme.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ from edx_api_provisioning.admin.pages import (
     RetirePage,
     RevokePage,
     RotatePage,
-    address,
     may,
+    page_url,
 )
-from edx_api_provisioning.admin.selection import MOST
+from edx_api_provisioning.admin.selection import MAX_SELECTED
 from edx_api_provisioning.models import ApiClient
 
 Tools = list[tuple[str, Any]]
 
-# What can be done with an application: the page, what its button says, what else its address says, and what it takes.
+# Operations on an application: the page, the label of its button, and further query parameters.
 _ISSUE = (RotatePage, gettext_lazy("Issue access token"), "what=token")
 
 _REPLACE = (RotatePage, gettext_lazy("Rotate client secret"), "what=secret")
@@ -64,7 +63,7 @@ _extended: WeakSet[ModelAdmin[Any]] = WeakSet()
 
 
 def extend(site: AdminSite) -> None:
-    """Lead from the users and applications of a site to our pages, whatever admin they have by the time."""
+    """Extend the admin classes that are registered for users and applications when the URLs are loaded."""
     take_urls = site.get_urls
 
     @wraps(take_urls)
@@ -79,15 +78,15 @@ def extend(site: AdminSite) -> None:
     site.get_urls = get_urls  # type: ignore[method-assign]
 
 
-def lead(
+def redirect_to(
     request: HttpRequest, page: type[Page], kind: str, rows: QuerySet[Any], query: str = ""
 ) -> HttpResponse | None:
-    """From the action of a list to the page about what was selected there."""
-    keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MOST + 1])
-    if len(keys) > MOST:
-        messages.error(request, _("Select at most %d.") % MOST)
+    """Redirect from the action of a list to the page for the selected rows."""
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_SELECTED + 1])
+    if len(keys) > MAX_SELECTED:
+        messages.error(request, _("Select at most %d.") % MAX_SELECTED)
         return None
-    return redirect(address(page, "&".join(filter(None, [urlencode({kind: keys}, doseq=True), query]))))
+    return redirect(page_url(page, "&".join(filter(None, [urlencode({kind: keys}, doseq=True), query]))))
 
 
 def _application_model() -> Any:
@@ -106,7 +105,7 @@ def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
     @wraps(show_list)
     def changelist_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         offered = may(request, "provision") and IS_POPUP_VAR not in request.GET
-        tools = [(address(ProvisionPage), ProvisionPage.title)] if offered else []
+        tools = [(page_url(ProvisionPage), ProvisionPage.title)] if offered else []
         return _with_tools(show_list(request, *args, **kwargs), tools)
 
     @wraps(show_form)
@@ -120,7 +119,7 @@ def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
 
 
 def _tools(request: HttpRequest, application: Any) -> Tools:
-    """The buttons for one application: what may be done with it by whoever is logged in."""
+    """Return the buttons for one application that the person may use."""
     if not api.may_be_client(application):
         return []
     client = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
@@ -140,11 +139,11 @@ def _tools(request: HttpRequest, application: Any) -> Tools:
 
 def _tool(choice: tuple[type[Page], Any, str], application: Any) -> tuple[str, Any]:
     page, title, query = choice
-    return address(page, f"application={application.pk}" + (f"&{query}" if query else "")), title
+    return page_url(page, f"application={application.pk}" + (f"&{query}" if query else "")), title
 
 
 def _with_tools(response: HttpResponse, tools: Tools) -> HttpResponse:
-    """The page that was made, with our buttons among its own: its own template is the parent of ours."""
+    """Add buttons to a page, with a template that extends the page's own."""
     if not (tools and isinstance(response, TemplateResponse) and not response.is_rendered):
         return response
     given = getattr(response.resolve_template(response.template_name), "template", None)
@@ -160,7 +159,7 @@ def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[tuple[t
     @wraps(take_actions)
     def get_actions(request: HttpRequest) -> Any:
         actions = take_actions(request)
-        # None: whoever wrote that admin wants none.
+        # None turns actions off.
         if model_admin.actions is None or IS_POPUP_VAR in request.GET:
             return actions
         ours = {
@@ -175,6 +174,6 @@ def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[tuple[t
 
 def _act(page: type[Page], kind: str, query: str) -> Callable[..., HttpResponse | None]:
     def act(_model_admin: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
-        return lead(request, page, kind, rows, query)
+        return redirect_to(request, page, kind, rows, query)
 
     return act

@@ -1,6 +1,6 @@
-"""The pages: each asks, says what will be done, and does it by POST, in one transaction with its record.
+"""Serve the pages that change API clients: a form, a preview, and a POST that runs in one transaction.
 
-They live below the admin of API clients; buttons and actions elsewhere only lead here.
+Their URLs are below the admin of API clients. Buttons and actions elsewhere link to them.
 """
 
 from __future__ import annotations
@@ -19,36 +19,38 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.debug import sensitive_variables
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
-from edx_api_provisioning.admin.selection import Subject, chosen
-from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
+from edx_api_provisioning.admin.selection import Subject, selected
+from edx_api_provisioning.core.error_reports import hide_credentials
+from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
 
 
-def address(page: type[Page], query: str = "") -> str:
-    """Where a page is; ``query`` names its subjects."""
+def page_url(page: type[Page], query: str = "") -> str:
+    """Return the URL of a page; ``query`` names its subjects."""
     return reverse(f"admin:edx_api_provisioning_apiclient_{page.slug}") + (f"?{query}" if query else "")
 
 
 def may(request: HttpRequest, permission: str) -> bool:
-    """Whether who is logged in has one of the permissions of API clients."""
+    """Return True if the person has this permission for API clients."""
     return request.user.has_perm(f"edx_api_provisioning.{permission}_apiclient")
 
 
 class _Refused(Exception):
-    """What a service function refused, and for which subject."""
+    """A service rejected the request for one subject."""
 
     def __init__(self, error: ProvisioningError, subject: Subject | None) -> None:
         self.error, self.subject = error, subject
 
 
 class Page:
-    """One request for one page."""
+    """A request for a page; subclasses call one service function."""
 
     slug: ClassVar[str]
     title: Any
@@ -66,25 +68,29 @@ class Page:
     @property
     def authority(self) -> Authority:
         """Return the authority of the person who is logged in."""
-        user = self.request.user
-        return Authority.person(user, f"admin: {user.get_username()}")
+        return api.person_of(self.request, "admin")
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
+        """Return the view function of the page."""
+
         @xframe_options_deny
+        @sensitive_variables()
         def respond(request: HttpRequest) -> HttpResponse:
+            hide_credentials(request)
             return cls(model_admin, request).respond()
 
         return respond
 
     def respond(self) -> HttpResponse:
+        """Check permissions and answer the request."""
         if not may(self.request, self.permission):
             raise PermissionDenied
-        self.subjects = chosen(self.request)
+        self.subjects = selected(self.request)
         if not all(self.suits(subject) for subject in self.subjects):
             raise Http404
         if any(subject.client is None for subject in self.subjects) and not may(self.request, "provision"):
-            raise PermissionDenied  # It would have to be made an API client first.
+            raise PermissionDenied  # It has to be adopted first.
         if self.needs_subjects and not self.subjects:
             return redirect("admin:edx_api_provisioning_apiclient_changelist")
         if self.request.method in ("GET", "HEAD"):
@@ -95,41 +101,49 @@ class Page:
         try:
             return self.answer(form) if form.is_valid() else self.ask(form)
         except AlreadyDone:
-            return self.render("done.html", {"title": _("This was done already")}, status=409)
+            return self.render("done.html", {"title": _("Already done")}, status=409)
         except _Refused as refused:
+            named = form.cleaned_data.get("name") if refused.subject is None else form.name_for(refused.subject)
+            self.record(refused.error, named or "")
             form.explain(refused.error, refused.subject)
         except ProvisioningError as error:
             form.explain(error)
         return self.ask(form)
 
+    def record(self, error: ProvisioningError, name: str) -> None:
+        """Add to the history that something was refused for lack of rights."""
+        if isinstance(error, (NotAllowed, NotTold)):
+            api.record_refusal(name, str(error), authority=self.authority)
+
     def suits(self, subject: Subject) -> bool:
-        """Whether what the page does can be done with it."""
+        """Return True if the page can act on a subject."""
         return subject.client is not None or subject.application is not None
 
     def initial(self) -> dict[str, Any]:
-        """The answers that are filled in already."""
+        """Return the initial values of the form."""
         return {}
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the form, bound or unbound."""
         return self.form_class(*args, subjects=self.subjects, **kwargs)
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
-        """The page with the form."""
+        """Show the form."""
         context = {"form": form, "adminform": form.in_admin_dress(), "button": self.button, "says": self.says}
         return self.render("form.html", {**context, "dangerous": self.dangerous})
 
     def answer(self, form: Any) -> HttpResponse:
-        """Do what a valid form asks, and show what came of it."""
+        """Carry out a valid form and show the result."""
         with transaction.atomic(using=router.db_for_write(ApiClient)):
             done = self.each(lambda subject, number: self._recorded(form, subject, number))
-            # Here, and not once the view has returned: credentials that cannot be shown are not to be made.
+            # Render inside the transaction: credentials that cannot be shown are rolled back.
             return self.show(done) if any(credentials.issued for credentials in done) else self.leave(done)
 
     def each(self, do: Callable[[Any, int], Any]) -> list[Any]:
-        """What ``do`` returns for every subject and its number.
+        """Call ``do`` with each subject and its number, and return the results.
 
         Raises:
-            _Refused: if one was refused.
+            _Refused: if a call was rejected.
         """
         results = []
         for number, subject in enumerate(self.subjects or [None]):
@@ -152,7 +166,7 @@ class Page:
         return credentials
 
     def log(self, credentials: Credentials, reason: str) -> None:
-        """Add to Django's own record; the service function has added to ours."""
+        """Add an entry to Django's admin log. The service has recorded the event."""
         client = ApiClient.objects.filter(name=credentials.name).first()
         if client is None or not credentials.changes:
             return
@@ -163,36 +177,38 @@ class Page:
         """Call the service function for one subject.
 
         Args:
-            request: what every service function wants to know of who asks.
+            form: the valid form.
+            subject: a Subject, or None.
+            request: keyword arguments for the service: authority, reason, request id.
         """
         raise NotImplementedError
 
     def adopt(self, form: forms.PageForm, subject: Subject, request: dict[str, Any]) -> str:
-        """The name of the subject's client, which an application is made first."""
+        """Return the name of a subject's client, after adopting an unmanaged application."""
         name = form.name_for(subject)
         if subject.client is None:
-            # The id of the request is kept for what comes after.
+            # The request id is for the operation that follows.
             first = {**request, "request_id": None}
             self.log(api.adopt(name, client_id=subject.application.client_id, **first), request["reason"])
         return name
 
     @scrub_tracebacks()
     def show(self, done: list[Credentials]) -> HttpResponse:
-        """The credentials, once."""
+        """Show the credentials, once."""
         way_back = self.way_back([credentials.name for credentials in done])
         response = self.render("credentials.html", {**credentials_page.context(done), "way_back": way_back})
         return credentials_page.protect(response)
 
     def leave(self, done: list[Credentials]) -> HttpResponse:
-        """Where there is no secret to show: say what was done, on the page of the client."""
+        """Redirect to the client with a message, as there is no secret to show."""
         for credentials in done:
-            text = "; ".join(credentials.changes) or _("there was nothing to do")
+            text = "; ".join(credentials.changes) or _("no changes")
             level = messages.SUCCESS if credentials.changes else messages.INFO
             self.model_admin.message_user(self.request, f"{credentials.name}: {text}.", level)
         return redirect(self.way_back([credentials.name for credentials in done]))
 
     def way_back(self, names: list[str]) -> str:
-        """The page of the one client, the list of them, or what else may be seen."""
+        """Return the URL of the one client, of the list, or of the index if the person may view neither."""
         if not self.model_admin.has_view_permission(self.request):
             return reverse("admin:index")
         clients = ApiClient.objects.filter(name__in=names)
@@ -201,7 +217,7 @@ class Page:
         return reverse("admin:edx_api_provisioning_apiclient_changelist")
 
     def context(self) -> dict[str, Any]:
-        """What every page of ours shows around it."""
+        """Return the template context of every page."""
         return {
             **self.model_admin.admin_site.each_context(self.request),
             "opts": ApiClient._meta,
@@ -214,44 +230,46 @@ class Page:
         }
 
     def render(self, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+        """Render a template of the page."""
         self.request.current_app = self.model_admin.admin_site.name
         context = {**self.context(), **context}
         return TemplateResponse(self.request, f"{TEMPLATES}/{template}", context, status=status).render()
 
 
 class ProvisionPage(Page):
-    """Asks for a client, or for one for each of some accounts; shows the plan; makes them."""
+    """Provision one client, or one for each selected account, after a preview."""
 
     slug = "provision"
     title: Any = gettext_lazy("Provision API client")
     button = gettext_lazy("Preview")
     says: Any = gettext_lazy(
         "An API client is a service user, an application with client id and secret, and an access token. "
-        "Nothing is made before you have seen what will be."
+        "A preview shows the changes first."
     )
     permission = "provision"
     needs_subjects = False
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
+        """Show the form, titled for a new or an existing client."""
         if isinstance(form, forms.AgainForm):
             self.title = _("Change or complete API client")
-            self.says = _(
-                "What the client lacks is made, and what is said about it is changed. Nothing is done before you have "
-                "seen what will be."
-            )
+            self.says = _("Creates what the client lacks and changes the values that you enter. A preview comes first.")
         return super().ask(form)
 
     def suits(self, subject: Subject) -> bool:
+        """Return True for clients and users."""
         return subject.client is not None or subject.user is not None
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the form for a new client, an existing one, or users."""
         clients = [subject for subject in self.subjects if subject.client is not None]
         if clients and len(self.subjects) > 1:
-            raise Http404  # The form shows what is said about one.
+            raise Http404  # The form shows the values of one client.
         form_class = forms.AgainForm if clients else forms.AccountsForm if self.subjects else forms.NewClientForm
         return form_class(*args, subjects=self.subjects, **kwargs)
 
     def answer(self, form: Any) -> HttpResponse:
+        """Show the preview, or carry out the confirmed form."""
         if "_edit" in self.request.POST:
             return self.ask(form)
         if "_confirm" in self.request.POST:
@@ -260,7 +278,7 @@ class ProvisionPage(Page):
         return self.render(
             "preview.html",
             {
-                "title": _("What will be done"),
+                "title": _("Preview"),
                 "confirm": _("Carry out") if isinstance(form, forms.AgainForm) else _("Provision"),
                 "form": form,
                 "previews": previews,
@@ -280,37 +298,43 @@ class ProvisionPage(Page):
         }
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Provision the client."""
         return api.provision(form.spec(subject), **request)
 
 
 class RotatePage(Page):
+    """Rotate the credentials of each subject."""
+
     slug = "rotate"
     title = gettext_lazy("Rotate credentials")
     button = gettext_lazy("Rotate")
     says = gettext_lazy(
-        "New credentials are issued and shown once. The old ones end at once, or when the time of grace is over."
+        "Issues new credentials and shows them once. The old ones stop working at once, or after the grace period."
     )
     permission = "rotate"
     form_class = forms.RotateForm
 
     def initial(self) -> dict[str, Any]:
-        """A button that says what it rotates comes with ``what=token`` or ``what=secret``."""
+        """Preselect the token or the secret, as named by ``what=`` in the query string."""
         what = self.request.GET.get("what")
         return {"token": what != "secret", "secret": what == "secret"}
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Rotate the credentials."""
         name = self.adopt(form, subject, request)
         wanted = form.given("token", "secret", "expires_in", "expires_at", "grace")
         return api.rotate(name, **wanted, **request)
 
 
 class RevokePage(Page):
+    """Revoke the tokens of each subject."""
+
     slug = "revoke"
     title = gettext_lazy("Revoke all tokens")
     button = gettext_lazy("Revoke")
     says = gettext_lazy(
-        "All access tokens of the client end now. With its client id and secret it can get new ones; "
-        "retire it if it is not to."
+        "Revokes all access tokens of the client now. With its client id and secret it can still get new ones. "
+        "To prevent that, retire it."
     )
     permission = "revoke"
     form_class = forms.EndForm
@@ -318,35 +342,42 @@ class RevokePage(Page):
     retire = False
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Revoke the tokens, and retire the client if the page says so."""
         return api.revoke(self.adopt(form, subject, request), retire=self.retire, **request)
 
 
 class RetirePage(RevokePage):
+    """Retire each subject."""
+
     slug = "retire"
     title = gettext_lazy("Retire API client")
     button = gettext_lazy("Retire")
     says = gettext_lazy(
-        "All access tokens and the client secret end now, for good. The service user is deactivated if it was made "
-        "for this client and nothing else uses it."
+        "Revokes all access tokens and the client secret now and permanently. Deactivates the service user if it was "
+        "created for this client and has no other application."
     )
     retire = True
 
 
 class AdoptPage(Page):
+    """Adopt each selected application."""
+
     slug = "adopt"
     title = gettext_lazy("Adopt as API client")
     button = gettext_lazy("Adopt")
     says = gettext_lazy(
-        "The application comes under management as it is, with its user and the token that lives longest. "
-        "What is adopted again has the rights that its user has by now agreed to."
+        "Adds the application as it is to the API clients, with its user and the token that expires last. "
+        "Adopting a client again accepts the current rights of its user."
     )
     permission = "provision"
     form_class = forms.AdoptForm
 
     def suits(self, subject: Subject) -> bool:
+        """Return True for applications."""
         return subject.application is not None
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Adopt the application."""
         return api.adopt(
             form.name_for(subject),
             client_id=subject.application.client_id,

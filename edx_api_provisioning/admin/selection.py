@@ -1,4 +1,4 @@
-"""What a page is about: API clients, and the applications and accounts that are to become some."""
+"""Select the API clients, applications and accounts that a page acts on."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from django.http import Http404, HttpRequest
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.spec import NAME_MAX_LENGTH
+from edx_api_provisioning.core.options import NAME_MAX_LENGTH
 from edx_api_provisioning.models import ApiClient
 
-# Each is done with some dozen statements, all in one transaction: no more than a person reads on one page.
-MOST = 50
+# Each takes some dozen queries in one transaction.
+MAX_SELECTED = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One of the things that were chosen; ``client`` is None where there is none yet."""
+    """One selected client, application or account; ``client`` is None for an unmanaged one."""
 
     key: str
-    """Tells it from the others of the page, in the name of a form field."""
+    """Unique on the page; part of the names of form fields."""
     label: str
     client: ApiClient | None = None
     application: Any = None
@@ -34,27 +34,27 @@ class Subject:
 
     @property
     def rights(self) -> tuple[str, ...]:
-        """What the service user and the application have that no ordinary account has, in words."""
+        """Return the rights of user and application that exceed those of an ordinary account."""
         return api.rights_of_account(self.user, self.application)
 
     @property
     def proposed_name(self) -> str:
-        """A client's name made of what the thing is called."""
-        called = self.application.name if self.application is not None else self.user.get_username()
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", called).strip("._-")[:NAME_MAX_LENGTH]
+        """Return a client name derived from the name of the application or user."""
+        source = self.application.name if self.application is not None else self.user.get_username()
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", source).strip("._-")[:NAME_MAX_LENGTH]
 
 
-def chosen(request: HttpRequest) -> list[Subject]:
-    """What the address of the page names: ``client=``, ``application=`` and ``user=``, by primary key.
+def selected(request: HttpRequest) -> list[Subject]:
+    """Return what the query string names: ``client=``, ``application=`` and ``user=``, by primary key.
 
     Raises:
-        PermissionDenied: if who asks may not see applications or users.
-        Http404: if something of it does not exist, or it is too much.
+        PermissionDenied: if the person may not view applications or users.
+        Http404: if something does not exist, or too much is named.
     """
     clients = _rows(ApiClient.objects.select_related("user", "application"), request.GET.getlist("client"))
     applications = _related(request, "application")
     users = _related(request, "user")
-    if len(clients) + len(applications) + len(users) > MOST:
+    if len(clients) + len(applications) + len(users) > MAX_SELECTED:
         raise Http404
     owners = {
         pk: client
@@ -71,7 +71,7 @@ def chosen(request: HttpRequest) -> list[Subject]:
         ),
         *(Subject(key=f"user_{user.pk}", label=user.get_username(), user=user) for user in users),
     ]
-    # A client may have been named twice, by itself and by its application.
+    # A client may be named twice: by itself and by its application.
     return list({subject.key: subject for subject in subjects}.values())
 
 
@@ -91,7 +91,7 @@ def _of_application(application: Any) -> Subject:
 
 
 def _related(request: HttpRequest, field: str) -> list[Any]:
-    """The chosen rows of a model that an API client refers to, for those who see such rows elsewhere in the admin."""
+    """Return the selected users or applications, for people who may view such rows in the admin."""
     model: Any = ApiClient._meta.get_field(field).related_model
     keys = request.GET.getlist(field)
     names = [f"{model._meta.app_label}.{get_permission_codename(right, model._meta)}" for right in ("view", "change")]

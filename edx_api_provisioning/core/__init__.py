@@ -1,0 +1,1 @@
+"""Define specs, states, plans and results, without a database."""

@@ -1,15 +1,15 @@
-"""One base error and a subclass for each thing an operator can put right.
+"""Define the errors that an operator can correct.
 
-A message is one line that says what is wrong and what to do; it never holds a secret. The doors decide how it is shown.
+A message is one line that says what is wrong and what to do. It never contains a secret.
 """
 
 from __future__ import annotations
 
 
 class ProvisioningError(Exception):
-    """Something that the operator can put right.
+    """An error that the operator can correct.
 
-    ``field`` names the part of the :class:`~edx_api_provisioning.core.spec.ClientSpec` at fault, if it is one.
+    ``field`` is the field of :class:`~edx_api_provisioning.core.spec.ClientSpec` at fault, if any.
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
@@ -22,31 +22,35 @@ class ProvisioningError(Exception):
 
 
 class InvalidSpec(ProvisioningError):
-    """A wanted value is not allowed: malformed, too long, in the past, against the site's policy."""
+    """A requested value is malformed, too long, in the past, or against site policy."""
 
 
 class Conflict(ProvisioningError):
-    """What exists differs from what is wanted, and making it match is not for us to do unasked."""
+    """Something that exists differs from the request and is not changed without consent."""
 
 
 class ClientExists(Conflict):
-    """An API client of this name is there already, and a new one was asked for."""
+    """An API client of this name exists, and the request was to create one."""
+
+
+class NotTold(Conflict):
+    """A conflict with an account that the caller may not see, without its details."""
 
 
 class NearMatch(Conflict):
-    """The database took another spelling for the same name (MySQL ignores case and accents)."""
+    """A value matches an existing one in another spelling (MySQL ignores case and accents)."""
 
 
 class NotAllowed(ProvisioningError):
-    """Who is asking has fewer rights than the credentials would carry."""
+    """The requesting person has fewer rights than the credentials would have."""
 
 
 class AlreadyDone(ProvisioningError):
-    """This very request was carried out before; what it issued is not shown a second time."""
+    """The request with this id was carried out before. Its credentials are not shown again."""
 
 
 class RequestReused(ProvisioningError):
-    """The id of a request that was carried out before came with something else to do."""
+    """The id of an earlier request was sent with a different request."""
 
 
 class ClientNotFound(ProvisioningError):
@@ -54,15 +58,15 @@ class ClientNotFound(ProvisioningError):
 
 
 class NotMigrated(ProvisioningError):
-    """The registry's tables are missing or of another version."""
+    """The tables of this package are missing or outdated."""
 
 
 class DatabaseFailure(ProvisioningError):
-    """The database refused or went away; the transaction was rolled back."""
+    """The database reported an error, and the transaction was rolled back."""
 
 
 class UnusableToken(ProvisioningError):
-    """Something at the site changed the token while it was saved; it would not work, so it was not kept."""
+    """The site generated or changed a token so that it would not work. Nothing was saved."""
 
 
 class VerificationFailed(ProvisioningError):
@@ -70,4 +74,4 @@ class VerificationFailed(ProvisioningError):
 
 
 class OutputFailure(ProvisioningError):
-    """The credentials could not be written to where they were wanted."""
+    """The credentials could not be written to the requested destination."""

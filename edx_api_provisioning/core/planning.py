@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
@@ -95,9 +97,21 @@ def username_wanted(spec: ClientSpec, client: CurrentClient | None) -> str:
     return spec.username or (client.username if client else None) or spec.name
 
 
-def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str | None:
-    """The address for a new service user; None if nothing tells one."""
-    return spec.email or (f"{username}@{host}" if host else None)
+# Reserved by RFC 2606 section 2: mail to it goes nowhere.
+_NO_MAIL_DOMAIN = "api-client.invalid"
+
+
+def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str:
+    """Return the address for a new service user, in a domain that no mail reaches if the host is no mail domain."""
+    return spec.email or f"{username}@{host if host and _is_mail_domain(host) else _NO_MAIL_DOMAIN}"
+
+
+def _is_mail_domain(host: str) -> bool:
+    try:
+        check_email("email", f"user@{host}")
+    except InvalidSpec:  # an IP address, or a name without a dot
+        return False
+    return True
 
 
 def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
@@ -108,8 +122,9 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         NearMatch: if the database found another spelling.
         Conflict: if what exists differs in a way that is not to be changed unasked.
     """
-    check_policy(spec, site)
     client = found.client
+    spec = _keep_flags(spec, client)
+    check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
         reject("contact", _("give one; the site wants somebody to answer for every client."))
     username = username_wanted(spec, client)
@@ -150,7 +165,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         declared=declared,
         client_id=application.client_id if application else "",
         restricted=spec.restricted or bool(application and application.restricted),
-        warnings=_warnings(spec),
+        warnings=_warnings(spec, email if found.user is None else "", found.unknown_courses if add_rights else ()),
     )
 
 
@@ -166,11 +181,9 @@ def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site)
     email = email_wanted(spec, username, site.host)
     if found.username_problem is not None:
         raise InvalidSpec(found.username_problem, field="username")
-    if email is None:
-        raise InvalidSpec(_("give one; the site's own address (LMS_ROOT_URL) is not set."), field="email")
     try:
         check_email("email", email)
-    except InvalidSpec:  # The default, where the site's host is no mail domain.
+    except InvalidSpec:  # The default for a user name that no address may have.
         raise InvalidSpec(_("%s, the default, is no email address; give one.") % email, field="email") from None
     if found.email_owner is not None:
         raise Conflict(
@@ -280,6 +293,16 @@ def _plan_token(
     return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
 
 
+def _keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
+    """Return the spec with the flags it does not mention as they were given to the client."""
+    staff, superuser = (client.is_staff, client.superuser) if client is not None else (False, False)
+    return replace(
+        spec,
+        staff=staff if spec.staff is None else spec.staff,
+        superuser=superuser if spec.superuser is None else spec.superuser,
+    )
+
+
 def _check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -> None:
     if client.retired:
         raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
@@ -386,13 +409,10 @@ def _check_token(spec: ClientSpec, token: CurrentToken, found: CurrentState) -> 
 
 def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str, ...]) -> list[Step]:
     steps = []
-    # Translated only where they are said: of many clients, most are as they are wanted.
+    fields = [(option.label, getattr(spec, name), getattr(client, name)) for name, option in STORED.items()]
+    # Labels are translated only for a change: most of many clients already match.
     for label, wanted, existing in (
-        (gettext_noop("contact"), spec.contact, client.contact),
-        (gettext_noop("purpose"), spec.purpose, client.purpose),
-        (gettext_noop("profile"), spec.profile, client.profile),
-        (gettext_noop("right to rotate itself"), spec.self_rotation, client.self_rotation),
-        (gettext_noop("manifest"), spec.manifest, client.manifest),
+        *fields,
         (gettext_noop("token lifetime, from the next rotation on,"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
@@ -411,9 +431,16 @@ def _in_words(value: str | bool | timedelta | None) -> str:
     return value or "-"
 
 
-def _warnings(spec: ClientSpec) -> tuple[str, ...]:
+def _warnings(spec: ClientSpec, new_email: str, unknown_courses: Iterable[str]) -> tuple[str, ...]:
+    warnings = []
     if spec.superuser:
-        return (_("a superuser client can read, change and delete everything on the site, its users included."),)
-    if spec.is_staff:
-        return (_("a staff client can read and change nearly every course and learner record through the API."),)
-    return ()
+        text = _("a superuser client can read, change and delete everything on the site, its users included.")
+        warnings.append(text)
+    elif spec.is_staff:
+        text = _("a staff client can read and change nearly every course and learner record through the API.")
+        warnings.append(text)
+    if new_email.endswith(f"@{_NO_MAIL_DOMAIN}"):
+        text = _("the site's address is no mail domain, so the new user gets %s, which receives no mail. Pass --email.")
+        warnings.append(text % new_email)
+    text = _("the LMS has no course %s; check the course key. The role opens nothing until the course exists.")
+    return (*warnings, *(text % key for key in sorted(unknown_courses)))

@@ -38,7 +38,7 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         )
     if (spec.filters or spec.restricted) and not site.has_access:
         reject("filters" if spec.filters else "restricted", _("this site has no such thing (ApplicationAccess)."))
-    check_rights_policy(staff=spec.is_staff, superuser=spec.superuser, site=site)
+    check_rights_policy(staff=spec.is_staff, superuser=spec.is_superuser, site=site)
 
 
 def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:

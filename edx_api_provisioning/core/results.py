@@ -8,11 +8,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.options import Record
 from edx_api_provisioning.core.secrets import Secret
 
 
@@ -85,14 +86,50 @@ class Credentials:
         return self.client_secret is not None or self.access_token is not None
 
 
+class CredentialsOutput(TypedDict):
+    """An API client as the output shows it. Secrets are shown only by the run that issues them.
+
+    The names are those of RFC 6749.
+    """
+
+    name: str
+    """Name of the API client."""
+    status: str
+    """What was done: created, updated, unchanged, adopted, rotated, revoked, retired or deleted."""
+    username: str
+    """Username of the service user."""
+    email: str
+    """Email address of the service user."""
+    client_id: str
+    """Client ID of the application."""
+    client_secret: str | None
+    """Client secret, if this run issued it."""
+    access_token: str | None
+    """Access token, if this run issued it."""
+    token_type: str | None
+    """Bearer; null without an access token."""
+    expires_at: str | None
+    """Expiry date of the access token (ISO 8601, UTC)."""
+    expires_in: int | None
+    """Seconds until the access token expires."""
+    scope: str | None
+    """Scopes, separated by spaces."""
+    token_url: str | None
+    """URL at which client ID and secret request tokens (RFC 6749 section 4.4)."""
+    api_docs_url: str | None
+    """URL of the API documentation of the site."""
+    verified: bool | None
+    """True if the credentials were verified; null if nothing was issued."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of one of many clients that were wanted."""
+    """The result for one of many clients."""
 
     name: str
     credentials: Credentials | None = None
     error: ProvisioningError | None = None
-    """Why nothing was done, if so."""
+    """The reason if nothing was done."""
 
     def unwrap(self) -> Credentials:
         """Return the credentials.
@@ -107,52 +144,57 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSummary:
-    """What is to be known about a managed client; no secret."""
+class ClientSummary(Record):
+    """A managed client, without secrets."""
 
-    name: str
     state: str
+    """active or retired."""
     username: str | None
+    """Username of the service user; null if the user was deleted."""
     is_staff: bool
+    """True if the service user is staff."""
     is_superuser: bool
-    contact: str
-    purpose: str
+    """True if the service user is a superuser."""
     client_id: str | None
+    """Client ID of the application; null if the application was deleted."""
     scopes: tuple[str, ...]
+    """Scopes of the current access token."""
     tokens: int
-    """How many access tokens its application has, live or not."""
+    """Number of access tokens of the application, expired ones included."""
     expires_at: datetime | None
+    """Expiry date of the current access token."""
     last_issued: datetime | None
-    profile: str = ""
-    """The access profile, if it was provisioned with one."""
+    """Time at which a token or secret was last issued."""
     rights: tuple[str, ...] = ()
-    """``superuser`` and ``staff``, if its user is one now, and the rights that were declared for it."""
+    """superuser and staff, if the service user is one, and the declared rights."""
     restricted: bool = False
-    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
-    self_rotation: bool = False
-    """Whether its access token is enough to get the next one."""
-    manifest: str = ""
-    """The manifest that declares it."""
+    """True if the application is restricted: it gets JWTs only."""
     declared: tuple[str, ...] = ()
-    """The rights that it was declared to have, as in ``grants``, and what its application may ask for."""
+    """Rights that were declared for the service user and the application."""
     created: datetime | None = None
+    """Time at which the client was registered."""
     updated: datetime | None = None
-    """When its row in the registry last changed."""
+    """Time at which the registry row last changed."""
     excess: tuple[str, ...] = ()
-    """Rights beyond those that were declared, if they were asked for."""
+    """Rights beyond the declared ones; only list_api_clients --overprivileged determines them."""
     troubles: tuple[str, ...]
-    """What others did to it: see :class:`~edx_api_provisioning.core.results.Issue`."""
+    """Codes of the issues found, such as token_expired or user_inactive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What was done to a client, when, why and by whom."""
+    """An entry in the history of a client."""
 
     kind: str
+    """Type of the event, such as created, updated, rotated, revoked or retired."""
     actor: str
+    """Who did it."""
     reason: str
+    """Reason that the actor gave."""
     details: dict[str, Any]
+    """Details of the change, without secrets."""
     created: datetime
+    """Time of the event."""
 
 
 class RequestId(NamedTuple):
@@ -216,25 +258,30 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a request comes from: what its credential is, and what that opens. No secret."""
+    """The caller of a request, as its credential identifies it."""
 
     username: str
+    """Username of the account."""
     is_staff: bool
+    """True if the account is staff."""
     is_superuser: bool
+    """True if the account is a superuser."""
     scheme: str
-    """``bearer``, ``jwt`` (in a header or a cookie) or ``session``."""
+    """Authentication scheme: bearer, jwt (in a header or cookie) or session."""
     client: str | None = None
-    """The API client whose credential it is, as far as it can be told."""
+    """API client that owns the credential, if it is known."""
     client_id: str | None = None
+    """Client ID of the application that owns the credential."""
     scopes: tuple[str, ...] | None = None
-    """None where the credential has none: a session."""
+    """Scopes of the credential; null for a session."""
     restricted: bool = False
-    """Whether the rights of the user count for nothing, because the application is restricted."""
+    """True if the application is restricted: the rights of the account do not count."""
     rights: tuple[str, ...] = ()
-    """What no ordinary account may do, in words."""
+    """Rights that an ordinary account does not have."""
     self_rotation: bool = False
-    """Whether the credential is enough to get the next one."""
+    """True if self/rotate/ accepts the credential."""
     expires_at: datetime | None = None
+    """Expiry date of the credential; null for a session."""
 
 
 class Issue(enum.StrEnum):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from edx_api_provisioning.core.options import Record
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -86,19 +88,16 @@ class CurrentToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentClient:
+class CurrentClient(Record):
     """The registry row that the wanted name finds, on MySQL perhaps in another spelling."""
 
     pk: Any
-    name: str
     user_pk: Any
     username: str | None
     retired: bool
-    contact: str
-    purpose: str
-    profile: str = ""
-    self_rotation: bool = False
-    manifest: str = ""
+    is_staff: bool = False
+    """Whether this package made the user staff."""
+    superuser: bool = False
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     token_lifetime: timedelta | None = None
@@ -121,5 +120,7 @@ class CurrentState:
     """The client_id, as it is spelled, of another application with the wanted one."""
     client_secret_matches: bool = True
     """Whether the wanted secret is the application's."""
+    unknown_courses: frozenset[str] = frozenset()
+    """The keys of wanted courses that the LMS does not have."""
     access_token_pk: Any = None
     """The row that the wanted access token finds."""

@@ -1,0 +1,1 @@
+"""Read manifests; write credentials as text, JSON, dotenv, YAML and Kubernetes Secrets."""

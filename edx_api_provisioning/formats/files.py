@@ -113,6 +113,7 @@ class Staged(NamedTuple):
 
     @property
     def issues(self) -> IssueIds:
+        """The ids of the secret and the token in it."""
         return IssueIds(self.secret, self.token)
 
 

@@ -25,6 +25,7 @@ from edx_api_provisioning.core.results import (
     Check,
     ClientSummary,
     Credentials,
+    CredentialsOutput,
     Event,
     Identity,
     Issue,
@@ -40,7 +41,7 @@ ENV_PREFIX = "OPENEDX_"
 def as_dict(credentials: Credentials) -> dict[str, Any]:
     """Return the flat object of the JSON output, with the names of RFC 6749. What was not issued is None."""
     ends = credentials.expires_at
-    return {
+    output: CredentialsOutput = {
         "name": credentials.name,
         "status": str(credentials.status),
         "username": credentials.username,
@@ -56,6 +57,7 @@ def as_dict(credentials: Credentials) -> dict[str, Any]:
         "api_docs_url": conf.url("API_DOCS_PATH"),
         "verified": credentials.verified,
     }
+    return {**output}
 
 
 def _revealed(secret: Secret | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,28 +14,39 @@ from django.core.management.base import BaseCommand, CommandError, DjangoHelpFor
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
+from edx_api_provisioning.core.commands import COMMANDS
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, Option
 from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
 from edx_api_provisioning.formats import destinations, files, rendering
 
-# The options that are named otherwise than the field that they fill.
-_OPTIONS = {
-    "name": "NAME",
-    "scopes": "--scope",
-    "token": "--no-token",
-    "permissions": "--permission",
-    "groups": "--group",
-    "course_roles": "--course-role",
-    "global_roles": "--global-role",
-    "filters": "--filter",
-    "client_secret": "--client-secret-from",
-    "access_token": "--access-token-from",
-}
-
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Django's order of options, and examples as they are written."""
+
+
+def add_option(parser: Any, option: Option) -> None:
+    """Add an option of the table to an argparse parser or group."""
+    how: dict[str, Any] = {"help": _(option.help), "default": option.default}
+    if option.positional:
+        how |= {"metavar": option.metavar} | ({} if option.required else {"nargs": "?"})
+        parser.add_argument(option.name, **how)
+        return
+    how |= {"dest": option.name, "required": option.required}
+    if option.kind == FLAG:
+        how["action"] = "store_true"
+        if option.negatable:
+            # Without a default, argparse does not write it into the help.
+            how |= {"action": BooleanOptionalAction, "default": None}
+    elif option.choices or option.kind == FORMAT:
+        how["choices"] = option.choices or tuple(rendering.FORMATS)
+    else:
+        how["metavar"] = option.metavar
+        if option.many:
+            how |= {"action": "append", "help": _("%s Repeatable.") % how["help"]}
+    parser.add_argument(option.flag, **how)
+    parser.set_defaults(**{option.name: option.default})
 
 
 class ClientCommand(BaseCommand):
@@ -44,6 +55,21 @@ class ClientCommand(BaseCommand):
     # Checking the system imports every URL of the LMS: seconds, for nothing that these commands need.
     requires_system_checks = []  # noqa: RUF012 - as Django declares it
     epilog = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = COMMANDS[type(self).__module__.rpartition(".")[2]]
+        self.help = _(self.table.help)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        groups: dict[str, Any] = {"": parser}
+        for option in self.table.options:
+            part = "" if option.positional else option.part
+            if part not in groups:
+                groups[part] = parser.add_argument_group(_(part))
+            if option.exclusive and option.exclusive not in groups:
+                groups[option.exclusive] = groups[part].add_mutually_exclusive_group()
+            add_option(groups[option.exclusive or part], option)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         return super().create_parser(
@@ -91,27 +117,6 @@ class ClientCommand(BaseCommand):
 
 class IssuingCommand(ClientCommand):
     """A command that issues credentials, verifies them and delivers them once."""
-
-    def add_result_arguments(self, parser: ArgumentParser) -> None:
-        results = parser.add_argument_group(_("result"))
-        add = results.add_argument
-        add(
-            "--format",
-            choices=tuple(rendering.FORMATS),
-            default="text",
-            help=_("how the result is shown (default: %(default)s)"),
-        )
-        output = _(
-            "write the credentials to a file of mode 0600, for many clients to files in a directory; - for stdout"
-        )
-        add("--output", metavar="PATH", help=output)
-        add("--force", action="store_true", help=_("let --output replace a file that holds something else"))
-        verify = results.add_mutually_exclusive_group()
-        add = verify.add_argument
-        add("--no-verify", dest="verify", action="store_false", help=_("do not verify the credentials first"))
-        add("--verify", action="store_true", default=True, help=_("verify the credentials first (the default)"))
-        add = results.add_argument
-        add("--verify-url", metavar="URL", help=_("then verify them over HTTP, at the site's public https address"))
 
     @contextmanager
     def destination(self, options: dict[str, Any], *, many: bool) -> Iterator[destinations.Destination]:
@@ -205,10 +210,13 @@ def _failures(verification: Verification) -> str:
     return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok)
 
 
-def option(field: str) -> str:
-    """The option that fills a field of a ClientSpec."""
-    return _OPTIONS.get(field, "--" + field.replace("_", "-"))
+_BY_FIELD = {option.name: option for command in COMMANDS.values() for option in command.options} | {**CLIENT}
+
+
+def flag(field: str) -> str:
+    """Return the option that fills a field of a ClientSpec."""
+    return _BY_FIELD[field].flag if field in _BY_FIELD else "--" + field.replace("_", "-")
 
 
 def _line(error: ProvisioningError) -> str:
-    return f"{option(error.field)}: {error.message}" if error.field is not None else error.message
+    return f"{flag(error.field)}: {error.message}" if error.field is not None else error.message

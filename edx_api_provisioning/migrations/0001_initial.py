@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                     models.DurationField(editable=False, null=True, verbose_name="access token lifetime"),
                 ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
+                ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
                 ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
                 (
                     "noticed_days",
@@ -66,6 +67,7 @@ class Migration(migrations.Migration):
                     "manifest",
                     models.CharField(
                         blank=True,
+                        default="",
                         db_index=True,
                         editable=False,
                         help_text="The manifest that declares it.",
@@ -76,7 +78,7 @@ class Migration(migrations.Migration):
                 ("secret_issue", models.CharField(default="", editable=False, max_length=16)),
                 ("token_issue", models.CharField(default="", editable=False, max_length=16)),
                 (
-                    "contact_email",
+                    "contact",
                     models.EmailField(
                         blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
                     ),
@@ -170,6 +172,7 @@ class Migration(migrations.Migration):
                             ("deleted", "deleted"),
                             ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
+                            ("refused", "refused"),
                         ],
                         max_length=32,
                         verbose_name="what",

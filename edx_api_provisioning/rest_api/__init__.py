@@ -1,1 +1,1 @@
-"""The door for programs that are not on this machine: a REST API, off unless the site turns it on."""
+"""Serve the REST API, which is off unless the site turns it on."""

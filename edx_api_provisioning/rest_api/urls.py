@@ -1,4 +1,4 @@
-"""Where the versions of the API are. The LMS includes this at ``api/api-provisioning/``; see apps.py."""
+"""Route the versions of the API. The LMS includes this at ``api/api-provisioning/``; see apps.py."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Carry out what entry points ask for."""

@@ -8,9 +8,9 @@ from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import declared, require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import same_spelling
@@ -33,15 +33,15 @@ def adopt(
     reason: str = "",
     request_id: str | RequestId | None = None,
 ) -> Credentials:
-    """Take an application that was made by other means under management, with its user and longest token.
+    """Adopt an existing application as an API client, with its user and the token that expires last.
 
-    Adopting again records the user and the rights that it has by now as agreed to. What the site's policy forbids to be
-    made is taken in all the same (but for a missing contact): what is managed can be seen, rotated and revoked.
+    Adopting again accepts the user's current rights. Site policy is not enforced, except for a missing contact: an
+    adopted client can be seen, rotated and revoked.
 
     Raises:
-        Conflict: the application is none for the client credentials grant, has no user, or belongs to another client.
+        Conflict: if the application has another grant type, has no user, or belongs to another client.
     """
-    ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)  # For its checks
+    ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)  # Validates the values
 
     def work() -> Credentials:
         registry.require_new(request_id)
@@ -50,15 +50,17 @@ def adopt(
         if client is not None:
             same_spelling("name", name, client.name)
             refuse_retired(client)
-        if site.contact_required and not (contact or (client and client.contact_email)):
-            raise InvalidSpec(_("give one; the site wants somebody to answer for every client."), field="contact")
+        if site.contact_required and not (contact or (client and client.contact)):
+            raise InvalidSpec(
+                _("missing; this site requires the email address of a contact for every client."), field="contact"
+            )
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
-        user = application.user
+        user = lock_user(application.user)
         made = ApiClient.objects.filter(user=user, user_made=True).exists()
         rights = rights_of(user, application, foreign=not made)
         if not authority.trusted:
-            require_no_more(rights, authority=authority)
+            require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
         if client is None:
             client = ApiClient(name=name, application=application)
         token = client.access_token or oauth.longest_token(application)
@@ -69,10 +71,10 @@ def adopt(
             "is_superuser": user.is_superuser,
             "declared_rights": sorted(declared(rights)),
             "access_token": token,
-            # It is at least as old as this; and what nobody issued here has no date of ours.
+            # Credentials that this package did not issue are at least as old as their rows.
             "secret_issued": client.secret_issued or application.created,
             "token_issued": client.token_issued or (token.created if token is not None else None),
-            "contact_email": client.contact_email if contact is None else contact,
+            "contact": client.contact if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
         if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):
@@ -83,27 +85,31 @@ def adopt(
         details = {"client_id": application.client_id, "username": user.get_username()}
         request = {"authority": authority, "reason": reason, "request_id": request_id}
         registry.record(client, name, Kind.ADOPTED, details=details, **request)
-        return current_credentials(client, Status.ADOPTED, changes=(_("take %s under management") % name,))
+        return current_credentials(client, Status.ADOPTED, changes=(_("adopted %s") % name,))
 
     return in_transaction(work)
 
 
 def _check_adoptable(name: str, client: ApiClient | None, application: Any, client_id: str) -> None:
     if application is None:
-        raise Conflict(_("no application has it."), field="client_id")
+        raise Conflict(
+            _("no application has this client id; list them with list_api_clients --unmanaged."), field="client_id"
+        )
     same_spelling("client_id", client_id, application.client_id)
     if client is not None and client.application_id != application.pk:
-        raise Conflict(_("this client has another application; choose another name."), field="name")
+        raise Conflict(_("this client has another application; use another name."), field="name")
     owner = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
     if owner is not None and (client is None or owner.pk != client.pk):
         if client is None and owner.name == name:
-            # Another run adopted it under this name since we looked: to be looked at again.
-            raise IntegrityError("the client was made meanwhile")
-        raise Conflict(_("it belongs to the API client %s already.") % owner.name, field="client_id")
+            # Another run adopted it under this name meanwhile: repeat the transaction.
+            raise IntegrityError("the client was created meanwhile")
+        raise Conflict(_("the application belongs to the API client %s.") % owner.name, field="client_id")
     if application.user is None:
-        raise Conflict(_("the application has no user, so its tokens are of no use; set one first."), field="client_id")
+        raise Conflict(
+            _("the application has no user, so its tokens do not work; set its user first."), field="client_id"
+        )
     if not oauth.is_client_credentials(application):
         raise Conflict(
-            _("the application is not a confidential one for the client credentials grant; change that first."),
+            _("the application is not confidential with the client credentials grant; change that first."),
             field="client_id",
         )

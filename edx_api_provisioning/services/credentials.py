@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import translate_errors
 from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
@@ -60,7 +60,7 @@ def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
     if client.application is None or not lms.is_restricted(client.application_id):
         return ()
     scopes, _filters = lms.access(client.application_id)
-    return tuple(dict.fromkeys((*oauth.default_scopes(), *scopes)))
+    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *scopes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def new_issue_id() -> str:
 
 
 def _new_token(wanted: NewToken, now: datetime) -> Secret:
-    return oauth.generate_access_token(
+    return oauth_server.generate_access_token(
         conf.get("TOKEN_PREFIX"),
         user=wanted.client.user,
         client=wanted.client.application,

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 from django.db.models.functions import Lower
 
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import connection
 from edx_api_provisioning.adapters.rights import rights_of_users
 from edx_api_provisioning.core.exceptions import Conflict
@@ -67,6 +67,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
         # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
         raise IntegrityError("the account was made meanwhile")
     namesakes = _namesakes(specs, clients)
+    unknown = lms.unknown_courses({key for spec in specs for key in spec.courses})
     return [
         Rows(
             CurrentState(
@@ -77,6 +78,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
                 client_id_owner=namesakes.get(spec.client_id or ""),
                 client_secret_matches=_secret_matches(spec, clients.get(spec.name)),
                 access_token_pk=_token_pk(spec),
+                unknown_courses=unknown & spec.courses,
             ),
             clients.get(spec.name),
             users.get(spec.name),
@@ -151,7 +153,7 @@ def _secret_matches(spec: ClientSpec, client: ApiClient | None) -> bool:
     return (
         application is None
         or spec.client_secret is None
-        or oauth.client_user(application.client_id, spec.client_secret) is not None
+        or oauth_server.client_user(application.client_id, spec.client_secret) is not None
     )
 
 
@@ -209,13 +211,11 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
         pk=client.pk,
         name=client.name,
         user_pk=client.user_id,
+        is_staff=client.is_staff,
+        superuser=client.is_superuser,
+        **registry.stored(client),
         username=client.user.get_username() if client.user else None,
         retired=client.state == ApiClient.State.RETIRED,
-        contact=client.contact_email,
-        purpose=client.purpose,
-        profile=client.profile,
-        self_rotation=client.self_rotation,
-        manifest=client.manifest,
         declared=tuple(client.declared_rights),
         token_lifetime=client.token_lifetime,
         application=application

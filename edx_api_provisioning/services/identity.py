@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.adapters.rights import Rights, application_rights, rights_of
-from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.authority import RESTRICTED_WRITE_SCOPE, WRITE_SCOPE, Authority, Kind
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials, Identity, RequestId
 from edx_api_provisioning.models import ApiClient
@@ -37,7 +38,9 @@ class Credential:
     """The row of an opaque access token."""
     application: Any = None
     scopes: tuple[str, ...] | None = None
+    filters: tuple[str, ...] = ()
     restricted: bool = False
+    issued_at: datetime | None = None
     expires_at: datetime | None = None
 
 
@@ -56,7 +59,10 @@ def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
                 # No claim names the application. Where just one acts for the user, it is that.
                 application=oauth.only_application(user) if of_grant else None,
                 scopes=tuple(claims.get("scopes") or ()),
+                filters=tuple(claims.get("filters") or ()),
                 restricted=bool(claims.get("is_restricted")),
+                # A JWT names the second in which it was issued: one of the same second may be older.
+                issued_at=datetime.fromtimestamp(claims["iat"], UTC) if "iat" in claims else None,
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC) if "exp" in claims else None,
             )
         if oauth.is_access_token(auth):
@@ -66,9 +72,84 @@ def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
                 application=auth.application,
                 scopes=tuple(auth.scope.split()),
                 restricted=lms.is_restricted(auth.application_id),
+                issued_at=auth.created,
                 expires_at=auth.expires,
             )
         return Credential(scheme="session" if auth is None else "bearer")
+
+
+def person_of(request: Any, entry: str) -> Authority:
+    """Return the authority of whoever is logged in, in the words of an entry point such as ``admin``.
+
+    Somebody who acts as another account, by django-hijack or django-impersonate, is named beside it.
+    """
+    label = f"{entry}: {request.user.get_username()}"
+    real = getattr(request, "impersonator", None)
+    if history := getattr(request, "session", {}).get("hijack_history"):
+        # django-hijack keeps the primary keys of the accounts that somebody came from, the own one first.
+        users = get_user_model()
+        real = users._default_manager.filter(pk=users._meta.pk.to_python(history[0])).first() or history[0]
+    return Authority.person(request.user, label if real is None else f"{label} (used by {real})")
+
+
+def authority_of(request: Any, credential: Credential) -> Authority:
+    """Return the authority of a request at the REST API."""
+    if credential.scheme == "session":
+        return person_of(request, "REST API")
+    user = request.user
+    client = _client_of(credential.application)
+    return Authority(
+        f"REST API: {user.get_username()}",
+        Kind.CREDENTIAL,
+        user,
+        restricted=credential.restricted,
+        scopes=credential.scopes or (),
+        filters=credential.filters,
+        client=client.name if client is not None else None,
+    )
+
+
+def require_may_change(user: Any, credential: Credential) -> None:
+    """Require a credential that may change something at the REST API.
+
+    That is a session, or a token of the confidential client credentials application of an active API client, with
+    the scope to write, which was issued after the client's last rotation, revocation or change of rights.
+
+    Raises:
+        NotAllowed: naming what the credential lacks.
+    """
+    if credential.scheme == "session":
+        return
+    application, scope = credential.application, RESTRICTED_WRITE_SCOPE if credential.restricted else WRITE_SCOPE
+    with translate_errors():
+        client = _client_of(application)
+    if application is None:
+        raise NotAllowed(_("a JWT may change something only if its user has exactly one application."))
+    if (
+        client is None
+        or client.state != ApiClient.State.ACTIVE
+        or not oauth.is_client_credentials(application)
+        or not user.pk == application.user_id == client.user_id
+    ):
+        raise NotAllowed(_("only the credentials of an active API client may change something."))
+    if scope not in (credential.scopes or ()):
+        raise NotAllowed(_("a credential needs the scope %s to change something.") % scope)
+    if client.application_id != application.pk or _is_stale(credential, client.last_cut):
+        raise NotAllowed(
+            _(
+                "this credential was issued before the last rotation, revocation or change of rights of its client; "
+                "use the newest."
+            )
+        )
+
+
+def _is_stale(credential: Credential, cut: datetime | None) -> bool:
+    if cut is None:
+        return False
+    issued = credential.issued_at
+    if credential.scheme == "jwt" and issued is not None:
+        return issued <= cut.replace(microsecond=0)
+    return issued is None or issued < cut
 
 
 def identify(user: Any, credential: Credential) -> Identity:

@@ -43,7 +43,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
         due = ApiClient.objects.filter(state=ApiClient.State.ACTIVE)
         horizon = now + max(distances, default=0) * _DAY
         ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
-        expiring = list(ending.exclude(contact_email="").values_list("pk", flat=True))
+        expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
     for pk in succeeded:
         in_transaction(partial(_end_predecessor, pk, now, authority))
@@ -92,13 +92,13 @@ def _notify(pk: Any, distances: list[int], now: datetime, authority: Authority) 
         client.name,
         registry.Kind.NOTIFIED,
         authority=authority,
-        details={"days": distance, "to": client.contact_email},
+        details={"days": distance, "to": client.contact},
     )
     context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
     subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())
     body = render_to_string("edx_api_provisioning/expiry_body.txt", context)
     try:
-        send_mail(subject, body, from_email=None, recipient_list=[client.contact_email])
+        send_mail(subject, body, from_email=None, recipient_list=[client.contact])
     except Exception as error:
         logger.warning("The notice to the contact of %s was not sent: %s", client.name, type(error).__name__)
         raise _NotSent from None

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
 from edx_api_provisioning.adapters.database import read_with_retry
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
+from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.planning import Action, Plan, make_plan
 from edx_api_provisioning.core.results import Credentials, RequestId
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.core.state import Site
+from edx_api_provisioning.core.state import CurrentState, Site
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import credentials, registry, site
 from edx_api_provisioning.services.current_state import Ambiguous, Rows, find
@@ -89,7 +90,7 @@ def provision_all(
     for each in runs:
         _change_rights(each)
     _issue_tokens([each for each in runs if each.plan.has(Action.ISSUE_TOKEN)], site)
-    _register([each for each in runs if each.plan.steps], request)
+    _register([each for each in runs if each.plan.steps], site, request)
     return [_credentials(each) for each in runs]
 
 
@@ -154,8 +155,9 @@ def _planned(
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
             raise ClientExists(_("there is an API client of this name already."), field="name")
+        _check_account(spec, rows.found, authority)
         planned = _Planned(make_plan(spec, rows.found, site), rows)
-        _check_asker(planned, authority)
+        _check_authority(planned, authority)
         return planned
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
@@ -187,17 +189,53 @@ class _Check:
         return spec
 
 
-def _check_asker(planned: _Planned, authority: Authority) -> None:
+def _check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
+    """Refuse what would tell about an account before anything is told.
+
+    That a username or an email address is taken cannot be hidden: they are unique.
+
+    Raises:
+        NotAllowed: the account exists and is not the client's.
+        NotTold: without details, what the plan would explain to somebody who may view users.
+    """
+    if authority.trusted:
+        return
+    user, client = found.user, found.client
+    if user is not None and not (client is not None and client.user_pk == user.pk) and not authority.is_superuser:
+        raise NotAllowed(
+            _("this username is taken. Choose another one, or ask a superuser to share the account."),
+            field="username",
+        )
+    if rights.may_view_users(authority):
+        return
+    if found.email_owner is not None:
+        raise NotTold(_("this email address is taken. Choose another one."), field="email")
+    if user is not None and (
+        (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
+        or user.retired
+        or not user.active
+        or (spec.email is not None and user.email.lower() != spec.email.lower())
+    ):
+        raise NotTold(
+            _("the service user does not match this request. Ask somebody who may view users."), field="username"
+        )
+
+
+def _check_authority(planned: _Planned, authority: Authority) -> None:
     if authority.trusted:
         return
     plan, rows = planned.plan, planned.rows
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
-    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.superuser, others=wanted)
-    rights.require_no_more(future, authority=authority)
-    if rows.user is not None:
-        foreign = rows.found.user is not None and not rows.found.user.made
-        rights.require_no_more(rights.rights_of(rows.user, application, foreign=foreign), authority=authority)
+    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
+    rights.require_no_more(future, authority=authority, restricted=plan.restricted, asked=True)
+    foreign = rows.found.user is not None and not rows.found.user.made
+    has = [rights.rights_of(rows.user, application, foreign=foreign)] if rows.user is not None else []
+    for carried in (rights.rights_after(plan, rows.user, application, foreign=foreign), *has):
+        rights.require_no_more(carried, authority=authority, restricted=plan.restricted)
+
+
+_CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
 
 
 @dataclass(slots=True)
@@ -218,7 +256,7 @@ class _Run:
 def _make_users(runs: Sequence[_Run]) -> None:
     new = [run for run in runs if run.plan.has(Action.CREATE_USER)]
     wanted = [
-        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.superuser, full_name=spec.name)
+        lms.NewUser(run.plan.username, run.plan.email, spec.is_staff, spec.is_superuser, full_name=spec.name)
         for run in new
         for spec in [run.plan.spec]
     ]
@@ -270,13 +308,15 @@ def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
         run.access_token = token
 
 
-def _register(runs: Sequence[_Run], request: Request) -> None:
+def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
     events = []
     for run in runs:
         plan, client = run.plan, run.client
         if plan.has(Action.UPDATE_SCOPES):
             oauth.set_scopes(client.access_token_id, plan.scopes)
         _describe(run)
+        if not plan.has(Action.CREATE_CLIENT) and any(plan.has(action) for action in _CHANGES_OF_RIGHTS):
+            client.last_cut = site.now
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],
             "username": plan.username,
@@ -293,15 +333,10 @@ def _register(runs: Sequence[_Run], request: Request) -> None:
 def _describe(run: _Run) -> None:
     """Write what the spec says of the client to its row."""
     spec, client = run.plan.spec, run.client
-    for name, wanted in (
-        ("contact_email", spec.contact),
-        ("purpose", spec.purpose),
-        ("profile", spec.profile),
-        ("self_rotation", spec.self_rotation),
-        ("manifest", spec.manifest),
-        ("token_lifetime", spec.expires_in),
-    ):
-        if wanted is not None:
+    if spec.expires_in is not None:
+        client.token_lifetime = spec.expires_in
+    for name in STORED:
+        if (wanted := getattr(spec, name)) is not None:
             setattr(client, name, wanted)
     client.declared_rights = list(run.plan.declared)
 

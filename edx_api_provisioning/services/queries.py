@@ -95,7 +95,7 @@ def find_clients(
     wanted = {
         "state": state,
         "user__username": username,
-        "contact_email": contact,
+        "contact": contact,
         "profile": profile,
         "manifest": manifest,
     }
@@ -172,21 +172,24 @@ def list_clients(
         name: this one only.
         expiring_within: only clients whose current token ends within this time, or has ended.
         expired: only clients whose current token has ended.
-        overprivileged: only clients with more rights than were declared for them; five statements more for each.
+        overprivileged: only clients with more rights than were declared for them; six statements more.
     """
     now = datetime.now(UTC)
     with translate_errors():
-        clients = with_facts(ApiClient.objects.all() if name is None else registry.named([name]))
+        rows = ApiClient.objects.all() if name is None else registry.named([name])
+        clients = with_facts(rows)
         if name is not None:
             for client in clients:
                 same_spelling("name", name, client.name)
         if expired or expiring_within is not None:
             clients = _ending(clients, now if expired else now + min(expiring_within or timedelta(0), _FOREVER))
+        keys = rows.exclude(user=None).values("user"), rows.exclude(application=None).values("application")
+        loaded = rights.load_rights(*keys) if overprivileged else None
         for client in clients.iterator(chunk_size=1000):
             shown = summary(client, now)
-            if not overprivileged:
+            if loaded is None:
                 yield shown
-            elif excess := _excess(client):
+            elif excess := _excess(client, loaded):
                 yield replace(shown, excess=excess)
 
 
@@ -217,20 +220,18 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
     return _with_end(facts.annotate(token_count=count[:1], restricted=restricted))
 
 
-def _excess(client: Any) -> tuple[str, ...]:
-    """The rights of a client beyond those that were declared for it."""
+def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
+    """Return the rights of a client beyond those that were declared for it."""
     if client.user is None:
         return ()
+    given = frozenset(client.declared_rights)
     declared = rights.rights_wanted(
         client.user.get_username(),
         staff=client.is_staff,
-        superuser=False,  # Whatever a superuser may do, what is beyond the declared is to be named.
-        others=frozenset(client.declared_rights)
-        | rights.group_permissions(
-            right.partition(":")[2] for right in client.declared_rights if right.startswith("group:")
-        ),
+        superuser=False,  # A superuser may do everything, but the rights beyond the declared ones are to be named.
+        others=given | loaded.of_groups(given),
     )
-    has = rights.rights_of(client.user, client.application)
+    has = loaded.of(client.user, client.application)
     excess = has.exceeds(declared)
     return excess[1:] if has.superuser and client.is_superuser else excess
 
@@ -245,22 +246,18 @@ def summary(client: Any, now: datetime) -> ClientSummary:
     token = client.access_token
     return ClientSummary(
         name=client.name,
+        **registry.stored(client),
         state=client.state,
         username=client.user.get_username() if client.user else None,
         is_staff=bool(client.user and client.user.is_staff),
         is_superuser=bool(client.user and client.user.is_superuser),
-        contact=client.contact_email,
-        purpose=client.purpose,
         client_id=client.application.client_id if client.application else None,
         scopes=tuple(token.scope.split()) if token else (),
         tokens=client.token_count or 0,
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
-        profile=client.profile,
         rights=(*_flags(client), *client.declared_rights),
         restricted=client.restricted,
-        self_rotation=bool(client.self_rotation),
-        manifest=client.manifest or "",
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,

@@ -16,12 +16,15 @@ from edx_api_provisioning.adapters.database import (
     bulk_insert,
     bulk_update,
     connection,
+    translate_errors,
 )
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, Conflict, RequestReused
+from edx_api_provisioning.core.options import NAME_MAX_LENGTH, STORED
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import RequestId
 from edx_api_provisioning.core.spec import check_line
+from edx_api_provisioning.core.text import printable
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
 
@@ -31,6 +34,12 @@ def refuse_retired(client: ApiClient) -> None:
 
 
 Kind = ApiClientEvent.Kind
+
+
+def stored(client: ApiClient) -> dict[str, Any]:
+    """Return the fields that a row stores as they are."""
+    return {name: getattr(client, name) for name in STORED}
+
 
 _DIGEST = "request"
 
@@ -171,6 +180,19 @@ def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = 
     record_all([(client, name, kind, event.pop("details"))], request_ids={name: request_id}, **event)
 
 
+def record_refusal(name: str, says: str, *, authority: Authority) -> None:
+    """Add to the history that something was refused because ``authority`` lacks the rights.
+
+    Args:
+        name: of the client that was asked for, as it was typed; may be empty.
+        says: the message that was answered.
+    """
+    name = printable(name)[:NAME_MAX_LENGTH]
+    with translate_errors():
+        client = find(name, lock_it=False) if name else None
+        record(client, name or "-", Kind.REFUSED, details={"says": says}, authority=authority)
+
+
 def record_all(
     events: Sequence[tuple[ApiClient | None, str, str, dict[str, Any]]],
     *,
@@ -190,13 +212,14 @@ def record_all(
         InvalidSpec: for a reason that is not one line.
     """
     check_line("reason", reason)
+    label = printable(authority.label)[:255]
     ids = request_ids or {}
     rows = [
         ApiClientEvent(
             client=client,
             client_name=name,
             kind=kind,
-            actor=authority.label[:255],
+            actor=label,
             reason=reason,
             request_id=_key(ids.get(name)),
             details=details | _digest(ids.get(name)),
@@ -206,5 +229,5 @@ def record_all(
     bulk_insert(rows, saved_by=ApiClientEvent.save)
     for _client, name, kind, details in events:
         if (signal := _SIGNALS.get(Kind(kind))) is not None:
-            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=authority.label, details=details)
+            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=label, details=details)
             transaction.on_commit(send, using=connection().alias)

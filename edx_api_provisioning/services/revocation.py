@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -53,6 +54,7 @@ def revoke(
             return current_credentials(client, Status.UNCHANGED)
         kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
+        client.last_cut = datetime.now(UTC)
         client.save()
         details = {"steps": list(changes), "username": result.username}
         registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
-from edx_api_provisioning.adapters.rights import require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
@@ -142,8 +142,9 @@ def _rotate(
     )
     _check_fit(client, site, token=token)
     if not request.authority.trusted:
-        rights = rights_of(client.user, client.application, foreign=not client.user_made)
-        require_no_more(rights, authority=request.authority)
+        user = lock_user(client.user)
+        rights = rights_of(user, client.application, foreign=not client.user_made)
+        require_no_more(rights, authority=request.authority, restricted=lms.is_restricted(client.application_id))
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
@@ -154,6 +155,7 @@ def _rotate(
             oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
+    client.last_cut = site.now
     client.save()
     result = current_credentials(
         client,
@@ -236,7 +238,7 @@ def _rotated_says(
 def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
     """Whether the client may be issued anything now."""
     refuse_retired(client)
-    if site.contact_required and not client.contact_email:
+    if site.contact_required and not client.contact:
         raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth_server
 from edx_api_provisioning.core.state import Site
 
 
@@ -16,7 +16,7 @@ def current_site() -> Site:
         host=conf.host(),
         lifetime=conf.get("TOKEN_LIFETIME"),
         max_lifetime=conf.get("MAX_TOKEN_LIFETIME"),
-        default_scopes=oauth.default_scopes(),
+        default_scopes=oauth_server.default_scopes(),
         available_scopes=_available_scopes(),
         has_access=lms.has_access(),
         staff_allowed=conf.get("ALLOW_STAFF"),
@@ -28,7 +28,7 @@ def current_site() -> Site:
 def _available_scopes() -> tuple[str, ...]:
     allowed = conf.get("ALLOWED_SCOPES")
     # With ApplicationAccess an application can be given any scope that the site knows.
-    grantable = oauth.all_scopes() if lms.has_access() else oauth.available_scopes()
+    grantable = oauth_server.all_scopes() if lms.has_access() else oauth_server.available_scopes()
     return tuple(scope for scope in grantable if allowed is None or scope in allowed)
 
 

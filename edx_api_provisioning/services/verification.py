@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
+from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_server, rights
 from edx_api_provisioning.adapters.database import connection, no_sql_logging, translate_errors
 from edx_api_provisioning.core.results import Check, ClientSummary, Credentials, Presented, Verification
 from edx_api_provisioning.core.secrets import Secret
@@ -67,7 +67,7 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
         checks: tuple[Check, ...] = (grant_in_process(client_id, client_secret),)
         application = oauth.find_application(client_id)
         restricted = application is not None and lms.is_restricted(application.pk)
-        scopes = (*oauth.default_scopes(), *lms.access(application.pk)[0]) if restricted else None
+        scopes = (*oauth_server.default_scopes(), *lms.access(application.pk)[0]) if restricted else None
     if url is not None and application is not None and application.user is not None:
         username = application.user.get_username()
         checks += http_verification.client_over_http(client_id, client_secret, username, url, scopes=scopes)[0]
@@ -151,7 +151,7 @@ def _rights(user: Any, application: Any) -> tuple[str, ...]:
 def grant_in_process(client_id: str, client_secret: Secret) -> Check:
     """Ask for an opaque token as RFC 6749 section 4.4 has it, with all that the site does for it, and keep nothing."""
     with transaction.atomic(using=connection().alias):
-        status, body = oauth.grant(client_id, client_secret)
+        status, body = oauth_server.grant(client_id, client_secret)
         transaction.set_rollback(True, using=connection().alias)
     return check(_("client credentials grant"), None if status == 200 else answer_code(status, body))
 
@@ -168,7 +168,7 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
         problem = _bearer_problem(credentials.access_token, credentials.username)
         checks.append(check(_("access token at the site's Bearer authentication"), problem))
     if credentials.client_secret is not None:
-        user = oauth.client_user(credentials.client_id, credentials.client_secret)
+        user = oauth_server.client_user(credentials.client_id, credentials.client_secret)
         problem = "invalid_client" if user is None else user_problem(user.get_username(), credentials.username)
         checks.append(check(_("client id and secret at the site's OAuth2 validator"), problem))
     return tuple(checks)

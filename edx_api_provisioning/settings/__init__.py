@@ -1,0 +1,1 @@
+"""Set defaults in the settings of the LMS."""

@@ -1,4 +1,4 @@
-"""The Tutor plugin, on the operator's machine. It imports Tutor and click, and neither Django nor the rest of us.
+"""Extend Tutor on the operator's machine. The plugin imports Tutor and click, but no Django.
 
 Source: https://docs.tutor.edly.io/reference/api/hooks/catalog.html
 """
@@ -23,7 +23,7 @@ hooks.Filters.CONFIG_DEFAULTS.add_items(
 )
 hooks.Actions.CONFIG_LOADED.add()(clients.check)
 
-# The image: this version, unless the repository is mounted, which Tutor installs by itself then.
+# Install this version in the image, unless the repository is mounted: then Tutor installs it.
 # Tutor 20 has no PIP_COMMAND.
 _INSTALL = f"""\
 {{% if "edx-api-provisioning" not in iter_mounted_directories(MOUNTS, "openedx") %}}
@@ -41,7 +41,7 @@ hooks.Filters.ENV_PATCHES.add_items(
 )
 hooks.Filters.MOUNTED_DIRECTORIES.add_item(("openedx", "edx-api-provisioning$"))
 
-hooks.Filters.CLI_DO_COMMANDS.add_items(jobs.COMMANDS)
+hooks.Filters.CLI_DO_COMMANDS.add_items(jobs.TUTOR_COMMANDS)
 _INIT = """\
 python ./manage.py lms migrate edx_api_provisioning
 {{ API_PROVISIONING_CLIENTS|api_provisioning_commands }}"""

@@ -38,7 +38,7 @@ from oauth2_provider.settings import oauth2_settings
 from rest_framework.test import APIRequestFactory
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, statements
@@ -78,7 +78,7 @@ def issued(token: str = TOKEN, **changes: Any) -> Any:
 
 
 def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
-    token = oauth.generate_access_token(PREFIX).reveal()
+    token = oauth_server.generate_access_token(PREFIX).reveal()
 
     match = re.fullmatch(r"edxapi_([a-z0-9]{40})([0-9a-z]{7})", token)
     assert match is not None
@@ -87,21 +87,21 @@ def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
 
 def test_the_checksum_has_seven_places_however_small_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     body = next(body for n in itertools.count() if zlib.crc32((body := f"{n:040}").encode()) < 36**3)
-    monkeypatch.setattr(oauth, "generate_token", lambda length, chars: body)
+    monkeypatch.setattr(oauth_server, "generate_token", lambda length, chars: body)
 
-    token = oauth.generate_access_token(PREFIX).reveal()
+    token = oauth_server.generate_access_token(PREFIX).reveal()
 
     assert re.fullmatch(r"edxapi_[0-9]{40}0000[0-9a-z]{3}", token)
     assert int(token[-7:], 36) == zlib.crc32(body.encode())
 
 
 def test_the_prefix_is_the_site_s_and_without_one_there_is_no_checksum() -> None:
-    assert oauth.generate_access_token("acme_").reveal().startswith("acme_")
-    assert re.fullmatch(r"[a-z0-9]{40}", oauth.generate_access_token("").reveal())
+    assert oauth_server.generate_access_token("acme_").reveal().startswith("acme_")
+    assert re.fullmatch(r"[a-z0-9]{40}", oauth_server.generate_access_token("").reveal())
 
 
 def test_a_token_fits_every_database_column_and_header() -> None:
-    token = oauth.generate_access_token(PREFIX).reveal()
+    token = oauth_server.generate_access_token(PREFIX).reveal()
 
     assert token.isascii()
     assert re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token)  # RFC 6750 section 2.1
@@ -109,7 +109,7 @@ def test_a_token_fits_every_database_column_and_header() -> None:
 
 
 def test_a_token_has_160_bits_of_randomness_after_the_database_has_folded_it() -> None:
-    tokens = [oauth.generate_access_token("").reveal() for _ in range(500)]
+    tokens = [oauth_server.generate_access_token("").reveal() for _ in range(500)]
 
     # Forty places, drawn one by one; folding leaves every symbol that occurs there a symbol of its own.
     for place in zip(*tokens, strict=True):
@@ -124,10 +124,10 @@ def test_a_token_has_160_bits_of_randomness_after_the_database_has_folded_it() -
 
 def test_tokens_are_drawn_from_a_source_that_no_seed_repeats() -> None:
     random.seed(1)
-    first = oauth.generate_access_token("")
+    first = oauth_server.generate_access_token("")
     random.seed(1)
 
-    assert oauth.generate_access_token("") != first
+    assert oauth_server.generate_access_token("") != first
 
 
 # The site's own generators
@@ -141,7 +141,7 @@ def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
     application = ApplicationFactory(user__username="grades-report-service-user", client_id="the-client-id-0123456789")
 
-    token = oauth.generate_access_token(
+    token = oauth_server.generate_access_token(
         PREFIX, user=application.user, client=application, scopes=["read", "write"], expires_in=3600
     )
 
@@ -163,7 +163,7 @@ def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
 
     with pytest.raises(UnusableToken, match=r"ACCESS_TOKEN_GENERATOR.*40 to 255") as refusal:
-        oauth.generate_access_token(PREFIX)
+        oauth_server.generate_access_token(PREFIX)
 
     assert made == "" or made not in str(refusal.value)
 
@@ -174,8 +174,8 @@ def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkey
     monkeypatch.setattr(OAuth2Validator, "authenticate_client", lambda self, request: requests.append(request))
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
 
-    oauth.generate_access_token(PREFIX)
-    oauth.client_user("id", Secret(SECRET))
+    oauth_server.generate_access_token(PREFIX)
+    oauth_server.client_user("id", Secret(SECRET))
 
     assert [(request.http_method, request.uri) for request in requests] == [("POST", "/"), ("POST", "/")]
 
@@ -186,7 +186,7 @@ def test_one_that_makes_just_enough_is_not(settings: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
 
-    assert oauth.generate_access_token(PREFIX).reveal() == made
+    assert oauth_server.generate_access_token(PREFIX).reveal() == made
 
 
 class Constant(BaseHashGenerator):
@@ -260,9 +260,9 @@ def test_the_secret_that_is_shown_is_the_one_that_authenticates(secret: str) -> 
 
     application = oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
 
-    assert oauth.client_user("id", Secret(secret)) == user
-    assert oauth.client_user("id", Secret(secret[:-1] + "~")) is None
-    assert oauth.client_user("other", Secret(secret)) is None
+    assert oauth_server.client_user("id", Secret(secret)) == user
+    assert oauth_server.client_user("id", Secret(secret[:-1] + "~")) is None
+    assert oauth_server.client_user("other", Secret(secret)) is None
     assert oauth.is_client_credentials(application)
 
 
@@ -366,8 +366,8 @@ def test_a_new_secret_ends_the_old_one() -> None:
 
     oauth.set_client_secret(application, Secret("n" * 40))
 
-    assert oauth.client_user("id", Secret("n" * 40)) == application.user
-    assert oauth.client_user("id", Secret(SECRET)) is None
+    assert oauth_server.client_user("id", Secret("n" * 40)) == application.user
+    assert oauth_server.client_user("id", Secret(SECRET)) is None
     assert "client_secret" not in vars(application)
     assert get_application_model().objects.get().name == "renamed meanwhile"
 
@@ -386,7 +386,8 @@ def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Call
     keep_as(CharField)
 
     assert oauth.secret_hasher() is None
-    assert oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)]) == [Secret(SECRET), Secret(TOKEN)]
+    stored = [new.stored for new in oauth.new_secrets([Secret(SECRET), Secret(TOKEN)], verify=True)]
+    assert stored == [Secret(SECRET), Secret(TOKEN)]
 
 
 @pytest.mark.parametrize(("hasher", "algorithm"), [(None, "md5"), ("pbkdf2_sha1", "pbkdf2_sha1")])
@@ -397,13 +398,13 @@ def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
     if hasher is not None:
         monkeypatch.setattr(oauth2_settings, "CLIENT_SECRET_HASHER", hasher, raising=False)
 
-    kept = [secret.reveal() for secret in oauth.stored_secrets([Secret(SECRET), Secret(TOKEN)])]
+    kept = [new.stored.reveal() for new in oauth.new_secrets([Secret(SECRET), Secret(TOKEN)], verify=True)]
 
     assert oauth.secret_hasher() == algorithm
     assert [value.partition("$")[0] for value in kept] == [algorithm, algorithm]
     assert check_password(SECRET, kept[0])
     assert check_password(TOKEN, kept[1])
-    assert oauth.stored_secrets([]) == []
+    assert oauth.new_secrets([]) == []
 
 
 def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
@@ -501,7 +502,7 @@ def test_a_token_that_the_site_changes_on_the_way_is_refused(receiver: Any, chan
 
     receiver(change_it)
 
-    with pytest.raises(UnusableToken, match=r"RestrictedApplication.*nothing was kept"):
+    with pytest.raises(UnusableToken, match=r"RestrictedApplication.*Nothing was changed"):
         issued()
 
 
@@ -759,12 +760,12 @@ def test_a_user_has_tokens_also_when_they_have_ended() -> None:
 
 
 def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
-    assert set(oauth.default_scopes()) == {"read", "write", "email", "profile"}
-    assert set(oauth.available_scopes()) == {"read", "write", "email", "profile"}
-    assert set(oauth.all_scopes()) == {*settings.OAUTH2_PROVIDER["SCOPES"]}
+    assert set(oauth_server.default_scopes()) == {"read", "write", "email", "profile"}
+    assert set(oauth_server.available_scopes()) == {"read", "write", "email", "profile"}
+    assert set(oauth_server.all_scopes()) == {*settings.OAUTH2_PROVIDER["SCOPES"]}
 
     with_settings(settings, DEFAULT_SCOPES=["read"])
-    assert oauth.default_scopes() == ("read",)
+    assert oauth_server.default_scopes() == ("read",)
 
 
 class ScopesOfEach(SettingsScopes):
@@ -777,8 +778,8 @@ class ScopesOfEach(SettingsScopes):
 def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> None:
     with_settings(settings, SCOPES_BACKEND_CLASS=f"{__name__}.ScopesOfEach")
 
-    assert oauth.available_scopes(ApplicationFactory(name="grades:read")) == ("grades:read",)
-    assert oauth.available_scopes() == ()
+    assert oauth_server.available_scopes(ApplicationFactory(name="grades:read")) == ("grades:read",)
+    assert oauth_server.available_scopes() == ()
 
 
 # The grant
@@ -787,11 +788,11 @@ def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> Non
 def test_a_grant_is_what_the_site_answers() -> None:
     application = ApplicationFactory(client_id="id")
 
-    status, body = oauth.grant("id", Secret(SECRET))
+    status, body = oauth_server.grant("id", Secret(SECRET))
 
     assert status == 200
     assert bearer_user(body["access_token"]) == application.user
-    assert oauth.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
+    assert oauth_server.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
 
 
 def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -803,7 +804,7 @@ def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(OAuthLibCore, "create_token_response", answer)
 
-    assert oauth.grant("id", Secret(SECRET)) == (200, {})
+    assert oauth_server.grant("id", Secret(SECRET)) == (200, {})
     [request] = asked
     assert (request.method, request.path) == ("POST", "/")
     assert request.META["CONTENT_TYPE"] == "application/x-www-form-urlencoded"
@@ -818,8 +819,8 @@ def test_a_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     ApplicationFactory(client_id="id")
     caplog.set_level(logging.DEBUG)
 
-    assert oauth.client_user("id", Secret("wrong-secret-0123456789-0123456789")) is None
-    assert oauth.grant("id", Secret("wrong-secret-0123456789-0123456789"))[0] == 401
+    assert oauth_server.client_user("id", Secret("wrong-secret-0123456789-0123456789")) is None
+    assert oauth_server.grant("id", Secret("wrong-secret-0123456789-0123456789"))[0] == 401
 
     assert "wrong-secret" not in caplog.text
 
@@ -828,7 +829,7 @@ def test_what_other_threads_log_meanwhile_is_not_lost(caplog: pytest.LogCaptureF
     caplog.set_level(logging.DEBUG)
     logger = logging.getLogger("oauth2_provider")
 
-    with oauth._unlogged():
+    with oauth_server._unlogged():
         thread = threading.Thread(target=logger.warning, args=("from elsewhere",))
         thread.start()
         thread.join()

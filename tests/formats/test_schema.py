@@ -11,7 +11,7 @@ import pytest
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, read_client
+from edx_api_provisioning.formats.schema import DIALECT, PUBLIC_FIELDS, InvalidFields, client_schema, read_client
 
 GOOD: dict[str, Any] = {
     "name": "report",
@@ -48,7 +48,11 @@ def valid(given: dict[str, Any]) -> bool:
 
 
 def test_every_field_of_a_spec_can_be_described_but_for_secrets_and_the_manifest_itself() -> None:
-    assert {field.name for field in fields(ClientSpec)} - set(FIELDS) == {"client_secret", "access_token", "manifest"}
+    assert {field.name for field in fields(ClientSpec)} - set(PUBLIC_FIELDS) == {
+        "client_secret",
+        "access_token",
+        "manifest",
+    }
 
 
 def test_a_description_is_read() -> None:
@@ -66,7 +70,7 @@ def test_an_end_is_read() -> None:
 
 
 def test_null_is_as_if_left_out() -> None:
-    assert read_client({"name": "report", **dict.fromkeys(set(FIELDS) - {"name"})}) == ClientSpec(name="report")
+    assert read_client({"name": "report", **dict.fromkeys(set(PUBLIC_FIELDS) - {"name"})}) == ClientSpec(name="report")
 
 
 def test_what_no_description_can_hold_is_added() -> None:
@@ -90,20 +94,20 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert found["scopes"] == "give a list of texts."
     assert found["email"] == "give one text."
     assert found["expires_in"].startswith("not a time span")
-    assert found["owner"].startswith("there is no such field; there are name, username")
+    assert found["owner"].startswith("unknown field; use one of name, username")
     assert found["name"].startswith("use letters, digits")
-    assert found["groups"] == "give the name of a group."
+    assert found["groups"] == "cannot be empty; leave it out for the default."
     assert len(found) == 7
 
 
 @pytest.mark.parametrize("given", [{}, {"name": None}])
 def test_every_client_needs_a_name(given: dict[str, Any]) -> None:
-    assert problems(given) == {"name": "every client needs one."}
+    assert problems(given) == {"name": "every client needs a name."}
 
 
 def test_what_does_not_go_together_is_said_too() -> None:
     assert problems({"name": "report", "expires_in": "90d", "expires_at": "2027-01-31"}) == {
-        "expires_at": "give either a time span or an end, not both."
+        "expires_at": "use either a lifetime or an expiry date, not both."
     }
 
 

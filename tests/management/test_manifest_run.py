@@ -311,11 +311,11 @@ def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
-        (["name"], "NAME: does not go with --from-file: what describes a client is in there."),
-        (["--staff"], "--staff: does not go with --from-file: what describes a client is in there."),
-        (["--scope", "read"], "--scope: does not go with --from-file: what describes a client is in there."),
-        (["--no-token"], "--no-token: does not go with --from-file: what describes a client is in there."),
-        (["--dry-run"], "--dry-run: does not go with --from-file: what describes a client is in there."),
+        (["name"], "NAME: not allowed together with --from-file: the file describes it."),
+        (["--staff"], "--staff: not allowed together with --from-file: the file describes it."),
+        (["--scope", "read"], "--scope: not allowed together with --from-file: the file describes it."),
+        (["--no-token"], "--token: not allowed together with --from-file: the file describes it."),
+        (["--dry-run"], "--dry-run: not allowed together with --from-file: the file describes it."),
         (["--format", "env"], "--output: the variables of several clients have the same names; give a directory."),
     ],
 )

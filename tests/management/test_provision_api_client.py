@@ -23,7 +23,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.formats import rendering
@@ -56,7 +56,7 @@ def client(name: str = "api-client") -> ApiClient:
 def authenticates(result: dict[str, Any]) -> bool:
     """Whether what was printed opens the site for the client's user, by the site's own validator and table."""
     user = client(result["name"]).user
-    by_secret = oauth.client_user(result["client_id"], Secret(result["client_secret"]))
+    by_secret = oauth_server.client_user(result["client_id"], Secret(result["client_secret"]))
     row = oauth.find_access_token(Secret(result["access_token"]))
     return by_secret == row.user == user and row.expires > datetime.now(UTC)
 
@@ -194,7 +194,7 @@ def test_scopes_are_those_asked_for() -> None:
 def test_contact_purpose_and_reason_are_kept() -> None:
     provisioned("--contact", "ops@example.org", "--purpose", "weekly report", "--reason", "asked for by Ada")
 
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert ApiClientEvent.objects.get().reason == "asked for by Ada"
 
 
@@ -394,8 +394,8 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         "--email: a@example.org belongs to the user ada; give another address",
     ),
     "contact": (nothing, ["--contact", "nonsense"], "", "--contact: not an email address"),
-    "purpose": (nothing, ["--purpose", "x" * 256], "", "--purpose: one line of at most 255"),
-    "reason": (nothing, ["--reason", "two\nlines"], "", "--reason: one line of at most 255"),
+    "purpose": (nothing, ["--purpose", "x" * 256], "", "--purpose: use at most 255"),
+    "reason": (nothing, ["--reason", "two\nlines"], "", "--reason: use printable characters only"),
     "account of others": (existing, [], "", "--username: the account api-client exists.*--use-existing-user"),
     "account with more rights": (
         lambda: existing(is_staff=True), ["--use-existing-user"], "",
@@ -421,9 +421,9 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
     "empty end": (nothing, ["--expires-at", ""], "", "--expires-at: not a date"),
     "two ends": (
-        nothing, ["--expires-at", FAR, "--expires-in", "1d"], "", "--expires-at: give either a time span or an end"
+        nothing, ["--expires-at", FAR, "--expires-in", "1d"], "", "--expires-at: use either a lifetime or an expiry"
     ),
-    "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: .*none is wanted"),
+    "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: not allowed together"),
     "another end": (
         lambda: provisioned("--expires-in", "9d"), ["--expires-at", NEAR], "",
         "--expires-at: the client's access token ends at .*leave it out",
@@ -431,9 +431,9 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "scope": (nothing, ["--scope", "nonsense"], "", "--scope: the site would not grant nonsense; it grants .*read"),
     "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: the site would not grant"),
     "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
-    "empty scope": (nothing, ["--scope", ""], "", "--scope: give one scope at a time"),
-    "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use 1 to 100 printable ASCII"),
-    "long client_id": (nothing, ["--client-id", "x" * 101], "", "--client-id: use 1 to 100"),
+    "empty scope": (nothing, ["--scope", ""], "", "--scope: cannot be empty"),
+    "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use printable ASCII"),
+    "long client_id": (nothing, ["--client-id", "x" * 101], "", "--client-id: use at most 100"),
     "taken client_id": (
         lambda: ApplicationFactory(client_id="the-id"), ["--client-id", "the-id"], "",
         "--client-id: another application has it; choose another",
@@ -441,7 +441,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client_id"),
     "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
     "long secret": (nothing, ["--client-secret-from", "stdin"], "x" * 256, "--client-secret-from: use 32 to 255"),
-    "no secret": (nothing, ["--client-secret-from", "stdin"], "", "--client-secret-from: use 32 to 255"),
+    "no secret": (nothing, ["--client-secret-from", "stdin"], "", "--client-secret-from: cannot be empty"),
     "foreign secret": (nothing, ["--client-secret-from", "stdin"], "ß" * 40, "--client-secret-from: .*printable ASCII"),
     "secret like a hash": (
         nothing, ["--client-secret-from", "stdin"], "md5$0123456789$0123456789abcdef0123456789abcdef",
@@ -474,7 +474,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
     "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
     "retired": (retired, [], "", "NAME: api-client is retired; choose another name"),
-    "restricted": (restricted, [], "", "--no-token: the application is restricted"),
+    "restricted": (restricted, [], "", "--token: the application is restricted"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
     ),
@@ -506,8 +506,8 @@ def test_bytes_that_are_no_text_are_refused(stdin: bytes) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--format", "xml"], ["--client-secret", SECRET, "--nonsense"], ["--verify", "--no-verify"], ["a", "b"]],
-    ids=["format", "option", "both", "two names"],
+    [["--format", "xml"], ["--client-secret", SECRET, "--nonsense"], ["a", "b"]],
+    ids=["format", "option", "two names"],
 )
 def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
     before = row_counts()
@@ -574,7 +574,7 @@ def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() ->
             editor.alter_db_table(ApiClient, away, table)
 
     assert set(refusals) == {
-        "the registry's tables are missing or old; run: ./manage.py lms migrate edx_api_provisioning"
+        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
     }
     assert User.objects.count() == 0
 
@@ -589,8 +589,8 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     before = row_counts()
 
     assert run().refusal == (
-        "the database did not do it (OperationalError 2006); nothing was changed. "
-        "See its log, and run the command again."
+        "the database failed (OperationalError 2006); nothing was changed. "
+        "See the database log, then run the command again."
     )
     assert row_counts() == before
 

@@ -99,7 +99,7 @@ def test_a_deleted_client_cannot_be_revoked_or_retired() -> None:
 def test_a_reason_is_one_line() -> None:
     provisioned()
 
-    assert run("report", "--reason", "two\nlines").refusal == "--reason: one line of at most 255 printable characters."
+    assert run("report", "--reason", "two\nlines").refusal == "--reason: use printable characters only."
     assert client().access_token is not None
 
 

@@ -236,7 +236,7 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
         ),
         (("--expiring-within", "1d", "--output", "/dev/null/place"), None),
         (("report", "--verify-url", "http://lms.example.org"), None),
-        (("report", "--reason", "two\nlines"), "--reason: one line of at most 255 printable characters."),
+        (("report", "--reason", "two\nlines"), "--reason: use printable characters only."),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(arguments: tuple[str, ...], line: str | None) -> None:
@@ -249,9 +249,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(arguments: tuple[st
     assert everything() == before
 
 
-@pytest.mark.parametrize(
-    "arguments", [("report", "--format", "xml"), ("report", "--verify", "--no-verify"), ("a", "b")]
-)
+@pytest.mark.parametrize("arguments", [("report", "--format", "xml"), ("a", "b")])
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2
 

@@ -12,7 +12,7 @@ from oauth2_provider.models import get_access_token_model
 
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
-from tests.factories import ApplicationFactory, UserFactory
+from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
 
 ROOT = "/api/api-provisioning/v1"
 SCOPES = ("api_provisioning:read", "api_provisioning:write")
@@ -64,9 +64,15 @@ def by_session(user: Any) -> Caller:
     return Caller(session=user)
 
 
-def token_of(user: Any, *, restricted: bool = False, scope: str = "read write") -> Any:
-    """An opaque token, made past the receiver that ends those of restricted applications at once."""
+def token_of(user: Any, *, restricted: bool = False, scope: str = "read write", managed: bool = True) -> Any:
+    """Return an opaque token, created past the receiver that ends those of restricted applications at once.
+
+    Args:
+        managed: whether the application is an API client's.
+    """
     application = ApplicationFactory(user=user)
+    if managed:
+        ApiClientFactory(user=user, application=application, access_token=None)
     if restricted:
         RestrictedApplication.objects.create(application=application)
     row = get_access_token_model()(
@@ -85,20 +91,22 @@ def by_bearer(user: Any, **kinds: Any) -> Caller:
     return Caller(f"Bearer {value_of(token_of(user, **kinds))}")
 
 
-def by_jwt(user: Any, *scopes: str, restricted: bool = False) -> Caller:
-    row = token_of(user, restricted=restricted, scope=" ".join(scopes or ("read", "write")))
+def by_jwt(user: Any, *scopes: str, restricted: bool = False, managed: bool = True) -> Caller:
+    row = token_of(user, restricted=restricted, managed=managed, scope=" ".join(scopes or ("read", "write")))
     return Caller(f"JWT {create_jwt(row, asymmetric=restricted)}")
 
 
 def problem(response: HttpResponse, status: int, code: str | None = None) -> dict[str, Any]:
-    """The body of an answer that says what is wrong."""
+    """Return the body of an error, whose type ends with the code."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/problem+json"
     body = response.json()
     assert body["status"] == status
-    assert body["detail"] == body["developer_message"] != ""
-    assert {"type", "title", "error_code"} <= set(body)
-    assert code is None or body["error_code"] == code, body
+    assert body["detail"] != ""
+    assert body["title"]
+    assert body["instance"] == response.wsgi_request.path
+    assert body["type"].startswith("https://docs.openedx.org/errors/")
+    assert code is None or body["type"].rpartition("/")[2] == code, body
     return body
 
 

@@ -17,7 +17,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from edx_api_provisioning import api, tasks
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.destinations import Files
@@ -89,7 +89,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 def authenticates(client_id: str, held: dict[str, Any]) -> bool:
     secret = held["client_secret"]
-    return secret is not None and oauth.client_user(client_id, Secret(secret)) is not None
+    return secret is not None and oauth_server.client_user(client_id, Secret(secret)) is not None
 
 
 # What is stopped

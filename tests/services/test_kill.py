@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -152,7 +152,7 @@ def test_killed_at_any_point_a_file_is_whole_or_not_there(tmp_path: Path) -> Non
         assert run_.changed == undisturbed.changed
         credentials = json.loads(path(run_.name).read_text())
         assert oauth.find_access_token(Secret(credentials["access_token"])).user.username == run_.name
-        assert oauth.client_user(credentials["client_id"], Secret(credentials["client_secret"])) is not None
+        assert oauth_server.client_user(credentials["client_id"], Secret(credentials["client_secret"])) is not None
     # A draft may be left behind: for its owner alone.
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir() if ".json" in file.name} == {0o600}
     for run_ in one_of_each(killed):

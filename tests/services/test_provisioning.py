@@ -14,7 +14,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api, signals
-from edx_api_provisioning.adapters import lms, oauth
+from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import (
     AlreadyDone,
     Conflict,
@@ -105,7 +105,7 @@ def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     assert (made.user.username, made.user.email, made.user.is_staff, made.user.is_superuser) == (
         "grades-bot", "bots@example.org", True, False,
     )  # fmt: skip
-    assert (made.contact_email, made.purpose, made.is_staff, made.is_superuser) == (
+    assert (made.contact, made.purpose, made.is_staff, made.is_superuser) == (
         "ops@example.org", "weekly report", True, False,
     )  # fmt: skip
     assert made.application.client_id == credentials.client_id == "the-id"
@@ -207,7 +207,7 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
     assert again.access_token not in (None, first.access_token)
     assert works(again)
     assert provision().status is Status.UNCHANGED
-    assert oauth.client_user(first.client_id, first.client_secret) == client().user
+    assert oauth_server.client_user(first.client_id, first.client_secret) == client().user
 
 
 @pytest.mark.databases
@@ -256,7 +256,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
 
     assert again.status is Status.UPDATED
     assert (again.client_secret, again.access_token) == (None, None)
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "weekly report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert client().access_token.scope == "read"
     assert works(first)
 
@@ -281,7 +281,7 @@ def test_what_is_not_said_again_stays_as_it_was() -> None:
 
     provision(purpose="daily report")
 
-    assert (client().contact_email, client().purpose) == ("ops@example.org", "daily report")
+    assert (client().contact, client().purpose) == ("ops@example.org", "daily report")
     assert client().access_token.scope == "read"
 
 
@@ -453,8 +453,13 @@ def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
-    AccessTokenFactory(token=TOKEN.upper())
+    other = AccessTokenFactory(token=TOKEN.upper())
     before = row_counts()
+
+    if "token_checksum" in {field.name for field in other._meta.get_fields()}:  # By which the site tells them apart.
+        provision(access_token=Secret(TOKEN))
+        assert oauth.find_access_token(Secret(TOKEN)) not in (None, other)
+        return
 
     with pytest.raises((Conflict, DatabaseFailure)):
         provision(access_token=Secret(TOKEN))

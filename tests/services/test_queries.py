@@ -15,11 +15,12 @@ from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
 from oauth2_provider.settings import oauth2_settings
 
+from common.djangoapps.student.models import CourseAccessRole
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import NearMatch
 from edx_api_provisioning.core.results import ClientSummary, Unmanaged
 from edx_api_provisioning.services import queries
-from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, statements
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, run, statements
 from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -165,6 +166,24 @@ def test_rights_beyond_what_was_declared_are_listed() -> None:
     found = {summary.name: summary.excess for summary in api.list_clients(overprivileged=True)}
 
     assert found == {"given-more": ("group:reporters", "permission:auth.view_user"), "made-staff": ("staff",)}
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_overprivileged_takes_the_same_statements_for_many(format: str) -> None:
+    Group.objects.create(name="reporters").permissions.add(Permission.objects.get(codename="view_user"))
+
+    def sent(clients: range) -> int:
+        for number in clients:
+            provisioned(f"client-{number}", groups=("reporters",), scopes=("read", "grades:read"))
+            user = User.objects.get(username=f"client-{number}")
+            user.user_permissions.add(Permission.objects.get(codename="add_user"))
+            CourseAccessRole.objects.create(user=user, role="support")
+        with statements() as sent:
+            ran = run("--overprivileged", "--format", format, command="list_api_clients")
+        assert ran.stdout.count("permission:auth.add_user") == clients.stop
+        return len([sql for sql in sent if sql.startswith("SELECT")])
+
+    assert sent(range(2)) == sent(range(2, 20))
 
 
 def test_what_else_a_declared_superuser_has_is_told_but_not_that_it_is_one() -> None:

@@ -18,7 +18,7 @@ import pytest
 from oauth2_provider.models import get_access_token_model, get_application_model
 from rest_framework.exceptions import AuthenticationFailed
 
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth_server
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
@@ -572,7 +572,7 @@ def test_verification_leaves_tokens_of_others(live_server: Any, monkeypatch: pyt
     real = http_verification._grant
 
     def beside_another(*arguments: Any) -> Any:
-        oauth.grant(credentials.client_id, credentials.client_secret)
+        oauth_server.grant(credentials.client_id, credentials.client_secret)
         return real(*arguments)
 
     monkeypatch.setattr(http_verification, "_grant", beside_another)

@@ -10,7 +10,7 @@ from django.db import connection
 from oauth2_provider.models import get_access_token_model, get_application_model
 from own.models import OwnAccessToken, OwnApplication
 
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient
 from tests.factories import provisioned, row_counts, run
@@ -33,7 +33,7 @@ def test_a_run_without_arguments_makes_a_working_client() -> None:
     client = ApiClient.objects.select_related("application", "access_token").get()
     assert (client.application, client.access_token) == (OwnApplication.objects.get(), OwnAccessToken.objects.get())
     assert (client.application.department, client.access_token.uses) == ("unknown", 0)
-    assert oauth.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
+    assert oauth_server.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
     assert oauth.find_access_token(Secret(result["access_token"])) == client.access_token
 
 

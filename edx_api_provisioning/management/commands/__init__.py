@@ -1,0 +1,1 @@
+"""Contain one module for each management command."""

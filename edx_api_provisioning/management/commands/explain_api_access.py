@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,11 +11,10 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.data import Answer, Endpoint, Profile
-from edx_api_provisioning.management.base import ClientCommand, option
+from edx_api_provisioning.management.base import ClientCommand, flag
 
 
 class Command(ClientCommand):
-    help = _("Tell the least right for a request to the LMS's API, what a client may do, or which profiles there are.")
     epilog = """
 examples:
   what one request needs, course key escaped or not:
@@ -28,20 +26,6 @@ examples:
     manage.py lms explain_api_access --profiles
 Exit code: 0 done, 1 not known, 2 wrong usage.
 """
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("method", nargs="?", metavar="METHOD", help=_("GET, POST, ..."))
-        add("path", nargs="?", metavar="PATH", help=_("of the request, with its query if it has one"))
-        which = parser.add_mutually_exclusive_group()
-        which.add_argument("--client", metavar="NAME", help=_("an API client: what it may do"))
-        which.add_argument("--profiles", action="store_true", help=_("list the access profiles"))
-        add(
-            "--format",
-            choices=("text", "json"),
-            default="text",
-            help=_("how the result is shown (default: %(default)s)"),
-        )
 
     def run(
         self, *, method: str | None, path: str | None, client: str | None, profiles: bool, format: str, **options: Any
@@ -140,7 +124,7 @@ def _profile_lines(profile: dict[str, Any]) -> Iterator[str]:
     for grant in profile["grants"]:
         value = "" if grant["value"] is True else f" {grant['value']}"
         label = _("you give") if grant["open"] else _("grants")
-        yield _line(label, f"{option(grant['field'])}{value} ({grant['why']})")
+        yield _line(label, f"{flag(grant['field'])}{value} ({grant['why']})")
     for opened in profile["opens"]:
         yield _line(_("opens"), opened)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,6 @@ from edx_api_provisioning.management.base import IssuingCommand, operator
 
 
 class Command(IssuingCommand):
-    help = _("Give an API client a new access token, a new client secret, or both; show them once.")
     epilog = """
 examples:
   a new token; the old one works for another day:
@@ -31,18 +29,6 @@ unless --token is given too. With --grace the client moves to a new application 
 is deleted by the first rotate_api_client, revoke_api_client or notify_expiring_api_clients after that time.
 Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verified, 2 wrong usage.
 """
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("name", nargs="?", metavar="NAME", help=_("the API client"))
-        add("--expiring-within", metavar="TIME", help=_("instead of NAME: all whose token ends within this time"))
-        add("--token", action="store_true", help=_("a new access token (the default)"))
-        add("--secret", action="store_true", help=_("a new client secret"))
-        add("--expires-in", metavar="TIME", help=_("of the new token: 90d, 12h, 52w or P90D"))
-        add("--expires-at", metavar="DATE", help=_("of the new token: 2027-01-31 or 2027-01-31T12:00Z"))
-        add("--grace", metavar="TIME", help=_("how long the old ones go on working (default: not at all)"))
-        add("--reason", default="", metavar="TEXT", help=_("why, for the history"))
-        self.add_result_arguments(parser)
 
     def run(self, *, name: str | None, expiring_within: str | None, **options: Any) -> None:
         if (name is None) == (expiring_within is None):

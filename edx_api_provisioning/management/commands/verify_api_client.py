@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -18,7 +17,6 @@ from edx_api_provisioning.management.base import ClientCommand
 
 
 class Command(ClientCommand):
-    help = _("Say whether an access token, or a client id and secret, work; for whom, with which rights, how long.")
     epilog = """
 examples:
   a token from a file, without it being in any process's arguments:
@@ -29,22 +27,6 @@ examples:
     manage.py lms verify_api_client report
 Exit code: 0 all is well, 1 something is not, 2 wrong usage.
 """
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        add = parser.add_argument
-        add("name", nargs="?", metavar="NAME", help=_("an API client, to look at what became of it"))
-        source = _("env:VARIABLE or stdin; never an argument, which every process can read")
-        add("--token-from", metavar="SOURCE", help=source)
-        add("--client-id", metavar="ID", help=_("of an application, with its secret: try the real grant"))
-        add("--client-secret-from", metavar="SOURCE", help=source)
-        add("--url", metavar="URL", help=_("try them over HTTP too, at the site's public https address"))
-        add("--course", metavar="KEY", help=_("with NAME and --url: a course to try the endpoints of its profile on"))
-        add(
-            "--format",
-            choices=("text", "json"),
-            default="text",
-            help=_("how the result is shown (default: %(default)s)"),
-        )
 
     def run(self, *, name: str | None, client_id: str | None, url: str | None, **options: Any) -> None:
         token = read_secret("token_from", options["token_from"])

@@ -1,0 +1,1 @@
+"""Serve version 1 of the REST API."""

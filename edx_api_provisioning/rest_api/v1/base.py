@@ -9,20 +9,22 @@ from typing import Any, ClassVar
 from django.db import transaction
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
-from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request, WrappedAttributeError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from edx_api_provisioning import api, conf
-from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError
-from edx_api_provisioning.data import Authority, ClientSummary, Credential, Credentials
+from edx_api_provisioning.core.error_reports import hide_credentials
+from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.data import Authority, ClientSummary, Credential, Credentials, RequestId
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.documentation import AutoSchema
-from edx_api_provisioning.rest_api.v1.permissions import CallerThrottle, HasRight, HasScope, IsActive
+from edx_api_provisioning.rest_api.v1.permissions import CallerThrottle, HasRight, HasScope, IsActive, MayChange
 
 REPLAYED = "Idempotency-Replayed"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy": "no-referrer"}
@@ -44,12 +46,15 @@ class ApiView(APIView):
     rights: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The permissions that a method takes beside that to view API clients, by their first word."""
 
+    subject = ""
+    """The name of the client in the body of the request, as soon as it is known."""
+
     renderer_classes = (JSONRenderer,)  # No pages to click on: a browser's history is no place for secrets.
     parser_classes = (requests.BoundedJSONParser,)
     # Found for each request. The LMS's middleware closes every class that names its JWT authentication to restricted
     # applications, whatever scopes it asks of them (edx_rest_framework_extensions/auth/jwt/middleware.py).
     authentication_classes = ()
-    permission_classes: Any = (IsActive, HasScope, HasRight)
+    permission_classes: Any = (IsActive, HasScope, MayChange, HasRight)
     throttle_classes = (CallerThrottle,)
     http_method_names = ("get", "head", "post", "patch")
 
@@ -72,6 +77,7 @@ class ApiView(APIView):
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with api.no_sql_logging():
+            hide_credentials(request)
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -81,6 +87,29 @@ class ApiView(APIView):
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
         super().initial(request, *args, **kwargs)
+
+    def check_permissions(self, request: Request) -> None:
+        # Refusals count, too.
+        super().check_throttles(request)
+        super().check_permissions(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Do nothing: this has been done, before the permissions were checked."""
+
+    def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
+            self.record_refusal(self.kwargs.get("name", self.subject), exc)
+        return super().handle_exception(exc)
+
+    def record_refusal(self, name: str, error: Exception) -> None:
+        """Add to the history that something was refused for lack of rights."""
+        api.record_refusal(name, str(error), authority=self.authority)
+
+    def count_refusal(self, name: str, error: Exception) -> None:
+        """Record the refusal of one of many clients, and count it like a request of its own."""
+        self.record_refusal(name, error)
+        for throttle in self.get_throttles():
+            throttle.allow_request(self.request, self)
 
     def get_authenticators(self) -> list[Any]:
         return [each() for each in api.authentication_classes()]
@@ -109,14 +138,18 @@ class ApiView(APIView):
     @property
     def authority(self) -> Authority:
         """Return the authority of the session or token of this request."""
-        user = self.request.user
-        build = Authority.person if self.credential.scheme == "session" else Authority.credential
-        return build(user, f"REST API: {user.get_username()}")
+        return api.authority_of(self.request, self.credential)
+
+    def request_id(self, part: str = "") -> RequestId | None:
+        """Return the id of this request, or of a part of it. A key belongs to the caller's client, or to the user."""
+        application = self.credential.application
+        owner = self.authority.client or (application.pk if application is not None else "")
+        return requests.request_id(self.request, f"{self.request.user.pk}:{owner}:{part}")
 
     @property
     def asked(self) -> dict[str, Any]:
         """What the service functions want to know of who asks, and of the request."""
-        return {"authority": self.authority, "request_id": requests.request_id(self.request)}
+        return {"authority": self.authority, "request_id": self.request_id()}
 
     def page(self, rows: Any) -> Response:
         """One page of rows, as JSON."""
@@ -149,7 +182,7 @@ class ApiView(APIView):
 
     def _was_carried_out(self) -> bool:
         try:
-            api.require_new(requests.request_id(self.request))
+            api.require_new(self.request_id())
         except AlreadyDone:
             return True
         return False

@@ -1,16 +1,21 @@
-"""What the LMS's ``/api-docs/`` says of these views, and the OpenAPI file in our own documentation.
+"""Describe the views for the ``/api-docs/`` page of the LMS and for the OpenAPI file of the documentation.
 
-The bodies are made from the tables that they are read by. Without edx-api-doc-tools, as in plain Django, nothing is
-said.
+Request bodies are described from the table of options, responses from the result types. Without edx-api-doc-tools, as
+in plain Django, nothing is described.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ast
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from edx_api_provisioning.core.spec import NAME, NAME_MAX_LENGTH
-from edx_api_provisioning.formats.schema import FIELDS, Field
+from edx_api_provisioning.core import options
+from edx_api_provisioning.core.options import STORED, Option
+from edx_api_provisioning.data import ClientSummary, CredentialsOutput, Event, Identity
+from edx_api_provisioning.formats.schema import PUBLIC_FIELDS, json_schema
 from edx_api_provisioning.rest_api.v1 import requests
 from edx_api_provisioning.rest_api.v1.errors import MEDIA_TYPE
 
@@ -27,185 +32,129 @@ Shape = Mapping[str, Any]
 
 
 class AutoSchema(SwaggerAutoSchema):  # type: ignore[misc]
-    """drf-yasg's own, that knows in which form errors come."""
+    """Add the media type of errors to the one of drf-yasg."""
 
     def get_produces(self) -> list[str]:
         return ["application/json", MEDIA_TYPE]
 
 
-def _object(about: str, properties: Shape, required: tuple[str, ...] = ()) -> Shape:
-    said = {"description": about} if about else {}
-    return {"type": "object", **said, "properties": properties, "required": list(required)}
+def _object(about: str, properties: Shape, required: Iterable[str] = ()) -> Shape:
+    description = {"description": about} if about else {}
+    return {"type": "object", **description, "properties": properties, "required": list(required)}
 
 
 def _text(about: str, **more: Any) -> Shape:
     return {"type": "string", "description": about, **more}
 
 
-def _instant(about: str) -> Shape:
-    return _text(about, format="date-time", x_nullable=True)
-
-
 def _number(about: str, **more: Any) -> Shape:
     return {"type": "integer", "description": about, **more}
-
-
-def _flag(about: str, **more: Any) -> Shape:
-    return {"type": "boolean", "description": about, **more}
 
 
 def _texts(about: str, **more: Any) -> Shape:
     return {"type": "array", "description": about, "items": {"type": "string"}, **more}
 
 
-def _maybe(shape: Shape) -> Shape:
-    return {**shape, "x_nullable": True}
-
-
-def body(fields: Mapping[str, Field], required: tuple[str, ...] = (), *, example: Shape | None = None) -> Shape:
-    """The shape of a body that is read by these fields. Null is as if it were left out."""
+def body(options: Mapping[str, Option], required: tuple[str, ...] = (), *, example: Shape | None = None) -> Shape:
+    """Return the shape of a body that is read by these options. Null is the same as leaving a field out."""
     shapes = {
-        name: {**field.schema, **({} if name in required else {"x_nullable": True})} for name, field in fields.items()
+        name: {**_inner(json_schema(option)), **({} if name in required else {"x_nullable": True})}
+        for name, option in options.items()
     }
     shown = {"example": dict(example)} if example is not None else {}
     return {**_object("", shapes, required), "additional_properties": False, **shown}
 
 
-CREDENTIALS = _object(
-    "What a client is now. A secret is here if this request issued it, and nowhere ever again.",
-    {
-        "name": _text("Of the API client."),
-        "status": _text("What was done: created, updated, unchanged, rotated, revoked or retired."),
-        "username": _text("Of the service user."),
-        "email": _text("Of the service user."),
-        "client_id": _text("Of the application."),
-        "client_secret": _maybe(_text("If it was made by this request.")),
-        "access_token": _maybe(_text("If it was issued by this request.")),
-        "token_type": _maybe(_text("Bearer.")),
-        "expires_at": _instant("When the client's token ends."),
-        "expires_in": _maybe(_number("The same in seconds from now.")),
-        "scope": _maybe(_text("Separated by spaces.")),
-        "token_url": _maybe(_text("Where id and secret give tokens (RFC 6749 section 4.4).")),
-        "api_docs_url": _maybe(_text("The site's API documentation.")),
-        "verified": _maybe(_flag("Whether the credentials were proved; null if nothing was issued.")),
-        "changes": _texts("What was done, one phrase for each step."),
-        "warnings": _texts("What to bear in mind."),
-    },
-    ("name", "status", "client_id", "client_secret", "access_token", "expires_at", "changes"),
+def _inner(schema: dict[str, Any]) -> Shape:
+    """Return a JSON Schema with the names of drf-yasg."""
+    names = {"minLength": "min_length", "maxLength": "max_length"}
+    return {names.get(key, key): _inner(value) if key == "items" else value for key, value in schema.items()}
+
+
+_TYPES: Mapping[str, Shape] = {
+    "str": {"type": "string"},
+    "Status": {"type": "string"},
+    "Secret": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "int": {"type": "integer"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "tuple[str, ...]": {"type": "array", "items": {"type": "string"}},
+    "dict[str, Any]": {"type": "object"},
+}
+
+
+def _statements(result: type) -> list[Any]:
+    definition: Any = ast.parse(inspect.getsource(result)).body[0]
+    return list(definition.body)
+
+
+def shape_of(result: type, **more: Shape) -> Shape:
+    """Return the shape of a result type: its fields with their types and docstrings, and the ones given here."""
+    described = {option.name: option.help for option in (options.CLIENT["name"], *STORED.values())} | {
+        ast.unparse(field.target): inspect.cleandoc(ast.literal_eval(text.value)).replace("\n", " ")
+        for field, text in itertools.pairwise(_statements(result))
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+    properties = dict(more)
+    for base in result.__mro__:
+        for name, annotation in inspect.get_annotations(base).items():
+            annotation = str(getattr(annotation, "__forward_arg__", annotation))
+            # None in a field of the table is for a spec that leaves it alone; a client has a value.
+            null = {"x_nullable": True} if annotation.endswith(" | None") and base is result else {}
+            properties[name] = {**_TYPES[annotation.removesuffix(" | None")], **null, "description": described[name]}
+    about = inspect.cleandoc(result.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    return _object(about, properties, properties)
+
+
+CLIENT = shape_of(ClientSummary)
+CREDENTIALS = shape_of(
+    CredentialsOutput,
+    changes=_texts("What was done, one sentence for each step."),
+    warnings=_texts("Warnings about what was done."),
 )
-CLIENT = _object(
-    "What is to be known of an API client; no secret.",
-    {
-        "name": _text("Unique."),
-        "state": _text("active or retired.", enum=["active", "retired"]),
-        "username": _maybe(_text("Of the service user; null if somebody deleted it.")),
-        "is_staff": _flag("Whether the service user is staff."),
-        "is_superuser": _flag("Whether the service user is a superuser."),
-        "contact": _text("Who answers for it."),
-        "purpose": _text("What it is for."),
-        "client_id": _maybe(_text("Of its application; null if somebody deleted it.")),
-        "scopes": _texts("Of its access token."),
-        "tokens": _number("How many access tokens its application has, live or not."),
-        "expires_at": _instant("When its access token ends."),
-        "last_issued": _instant("When it was last given a token or a secret."),
-        "profile": _text("The access profile that it was provisioned with."),
-        "restricted": _flag("Whether its application is restricted: then it has JWTs only."),
-        "self_rotation": _flag("Whether its access token is enough to get the next one."),
-        "manifest": _text("The manifest that declares it."),
-        "declared": _texts("The rights that it was declared to have."),
-        "created": _instant("When it was registered."),
-        "updated": _instant("When its row in the registry last changed."),
-        "excess": _texts("Not determined here: see list_api_clients --overprivileged."),
-        "troubles": _texts("What others did to it, such as token_expired or user_inactive."),
-    },
-    ("name", "state", "client_id", "expires_at", "troubles"),
-)
-IDENTITY = _object(
-    "Who a request comes from.",
-    {
-        "username": _text("Of the account."),
-        "is_staff": _flag("Whether it is staff."),
-        "is_superuser": _flag("Whether it is a superuser."),
-        "scheme": _text("How the request was authenticated.", enum=["bearer", "jwt", "session"]),
-        "client": _maybe(_text("The API client whose credential it is, as far as that can be told.")),
-        "client_id": _maybe(_text("Of the application whose credential it is.")),
-        "scopes": _texts("Of the credential; null for a session.", x_nullable=True),
-        "restricted": _flag("Whether the rights of the account count for nothing."),
-        "rights": _texts("What no ordinary account may do."),
-        "self_rotation": _flag("Whether self/rotate/ takes this credential."),
-        "expires_at": _instant("When it ends; null for a session."),
-        "expires_in": _maybe(_number("The same in seconds from now.")),
-    },
-    ("username", "scheme", "client", "scopes", "rights", "expires_at"),
-)
-EVENT = _object(
-    "What was done to a client.",
-    {
-        "kind": _text("Such as created, updated, rotated, revoked or retired."),
-        "actor": _text("By whom."),
-        "reason": _text("Why, in their words."),
-        "details": {"type": "object", "description": "What exactly; no secret."},
-        "created": _instant("When."),
-    },
-    ("kind", "actor", "created"),
-)
+IDENTITY = shape_of(Identity, expires_in={**_number("Seconds until the credential expires."), "x_nullable": True})
+EVENT = shape_of(Event)
 PROBLEM = _object(
-    "What went wrong (RFC 9457), with the keys that the LMS has in its errors.",
+    "An error (RFC 9457, and ADR 0029 of the platform).",
     {
-        "type": _text("about:blank."),
-        "title": _text("Of the status."),
-        "status": _number("The status."),
+        "type": _text("A URI that identifies the kind of error."),
+        "title": _text("The meaning of the status."),
+        "status": _number("The status code."),
         "detail": _text("What is wrong and what to do, in one sentence."),
-        "developer_message": _text("The same."),
-        "error_code": _text("The same for programs, such as client_exists."),
-        "field_errors": {"type": "object", "description": "For each field of the body that is wrong, what is."},
+        "instance": _text("The path of the request."),
+        "errors": {"type": "object", "description": "The messages for each field of the body that is wrong."},
     },
-    ("type", "title", "status", "detail", "error_code"),
+    ("type", "title", "status", "detail"),
 )
 
-_EACH = {
-    "name": _text("Of the API client."),
-    "error": _maybe(_object("Why nothing was done, as a problem; null if it was.", {})),
-}
-PLANNED = _object(
-    "What would be done, client by client.",
+_NAME = _text(options.CLIENT["name"].help)
+_ERROR = {**_object("The reason as a problem, if nothing was done.", {}), "x_nullable": True}
+
+
+def _per_client(about: str, properties: Shape) -> Shape:
+    item = _object("", {"name": _NAME, "error": _ERROR, **properties}, ("name", "error", *properties))
+    return _object(about, {"clients": {"type": "array", "items": item}}, ("clients",))
+
+
+PLANNED = _per_client(
+    "The planned changes of each client.",
     {
-        "clients": {
-            "type": "array",
-            "items": _object(
-                "",
-                {
-                    **_EACH,
-                    "status": _maybe(_text("What it would be: created, updated or unchanged.")),
-                    "steps": _texts("What would be done, one phrase for each step."),
-                    "warnings": _texts("What to bear in mind."),
-                },
-                ("name", "status", "steps", "error"),
-            ),
-        }
+        "status": _text("The planned status: created, updated or unchanged.", x_nullable=True),
+        "steps": _texts("The planned changes, one sentence for each step."),
+        "warnings": _texts("Warnings about the planned changes."),
     },
-    ("clients",),
 )
-APPLIED = _object(
-    "What was done, client by client.",
-    {
-        "clients": {
-            "type": "array",
-            "items": _object("", {**_EACH, "credentials": _maybe(CREDENTIALS)}, ("name", "credentials", "error")),
-        }
-    },
-    ("clients",),
-)
+APPLIED = _per_client("The result for each client.", {"credentials": {**CREDENTIALS, "x_nullable": True}})
 
 
 def manifest() -> Shape:
-    """The shape of a manifest."""
-    every = {name: field for name, field in FIELDS.items() if name != "name"}
-    about = "What holds for every client that does not say otherwise."
+    """Return the shape of a manifest."""
+    every = {name: field for name, field in PUBLIC_FIELDS.items() if name != "name"}
+    about = "Values for every client that does not set its own."
     properties = {
         **body(requests.MANIFEST)["properties"],
         "defaults": {**body(every), "description": about, "x_nullable": True},
-        "clients": {"type": "array", "maxItems": requests.MOST, "items": body(FIELDS, required=("name",))},
+        "clients": {"type": "array", "maxItems": requests.MOST, "items": body(PUBLIC_FIELDS, required=("name",))},
     }
     example = {
         "manifest": "reporting",
@@ -216,59 +165,61 @@ def manifest() -> Shape:
 
 
 def page_of(item: Shape) -> Shape:
-    """A page of such things."""
+    """Return the shape of a page of a list."""
     return _object(
         "A page of a list.",
         {
-            "count": _number("How many there are on all pages."),
-            "next": _text("The address of the next page.", x_nullable=True),
-            "previous": _text("The address of the page before.", x_nullable=True),
-            "num_pages": _number("How many pages there are."),
-            "current_page": _number("Which this is, from 1."),
-            "start": _number("How many things are on the pages before."),
+            "count": _number("Number of items on all pages."),
+            "next": _text("URL of the next page.", x_nullable=True),
+            "previous": _text("URL of the previous page.", x_nullable=True),
+            "num_pages": _number("Number of pages."),
+            "current_page": _number("Number of this page, from 1."),
+            "start": _number("Number of items on earlier pages."),
             "results": {"type": "array", "items": item},
         },
         ("count", "next", "previous", "results"),
     )
 
 
-NAME_PARAMETER = ("name", "path", _text("Of the API client.", pattern=f"^{NAME.pattern}$", maxLength=NAME_MAX_LENGTH))
+NAME_PARAMETER = (
+    "name",
+    "path",
+    _text(
+        options.CLIENT["name"].help,
+        pattern=f"^{options.CLIENT['name'].pattern}$",
+        maxLength=options.CLIENT["name"].max_length,
+    ),
+)
 IDEMPOTENCY_KEY = (
     "Idempotency-Key",
     "header",
-    _text(
-        "Any text of your own, such as a UUID. The same request under the same key is carried out once.", maxLength=255
-    ),
+    _text("Any text, such as a UUID. A request that is repeated under the same key is executed once.", maxLength=255),
 )
-IF_MATCH = (
-    "If-Match",
-    "header",
-    _text("The ETag of the client as you know it: if it is another by now, nothing is done."),
-)
+IF_MATCH = ("If-Match", "header", _text("The ETag of the client. If the client has changed since, nothing is done."))
 PAGE = (
-    ("page", "query", _number("Which page, from 1.", minimum=1)),
-    ("page_size", "query", _number("How many things on it: 10 by default, 100 at most.", minimum=1)),
+    ("page", "query", _number("Number of the page, from 1.", minimum=1)),
+    ("page_size", "query", _number("Number of items per page: 10 by default, 100 at most.", minimum=1)),
 )
 FILTERS = (
-    ("state", "query", _text("Only those that are active, or retired.", enum=["active", "retired"])),
-    ("username", "query", _text("Only those of this service user.", maxLength=255)),
-    ("contact", "query", _text("Only those that this address answers for.", maxLength=255)),
-    ("profile", "query", _text("Only those with this access profile.", maxLength=255)),
-    ("manifest", "query", _text("Only those that this manifest declares.", maxLength=255)),
-    ("expiring_within", "query", _text("Only those whose token ends within this time, such as 30d.")),
+    ("state", "query", _text("Only active or only retired clients.", enum=["active", "retired"])),
+    ("username", "query", _text("Only clients of this service user.", maxLength=255)),
+    ("contact", "query", _text("Only clients with this contact.", maxLength=255)),
+    ("profile", "query", _text("Only clients with this access profile.", maxLength=255)),
+    ("manifest", "query", _text("Only clients of this manifest.", maxLength=255)),
+    ("expiring_within", "query", _text("Only clients whose token expires within this time, such as 30d.")),
 )
 
 _WHY = {
-    400: "The request is malformed, or asks for what is not allowed.",
-    401: "Nobody knows who asks.",
-    403: "Who asks may not do this, or the credentials would carry more rights than who asks has.",
-    404: "There is no such API client, or the site has not turned this API on.",
-    409: "What exists differs, and is not changed unasked.",
+    400: "The request is malformed or asks for something that is not allowed.",
+    401: "The credentials are missing or invalid.",
+    403: "The caller lacks a permission, or asks for more rights than it has.",
+    404: "The client does not exist, or the site has not enabled this API.",
+    409: "What exists conflicts with the request.",
     412: "The client has changed since it was read.",
     415: "The body is not JSON.",
-    422: "The Idempotency-Key came with another request before.",
-    429: "Too often; see Retry-After.",
-    503: "The database did not do it; nothing was changed.",
+    422: "The Idempotency-Key was used for another request.",
+    429: "Too many requests; see Retry-After.",
+    503: "The database failed; nothing was changed.",
 }
 
 
@@ -279,13 +230,13 @@ def documented(
     takes: Shape | None = None,
     parameters: tuple[tuple[str, str, Shape], ...] = (),
 ) -> Callable[[View], View]:
-    """Describe a method of a view, beside what its docstring says.
+    """Describe a method of a view, in addition to its docstring.
 
     Args:
-        answers: for each status that is no problem, when it is answered and with what.
-        problems: the statuses that are, beside those that any request may meet.
-        takes: the body.
-        parameters: of the query, the path and the headers: name, place, shape.
+        answers: the meaning and shape of each successful status.
+        problems: the other statuses, beside those of every request.
+        takes: the shape of the body.
+        parameters: name, place and shape of each parameter in query, path and headers.
     """
     if openapi is None:
         return lambda view: view

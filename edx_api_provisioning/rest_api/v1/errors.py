@@ -1,12 +1,12 @@
-"""Every error of this API in one form: RFC 9457, with the keys that clients of the LMS look for.
+"""Answer every error as a problem (RFC 9457), with the members that the platform uses (its ADR 0029).
 
-``error_code`` is for programs, ``detail`` and ``developer_message`` are one sentence for people, and ``field_errors``
-names what of a body is wrong, as in openedx/core/lib/api/view_utils.py. No value that was sent is repeated.
+``type`` tells programs which error it is, ``detail`` tells people what is wrong, and ``errors`` lists the messages for
+each wrong field. Values from the request are never repeated. The types of the platform are those of
+edx_rest_framework_extensions/errors.py (edx-drf-extensions 10.8).
 """
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -33,53 +33,66 @@ from edx_api_provisioning.core.exceptions import (
 from edx_api_provisioning.formats.schema import InvalidFields
 
 MEDIA_TYPE = "application/problem+json"
+_TYPES = "https://docs.openedx.org/errors/"
+_OURS = "api-provisioning/"
 
-# The first that fits decides.
+# Status and type of each error of ours. The first class that matches decides.
 _PROBLEMS: tuple[tuple[type[ProvisioningError], HTTPStatus, str], ...] = (
-    (InvalidSpec, HTTPStatus.BAD_REQUEST, "invalid"),
-    (NotAllowed, HTTPStatus.FORBIDDEN, "beyond_own_rights"),
-    (ClientNotFound, HTTPStatus.NOT_FOUND, "client_not_found"),
-    (ClientExists, HTTPStatus.CONFLICT, "client_exists"),
-    (NearMatch, HTTPStatus.CONFLICT, "near_match"),
+    (InvalidSpec, HTTPStatus.BAD_REQUEST, "validation"),
+    (NotAllowed, HTTPStatus.FORBIDDEN, f"{_OURS}beyond-own-rights"),
+    (ClientNotFound, HTTPStatus.NOT_FOUND, f"{_OURS}client-not-found"),
+    (ClientExists, HTTPStatus.CONFLICT, f"{_OURS}client-exists"),
+    (NearMatch, HTTPStatus.CONFLICT, f"{_OURS}near-match"),
     (Conflict, HTTPStatus.CONFLICT, "conflict"),
-    (UnusableToken, HTTPStatus.CONFLICT, "unusable_token"),
-    (RequestReused, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-    (NotMigrated, HTTPStatus.SERVICE_UNAVAILABLE, "not_migrated"),
-    (DatabaseFailure, HTTPStatus.SERVICE_UNAVAILABLE, "database_failure"),
+    (UnusableToken, HTTPStatus.CONFLICT, f"{_OURS}unusable-token"),
+    (RequestReused, HTTPStatus.UNPROCESSABLE_ENTITY, f"{_OURS}idempotency-key-reused"),
+    (NotMigrated, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}not-migrated"),
+    (DatabaseFailure, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}database-failure"),
+    (ProvisioningError, HTTPStatus.CONFLICT, f"{_OURS}refused"),
+)
+_PLATFORM: tuple[tuple[type[drf.APIException], str], ...] = (
+    (drf.NotAuthenticated, "authn"),
+    (drf.AuthenticationFailed, "authn"),
+    (drf.PermissionDenied, "authz"),
+    (drf.NotFound, "not-found"),
+    (drf.ParseError, "validation"),
+    (drf.Throttled, "rate-limited"),
 )
 
 
 class PreconditionFailed(drf.APIException):
+    """The client does not match the If-Match header."""
+
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_code = "precondition_failed"
 
 
-def respond(error: Exception, _context: dict[str, Any]) -> Response | None:
-    """What DRF's EXCEPTION_HANDLER returns; None for a mistake of ours, which Django logs and answers with 500."""
-    if isinstance(error, ProvisioningError):
-        return _of_ours(error)
+def respond(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Return the response for an error, as DRF's EXCEPTION_HANDLER does; None for a bug, which Django logs as a 500."""
     if isinstance(error, Error):
-        # Its own words may hold values.
-        return _of_ours(DatabaseFailure(_("the database did not do it; nothing was changed. Try again.")))
-    if isinstance(error, (Http404, PermissionDenied, drf.APIException)):
-        return _of_drf(error)
-    return None
+        # The text of the database may contain values.
+        error = DatabaseFailure(_("the database failed; nothing was changed. Try again."))
+    if isinstance(error, ProvisioningError):
+        body = problem(error)
+        response = Response(body, status=body["status"])
+    elif isinstance(error, (Http404, PermissionDenied, drf.APIException)):
+        response = _of_drf(error)
+    else:
+        return None
+    if (request := context.get("request")) is not None:
+        response.data["instance"] = request.path
+    response.content_type = MEDIA_TYPE
+    return response
 
 
-def _of_ours(error: ProvisioningError) -> Response:
-    body = of_ours(error)
-    return Response(body, status=body["status"], content_type=MEDIA_TYPE)
-
-
-def of_ours(error: ProvisioningError) -> dict[str, Any]:
-    """The body that says what a service function refused."""
-    status, code = next(((status, code) for kind, status, code in _PROBLEMS if isinstance(error, kind)), _UNKNOWN)
-    problems = error.problems if isinstance(error, InvalidFields) else (error,)
-    fields = {problem.field: problem.message for problem in problems if problem.field is not None}
-    return _body(status, code, str(error), fields)
-
-
-_UNKNOWN = (HTTPStatus.CONFLICT, "refused")
+def problem(error: ProvisioningError) -> dict[str, Any]:
+    """Return the body for an error of ours."""
+    status, slug = next((status, slug) for kind, status, slug in _PROBLEMS if isinstance(error, kind))
+    errors: dict[str, list[str]] = {}
+    for each in error.problems if isinstance(error, InvalidFields) else (error,):
+        if each.field is not None:
+            errors.setdefault(each.field, []).append(each.message)
+    return _body(status, slug, str(error)) | ({"errors": errors} if errors else {})
 
 
 def _of_drf(error: Exception) -> Response:
@@ -88,31 +101,18 @@ def _of_drf(error: Exception) -> Response:
     elif isinstance(error, PermissionDenied):
         error = drf.PermissionDenied()
     assert isinstance(error, drf.APIException)  # noqa: S101 - for the type checker
-    detail: Any = error.detail
-    if isinstance(detail, dict):  # As the LMS's Bearer authentication has it.
-        message, code = str(detail.get("developer_message", "")), str(detail.get("error_code", ""))
-    else:
-        message, code = str(detail), str(error.get_codes())
-    code = code if re.fullmatch(r"[a-z0-9_]{1,40}", code) else str(error.default_code)
-    body = _body(HTTPStatus(error.status_code), code, message or str(error.default_detail), {})
-    response = Response(body, status=error.status_code, content_type=MEDIA_TYPE)
+    code = str(error.default_code).replace("_", "-")
+    slug = next((slug for kind, slug in _PLATFORM if isinstance(error, kind)), f"{_OURS}{code}")
+    # The Bearer authentication of the LMS raises a dict.
+    detail: Any = error.detail.get("developer_message") if isinstance(error.detail, dict) else error.detail
+    response = Response(
+        _body(HTTPStatus(error.status_code), slug, str(detail or error.default_detail)), status=error.status_code
+    )
     for header, attribute in (("WWW-Authenticate", "auth_header"), ("Retry-After", "wait")):
         if (value := getattr(error, attribute, None)) is not None:
             response[header] = str(value) if header == "WWW-Authenticate" else f"{value:.0f}"
     return response
 
 
-def _body(status: HTTPStatus, code: str, message: str, fields: dict[str, str]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": message,
-        "developer_message": message,
-        "error_code": code,
-    }
-    if fields:
-        body["field_errors"] = {
-            name: {"developer_message": text, "user_message": text} for name, text in fields.items()
-        }
-    return body
+def _body(status: HTTPStatus, slug: str, detail: str) -> dict[str, Any]:
+    return {"type": f"{_TYPES}{slug}", "title": status.phrase, "status": int(status), "detail": detail}

@@ -1,7 +1,7 @@
-"""Who may call what. All of it is decided before anything is looked up, so that no answer depends on what there is.
+"""Decide who may call which endpoint, before anything is looked up: no answer depends on what exists.
 
-The permissions are those of the admin: view, provision, rotate and revoke API clients. That nobody makes or takes
-credentials beyond their own rights is the service's to say.
+The permissions are those of the admin: view, provision, rotate and revoke API clients. The services check that nobody
+creates or takes credentials beyond their own rights.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
-from edx_api_provisioning import conf
+from edx_api_provisioning import api, conf
+from edx_api_provisioning.core.authority import RESTRICTED_READ_SCOPE, RESTRICTED_WRITE_SCOPE
+from edx_api_provisioning.core.exceptions import NotAllowed
 
 
 class CallerThrottle(SimpleRateThrottle):
-    """Counts in the site's cache, as all of DRF's throttles do."""
+    """Limit each client and each user, in the site's cache as all throttles of DRF."""
 
     scope = "api_provisioning"
 
     def get_rate(self) -> Any:
         return conf.get("REST_API_RATE")
 
-    def get_cache_key(self, request: Request, view: Any) -> str:
+    def get_cache_key(self, request: Request, view: Any) -> str | None:
+        if not request.user.is_authenticated:
+            return None
         application = view.credential.application
         ident = f"user-{request.user.pk}" + (f"-client-{application.pk}" if application is not None else "")
         return self.cache_format % {"scope": self.scope, "ident": ident}
 
 
-READ_SCOPE = "api_provisioning:read"
-WRITE_SCOPE = "api_provisioning:write"
-
-
 class IsActive(BasePermission):
-    """Somebody who is known and active: a JWT outlives the deactivation of its user."""
+    """Require an active account: a JWT outlives the deactivation of its user."""
 
     message = _("The account is not active.")
 
@@ -44,21 +44,35 @@ class IsActive(BasePermission):
 
 
 class HasScope(BasePermission):
-    """What a restricted application needs beside the rights of its user: a JWT with a scope of ours.
+    """Require of a restricted application a JWT with a scope of ours, beside the permissions of its user.
 
     The LMS's rule for its own views (edx_rest_framework_extensions/permissions.py). An opaque token of such an
-    application should not work at all; one that was made past the LMS's receiver does, and opens nothing here.
+    application should not work at all; one that was created past the LMS's receiver does, and opens nothing here.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         credential = view.credential
-        scope = READ_SCOPE if request.method in SAFE_METHODS else WRITE_SCOPE
+        scope = RESTRICTED_READ_SCOPE if request.method in SAFE_METHODS else RESTRICTED_WRITE_SCOPE
         self.message = _("A restricted application needs a JWT with the scope %s.") % scope
         return not credential.restricted or (credential.scheme == "jwt" and scope in (credential.scopes or ()))
 
 
+class MayChange(BasePermission):
+    """Require for changes a session, or a current credential of an active API client with the scope to write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method in SAFE_METHODS:
+            return True
+        try:
+            api.require_may_change(request.user, view.credential)
+        except NotAllowed as refusal:
+            self.message = str(refusal)
+            return False
+        return True
+
+
 class HasRight(BasePermission):
-    """The permissions that the view names for the method, and always that to view API clients."""
+    """Require the permissions that the view names for the method, and always that to view API clients."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         wanted = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", *view.rights.get(request.method, ()))]

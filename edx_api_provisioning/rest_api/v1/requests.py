@@ -1,4 +1,4 @@
-"""What a request says: its body, whether it is the same as another, and what it takes for granted."""
+"""Read REST requests: the body, Idempotency-Key and If-Match."""
 
 from __future__ import annotations
 
@@ -9,159 +9,112 @@ from typing import Any
 
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 
-from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
-from edx_api_provisioning.core.parsing import parse_lifetime
-from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSpec, ClientSummary, Issue, RequestId
+from edx_api_provisioning.core.commands import RETIRE
+from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.options import CLIENT, GRACE, NEW_TOKEN, REASON, STORED, Option
+from edx_api_provisioning.core.spec import change_client
+from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId
 from edx_api_provisioning.formats import rendering, schema
-from edx_api_provisioning.formats.schema import Field
+from edx_api_provisioning.formats.schema import PUBLIC_FIELDS, InvalidFields, keyed
 from edx_api_provisioning.rest_api.v1.errors import PreconditionFailed
 
 _KEY_LENGTH = 255
-_RIGHTS = {
-    "permissions": "permission",
-    "groups": "group",
-    "course_roles": "course_role",
-    "global_roles": "global_role",
-}
 
-_REASON = {
-    "reason": Field({"type": "string", "description": "Why, in one line, for the history.", "maxLength": 255}),
-}
-_LIFE = {name: schema.FIELDS[name] for name in ("expires_in", "expires_at")}
-_GRACE = {
-    "grace": Field(
-        {"type": "string", "description": "How long the old ones go on working: 24h, 7d; by default not at all."},
-        parse_lifetime,
-    ),
-}
-# What the bodies may hold, beside those that describe a client.
-CREATE = {**schema.FIELDS, **_REASON}
+# The fields of each body.
+CREATE = {**PUBLIC_FIELDS, **keyed(REASON)}
 CHANGE = {name: field for name, field in CREATE.items() if name not in ("name", "client_id")}
-TOKEN = {**_LIFE, **_GRACE, **_REASON}
-SECRET = {
-    "token": Field({"type": "boolean", "description": "Whether the access token is rotated too; false by default."}),
-    **TOKEN,
-}
-REVOKE = {
-    "retire": Field({"type": "boolean", "description": "Whether the client ends for good; false by default."}),
-    **_REASON,
-}
-SELF = {
-    "expires_in": Field(
-        {"type": "string", "description": "How long the new token lives; at most as long as the one in use."},
-        parse_lifetime,
-    ),
-    "grace": Field(
-        {"type": "string", "description": "How long the token in use goes on working; 1d by default."}, parse_lifetime
-    ),
-}
+TOKEN = keyed(CLIENT["expires_in"], CLIENT["expires_at"], GRACE, REASON)
+SECRET = {**keyed(NEW_TOKEN), **TOKEN}
+REVOKE = keyed(RETIRE, REASON)
+SELF = keyed(CLIENT["expires_in"], GRACE)
+MANIFEST = keyed(STORED["manifest"], REASON)
 
-
-# What one request may hold: each client is some dozen statements, all in one transaction.
+# The maximum of clients in one request: each takes a dozen queries, all in one transaction.
 MOST = 100
-MANIFEST = {
-    "manifest": Field({"type": "string", "description": "Its name, which its clients are recorded under."}),
-    **_REASON,
-}
 
 
 class BoundedJSONParser(JSONParser):
-    """JSON, but none that is too deep for Python."""
+    """Parse JSON; reject what is nested too deeply for Python."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            return super().parse(stream, media_type, parser_context)
+            data = super().parse(stream, media_type, parser_context)
+            # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
+            json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:
             raise ParseError(_("The JSON is nested too deep.")) from None
+        except UnicodeEncodeError:
+            raise ParseError(_("The JSON has characters that are no text.")) from None
+        return data
 
 
 def mapping(request: Request) -> Mapping[str, Any]:
-    """The body, which is an object."""
+    """Return the body, which must be a JSON object."""
+    # A middleware that reads forms, such as the LMS's TrackMiddleware, leaves an empty body to the parsers.
+    if is_form_media_type(request.content_type):
+        raise UnsupportedMediaType(request.content_type)
     if not isinstance(request.data, dict):
         raise ParseError(_("Send a JSON object."))
     return request.data
 
 
-def values(request: Request, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """What the body holds, read field by field.
+def values(request: Request, fields: Mapping[str, Option]) -> dict[str, Any]:
+    """Return the values in the body.
 
     Raises:
-        InvalidFields: with all that is wrong.
+        InvalidFields: with every problem.
     """
     return schema.read(mapping(request), fields)
 
 
 def new_client(request: Request) -> tuple[ClientSpec, str]:
-    """The client that the body describes, and the reason that it gives."""
+    """Return the client that the body describes, and the reason it gives."""
     body = dict(mapping(request))
-    reason = schema.read({"reason": body.pop("reason", None)}, _REASON).get("reason", "")
+    reason = schema.read({"reason": body.pop("reason", None)}, keyed(REASON)).get("reason", "")
     return schema.read_client(body), reason
 
 
 def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
-    """The clients that a manifest describes, and the reason that it gives.
-
-    Secrets of one's own are not taken from the environment, as by the command: that is the server's.
+    """Return the clients that the manifest in the body describes, and the reason it gives.
 
     Raises:
-        InvalidFields: with all that is wrong, each with its place.
+        InvalidFields: with every problem, each with its place.
     """
     body = dict(mapping(request))
     defaults, clients = body.pop("defaults", None) or {}, body.pop("clients", None)
     given = schema.read(body, MANIFEST)
     if not isinstance(defaults, dict) or not isinstance(clients, list) or not all(isinstance(c, dict) for c in clients):
-        raise InvalidSpec(_("give a list of clients, each an object, and defaults that are one."), field="clients")
+        raise InvalidSpec(_("use a list of objects for clients, and an object for defaults."), field="clients")
     if len(clients) > MOST:
-        raise InvalidSpec(_("at most %d in one request.") % MOST, field="clients")
-    specs: dict[str, ClientSpec] = {}
-    problems = []
-    for number, client in enumerate(clients):
-        where = f"clients[{number}]"
-        try:
-            spec = schema.read_client({**defaults, **client}, manifest=given.get("manifest"))
-        except schema.InvalidFields as error:
-            problems += [InvalidSpec(each.message, field=f"{where}.{each.field}") for each in error.problems]
-            continue
-        if specs.setdefault(spec.name, spec) is not spec:
-            problems.append(InvalidSpec(_("there is one of this name already."), field=f"{where}.name"))
+        raise InvalidSpec(_("use at most %d in one request.") % MOST, field="clients")
+    described = [{**defaults, **client} for client in clients]
+    specs, problems = schema.read_clients(described, manifest=given.get("manifest"))
     if problems:
-        raise schema.InvalidFields(problems)
-    return list(specs.values()), given.get("reason", "")
+        raise InvalidFields(
+            InvalidSpec(problem.message, field=f"clients[{number}].{problem.field}") for number, problem in problems
+        )
+    return specs, given.get("reason", "")
 
 
 def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec, str]:
-    """The client as it is, with what the body says instead, and the reason that it gives.
-
-    What is not named stays: the flags, the rights of other kinds, and the token, of which no new one is issued unless
-    the body says how it is to be.
+    """Return a spec that changes what the body says of a client, and the reason it gives.
 
     Raises:
-        InvalidFields: with all that is wrong.
-        Conflict: if nobody knows which flags are meant, since somebody changed them.
+        InvalidFields: with every problem.
     """
     given = values(request, CHANGE)
     reason = given.pop("reason", "")
-    for trouble in (Issue.USER_PROMOTED, Issue.USER_DEMOTED):
-        if trouble in client.troubles and not {"staff", "superuser"} & set(given):
-            raise Conflict(f"{ISSUE_MEANINGS[trouble]}.", field="staff")
-    asks_token = bool({"token", "expires_in", "expires_at"} & set(given))
-    kept: dict[str, Any] = {"staff": client.is_staff, "superuser": client.is_superuser, "token": asks_token}
-    if set(_RIGHTS) & set(given):
-        kept |= {
-            name: tuple(right.partition(":")[2] for right in client.declared if right.startswith(f"{kind}:"))
-            for name, kind in _RIGHTS.items()
-        }
-    return ClientSpec(name=client.name, **{**kept, **given}), reason
+    return change_client(client.name, client.declared, given), reason
 
 
-def request_id(request: Request, part: str = "") -> RequestId | None:
-    """What the Idempotency-Key makes of a request, or of a part of it; None without one.
+def request_id(request: Request, owner: str) -> RequestId | None:
+    """Return the id of a request from its Idempotency-Key; None without one.
 
-    The key is one's own: another user's same key is another. Kept is a digest of both, and one of what is asked for.
+    Owners do not share keys: the id is a digest of owner and key. Another digest tells whether the content is the same.
     Source: draft-ietf-httpapi-idempotency-key-header.
 
     Raises:
@@ -173,7 +126,7 @@ def request_id(request: Request, part: str = "") -> RequestId | None:
     if not (key.isascii() and key.isprintable() and len(key.strip()) > 0 and len(key) <= _KEY_LENGTH):
         raise ParseError(_("Idempotency-Key: use 1 to %d printable ASCII characters.") % _KEY_LENGTH)
     asked = json.dumps([request.method, request.path, mapping(request)], sort_keys=True)
-    return RequestId(key=_digest(f"rest:{request.user.pk}:{part}:{key}"), digest=_digest(asked))
+    return RequestId(key=_digest(f"rest:{owner}:{key}"), digest=_digest(asked))
 
 
 def _digest(text: str) -> str:
@@ -181,17 +134,13 @@ def _digest(text: str) -> str:
 
 
 def etag(client: ClientSummary) -> str:
-    """Tells one state of a client from all others."""
+    """Return the ETag of the current state of a client."""
     shown = json.dumps(rendering.row_as_dict(client), sort_keys=True)
     return f'"{_digest(f"{shown} {client.updated}")[:32]}"'
 
 
 def require_match(request: Request, client: ClientSummary) -> None:
-    """Whether the client still is as whoever asks has seen it, if they say so by ``If-Match``.
-
-    Raises:
-        PreconditionFailed: if not.
-    """
+    """Raise PreconditionFailed if the client does not match the ``If-Match`` header of the request."""
     given = request.headers.get("If-Match")
     if given is None:
         return

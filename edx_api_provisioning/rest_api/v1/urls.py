@@ -1,4 +1,4 @@
-"""What is where in version 1."""
+"""Route the endpoints of version 1."""
 
 from __future__ import annotations
 

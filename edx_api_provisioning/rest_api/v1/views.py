@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import AlreadyDone, DatabaseFailure, ProvisioningError
+from edx_api_provisioning.core.exceptions import AlreadyDone, DatabaseFailure, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.data import ORDERINGS, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
@@ -68,7 +68,7 @@ class SelfRotateView(ApiView):
         until the grace is over. Two requests at once make one token.
         """
         given = requests.values(request, requests.SELF)
-        request_id = requests.request_id(request)
+        request_id = self.request_id()
 
         def rotate() -> Credentials:
             return api.rotate_self(self.credential, request_id=request_id, **given)
@@ -92,12 +92,17 @@ class PlanView(ApiView):
         """
         specs, _reason = requests.many_clients(request)
         planned = api.plan_many(specs, authority=self.authority)
-        return Response({"clients": [_planned(spec, plan) for spec, plan in planned]})
+        return Response({"clients": [self._planned(spec, plan) for spec, plan in planned]})
+
+    def _planned(self, spec: ClientSpec, plan: Any) -> dict[str, Any]:
+        if isinstance(plan, (NotAllowed, NotTold)):
+            self.count_refusal(spec.name, plan)
+        return _planned(spec, plan)
 
 
 def _planned(spec: ClientSpec, plan: Any) -> dict[str, Any]:
     if isinstance(plan, ProvisioningError):
-        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.of_ours(plan)}
+        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
     says = {"steps": [step.says for step in plan.steps], "warnings": list(plan.warnings)}
     return {"name": spec.name, "status": str(plan.status), **says, "error": None}
 
@@ -125,7 +130,7 @@ class ApplyView(ApiView):
         return api.in_transaction(work)
 
     def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
-        asked = {**self.asked, "request_id": requests.request_id(self.request, part=spec.name)}
+        asked = {**self.asked, "request_id": self.request_id(spec.name)}
         try:
             credentials = api.provision(spec, reason=reason, **asked)
         except AlreadyDone:
@@ -133,7 +138,9 @@ class ApplyView(ApiView):
         except DatabaseFailure:
             raise  # It would be the same with all others.
         except ProvisioningError as error:
-            return {"name": spec.name, "credentials": None, "error": errors.of_ours(error)}
+            if isinstance(error, (NotAllowed, NotTold)):
+                self.count_refusal(spec.name, error)
+            return {"name": spec.name, "credentials": None, "error": errors.problem(error)}
         return {"name": spec.name, "credentials": self.shown(credentials), "error": None}
 
 
@@ -177,6 +184,7 @@ class ClientListView(ApiView):
         superuser, and it never has a password. A client of that name that is there already is never touched.
         """
         spec, reason = requests.new_client(request)
+        self.subject = spec.name
 
         def provision() -> Credentials:
             return api.provision(spec, new=True, reason=reason, **self.asked)

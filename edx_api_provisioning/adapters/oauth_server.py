@@ -1,0 +1,133 @@
+"""Generate tokens as the site does, and ask its OAuth2 server: scopes, client authentication, grants."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import string
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, QueryDict
+from django.utils.translation import gettext as _
+from oauth2_provider.oauth2_backends import get_oauthlib_core
+from oauth2_provider.scopes import get_scopes_backend
+from oauth2_provider.settings import oauth2_settings
+from oauthlib.common import Request, generate_token
+
+from edx_api_provisioning.core.exceptions import UnusableToken
+from edx_api_provisioning.core.options import SECRET_MAX_LENGTH
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
+
+# MySQL ignores case and accents when it compares tokens, so only lower case letters and digits are used: 40 of 36
+# symbols are 206 bits.
+_TOKEN_ALPHABET = string.ascii_lowercase + string.digits
+
+_TOKEN_LENGTH = 40
+
+_TOKEN_BITS = 160
+
+_CHECKSUM_LENGTH = 7  # 32 bits in base 36
+
+
+def generate_access_token(prefix: str, **request: Any) -> Secret:
+    """Return a new token: ``prefix``, 40 characters of [a-z0-9], and their CRC-32 in base 36 for secret scanners.
+
+    If DOT's ``ACCESS_TOKEN_GENERATOR`` is set, its tokens are used unchanged: they may be signed. Without a prefix
+    there is no checksum.
+
+    Args:
+        prefix: the first characters.
+        request: attributes for the site's generator: ``user``, ``client``, ``scopes``, ``expires_in`` (seconds).
+
+    Raises:
+        UnusableToken: if a token of the site's generator is not ASCII, does not fit the column, or can be guessed.
+    """
+    if (site_generator := oauth2_settings.ACCESS_TOKEN_GENERATOR) is not None:
+        oauth_request = Request("/", http_method="POST")
+        for name, value in request.items():
+            setattr(oauth_request, name, value)
+        token = str(site_generator(oauth_request))
+        symbols = len(set(token.lower()))
+        if not (
+            token.isascii()
+            and len(token) <= SECRET_MAX_LENGTH
+            and " " not in token
+            and len(token) * math.log2(max(symbols, 1)) >= _TOKEN_BITS
+        ):
+            raise UnusableToken(
+                _(
+                    "OAUTH2_PROVIDER['ACCESS_TOKEN_GENERATOR'] generates tokens that are too short, too long or not "
+                    "ASCII. Change it to generate 40 to %d letters and digits."
+                )
+                % SECRET_MAX_LENGTH
+            )
+        return Secret(token)
+    body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
+    return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
+
+
+def _checksum(body: str) -> str:
+    number, digits = zlib.crc32(body.encode()), ""
+    while number:
+        number, digit = divmod(number, len(_TOKEN_ALPHABET))
+        digits = (string.digits + string.ascii_lowercase)[digit] + digits
+    return digits.rjust(_CHECKSUM_LENGTH, "0")
+
+
+def default_scopes() -> tuple[str, ...]:
+    """Return the scopes that the site grants if a request names none."""
+    return tuple(get_scopes_backend().get_default_scopes(application=None))
+
+
+def all_scopes() -> tuple[str, ...]:
+    """Return the scopes that the site knows."""
+    return tuple(get_scopes_backend().get_all_scopes())
+
+
+def available_scopes(application: Any = None) -> tuple[str, ...]:
+    """Return the scopes that the site's backend grants to an application."""
+    return tuple(get_scopes_backend().get_available_scopes(application=application))
+
+
+def client_user(client_id: str, client_secret: Secret) -> Any:
+    """Return the user of the application that id and secret authenticate; None if the site's validator rejects them."""
+    body = urlencode({"client_id": client_id, "client_secret": client_secret.reveal()})
+    request = Request("/", http_method="POST", body=body)
+    with _unlogged():
+        authenticated = oauth2_settings.OAUTH2_VALIDATOR_CLASS().authenticate_client(request)
+    return request.client.user if authenticated else None
+
+
+def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
+    """Return status and body of the site's answer to a client credentials grant, which saves the token in it."""
+    form = QueryDict(mutable=True)
+    form["grant_type"] = "client_credentials"
+    request = HttpRequest()
+    request.method, request.path, request.POST = "POST", "/", form
+    request.META["CONTENT_TYPE"] = "application/x-www-form-urlencoded"
+    request.META["HTTP_AUTHORIZATION"] = basic_authorization(client_id, client_secret)
+    with _unlogged():
+        _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
+    return status, json.loads(body)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Drop DOT's log records of this thread: DOT 1.7 logs a wrong client secret in plaintext, at DEBUG."""
+    thread = threading.get_ident()
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("oauth2_provider")
+    logger.addFilter(from_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(from_elsewhere)

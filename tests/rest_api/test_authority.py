@@ -1,0 +1,349 @@
+"""Only current credentials of active API clients change anything at the REST API, and only within their own limits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import ApplicationFactory, UserFactory
+from tests.rest_api.callers import (
+    ALL,
+    SCOPES,
+    Caller,
+    by_bearer,
+    by_jwt,
+    by_session,
+    good,
+    somebody,
+    token_of,
+    value_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+NEW = {"name": "report"}
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.content
+    return response.json()
+
+
+def refused(caller: Caller, **body: Any) -> str:
+    """Return why a client is not created."""
+    said = problem(caller.post("/clients/", {**NEW, **body}), 403)
+    assert not ApiClient.objects.filter(name="report").exists()
+    return str(said["detail"])
+
+
+def created(caller: Caller, **body: Any) -> dict[str, Any]:
+    return good(caller.post("/clients/", {**NEW, **body}), 201)
+
+
+def cut(user: Any, at: datetime) -> None:
+    ApiClient.objects.filter(user=user).update(last_cut=at)
+
+
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_client_credentials_may_change(by: Any) -> None:
+    created(by(somebody(*ALL)))
+
+
+def test_session_may_change() -> None:
+    created(by_session(somebody(*ALL)))
+
+
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_unmanaged_application_may_not_change(by: Any) -> None:
+    assert "active API client" in refused(by(somebody(*ALL, is_superuser=True), managed=False))
+
+
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_unmanaged_application_may_read(by: Any) -> None:
+    good(by(somebody(*ALL), managed=False).get("/clients/"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"authorization_grant_type": "authorization-code"}, {"client_type": "public"}],
+    ids=["authorization code", "public"],
+)
+@pytest.mark.parametrize("jwt", [False, True], ids=["opaque", "JWT"])
+def test_other_grants_may_not_change(jwt: bool, change: dict[str, str]) -> None:
+    user = somebody(*ALL, is_superuser=True)
+    row = token_of(user)
+    for name, value in change.items():
+        setattr(row.application, name, value)
+    row.application.save()
+
+    caller = Caller(f"JWT {create_jwt(row, asymmetric=False)}" if jwt else f"Bearer {value_of(row)}")
+
+    assert "credential" in refused(caller) or "JWT" in refused(caller)
+
+
+@pytest.mark.parametrize("scopes", ["read", "profile", "email read"])
+def test_write_scope_is_required(scopes: str) -> None:
+    user = somebody(*ALL)
+
+    assert "scope write" in refused(by_bearer(user, scope=scopes))
+    get_access_token_model().objects.all().delete()
+    ApiClient.objects.all().delete()
+    user.oauth2_provider_application.all().delete()
+    assert "scope write" in refused(by_jwt(user, *scopes.split()))
+
+
+def test_jwt_of_user_with_two_applications_may_not_change() -> None:
+    user = somebody(*ALL)
+    caller = by_jwt(user)
+    ApplicationFactory(user=user)
+
+    assert "exactly one application" in refused(caller)
+
+
+def test_token_row_of_another_user_may_not_change() -> None:
+    """Somebody with the permission to add access tokens made one of a client's application for a superuser."""
+    token = value_of(token_of(somebody(*ALL)))
+    superuser = somebody(*ALL, is_superuser=True)
+    ApplicationFactory(user=superuser)
+    get_access_token_model().objects.update(user=superuser)
+
+    refused(Caller(f"Bearer {token}"))
+
+
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_retired_client_may_not_change(by: Any) -> None:
+    user = somebody(*ALL)
+    caller = by(user)
+    ApiClient.objects.filter(user=user).update(state="retired")
+
+    assert "active API client" in refused(caller)
+
+
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_stale_credential_may_not_change(by: Any) -> None:
+    user = somebody(*ALL)
+    caller = by(user)
+    cut(user, datetime.now(UTC) + timedelta(seconds=1))
+
+    assert "last rotation" in refused(caller)
+    cut(user, datetime.now(UTC) - timedelta(seconds=60))
+    created(caller)
+
+
+def test_jwt_of_the_second_of_the_cut_is_stale() -> None:
+    user = somebody(*ALL)
+    caller = by_jwt(user)
+    row = get_access_token_model().objects.get(user=user)
+    cut(user, row.created)
+
+    assert "last rotation" in refused(caller)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("/clients/{}/token/", {"grace": "1d"}),
+        ("/clients/{}/secret/", {}),
+        ("/clients/{}/revoke/", {}),
+    ],
+    ids=["token", "secret", "revoke"],
+)
+@pytest.mark.parametrize("by", [by_bearer, by_jwt])
+def test_change_of_credentials_ends_older_ones(by: Any, change: tuple[str, dict[str, Any]]) -> None:
+    user = somebody(*ALL)
+    caller = by(user)
+    client = ApiClient.objects.get(user=user)
+    client.user_made = True
+    client.save()
+
+    path, body = change
+    good(by_session(somebody(*ALL, is_superuser=True)).post(path.format(client.name), body))
+
+    assert caller.post("/clients/", NEW).status_code in (401, 403)
+    assert not ApiClient.objects.filter(name="report").exists()
+
+
+def restricted(*scopes: str, filters: tuple[str, ...] = ("content_org:edX",)) -> Caller:
+    user = somebody(*ALL)
+    row = token_of(user, restricted=True, scope=" ".join((*SCOPES, *scopes)))
+    ApplicationAccess.objects.create(application=row.application, scopes=[*SCOPES, *scopes], filters=list(filters))
+    return Caller(f"JWT {create_jwt(row, asymmetric=True)}")
+
+
+WITHIN = {"restricted": True, "token": False, "filters": ["content_org:edX"]}
+
+
+def test_restricted_credential_creates_restricted_client() -> None:
+    created(restricted("grades:read"), **WITHIN, scopes=["grades:read"])
+
+    application = ApiClient.objects.get(name="report").application
+    assert RestrictedApplication.objects.filter(application=application).exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"filters": ["content_org:edX"]},
+        {"restricted": True, "token": False},
+        {**WITHIN, "filters": ["content_org:other"]},
+        {**WITHIN, "filters": ["content_org:edX", "content_org:other"]},
+        {**WITHIN, "filters": ["user:me"]},
+        {**WITHIN, "scopes": ["grades:read"]},
+        {**WITHIN, "staff": True},
+        {**WITHIN, "superuser": True},
+        {**WITHIN, "permissions": ["auth.view_user"]},
+    ],
+    ids=str,
+)
+def test_restricted_credential_stays_within_its_limits(body: dict[str, Any]) -> None:
+    refused(restricted(), **body)
+
+
+def test_restricted_credential_of_a_superuser_is_limited() -> None:
+    row = token_of(UserFactory(is_superuser=True), restricted=True, scope=" ".join(SCOPES))
+
+    refused(Caller(f"JWT {create_jwt(row, asymmetric=True)}"), superuser=True)
+
+
+def test_restricted_credential_does_not_rotate_others() -> None:
+    user = somebody(*ALL)
+    by_bearer(user)
+    name = ApiClient.objects.get(user=user).name
+
+    problem(restricted().post(f"/clients/{name}/token/"), 403, "beyond-own-rights")
+
+
+ACCOUNTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "superuser": {"is_superuser": True},
+    "staff": {"is_staff": True},
+    "inactive": {"is_active": False},
+}
+
+
+@pytest.mark.parametrize("body", [{}, {"use_existing_user": True}, {"staff": True, "use_existing_user": True}], ids=str)
+def test_answers_do_not_depend_on_the_account(body: dict[str, Any]) -> None:
+    caller = by_session(somebody(*ALL))
+    answers = set()
+    for name, flags in ACCOUNTS.items():
+        UserFactory(username=name, **flags)
+        answers.add(caller.post("/clients/", {"name": "report", **body, "username": name}).content)
+        answers.add(caller.post("/plan/", {"clients": [{"name": "report", **body, "username": name}]}).content)
+
+    if "staff" not in body:
+        assert len(answers) == 2
+    assert not any(word in answer for answer in answers for word in (b"example.org", b"superuser,", b"active"))
+
+
+def test_email_owner_is_not_told() -> None:
+    UserFactory(username="secret-name", email="taken@example.org")
+    body = {**NEW, "email": "taken@example.org"}
+
+    said = problem(by_session(somebody(*ALL)).post("/clients/", body), 409)
+
+    assert "secret-name" not in str(said)
+    assert "secret-name" in str(problem(by_session(somebody(*ALL, "view_user")).post("/clients/", body), 409))
+
+
+def test_refusals_are_recorded() -> None:
+    user = somebody(*ALL)
+    UserFactory(username="taken")
+    caller = by_session(user)
+    names = ["first", "second"]
+
+    caller.post("/plan/", {"clients": [{"name": name, "username": "taken"} for name in names]})
+    caller.post("/clients/", {"name": "third", "superuser": True})
+    by_bearer(user, managed=False).post("/clients/fourth/token/")
+
+    events = ApiClientEvent.objects.filter(kind="refused").order_by("pk").values_list("client_name", "actor")
+    assert [*events] == [(name, f"REST API: {user.username}") for name in (*names, "third", "fourth")]
+
+
+def test_refusals_count_toward_the_rate(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API_RATE": "5/min"}
+    caller = by_session(somebody("view"))
+    other = by_session(somebody(*ALL))
+    UserFactory(username="taken")
+
+    assert [caller.post("/clients/", NEW).status_code for _ in range(6)] == [403] * 5 + [429]
+    other.post("/plan/", {"clients": [{"name": f"c{number}", "username": "taken"} for number in range(6)]})
+    assert other.get("/clients/").status_code == 429
+
+
+def test_idempotency_key_belongs_to_the_client() -> None:
+    """Two clients of one user: the second is not told that the first one's request is its own."""
+    user = somebody(*ALL)
+    first, second = by_bearer(user), by_bearer(user)
+    target = ApiClient.objects.filter(user=user).first()
+    assert target is not None
+
+    answers = [caller.post(f"/clients/{target.name}/revoke/", {}, Idempotency_Key="k") for caller in (second, first)]
+
+    assert "Idempotency-Replayed" not in answers[1]
+
+
+@pytest.mark.parametrize("body", [rb'{"\ud800": 1}', rb'{"name": "\udfff"}', b'{"name": "\xff"}'])
+def test_body_that_is_no_text_is_rejected(body: bytes) -> None:
+    caller = by_session(somebody(*ALL))
+    response = caller.http.post(
+        "/api/api-provisioning/v1/clients/", body, content_type="application/json", headers={"X-CSRFToken": "c" * 32}
+    )
+
+    problem(response, 400)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_error_reports_hold_no_credential(
+    debug: bool, settings: Any, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any]
+) -> None:
+    settings.DEBUG = debug
+    settings.ADMINS = [("root", "root@example.org")]
+    settings.DEBUG_PROPAGATE_EXCEPTIONS = False
+    row = token_of(somebody(*ALL))
+    caller = Caller(f"Bearer {value_of(row)}")
+    caller.http.raise_request_exception = False
+    cookie = "-".join(("cookie", "of", "the", "caller"))  # Not as it stands in this line, which the report shows
+    caller.http.cookies["sessionid"] = cookie
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("edx_api_provisioning.rest_api.v1.views.api.provision", fail)
+    response = caller.post("/clients/", NEW)
+
+    assert response.status_code == 500
+    reports = [response.content.decode(), *(str(mail.message()) + str(mail.alternatives) for mail in mailoutbox)]
+    assert len(reports) > (0 if debug else 1)
+    for report in reports:
+        for secret in (value_of(row), cookie):
+            assert secret not in report, report[max(report.find(secret) - 300, 0) :][:600]
+
+
+def test_hijacker_is_named() -> None:
+    user, real = somebody(*ALL), UserFactory(username="real-person")
+    caller = by_session(user)
+    session = caller.http.session
+    session["hijack_history"] = [str(real.pk)]
+    session.save()
+
+    created(caller)
+
+    event = ApiClientEvent.objects.get(kind="created")
+    assert event.actor == f"REST API: {user.username} (used by real-person)"
+
+
+def test_user_permission_is_required_besides() -> None:
+    user = somebody("view")
+    caller = by_jwt(user)
+
+    problem(caller.post("/clients/", NEW), 403, "authz")
+    user.user_permissions.add(Permission.objects.get(codename="provision_apiclient"))
+    created(caller)
