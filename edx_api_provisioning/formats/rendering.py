@@ -114,13 +114,7 @@ def _env(values: dict[str, Any]) -> str:
 def _quoted(key: str, value: str) -> str:
     """Quote a value so that sh, python-dotenv, node's dotenv and docker compose read the same."""
     # python-dotenv replaces ${NAME} whatever the quotes, and a backslash before another one or a quote.
-    if (
-        "${" not in value
-        and "'" not in value
-        and "\n" not in value
-        and "\\\\" not in value
-        and not value.endswith("\\")
-    ):
+    if _NOT_IN_SINGLE_QUOTES.search(value) is None:
         return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
     if re.search(r'["\\$`\n]', value) is None:
         return f'"{value}"'
@@ -129,6 +123,7 @@ def _quoted(key: str, value: str) -> str:
     )
 
 
+_NOT_IN_SINGLE_QUOTES = re.compile(r"'|\n|\$\{|\\\\|\\\Z")
 _UNQUOTED = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
