@@ -154,7 +154,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact_email", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -175,7 +175,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # Without the permission to change, Django shows every field read-only.
-    readonly_fields = (
+    readonly_fields: ClassVar[Any] = (
         "findings", *_STORED, "user_link", "all_rights", "excess", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
