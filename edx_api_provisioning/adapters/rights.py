@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -57,11 +58,7 @@ def _given(users: Any) -> dict[Any, frozenset[str]]:
 
 
 def require_known(rights: Iterable[str]) -> None:
-    """Whether the site has what the rights name.
-
-    Raises:
-        InvalidSpec: if it has no such permission, group or course roles at all.
-    """
+    """Raise InvalidSpec if the site has no such permission, group or role."""
     for right in sorted(rights):
         kind, _colon, value = right.partition(":")
         if kind == "permission" and not _permissions(value):
@@ -70,6 +67,20 @@ def require_known(rights: Iterable[str]) -> None:
             raise InvalidSpec(_("this site has no group %s.") % value, field="groups")
         if kind.endswith("_role") and not lms.has_course_roles():
             raise InvalidSpec(_("this site has no course access roles (student.CourseAccessRole)."), field=f"{kind}s")
+        if kind.endswith("_role"):
+            _require_role(value.partition("@")[0], field=f"{kind}s")
+
+
+def _require_role(role: str, *, field: str) -> None:
+    roles = sorted(lms.registered_roles())
+    if role in roles:
+        return
+    near = get_close_matches(role, roles, n=1)
+    if near:
+        message = _("this site has no role %(role)s. Did you mean %(near)s?") % {"role": role, "near": near[0]}
+    else:
+        message = _("this site has no role %(role)s. It has: %(roles)s.") % {"role": role, "roles": ", ".join(roles)}
+    raise InvalidSpec(message, field=field)
 
 
 _COURSE_ROLES = ("course_role:", "global_role:")
