@@ -94,7 +94,7 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
         api.revoke("report", retire=state == "retired", authority=OPERATOR)
     before = everything()
 
-    assert api.rotate_due("report", within=timedelta(days=4), authority=OPERATOR) is None
+    assert [*api.rotate_many(["report"], within=timedelta(days=4), authority=OPERATOR)] == []
 
     assert everything() == before
 
@@ -579,9 +579,9 @@ def by_rotate() -> Any:
     return rotate().expires_at
 
 
-def by_rotate_due() -> Any:
-    rotated = api.rotate_due("report", within=timedelta(days=400), authority=OPERATOR)
-    return rotated and rotated.expires_at
+def by_rotate_many() -> Any:
+    [rotated] = api.rotate_many(["report"], within=timedelta(days=400), authority=OPERATOR)
+    return rotated.credentials and rotated.credentials.expires_at
 
 
 def by_command() -> Any:
@@ -595,7 +595,7 @@ def by_provisioning() -> Any:
 
 
 @pytest.mark.databases
-@pytest.mark.parametrize("again", [by_rotate, by_rotate_due, by_command, by_provisioning], ids=lambda by: by.__name__)
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_many, by_command, by_provisioning], ids=lambda by: by.__name__)
 def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
     provisioned(expires_in=MONTH)
 
