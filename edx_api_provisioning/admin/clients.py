@@ -138,7 +138,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -149,7 +149,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
+        (None, {"fields": ("name", "state", "issues", "contact", "about", "declared_in")}),
         (
             gettext_lazy("Service user"),
             {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
@@ -160,7 +160,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     )
     # Without the permission to change, Django shows every field read-only.
     readonly_fields = (
-        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
+        "issues", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
     )  # fmt: skip
 
@@ -210,7 +210,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def _tools(self, client: Any) -> list[tuple[Any, Any]]:
         if client.state == ApiClient.State.RETIRED:
             return []
-        again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).troubles)
+        again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).issues)
         return [
             (RotatePage, _("Rotate")),
             (RevokePage, _("Revoke all tokens")),
@@ -252,7 +252,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ordering="access_token__expires",
     )
     ends = _column(gettext_lazy("expires"), lambda client: _moment(_summary(client).expires_at))
-    findings = _column(gettext_lazy("issues"), lambda client: _issues(client))
+    issues = _column(gettext_lazy("issues"), lambda client: _issues(client))
     user_link = _column(gettext_lazy("user"), lambda client: _link(client.user))
     application_link = _column(gettext_lazy("application"), lambda client: _link(client.application))
     client_id = _column(gettext_lazy("client id"), lambda client: _summary(client).client_id)
@@ -310,7 +310,7 @@ def _excess(client: Any) -> Any:
 
 
 def _issues(client: Any) -> Any:
-    return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
+    return lines(ISSUE_MEANINGS[Issue(issue)] for issue in _summary(client).issues)
 
 
 def _grace_period(client: Any) -> str | None:
