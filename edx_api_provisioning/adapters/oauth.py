@@ -7,9 +7,7 @@ for a version number.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -32,7 +30,7 @@ from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
 from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, is_guessable
 
 
 def new_client_id() -> str:
@@ -45,20 +43,13 @@ def new_client_secret() -> Secret:
     return Secret(str(generate_client_secret()))
 
 
-# What random hexadecimal digits of the shortest allowed length have at the least, with a margin.
-_OWN_SECRET_BITS = 80
-
-
 def secret_problem(secret: Secret) -> str | None:
     """Return why this value cannot be used as a secret; None if it can.
 
     DOT 2 and later hash a secret on saving unless it looks like a hash: such a secret would never authenticate.
     """
     value = secret.reveal()
-    counts = Counter(value).values()
-    bits = sum(count * math.log2(len(value) / count) for count in counts)
-    # The second finds a shorter text that is repeated.
-    if bits < _OWN_SECRET_BITS or value in (value + value)[1:-1]:
+    if is_guessable(value):
         return _("can be guessed; use a random value, such as that of openssl rand -hex 32.")
     try:
         identify_hasher(value)

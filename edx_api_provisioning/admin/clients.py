@@ -33,6 +33,7 @@ from edx_api_provisioning.admin.pages import (
     may,
     page_url,
 )
+from edx_api_provisioning.core.options import FLAG, STORED, Option
 from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
@@ -134,11 +135,26 @@ def _column(description: Any, value: Callable[[Any], Any], ordering: str | None 
     return shown
 
 
+def _stored(option: Option) -> Callable[[Any], Any]:
+    """Return a function that shows a field which the registry stores as it is, or a dash for empty text."""
+
+    @admin.display(description=gettext_lazy(option.label), boolean=option.kind == FLAG or None)
+    def shown(client: Any) -> Any:
+        found = getattr(client, option.name)
+        return "-" if found == "" else found
+
+    shown.__name__ = option.name
+    return shown
+
+
+_STORED = tuple(_stored(option) for option in STORED.values())
+
+
 class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact_email", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -149,19 +165,19 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "issues", "contact", "about", "declared_in")}),
+        (None, {"fields": ("name", "state", "issues", *_STORED)}),
         (
             gettext_lazy("Service user"),
-            {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
+            {"fields": ("user_link", "all_rights", "excess", "user_made")},
         ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # Without the permission to change, Django shows every field read-only.
-    readonly_fields = (
-        "issues", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
-        "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
+    readonly_fields: ClassVar[Any] = (
+        "issues", *_STORED, "user_link", "all_rights", "excess", "application_link",
+        "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
 
     class Media:
@@ -240,9 +256,6 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
     excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
     contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
-    about = _column(gettext_lazy("purpose"), lambda client: client.purpose)
-    declared_in = _column(gettext_lazy("manifest"), lambda client: client.manifest)
-    access_profile = _column(gettext_lazy("access profile"), lambda client: client.profile)
     issued = _column(
         gettext_lazy("last issued"), lambda client: _day(_summary(client).last_issued), ordering="token_issued"
     )
@@ -259,11 +272,6 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     grace = _column(gettext_lazy("grace period"), lambda client: _grace_period(client))
     scopes = _column(gettext_lazy("scopes"), lambda client: " ".join(_summary(client).scopes))
     tokens = _column(gettext_lazy("tokens in the database"), lambda client: _summary(client).tokens)
-
-    @admin.display(description=gettext_lazy("may rotate itself"), boolean=True)
-    def rotates_itself(self, client: Any) -> bool:
-        """Return True if the client may rotate its own token."""
-        return bool(client.self_rotation)
 
 
 def _summary(client: Any) -> ClientSummary:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import traceback
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hmac import compare_digest
@@ -38,6 +40,16 @@ def _forget(error: BaseException | None, seen: set[int]) -> None:
     traceback.clear_frames(error.__traceback__)
     _forget(error.__cause__, seen)
     _forget(error.__context__, seen)
+
+
+# The least entropy of an own secret: random hexadecimal digits of the shortest allowed length have more.
+_BITS = 80
+
+
+def is_guessable(value: str) -> bool:
+    """Return whether a secret repeats itself or has too few different characters for its length."""
+    bits = sum(count * math.log2(len(value) / count) for count in Counter(value).values())
+    return bits < _BITS or value in (value + value)[1:-1]
 
 
 def read_secret(field: str, source: str | None, *, stdin: bool = True) -> Secret | None:

@@ -165,7 +165,14 @@ def test_to_be_a_person_is_a_right_of_that_person_alone() -> None:
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
 
     assert rights_of(ann, foreign=True).exceeds(rights_of(bob, foreign=True)) == ("username:ann",)
-    rights.require_no_more(rights_of(ann, foreign=True), authority=person(ann))
+    rights.require_no_more(rights_of(ann, foreign=True), authority=person(ann), restricted=False)
+
+
+def viewer(**fields: Any) -> User:
+    """Return an account that may view users, so that a refusal names the rights that are missing."""
+    user = UserFactory(**fields)
+    user.user_permissions.add(Permission.objects.get(codename="view_user"))
+    return user
 
 
 # What the doors are refused
@@ -200,7 +207,7 @@ CARRIED = [gift for gift in GIFTS if gift not in ("nothing", "the retirement wor
 @pytest.mark.parametrize("gift", CARRIED)
 def test_what_one_does_not_have_one_does_not_get(gift: str, work: Callable[[User], None]) -> None:
     a_client(gift)
-    asker = UserFactory()
+    asker = viewer()
     before = everything()
 
     with pytest.raises(NotAllowed) as refused:
@@ -241,6 +248,7 @@ def test_a_superuser_may_have_everything_issued(gift: str, work: Callable[[User]
 def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more() -> None:
     a_client("a permission")
     asker = account("a group with a permission")
+    asker.user_permissions.add(permission("view_user"))
     rotate(asker)
 
     User.objects.get(username="report").groups.add(Group.objects.create(name="another"))
@@ -253,12 +261,12 @@ def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more
 def test_the_name_that_retires_people_is_for_superusers_to_give(name: str) -> None:
     spec = ClientSpec(name="retirement", username=name)
     with pytest.raises(NotAllowed, match="name:retirement"):
-        api.provision(spec, authority=person(UserFactory(is_staff=True), "ann"))
+        api.provision(spec, authority=person(viewer(is_staff=True), "ann"))
     assert not User.objects.filter(username=name).exists()
 
     api.provision(spec, authority=person(UserFactory(is_superuser=True), "root"))
     with pytest.raises(NotAllowed, match="name:retirement"):
-        api.rotate("retirement", authority=person(UserFactory(is_staff=True), "ann"))
+        api.rotate("retirement", authority=person(viewer(is_staff=True), "ann"))
 
 
 @pytest.mark.django_db
@@ -276,7 +284,7 @@ def test_of_many_missing_rights_the_first_are_named() -> None:
         user.groups.add(Group.objects.create(name=f"group-{number}"))
 
     with pytest.raises(NotAllowed) as refused:
-        rotate(UserFactory())
+        rotate(viewer())
 
     shown = ", ".join(f"group:group-{number}" for number in range(5))
     assert str(refused.value) == (
@@ -286,13 +294,13 @@ def test_of_many_missing_rights_the_first_are_named() -> None:
 
 @pytest.mark.django_db
 def test_a_person_is_nobodys_to_rotate_or_adopt() -> None:
-    person = UserFactory(username="person")
-    ApplicationFactory(client_id="the-id", user=person)
+    adam = UserFactory(username="person")
+    ApplicationFactory(client_id="the-id", user=adam)
     with pytest.raises(NotAllowed, match="username:person"):
-        adopt(UserFactory())
+        adopt(viewer())
 
     api.adopt("report", client_id="the-id", authority=operator("root"))
 
     with pytest.raises(NotAllowed, match="username:person"):
-        rotate(UserFactory(is_staff=True))
-    rotate(person)
+        rotate(viewer(is_staff=True))
+    rotate(adam)

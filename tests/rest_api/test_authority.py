@@ -21,7 +21,6 @@ from tests.rest_api.callers import (
     by_jwt,
     by_session,
     good,
-    problem,
     somebody,
     token_of,
     value_of,
@@ -30,6 +29,11 @@ from tests.rest_api.callers import (
 pytestmark = pytest.mark.django_db
 
 NEW = {"name": "report"}
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.content
+    return response.json()
 
 
 def refused(caller: Caller, **body: Any) -> str:
