@@ -154,7 +154,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact_email", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
