@@ -251,7 +251,7 @@ def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
 
     assert ran.code == 0
     told = json.loads(ran.stdout)["client"]
-    assert (told["name"], told["state"], told["troubles"], told["client_id"]) == (
+    assert (told["name"], told["state"], told["issues"], told["client_id"]) == (
         "report",
         "active",
         [],

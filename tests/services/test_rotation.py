@@ -364,7 +364,7 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
 
     assert (client().predecessor, client().predecessor_ends) == (None, None)
     (summary,) = api.list_clients()
-    assert summary.troubles == ()
+    assert summary.issues == ()
 
 
 @pytest.mark.parametrize(
@@ -702,7 +702,7 @@ def test_a_client_whose_token_others_deleted_is_revoked_once() -> None:
 
     assert [revoke().status, revoke().status] == [Status.REVOKED, Status.UNCHANGED]
     (summary,) = api.list_clients()
-    assert summary.troubles == ()
+    assert summary.issues == ()
 
 
 def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
@@ -999,12 +999,12 @@ def test_adopting_again_is_how_to_agree_with_what_others_gave(by_hand: Any) -> N
     adopt(client_id=by_hand.client_id, contact="owner@example.org")
     User.objects.update(is_superuser=True)
     (summary,) = api.list_clients()
-    assert summary.troubles == ("user_promoted",)
+    assert summary.issues == ("user_promoted",)
 
     assert adopt(client_id=by_hand.client_id).status is Status.ADOPTED
 
     (summary,) = api.list_clients()
-    assert summary.troubles == ()
+    assert summary.issues == ()
     assert client().contact == "owner@example.org"
     assert answer(rotate().access_token) == "ok"
 
@@ -1018,7 +1018,7 @@ def test_adopting_again_is_how_to_agree_with_another_user(by_hand: Any) -> None:
 
     assert client().user == other
     (summary,) = api.list_clients()
-    assert summary.troubles == ("token_gone",) or summary.troubles == ()
+    assert summary.issues == ("token_gone",) or summary.issues == ()
 
 
 def test_a_promoted_client_that_was_provisioned_is_agreed_with_by_adopting_it() -> None:
@@ -1038,7 +1038,7 @@ def test_the_age_of_an_adopted_secret_counts_from_when_its_application_was_made(
     adopt(client_id=by_hand.client_id)
 
     (summary,) = api.list_clients()
-    assert "secret_overdue" in summary.troubles
+    assert "secret_overdue" in summary.issues
 
 
 @pytest.mark.parametrize(
@@ -1229,7 +1229,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         clock.forward(days=90)
         assert of("notify_expiring") == []
         assert granted(made["client_id"], Secret(made["client_secret"])) is None
-        assert of("verify", "report")["client"]["troubles"] == []
+        assert of("verify", "report")["client"]["issues"] == []
 
         assert of("revoke", "report", "--reason", "seen in a log")["status"] == "revoked"
         third = of("rotate", "report", "--token", "--secret")
