@@ -68,7 +68,7 @@ system-%:
 	@requirements/system.sh $*
 
 # Another Python than last time: another environment.
-ifneq ($(shell .venv/bin/python -VV 2>&1),$(shell PATH="$(PATH)"; $(PYTHON) -VV 2>&1))
+ifneq ($(shell test -x .venv/bin/python && .venv/bin/python -VV),$(shell PATH="$(PATH)"; command -v $(PYTHON) >/dev/null && $(PYTHON) -VV))
 .PHONY: .venv/tools
 endif
 

@@ -51,7 +51,7 @@ setup(
     packages=find_packages(include=["edx_api_provisioning", "edx_api_provisioning.*"]),
     include_package_data=True,
     zip_safe=False,
-    python_requires=">=3.11",
+    python_requires=">=3.10",  # that of Tutor; the LMS has 3.11 or newer
     # Nothing: the LMS has all of it at pins that we must not move, and beside Tutor none of it is wanted
     # (docs/decisions/0006). What is imported comes with the extra.
     install_requires=[],

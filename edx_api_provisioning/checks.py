@@ -23,11 +23,10 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
 
 
 def _invalid_settings() -> Iterator[CheckMessage]:
-    hint = "See docs/reference/settings.rst for the values of each setting."
     try:
         unknown = sorted(conf.given().keys() - conf.DEFAULTS.keys(), key=str)
     except conf.InvalidSetting as error:
-        yield Error(str(error), hint=hint, id="edx_api_provisioning.E002")
+        yield _invalid(error)
         return
     for name in unknown:
         yield Error(
@@ -39,7 +38,15 @@ def _invalid_settings() -> Iterator[CheckMessage]:
         try:
             conf.get(setting.name)
         except conf.InvalidSetting as error:
-            yield Error(str(error), hint=hint, id="edx_api_provisioning.E002")
+            yield _invalid(error)
+
+
+def _invalid(error: conf.InvalidSetting) -> CheckMessage:
+    return Error(
+        f"Invalid setting: {error}",
+        hint="See the reference of settings in the documentation.",
+        id="edx_api_provisioning.E002",
+    )
 
 
 def _invalid_references() -> Iterator[CheckMessage]:
@@ -49,8 +56,11 @@ def _invalid_references() -> Iterator[CheckMessage]:
     try:
         access_catalogue.profiles()
     except ImproperlyConfigured as error:
-        hint = "See the format in edx_api_provisioning/access.json."
-        yield Error(str(error), hint=hint, id="edx_api_provisioning.E006")
+        yield Error(
+            f"Invalid access profile: {error}",
+            hint="See the format in edx_api_provisioning/access.json.",
+            id="edx_api_provisioning.E006",
+        )
     try:
         import_string(conf.get("BEARER_AUTHENTICATION"))
     except ImportError as error:

@@ -84,9 +84,7 @@ def _or_none(kind: Kind) -> Kind:
     return Kind(f"{kind.description}, or None", lambda value: None if value in (None, "") else kind.parse(value))
 
 
-_FLAG = Kind(
-    "True or False (a text such as 'False' would count as true)", lambda value: _require(type(value) is bool, value)
-)
+_FLAG = Kind("True or False", lambda value: _require(type(value) is bool, value))
 _SPAN = Kind("a timedelta or text such as '90d', '12h', '52w' or 'P90D', above zero and at most 100 years", _span)
 _DAYS = Kind("a list of days, such as [30, 7, 1]", _list_of(int, lambda days: 0 < days < 10_000))
 _SCOPES = Kind("a list of scopes, such as ['read', 'write']", _list_of(str, bool))
@@ -113,9 +111,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ALLOWED_SCOPES", _or_none(_SCOPES), None, "Scopes that clients may be given; None for all scopes of the site."
     ),
-    Setting("ALLOW_STAFF", _FLAG, True, "Whether clients may be staff."),
-    Setting("ALLOW_SUPERUSER", _FLAG, True, "Whether clients may be superusers."),
-    Setting("REQUIRE_CONTACT", _FLAG, False, "Whether every client needs the email address of a contact."),
+    Setting("ALLOW_STAFF", _FLAG, True, "Allow clients to be staff."),
+    Setting("ALLOW_SUPERUSER", _FLAG, True, "Allow clients to be superusers."),
+    Setting("REQUIRE_CONTACT", _FLAG, False, "Require the email address of a contact for every client."),
     Setting("NOTICE_DAYS", _DAYS, (30, 7, 1), "Days before a token expires on which its contact gets a notice."),
     Setting(
         "TOKEN_PREFIX",
@@ -140,7 +138,7 @@ SETTINGS: tuple[Setting, ...] = (
         "REST_API",
         _FLAG,
         False,
-        "Whether the REST API is on. whoami is always on: it tells callers about themselves only.",
+        "Turn the REST API on. whoami is always on: it only tells callers about themselves.",
     ),
     Setting(
         "REST_API_RATE",

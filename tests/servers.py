@@ -132,9 +132,9 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     started: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, _frame: Any) -> None:
-        # Ctrl-C reaches the command by itself.
+        # Ctrl-C reaches the command by itself, and is what makes tox end the jobs that it runs.
         for process in started if number != signal.SIGINT else []:
-            process.send_signal(number)
+            process.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)

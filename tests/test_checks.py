@@ -66,9 +66,9 @@ def test_e001_names_settings_that_there_are_not(settings: Any) -> None:
 
 
 def test_e002_names_every_invalid_value(settings: Any) -> None:
-    hint = "See docs/reference/settings.rst for the values of each setting."
+    hint = "See the reference of settings in the documentation."
     assert check(settings, TOKEN_PREFIX="a b", MAX_TOKEN_LIFETIME="999999w", ALLOWED_SCOPES="read") == [
-        Error(f"EDX_API_PROVISIONING{text}.", hint=hint, id=f"{APP}.E002")
+        Error(f"Invalid setting: EDX_API_PROVISIONING{text}.", hint=hint, id=f"{APP}.E002")
         for text in (
             "['MAX_TOKEN_LIFETIME'] cannot be '999999w'; use a timedelta or text such as '90d', '12h', '52w' or 'P90D',"
             " above zero and at most 100 years",
@@ -162,7 +162,7 @@ def test_what_the_other_check_names_is_not_named_twice(deployed: Any) -> None:
 def test_e006_names_a_profile_that_is_none(settings: Any) -> None:
     assert check(settings, ACCESS_PROFILES={"reports": {"title": "Reports"}}) == [
         Error(
-            "EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: KeyError: 'opens'",
+            "Invalid access profile: EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: KeyError: 'opens'",
             hint="See the format in edx_api_provisioning/access.json.",
             id=f"{APP}.E006",
         )

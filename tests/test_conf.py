@@ -125,7 +125,7 @@ def test_settings_that_are_no_dictionary_are_one_line(settings: Any, value: obje
     with pytest.raises(conf.InvalidSetting, match="EDX_API_PROVISIONING is not a dictionary"):
         conf.get("REST_API")
     [error] = checks.check_settings(None)
-    assert (error.id, error.msg.startswith("EDX_API_PROVISIONING is not")) == ("edx_api_provisioning.E002", True)
+    assert (error.id, "EDX_API_PROVISIONING is not a dictionary" in error.msg) == ("edx_api_provisioning.E002", True)
 
 
 def test_empty_settings_mean_defaults(settings: Any) -> None:

@@ -88,7 +88,8 @@ class Settings(_Generated):
         for setting in conf.SETTINGS:
             default = repr(setting.default).removeprefix("datetime.")
             yield from (f".. _{setting.name}:", "", f"``{setting.name}``", f"   {_escaped(setting.help)}", "")
-            yield from (f"   Value: {_escaped(setting.kind.description)}. Default: ``{default}``", "")
+            value = re.sub(r"'([^']+)'", r"``\1``", setting.kind.description)
+            yield from (f"   Value: {value}. Default: ``{default}``", "")
 
 
 class Words(_Generated):

@@ -117,7 +117,7 @@ def _is_transient(error: Error) -> bool:
     return not connection().in_atomic_block and error_code(error) in _TRANSIENT
 
 
-class translate_errors:
+class translate_errors:  # noqa: N801 - called like a function
     """A context manager that translates database errors to errors of one line."""
 
     def __enter__(self) -> None:

@@ -176,6 +176,39 @@ def has_course_roles() -> bool:
     return _model("student", "CourseAccessRole") is not None
 
 
+# As of common/djangoapps/student/roles.py, for an LMS whose module has no such list.
+_ROLES = (
+    "staff",
+    "limited_staff",
+    "instructor",
+    "finance_admin",
+    "sales_admin",
+    "beta_testers",
+    "library_user",
+    "data_researcher",
+    "org_course_creator_group",
+    "course_creator_group",
+    "support",
+)
+
+
+def registered_roles() -> frozenset[str]:
+    """Return the names of the course and global roles that the LMS knows (REGISTERED_ACCESS_ROLES)."""
+    with suppress(AttributeError, ImportError, LookupError):
+        module = import_module(f"{apps.get_app_config('student').name}.roles")
+        return frozenset(module.REGISTERED_ACCESS_ROLES)
+    return frozenset(_ROLES)
+
+
+def unknown_courses(course_keys: Collection[str]) -> frozenset[str]:
+    """Return those of some courses that the LMS has no overview of; none where it has no overviews at all."""
+    overviews = _model("course_overviews", "CourseOverview")
+    if overviews is None or not course_keys:
+        return frozenset()
+    found = overviews._default_manager.filter(pk__in=course_keys).values_list("pk", flat=True)
+    return frozenset(course_keys) - {str(key) for key in found}
+
+
 def course_roles(users: Any) -> dict[Any, frozenset[str]]:
     """Return the course access roles of users as rights, by primary key.
 

@@ -44,7 +44,7 @@ def new_client_secret() -> Secret:
 
 
 def secret_problem(secret: Secret) -> str | None:
-    """Return why this value is no good as a client secret or token; None if it is good.
+    """Return why this value cannot be used as a secret; None if it can.
 
     DOT 2 and later hash a secret on saving unless it looks like a hash: such a secret would never authenticate.
     """
@@ -251,6 +251,7 @@ def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None)
 
     Args:
         application_pk: None if the application no longer exists.
+        at: the time of expiry; None to revoke now.
         current: the primary key of one more token to revoke, whatever application it belongs to.
 
     Returns:
@@ -307,6 +308,8 @@ def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
     If callers of the same client were granted others meanwhile, all are left alone.
 
     Args:
+        token: the granted token.
+        client_id: of the application that requested it.
         after: the result of :func:`newest_token` before the grant.
     """
     row = find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -50,18 +51,14 @@ def _given(users: Any) -> dict[Any, frozenset[str]]:
         rights[pk].add(f"permission:{app_label}.{codename}")
     for pk, name in Group.objects.filter(user__in=users).values_list("user__pk", "name"):
         rights[pk].add(f"group:{name}")
-    for found in (lms.course_roles(users), roles.roles_of_users(users)):
-        for pk, held in found.items():
-            rights[pk] |= held
-    return {pk: frozenset(held) for pk, held in rights.items()}
+    for roles_of in (lms.course_roles(users), roles.roles_of_users(users)):
+        for pk, found in roles_of.items():
+            rights[pk] |= found
+    return {pk: frozenset(found) for pk, found in rights.items()}
 
 
 def require_known(rights: Iterable[str]) -> None:
-    """Whether the site has what the rights name.
-
-    Raises:
-        InvalidSpec: if it has no such permission, group or course roles at all.
-    """
+    """Raise InvalidSpec if the site has no such permission, group or role."""
     for right in sorted(rights):
         kind, _colon, value = right.partition(":")
         if kind == "permission" and not _permissions(value):
@@ -70,6 +67,20 @@ def require_known(rights: Iterable[str]) -> None:
             raise InvalidSpec(_("this site has no group %s.") % value, field="groups")
         if kind.endswith("_role") and not lms.has_course_roles():
             raise InvalidSpec(_("this site has no course access roles (student.CourseAccessRole)."), field=f"{kind}s")
+        if kind.endswith("_role"):
+            _require_role(value.partition("@")[0], field=f"{kind}s")
+
+
+def _require_role(role: str, *, field: str) -> None:
+    roles = sorted(lms.registered_roles())
+    if role in roles:
+        return
+    near = get_close_matches(role, roles, n=1)
+    if near:
+        message = _("this site has no role %(role)s. Did you mean %(near)s?") % {"role": role, "near": near[0]}
+    else:
+        message = _("this site has no role %(role)s. It has: %(roles)s.") % {"role": role, "roles": ", ".join(roles)}
+    raise InvalidSpec(message, field=field)
 
 
 _COURSE_ROLES = ("course_role:", "global_role:")
@@ -180,11 +191,10 @@ def load_rights(users: Any, applications: Any) -> LoadedRights:
         users, applications: their primary keys, as a list or a queryset.
     """
     given = _given(users)
-    rows = Permission.objects.filter(group__isnull=False)
-    if not isinstance(users, QuerySet):
-        rows = rows.filter(
-            group__name__in={_name(right) for has in given.values() for right in has if _is_group(right)}
-        )
+    names = {_name(right) for rights in given.values() for right in rights if _is_group(right)}
+    # With a queryset, callers may ask for groups that no user has.
+    which: dict[str, Any] = {"group__isnull": False} if isinstance(users, QuerySet) else {"group__name__in": names}
+    rows = Permission.objects.filter(**which)
     groups: dict[str, set[str]] = defaultdict(set)
     for name, app_label, codename in rows.values_list("group__name", "content_type__app_label", "codename"):
         groups[name].add(f"permission:{app_label}.{codename}")

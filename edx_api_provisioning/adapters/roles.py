@@ -66,6 +66,6 @@ def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
             where = f"@{context[0]}" if context and context[0] else ""
             roles[user].add(f"{source.right}:{role}{where}")
     for other in OTHER_SOURCES:
-        for user, given in other(users).items():
+        for user, given in other(list(users)).items():
             roles[user].update(given)
     return {user: frozenset(given) for user, given in roles.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,7 @@ from edx_api_provisioning.admin.pages import (
     may,
     page_url,
 )
+from edx_api_provisioning.core.options import FLAG, STORED, Option
 from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
@@ -93,6 +95,7 @@ class ExpiryFilter(admin.SimpleListFilter):
     parameter_name = "expires"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return the choices of the filter."""
         return [
             ("soon", _("expires within 30 days")),
             ("expired", _("expired")),
@@ -101,6 +104,7 @@ class ExpiryFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the clients of the chosen period."""
         now = datetime.now(UTC)
         wanted: dict[str | None, dict[str, Any]] = {
             "soon": {"ends__gt": now, "ends__lte": now + _SOON},
@@ -120,9 +124,37 @@ def _action(page: type, permission: str) -> Any:
     return act
 
 
+def _column(description: Any, value: Callable[[Any], Any], ordering: str | None = None) -> Callable[[Any, Any], Any]:
+    """Return a method that shows a value of a client, or a dash for None and empty text."""
+
+    @admin.display(description=description, ordering=ordering)
+    def shown(_model_admin: Any, client: Any) -> Any:
+        found = value(client)
+        return "-" if found in (None, "") else found
+
+    return shown
+
+
+def _stored(option: Option) -> Callable[[Any], Any]:
+    """Return a function that shows a field which the registry stores as it is, or a dash for empty text."""
+
+    @admin.display(description=gettext_lazy(option.label), boolean=option.kind == FLAG or None)
+    def shown(client: Any) -> Any:
+        found = getattr(client, option.name)
+        return "-" if found == "" else found
+
+    shown.__name__ = option.name
+    return shown
+
+
+_STORED = tuple(_stored(option) for option in STORED.values())
+
+
 class ApiClientAdmin(ReadOnly, _ClientBase):
+    """List and show API clients; the pages change them."""
+
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact_email", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -133,19 +165,19 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", "contact", "about", "declared_in")}),
+        (None, {"fields": ("name", "state", "findings", *_STORED)}),
         (
             gettext_lazy("Service user"),
-            {"fields": ("user_link", "all_rights", "excess", "access_profile", "user_made")},
+            {"fields": ("user_link", "all_rights", "excess", "user_made")},
         ),
         (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "rotates_itself", "tokens")}),
+        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
     # Without the permission to change, Django shows every field read-only.
-    readonly_fields = (
-        "findings", "contact", "about", "user_link", "all_rights", "excess", "access_profile", "application_link",
-        "client_id", "grace", "ends", "scopes", "tokens", "declared_in", "rotates_itself",
+    readonly_fields: ClassVar[Any] = (
+        "findings", *_STORED, "user_link", "all_rights", "excess", "application_link",
+        "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
 
     class Media:
@@ -153,9 +185,11 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         js = ("edx_api_provisioning/admin.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the clients with the facts that the list shows."""
         return api.with_facts(super().get_queryset(request))
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the URLs of the pages."""
         ours = [
             path(
                 f"{page.slug}/",
@@ -167,16 +201,20 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         return [*ours, *super().get_urls()]
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
+        """Return True if the person may rotate clients."""
         return may(request, "rotate")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Return True if the person may revoke clients."""
         return may(request, "revoke")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Add a button to the list."""
         tools = [(page_url(ProvisionPage), ProvisionPage.title)] if may(request, "provision") else []
         return super().changelist_view(request, {**(extra_context or {}), "api_client_tools": tools})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the buttons of a client."""
         client = context["original"]
         context["api_client_tools"] = [
             (page_url(page, f"client={client.pk}"), title)
@@ -198,6 +236,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """Add the events of the client."""
         number = int(object_id) if object_id.isdecimal() else None
         events = ApiClientEvent.objects.filter(client=number)[:_EVENTS]
         context = {"events": events, **(extra_context or {})}
@@ -206,91 +245,33 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     # The check boxes of Django 4.2 have no labels.
     @admin.display(description=_labelled(_TOGGLE, gettext_lazy("Select all")))
     def action_checkbox(self, client: Any) -> Any:
+        """Return a check box with a label."""
         box = CheckboxInput({"class": "action-select", "aria-label": _("Select %s") % client}, lambda _value: False)
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
-    @admin.display(description=gettext_lazy("username"), ordering="user__username")
-    def username(self, client: Any) -> str:
-        return client.user.get_username() if client.user else "-"
-
-    @admin.display(description=gettext_lazy("rights"))
-    def rights(self, client: Any) -> Any:
-        """Return flags and declared rights, which need no query for each client."""
-        summary = _summary(client)
-        flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
-        declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
-        return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
-
-    @admin.display(description=gettext_lazy("rights"))
-    def all_rights(self, client: Any) -> Any:
-        return lines(api.rights_of_account(client.user, client.application))
-
-    @admin.display(description=gettext_lazy("rights beyond the declared ones"))
-    def excess(self, client: Any) -> Any:
-        found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
-        return lines(found[0] if found else ())
-
-    @admin.display(description=gettext_lazy("contact"), ordering="contact")
-    def contact(self, client: Any) -> str:
-        return client.contact or "-"
-
-    @admin.display(description=gettext_lazy("purpose"))
-    def about(self, client: Any) -> str:
-        return client.purpose or "-"
-
-    @admin.display(description=gettext_lazy("manifest"))
-    def declared_in(self, client: Any) -> str:
-        return client.manifest or "-"
-
-    @admin.display(description=gettext_lazy("may rotate itself"), boolean=True)
-    def rotates_itself(self, client: Any) -> bool:
-        return bool(client.self_rotation)
-
-    @admin.display(description=gettext_lazy("access profile"))
-    def access_profile(self, client: Any) -> str:
-        return client.profile or "-"
-
-    @admin.display(description=gettext_lazy("last issued"), ordering="token_issued")
-    def issued(self, client: Any) -> str:
-        return _day(_summary(client).last_issued)
-
-    @admin.display(description=gettext_lazy("next expiry"), ordering="access_token__expires")
-    def expires(self, client: Any) -> str:
-        return _day(_summary(client).expires_at)
-
-    @admin.display(description=gettext_lazy("expires"))
-    def ends(self, client: Any) -> str:
-        return _moment(_summary(client).expires_at)
-
-    @admin.display(description=gettext_lazy("issues"))
-    def findings(self, client: Any) -> Any:
-        return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
-
-    @admin.display(description=gettext_lazy("user"))
-    def user_link(self, client: Any) -> Any:
-        return _link(client.user)
-
-    @admin.display(description=gettext_lazy("application"))
-    def application_link(self, client: Any) -> Any:
-        return _link(client.application)
-
-    @admin.display(description=gettext_lazy("client id"))
-    def client_id(self, client: Any) -> str:
-        return _summary(client).client_id or "-"
-
-    @admin.display(description=gettext_lazy("grace period"))
-    def grace(self, client: Any) -> Any:
-        if client.predecessor_id is None:
-            return "-"
-        return _("the previous application works until %s") % _moment(client.predecessor_ends)
-
-    @admin.display(description=gettext_lazy("scopes"))
-    def scopes(self, client: Any) -> str:
-        return " ".join(_summary(client).scopes) or "-"
-
-    @admin.display(description=gettext_lazy("tokens in the database"))
-    def tokens(self, client: Any) -> int:
-        return _summary(client).tokens
+    username = _column(
+        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering="user__username"
+    )
+    rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
+    all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
+    excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
+    contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
+    issued = _column(
+        gettext_lazy("last issued"), lambda client: _day(_summary(client).last_issued), ordering="token_issued"
+    )
+    expires = _column(
+        gettext_lazy("next expiry"),
+        lambda client: _day(_summary(client).expires_at),
+        ordering="access_token__expires",
+    )
+    ends = _column(gettext_lazy("expires"), lambda client: _moment(_summary(client).expires_at))
+    findings = _column(gettext_lazy("issues"), lambda client: _issues(client))
+    user_link = _column(gettext_lazy("user"), lambda client: _link(client.user))
+    application_link = _column(gettext_lazy("application"), lambda client: _link(client.application))
+    client_id = _column(gettext_lazy("client id"), lambda client: _summary(client).client_id)
+    grace = _column(gettext_lazy("grace period"), lambda client: _grace_period(client))
+    scopes = _column(gettext_lazy("scopes"), lambda client: " ".join(_summary(client).scopes))
+    tokens = _column(gettext_lazy("tokens in the database"), lambda client: _summary(client).tokens)
 
 
 def _summary(client: Any) -> ClientSummary:
@@ -317,3 +298,30 @@ def _link(row: Any) -> Any:
         return str(row)
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, row)
+
+
+def _few_rights(client: Any) -> Any:
+    """Return flags and declared rights, which need no query for each client."""
+    summary = _summary(client)
+    flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
+    declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
+    return lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
+
+
+def _all_rights(client: Any) -> Any:
+    return lines(api.rights_of_account(client.user, client.application))
+
+
+def _excess(client: Any) -> Any:
+    found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
+    return lines(found[0] if found else ())
+
+
+def _issues(client: Any) -> Any:
+    return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
+
+
+def _grace_period(client: Any) -> str | None:
+    if client.predecessor_id is None:
+        return None
+    return _("the previous application works until %s") % _moment(client.predecessor_ends)

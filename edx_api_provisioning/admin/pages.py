@@ -72,6 +72,8 @@ class Page:
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
+        """Return the view function of the page."""
+
         @xframe_options_deny
         @sensitive_variables()
         def respond(request: HttpRequest) -> HttpResponse:
@@ -81,6 +83,7 @@ class Page:
         return respond
 
     def respond(self) -> HttpResponse:
+        """Check permissions and answer the request."""
         if not may(self.request, self.permission):
             raise PermissionDenied
         self.subjects = selected(self.request)
@@ -121,6 +124,7 @@ class Page:
         return {}
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the form, bound or unbound."""
         return self.form_class(*args, subjects=self.subjects, **kwargs)
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
@@ -226,6 +230,7 @@ class Page:
         }
 
     def render(self, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+        """Render a template of the page."""
         self.request.current_app = self.model_admin.admin_site.name
         context = {**self.context(), **context}
         return TemplateResponse(self.request, f"{TEMPLATES}/{template}", context, status=status).render()
@@ -245,15 +250,18 @@ class ProvisionPage(Page):
     needs_subjects = False
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
+        """Show the form, titled for a new or an existing client."""
         if isinstance(form, forms.AgainForm):
             self.title = _("Change or complete API client")
             self.says = _("Creates what the client lacks and changes the values that you enter. A preview comes first.")
         return super().ask(form)
 
     def suits(self, subject: Subject) -> bool:
+        """Return True for clients and users."""
         return subject.client is not None or subject.user is not None
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the form for a new client, an existing one, or users."""
         clients = [subject for subject in self.subjects if subject.client is not None]
         if clients and len(self.subjects) > 1:
             raise Http404  # The form shows the values of one client.
@@ -261,6 +269,7 @@ class ProvisionPage(Page):
         return form_class(*args, subjects=self.subjects, **kwargs)
 
     def answer(self, form: Any) -> HttpResponse:
+        """Show the preview, or carry out the confirmed form."""
         if "_edit" in self.request.POST:
             return self.ask(form)
         if "_confirm" in self.request.POST:
@@ -289,6 +298,7 @@ class ProvisionPage(Page):
         }
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Provision the client."""
         return api.provision(form.spec(subject), **request)
 
 
@@ -310,6 +320,7 @@ class RotatePage(Page):
         return {"token": what != "secret", "secret": what == "secret"}
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Rotate the credentials."""
         name = self.adopt(form, subject, request)
         wanted = form.given("token", "secret", "expires_in", "expires_at", "grace")
         return api.rotate(name, **wanted, **request)
@@ -331,6 +342,7 @@ class RevokePage(Page):
     retire = False
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Revoke the tokens, and retire the client if the page says so."""
         return api.revoke(self.adopt(form, subject, request), retire=self.retire, **request)
 
 
@@ -361,9 +373,11 @@ class AdoptPage(Page):
     form_class = forms.AdoptForm
 
     def suits(self, subject: Subject) -> bool:
+        """Return True for applications."""
         return subject.application is not None
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
+        """Adopt the application."""
         return api.adopt(
             form.name_for(subject),
             client_id=subject.application.client_id,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -97,9 +98,21 @@ def username_wanted(spec: ClientSpec, client: CurrentClient | None) -> str:
     return spec.username or (client.username if client else None) or spec.name
 
 
-def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str | None:
-    """The address for a new service user; None if nothing tells one."""
-    return spec.email or (f"{username}@{host}" if host else None)
+# Reserved by RFC 2606 section 2: mail to it goes nowhere.
+_NO_MAIL_DOMAIN = "api-client.invalid"
+
+
+def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str:
+    """Return the address for a new service user, in a domain that no mail reaches if the host is no mail domain."""
+    return spec.email or f"{username}@{host if host and _is_mail_domain(host) else _NO_MAIL_DOMAIN}"
+
+
+def _is_mail_domain(host: str) -> bool:
+    try:
+        check_email("email", f"user@{host}")
+    except InvalidSpec:  # an IP address, or a name without a dot
+        return False
+    return True
 
 
 def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
@@ -153,7 +166,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         declared=declared,
         client_id=application.client_id if application else "",
         restricted=spec.restricted or bool(application and application.restricted),
-        warnings=_warnings(spec),
+        warnings=_warnings(spec, email if found.user is None else "", found.unknown_courses if add_rights else ()),
     )
 
 
@@ -169,11 +182,9 @@ def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site)
     email = email_wanted(spec, username, site.host)
     if found.username_problem is not None:
         raise InvalidSpec(found.username_problem, field="username")
-    if email is None:
-        raise InvalidSpec(_("give one; the site's own address (LMS_ROOT_URL) is not set."), field="email")
     try:
         check_email("email", email)
-    except InvalidSpec:  # The default, where the site's host is no mail domain.
+    except InvalidSpec:  # The default for a user name that no address may have.
         raise InvalidSpec(_("%s, the default, is no email address; give one.") % email, field="email") from None
     if found.email_owner is not None:
         raise Conflict(
@@ -427,9 +438,16 @@ def _in_words(value: str | bool | timedelta | None) -> str:
     return value or "-"
 
 
-def _warnings(spec: ClientSpec) -> tuple[str, ...]:
+def _warnings(spec: ClientSpec, new_email: str, unknown_courses: Iterable[str]) -> tuple[str, ...]:
+    warnings = []
     if spec.superuser:
-        return (_("a superuser client can read, change and delete everything on the site, its users included."),)
-    if spec.is_staff:
-        return (_("a staff client can read and change nearly every course and learner record through the API."),)
-    return ()
+        text = _("a superuser client can read, change and delete everything on the site, its users included.")
+        warnings.append(text)
+    elif spec.is_staff:
+        text = _("a staff client can read and change nearly every course and learner record through the API.")
+        warnings.append(text)
+    if new_email.endswith(f"@{_NO_MAIL_DOMAIN}"):
+        text = _("the site's address is no mail domain, so the new user gets %s, which receives no mail. Pass --email.")
+        warnings.append(text % new_email)
+    text = _("the LMS has no course %s; check the course key. The role opens nothing until the course exists.")
+    return (*warnings, *(text % key for key in sorted(unknown_courses)))

@@ -100,6 +100,12 @@ class ClientSpec(ClientFields):
             return None
         return frozenset(f"{kind}:{value}" for kind, values in wanted.items() for value in values or ())
 
+    @property
+    def courses(self) -> frozenset[str]:
+        """Return the keys of the courses in which the user must have a role."""
+        places = (role.partition("@")[2] for role in self.course_roles or ())
+        return frozenset(place for place in places if COURSE_KEY.fullmatch(place))
+
 
 def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> ClientSpec:
     """Return a spec that changes the given fields of an existing client and leaves all others alone.

@@ -124,5 +124,7 @@ class CurrentState:
     """The client_id, as it is spelled, of another application with the wanted one."""
     client_secret_matches: bool = True
     """Whether the wanted secret is the application's."""
+    unknown_courses: frozenset[str] = frozenset()
+    """The keys of wanted courses that the LMS does not have."""
     access_token_pk: Any = None
     """The row that the wanted access token finds."""

@@ -94,7 +94,7 @@ def _read(given: Mapping[str, Any], options: Mapping[str, Option]) -> tuple[dict
                 values[options[key].name] = parse(options[key], value)
             except InvalidSpec as error:
                 problems.append(error)
-    order = [*given, "name"]
+    order: list[str | None] = [*given, "name"]
     return values, sorted(problems, key=lambda problem: order.index(problem.field))
 
 

@@ -67,6 +67,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
         # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
         raise IntegrityError("the account was made meanwhile")
     namesakes = _namesakes(specs, clients)
+    unknown = lms.unknown_courses({key for spec in specs for key in spec.courses})
     return [
         Rows(
             CurrentState(
@@ -77,6 +78,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
                 client_id_owner=namesakes.get(spec.client_id or ""),
                 client_secret_matches=_secret_matches(spec, clients.get(spec.name)),
                 access_token_pk=_token_pk(spec),
+                unknown_courses=unknown & spec.courses,
             ),
             clients.get(spec.name),
             users.get(spec.name),

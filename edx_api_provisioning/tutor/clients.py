@@ -33,17 +33,17 @@ def check(config: Config) -> None:
         raise TutorError("API_PROVISIONING_CLIENTS: use a list of clients.")
     names = set()
     for number, client in enumerate(clients):
+        where = f"API_PROVISIONING_CLIENTS[{number}]"
+        if not isinstance(client, dict):
+            raise TutorError(f"{where}: use a mapping from field to value.")
         for field, problem in _problems(client):
-            raise TutorError(f"API_PROVISIONING_CLIENTS[{number}].{field}: {problem}")
+            raise TutorError(f"{where}.{field}: {problem}")
         if client["name"] in names:
-            raise TutorError(f"API_PROVISIONING_CLIENTS[{number}].name: another client has this name.")
+            raise TutorError(f"{where}.name: another client has this name.")
         names.add(client["name"])
 
 
-def _problems(client: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(client, dict):
-        yield "", "use a mapping from field to value."
-        return
+def _problems(client: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from find_problems(_texts(client), CLIENT)
     bring = "a job prints no secrets, so set one; '{{ 40|random_string }}' becomes one when the configuration is saved"
     if "client_secret" not in client:

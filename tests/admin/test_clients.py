@@ -243,10 +243,10 @@ def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declar
     client = client_named("report")
     page = text(browser.get(f"{LIST}{client.pk}/change/"))
     assert "Rights: permission:course_modes.change_coursemode" in page
-    assert "Beyond what was declared: -" in page
+    assert "Rights beyond the declared ones: -" in page
     assert "Access profile: commerce" in page
     client.user.groups.add(Group.objects.create(name="finance"))
-    assert "Beyond what was declared: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
+    assert "Rights beyond the declared ones: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
 
 
 def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
@@ -309,7 +309,7 @@ def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: 
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     api.revoke("report", delete=True, authority=OPERATOR)
     page = browser.get(EVENTS)
-    assert "report deleted test" in text(page)
+    assert "report deleted the test" in text(page)
     event = page.context["cl"].result_list[0]
     assert browser.get(f"{EVENTS}{event.pk}/change/").status_code == 200
     assert browser.get(f"{EVENTS}{event.pk}/delete/").status_code == 403

@@ -47,7 +47,7 @@ def browser() -> Browser:
 @pytest.fixture
 def report() -> dict[str, Any]:
     """The credentials of a client that is there already."""
-    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR), None)
+    return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR))
 
 
 def input_of(page: Any, name: str) -> str:
@@ -69,14 +69,14 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
         browser.open("provision"),
         name="report",
         expires_in="90d",
-        scopes="read write",
+        scopes="read\nwrite",
         contact="ops@example.org",
         purpose="reports",
     )
     assert row_counts() == before
-    assert "<h1>What will be done</h1>" in preview.content.decode()
+    assert "<h1>Preview</h1>" in preview.content.decode()
     assert 'name="_confirm" value="Provision"' in preview.content.decode()
-    assert "Service user report Rights no more than any account Steps" in text(preview)
+    assert "Service user report Rights none beyond an ordinary account Steps" in text(preview)
     assert "create the user report <report@localhost>, neither staff nor superuser" in text(preview)
     assert "issue an access token until" in text(preview)
 
@@ -87,7 +87,7 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert api.verify_client(values["client_id"], Secret(values["client_secret"])).ok
     assert values["scope"] == "read write"
     assert (client_named("report").contact, client_named("report").purpose) == ("ops@example.org", "reports")
-    assert "Proved" in text(page)
+    assert "Verified: " in text(page)
     assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
 
 
@@ -127,7 +127,7 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
     page = browser.provision(name="report", username="bot", staff="on")
     said, values = text(page), shown(page)
     assert said.startswith("Credentials | ")
-    assert re.search(r" report Warning: a staff client .* Proved: .* Service user: bot Client id ", said)
+    assert re.search(r" report Warning: a staff client .* Verified: .* Service user: bot Client id ", said)
     for label, key in {
         "Client id": "client_id",
         "Client secret": "client_secret",
@@ -138,8 +138,8 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
         "API documentation": "api_docs_url",
     }.items():
         assert f" {label} {values[key]} Copy " in said
-    assert re.search(r" What was done .*create the user bot", said)
-    assert "Nothing was issued" not in said
+    assert re.search(r" Changes .*create the user bot", said)
+    assert "No credentials were issued" not in said
     body = page.content.decode()
     assert re.findall(r'data-name="([^"]*)" aria-label="Download: ([^"]*)"', body) == [
         ("report.env", "Environment variables (dotenv)"),
@@ -153,8 +153,8 @@ def test_of_several_those_without_new_credentials_are_said_to_have_none(browser:
     users = [UserFactory(username="first"), UserFactory(username="second")]
     api.provision(ClientSpec(name="first", username="first", use_existing_user=True), authority=OPERATOR)
     page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
-    assert page.count("Nothing was issued") == 1
-    assert page.count("Proved") == 1
+    assert page.count("No credentials were issued") == 1
+    assert page.count("Verified") == 1
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_the_same_request_is_done_once(browser: Browser) -> None:
     again = browser.send(preview, _confirm="yes")
 
     assert again.status_code == 409
-    assert "<h1>This was done already</h1>" in again.content.decode()
-    assert "carried out already" in text(again)
+    assert "<h1>Already done</h1>" in again.content.decode()
+    assert "carried out before" in text(again)
     for secret in (values["access_token"], values["client_secret"]):
         assert secret not in again.content.decode()
     assert row_counts() == before
@@ -288,11 +288,11 @@ def test_a_request_without_its_own_number_is_refused(
 
 def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser, report: dict[str, Any]) -> None:
     preview = browser.send(browser.open("provision"), name="report")
-    assert "Nothing is to be done" in text(preview)
+    assert "No changes" in text(preview)
     assert "_confirm" not in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
     assert answer.status_code == 302
-    assert "there was nothing to do" in text(browser.get(answer.url))
+    assert "no changes" in text(browser.get(answer.url))
 
 
 def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -> None:
@@ -313,13 +313,13 @@ def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -
         ({"expires_in": "9999d"}, "expires_in", "at most 730 days"),
         ({"expires_at": "2001-01-01"}, "expires_at", "this time is past"),
         ({"expires_in": "9d", "expires_at": "2030-01-01"}, "expires_at", "not both"),
-        ({"scopes": "read nonsense"}, "scopes", "would not grant nonsense"),
+        ({"scopes": "nonsense"}, "scopes", "would not grant nonsense"),
         ({"contact": "nobody"}, "contact", "not an email address"),
         ({"email": "nobody"}, "email", "not an email address"),
         ({"username": "taken"}, "username", "was made elsewhere"),
         ({"username": "retired__user_x"}, "username", "kept for retired accounts"),
         ({"reason": "x" * 256}, "reason", "at most 255 characters"),
-        ({"token": None, "expires_in": "9d"}, "expires_in", "none is wanted"),
+        ({"token": None, "expires_in": "9d"}, "expires_in", "not allowed together with --no-token"),
     ],
 )
 def test_what_is_refused_is_said_beside_its_field(
@@ -437,7 +437,7 @@ def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance:
     }
 
     unchanged = browser.send(browser.open("provision", query))
-    assert "Nothing is to be done" in text(unchanged)
+    assert "No changes" in text(unchanged)
     preview = browser.send(browser.open("provision", query), course_roles="staff@edX", groups="", filters="")
     assert "take from the user course_role:staff@course-v1:edX+DemoX+2026, group:finance team" in text(preview)
     browser.send(preview, _confirm="yes")
@@ -484,7 +484,7 @@ def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
     query = f"client={client_named('report').pk}"
     page = browser.open("provision", query)
     assert re.search(r'<input[^>]* name="restricted"[^>]* disabled', page.content.decode())
-    assert "Nothing is to be done" in text(browser.send(page, restricted=None))
+    assert "No changes" in text(browser.send(page, restricted=None))
     assert "restricted" in client_named("report").declared_rights
 
 
@@ -495,7 +495,7 @@ def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
         ({"permissions": "course_modes.fly"}, "this site has no permission course_modes.fly"),
         ({"groups": "nobody"}, "this site has no group nobody"),
         ({"course_roles": "staff"}, "write it like staff@course-v1:edX+DemoX+2026"),
-        ({"global_roles": "Support!"}, "give the name of a role"),
+        ({"global_roles": "Support!"}, "use the name of a role"),
         ({"filters": "edX"}, "write it like content_org:edX"),
         ({"profile": "nonsense"}, "Select a valid choice"),
         ({"groups": "x" * 20_001}, "at most 20000 characters"),
@@ -597,7 +597,7 @@ def test_a_page_names_the_applications_that_it_is_about_and_their_rights(browser
     named = ApplicationFactory(name="Made by hand", user__username="boss", user__is_staff=True)
     unnamed = ApplicationFactory(name="", client_id="the-id", user__username="bot")
     page = text(browser.open("revoke", f"application={named.pk}&application={unnamed.pk}"))
-    assert "application Made by hand boss staff application the-id bot no more than any account" in page
+    assert "application Made by hand boss staff application the-id bot none beyond an ordinary account" in page
 
 
 def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[str, Any]) -> None:
@@ -712,8 +712,8 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
     form = browser.open("provision", f"client={client.pk}")
     assert form_of(form).items() >= {"contact": "old@example.org", "purpose": "reports", "token": "on"}.items()
     assert "<h1>Change or complete API client</h1>" in form.content.decode()
-    assert " What the client lacks is made, and what is said about it is changed. " in text(form)
-    assert " you have seen what will be. " in text(form)
+    assert " Creates what the client lacks and changes the values that you enter. " in text(form)
+    assert " A preview comes first. " in text(form)
     preview = browser.send(form, contact="new@example.org", purpose="")
     assert 'value="Carry out"' in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
@@ -758,10 +758,10 @@ def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None
 @pytest.mark.parametrize(
     ("page", "says", "button", "dangerous"),
     [
-        ("rotate", "New credentials are issued and shown once.", "Rotate", False),
-        ("revoke", "All access tokens of the client end now. With its", "Revoke", True),
-        ("retire", "All access tokens and the client secret end now, for good.", "Retire", True),
-        ("adopt", "The application comes under management as it is,", "Adopt", False),
+        ("rotate", "Issues new credentials and shows them once.", "Rotate", False),
+        ("revoke", "Revokes all access tokens of the client now. With its", "Revoke", True),
+        ("retire", "Revokes all access tokens and the client secret now and permanently.", "Retire", True),
+        ("adopt", "Adds the application as it is to the API clients,", "Adopt", False),
     ],
 )
 def test_a_page_says_what_it_does_and_the_ways_back(
@@ -794,7 +794,7 @@ def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, repo
 def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: Browser) -> None:
     application = ApplicationFactory(name="Made by hand")
     page = browser.open("adopt", f"application={application.pk}")
-    assert "Name for application Made by hand: Of the new API client; letters, digits," in text(page)
+    assert "Name for application Made by hand: Name of the API client." in text(page)
     field = input_of(page, f"name_application_{application.pk}")
     assert 'class="vTextField"' in field
     assert 'maxlength="100"' in field
@@ -808,11 +808,9 @@ def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: 
     [forms.NewClientForm, forms.AccountsForm, forms.AgainForm, forms.RotateForm, forms.EndForm, forms.AdoptForm],
 )
 def test_every_question_is_called_and_explained_and_looks_like_the_admins(form_class: type[forms.PageForm]) -> None:
-    asked = {name: field for name, field in form_class.base_fields.items() if not field.widget.is_hidden}
-    assert {name for name, field in asked.items() if not field.label} == set()
-    unexplained = {"token"} if form_class is forms.RotateForm else set()  # its label says it all
-    assert {name for name, field in asked.items() if not field.help_text} == unexplained
-    inputs = {field.widget.attrs.get("class") for field in asked.values() if isinstance(field, CharField)}
+    fields = [forms.form_field(option) for option in form_class.options]
+    assert all(field.label and field.help_text for field in fields)
+    inputs = {field.widget.attrs.get("class") for field in fields if isinstance(field, CharField)}
     assert inputs <= {"vTextField", "vLargeTextField"}
 
 
@@ -822,7 +820,7 @@ def test_a_day_is_chosen_as_browsers_let_one_choose_it(browser: Browser) -> None
 
 def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
     areas = re.findall(r"<textarea[^>]*>", browser.open("provision").content.decode())
-    assert ['rows="3"' in area for area in areas] == [True] * 5
+    assert ['rows="3"' in area for area in areas] == [True] * 6
 
 
 def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
@@ -844,7 +842,7 @@ def test_credentials_that_cannot_be_proved_are_shown_with_what_is_wrong(
         "edx_api_provisioning.services.verification._bearer_problem", lambda *_arguments: "user_not_active"
     )
     page = browser.provision(name="report")
-    assert "The credentials exist, but:" in text(page)
+    assert "The credentials were issued, but:" in text(page)
     assert "user_not_active" in text(page)
     assert "access_token" in shown(page)
 

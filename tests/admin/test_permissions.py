@@ -264,7 +264,7 @@ def test_nobody_makes_a_client_of_an_account_with_more_rights(
 def test_staff_may_make_staff_and_no_superuser() -> None:
     browser = Browser(somebody("provision"))
     assert refused(confirmed(browser, name="mine", superuser="on"), "superuser")
-    assert "Shown this once" in text(confirmed(browser, name="mine", staff="on"))
+    assert "These secrets are shown only once" in text(confirmed(browser, name="mine", staff="on"))
 
 
 def hold_permission(user: Any) -> None:
@@ -319,8 +319,10 @@ def test_nobody_gives_a_right_that_they_lack(wanted: dict[str, str], right: str,
     assert row_counts() == before
     if hold is not None:
         hold(browser.user)
-        assert "Shown this once" in text(confirmed(browser, name="mine", **wanted))
-    assert "Shown this once" in text(confirmed(Browser(boss), name="theirs", **wanted, email="x@example.org"))
+        assert "These secrets are shown only once" in text(confirmed(browser, name="mine", **wanted))
+    assert "These secrets are shown only once" in text(
+        confirmed(Browser(boss), name="theirs", **wanted, email="x@example.org")
+    )
 
 
 @gifts
@@ -353,7 +355,7 @@ def test_with_accounts_rights_are_not_even_asked_for() -> None:
     page = confirmed(
         browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
     )
-    assert "Shown this once" in text(page)
+    assert "These secrets are shown only once" in text(page)
     assert rights_of(user) == Rights()
 
 
@@ -366,7 +368,7 @@ def test_nobody_but_a_superuser_acts_as_another_person(way: str) -> None:
     before = row_counts()
     assert refused(confirmed(browser, query, **typed), f"username:{person.username}")
     assert row_counts() == before
-    assert "Shown this once" in text(confirmed(Browser(root()), query, **typed))
+    assert "These secrets are shown only once" in text(confirmed(Browser(root()), query, **typed))
 
 
 def test_an_existing_account_is_used_only_if_that_is_said() -> None:
@@ -396,7 +398,7 @@ def test_the_client_of_somebody_else_cannot_be_slipped_into_a_request() -> None:
     assert row_counts() == before
     # What the request says besides its address does not.
     page = browser.send(browser.get(url), client=str(other.pk), name=other.name, application=str(other.application_id))
-    assert "Shown this once" in text(page)
+    assert "These secrets are shown only once" in text(page)
     assert [*ApiClientEvent.objects.values_list("client_name", flat=True)] == [own.name]
 
 

@@ -41,6 +41,7 @@ def bracketed(original: Callable[..., str]) -> Callable[..., str]:
 def unmarked(page: Any) -> list[str]:
     """The words on a page that no translation would reach."""
     body = page.content.decode()
+    body = re.sub(r'(?s)<div id="originalContent".*?</script>', " ", body)  # the LMS's banner, which nobody translates
     body = re.sub(r"(?s)<(script|style|svg|option|code|pre|nav)\b.*?</\1>", " ", body)
     texts = [*ATTRIBUTES.findall(body), *BUTTONS.findall(body), *re.sub(r"<[^>]+>", "\0", body).split("\0")]
     found = []

@@ -79,7 +79,7 @@ def test_from_the_list_to_a_call_with_the_copied_line(visitor: Visit, permission
     assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
     client_id, client_secret = copied(page, "Client id"), Secret(copied(page, "Client secret"))
     assert api.verify_client(client_id, client_secret).ok
-    page.get_by_role("link", name="Done, I have kept them").click()
+    page.get_by_role("link", name="I have saved them").click()
     expect(page).to_have_url(f"{visit.site}{LIST}{client_named('report').pk}/change/")
     assert visit.complaints == []
     assert {url for _method, url in visit.requests if not url.startswith(visit.site)} == set()
@@ -205,7 +205,7 @@ def test_two_requests_at_once_issue_once(visitor: Visit) -> None:
             return Promise.all([send(), send(), send()]);
         }"""
     )
-    assert sum("Shown this once" in text for text in pages) == 1
+    assert sum("These secrets are shown only once" in text for text in pages) == 1
     assert ApiClientEvent.objects.filter(kind="rotated").count() == 1
 
 
@@ -216,7 +216,7 @@ def test_reload_and_back_neither_issue_nor_show_again(visitor: Visit) -> None:
     token = copied(page, "Access token")
 
     page.reload()
-    expect(page.get_by_role("heading", name="This was done already")).to_be_visible()
+    expect(page.get_by_role("heading", name="Already done")).to_be_visible()
     assert token not in page.content()
 
     page.go_back()
@@ -232,7 +232,7 @@ def test_leaving_and_coming_back_does_not_show_again(visitor: Visit) -> None:
     page = visit.open(address("provision"))
     provision(page)
     token = copied(page, "Access token")
-    page.get_by_role("link", name="Done, I have kept them").click()
+    page.get_by_role("link", name="I have saved them").click()
     page.go_back()
     assert token not in page.content()
     assert ApiClientEvent.objects.count() == 1

@@ -9,6 +9,7 @@ from django.db import connection
 
 from common.djangoapps.student.models import CourseAccessRole, CourseEnrollment
 from common.djangoapps.student.roles import REGISTERED_ACCESS_ROLES
+from edx_api_provisioning.adapters.access_catalogue import allows, find_endpoint
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.django_comment_common.models import Role
 from tests.contract.callers import make_caller, status_of
@@ -62,6 +63,14 @@ def test_role_opens_what_was_recorded(right: str, statuses: tuple[int, int, int]
     CourseOverview.objects.create(id=COURSE, org="RecX", is_in_modulestore=True)
     caller = make_caller("caller", frozenset({right} - {""}))
     assert tuple(status_of(caller, "bearer", "GET", path) for path in (CCX, TASKS, REPORTS)) == statuses
+
+
+@pytest.mark.parametrize(("right", "statuses"), OPENED.items(), ids=OPENED)
+def test_access_data_agree_with_the_record(right: str, statuses: tuple[int, int, int]) -> None:
+    for path, status in zip((CCX, TASKS, REPORTS), statuses, strict=True):
+        endpoint = find_endpoint("GET", path)
+        assert endpoint is not None
+        assert (allows(frozenset({right} - {""}), endpoint) == "allowed") is (status != 403)
 
 
 def test_inactive_user_has_no_role(db: None) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
 from django.test import Client
 
 from tests.contract.callers import SECRET, make_caller
@@ -75,3 +77,13 @@ def test_leak_tests_hear_a_secret_in_the_form(basic: bool, ears: Ears, db: None)
     assert Client().post(TOKEN, form, headers=headers).status_code == 200
     heard = [leak for leak in ears.leaks(secrets=(SECRET,)) if leak.endswith(": log")]
     assert bool(heard) is not basic
+
+
+def test_unknown_user_is_left_to_the_view(tracked: Any, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(SessionStore, "load", fail)
+    with pytest.raises(OperationalError):
+        admin_client.get("/admin/")
+    assert tracked()["username"] == "anonymous"

@@ -270,8 +270,7 @@ REFUSALS = {
     "a user name the site has rules against": (
         InvalidSpec, "username", "too short", {}, CurrentState(username_problem="too short"), {}
     ),
-    "no address to be guessed": (InvalidSpec, "email", "LMS_ROOT_URL", {}, NOTHING, {"host": None}),
-    "a guessed address that is none": (InvalidSpec, "email", "email address", {}, NOTHING, {"host": "10.0.0.5"}),
+    "a guessed address that is none": (InvalidSpec, "email", "email address", {"username": "two words"}, NOTHING, {}),
     "an address of somebody else": (
         Conflict, "email", "report@lms.example.org belongs to the user ada; give another",
         {}, CurrentState(email_owner="ada"), {},
@@ -389,3 +388,24 @@ def test_planning_leaves_what_it_was_given_alone() -> None:
     plan(found, scopes=("email",), contact="ops@example.org")
 
     assert repr(found) == before
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "lms", None])
+def test_default_email_is_valid_on_any_site(host: str | None) -> None:
+    made = plan(site=SiteFactory(host=host))
+
+    assert made.email == "report@api-client.invalid"
+    assert "create the user report <report@api-client.invalid>" in " ".join(step.says for step in made.steps)
+    assert made.warnings == (
+        "the site's address is no mail domain, so the new user gets report@api-client.invalid, which receives no mail. "
+        "Pass --email.",
+    )
+    assert plan(site=SiteFactory(host=host), email="ops@example.org").warnings == ()
+
+
+@pytest.mark.parametrize("host", ["lms.example.org", "localhost"])
+def test_default_email_is_at_the_host(host: str) -> None:
+    assert (plan(site=SiteFactory(host=host)).email, plan(site=SiteFactory(host=host)).warnings) == (
+        f"report@{host}",
+        (),
+    )

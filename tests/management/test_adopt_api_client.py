@@ -32,7 +32,7 @@ def test_an_application_of_another_command_is_adopted() -> None:
         "report", "--client-id", "the-id", "--contact", "owner@example.org", "--purpose", "reports", "--reason", "found"
     )
 
-    assert ran == Ran(0, "Done: take report under management.\n", "")
+    assert ran == Ran(0, "Done: adopted report.\n", "")
     row = client()
     assert (row.user, row.application.client_id, row.user_made) == (user, "the-id", False)
     assert (row.contact, row.purpose) == ("owner@example.org", "reports")
@@ -50,7 +50,7 @@ def test_json_says_what_is_managed_now_and_no_secret() -> None:
         "status": "adopted",
         "username": "reporter",
         "client_id": "the-id",
-        "changes": ["take report under management"],
+        "changes": ["adopted report"],
     }
     assert client().access_token is not None
 
@@ -70,7 +70,10 @@ def test_a_second_time_there_is_nothing_to_do() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("report", "--client-id", "no-such-id"), "--client-id: no application has it."),
+        (
+            ("report", "--client-id", "no-such-id"),
+            "--client-id: no application has this client id; list them with list_api_clients --unmanaged.",
+        ),
         (("-report", "--client-id", "the-id"), None),
         (("re port", "--client-id", "the-id"), None),
         (("report", "--client-id", "the-id", "--contact", "nobody"), "--contact: not an email address."),

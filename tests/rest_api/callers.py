@@ -97,14 +97,16 @@ def by_jwt(user: Any, *scopes: str, restricted: bool = False, managed: bool = Tr
 
 
 def problem(response: HttpResponse, status: int, code: str | None = None) -> dict[str, Any]:
-    """The body of an answer that says what is wrong."""
+    """Return the body of an error, whose type ends with the code."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/problem+json"
     body = response.json()
     assert body["status"] == status
-    assert body["detail"] == body["developer_message"] != ""
-    assert {"type", "title", "error_code"} <= set(body)
-    assert code is None or body["error_code"] == code, body
+    assert body["detail"] != ""
+    assert body["title"]
+    assert body["instance"] == response.wsgi_request.path
+    assert body["type"].startswith("https://docs.openedx.org/errors/")
+    assert code is None or body["type"].rpartition("/")[2] == code, body
     return body
 
 

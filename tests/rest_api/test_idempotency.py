@@ -84,9 +84,9 @@ def test_the_same_key_for_something_else_is_refused(method: str, path: str, body
     response = root(method, path, body, Idempotency_Key="k")
 
     if "name" in body and path.endswith("token/"):
-        problem(response, 400, "invalid")
+        problem(response, 400, "validation")
     else:
-        problem(response, 422, "idempotency_key_reused")
+        problem(response, 422, "idempotency-key-reused")
     assert row_counts() == before
 
 
@@ -125,12 +125,12 @@ def test_of_a_client_that_is_gone_there_is_nothing_to_tell(root: Caller) -> None
     good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
     ApiClient.objects.all().delete()
 
-    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 404, "client_not_found")
+    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 404, "client-not-found")
 
 
 @pytest.mark.parametrize("key", ["", "   ", "x" * 256, "k\xe9y", "tab\tbed"])
 def test_a_key_that_is_none_is_refused(key: str, root: Caller) -> None:
-    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key=key), 400, "parse_error")
+    problem(root.post("/clients/", {"name": "report"}, Idempotency_Key=key), 400, "validation")
     assert not ApiClient.objects.exists()
 
 
@@ -180,7 +180,7 @@ def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> Non
     answers = crowd([lambda: caller.post("/clients/", {"name": "report"})] * MANY)
 
     assert Counter(each["status"] for each in answers) == {201: 1, 409: MANY - 1}
-    assert {each["body"].get("error_code") for each in answers} == {None, "client_exists"}
+    assert {each["body"].get("type", "").rpartition("/")[2] for each in answers} == {"", "client-exists"}
     (made,) = (each["body"] for each in answers if each["status"] == 201)
     assert_one_client(made)
 

@@ -103,7 +103,7 @@ def test_the_table_of_rights(who: str, client: str) -> None:
             if needed is None or {"view", needed} <= rights:
                 assert response.status_code in (200, 201), (call, response.content)
             else:
-                problem(response, 403, "permission_denied")
+                problem(response, 403, "authz")
                 assert row_counts() == before, call
             transaction.set_rollback(True)
 
@@ -113,13 +113,13 @@ def test_the_table_of_rights(who: str, client: str) -> None:
 def test_nobody_in_particular_is_asked_who_they_are(call: tuple[str, str], name: str, client: str) -> None:
     response = Caller()(call[0], call[1].format(name=name))
 
-    problem(response, 401, "not_authenticated")
+    problem(response, 401, "authn")
     assert response["WWW-Authenticate"] == 'JWT realm="api"'
 
 
 @pytest.mark.parametrize("call", [*CALLS, SELF], ids=" ".join)
 def test_a_wrong_token_opens_nothing(call: tuple[str, str], client: str) -> None:
-    problem(Caller("Bearer edxapi_wrong")(call[0], call[1].format(name=client)), 401, "token_nonexistent")
+    problem(Caller("Bearer edxapi_wrong")(call[0], call[1].format(name=client)), 401, "authn")
 
 
 @pytest.mark.parametrize("call", [*CALLS, SELF], ids=" ".join)
@@ -129,7 +129,7 @@ def test_a_jwt_does_not_outlive_the_deactivation_of_its_user(call: tuple[str, st
     user.is_active = False
     user.save()
 
-    problem(caller(call[0], call[1].format(name=client), BODIES.get(call)), 403, "permission_denied")
+    problem(caller(call[0], call[1].format(name=client), BODIES.get(call)), 403, "authz")
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if "{name}" in call[1]], ids=" ".join)
@@ -144,7 +144,8 @@ def test_who_may_not_see_clients_is_told_the_same_of_one_that_is_there_and_one_t
         queries.append(sent)
 
     assert answers[0].status_code == 403
-    assert answers[0].content == answers[1].content
+    said = [answer.json() | {"instance": ""} for answer in answers]
+    assert said[0] == said[1]
     # Nothing is looked up, so there is nothing whose time could be taken.
     assert [len(sent) for sent in queries] == [len(queries[0])] * 2
     assert not any(ApiClient._meta.db_table in sql for sent in queries for sql in sent)
@@ -153,7 +154,7 @@ def test_who_may_not_see_clients_is_told_the_same_of_one_that_is_there_and_one_t
 @pytest.mark.parametrize("call", [call for call in CALLS if "{name}" in call[1]], ids=" ".join)
 @pytest.mark.parametrize("name", ["nobody", "a b", "no%00thing", "%F0%9F%92%A9", "x" * 300])
 def test_who_may_see_them_is_told_that_there_is_none(call: tuple[str, str], name: str, root: Caller) -> None:
-    problem(root(call[0], call[1].format(name=name)), 404, "client_not_found")
+    problem(root(call[0], call[1].format(name=name)), 404, "client-not-found")
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call[0] != "GET"], ids=" ".join)
@@ -162,7 +163,7 @@ def test_a_session_is_nothing_without_its_token_against_forgery(
 ) -> None:
     response = root(call[0], call[1].format(name=client), BODIES.get(call), X_CSRFToken="d" * 32)
 
-    problem(response, 403, "permission_denied")
+    problem(response, 403, "authz")
     assert "CSRF" in response.json()["detail"]
 
 
@@ -175,7 +176,7 @@ def test_what_is_off_is_not_there_for_anybody(call: tuple[str, str], settings: A
         if call[1] == "/whoami/":
             assert response.status_code in (200, 401)
         else:
-            problem(response, 404, "not_found")
+            problem(response, 404, "not-found")
 
 
 @pytest.mark.parametrize("path", sorted({path for _method, path in [*CALLS, SELF]}))
@@ -183,5 +184,5 @@ def test_what_is_off_is_not_there_for_anybody(call: tuple[str, str], settings: A
 def test_what_no_method_does_is_said_to_everybody(method: str, path: str, root: Caller) -> None:
     for caller in (root, Caller()):
         response = caller(method, path.format(name="report"))
-        problem(response, 405, "method_not_allowed")
+        problem(response, 405, "method-not-allowed")
         assert method not in response["Allow"]

@@ -75,12 +75,12 @@ def test_self_rotation_keeps_the_lifetime_that_the_operator_gave() -> None:
 def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
 
-    said = problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "invalid")
-    assert set(said["field_errors"]) == {"expires_in"}
+    said = problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "validation")
+    assert set(said["errors"]) == {"expires_in"}
     shorter = good(own(made).post(ADDRESS, {"expires_in": "1d", "grace": "1h"}))
 
     assert shorter["expires_in"] <= timedelta(days=1).total_seconds()
-    problem(own(shorter).post(ADDRESS, {"expires_in": "30d"}), 400, "invalid")
+    problem(own(shorter).post(ADDRESS, {"expires_in": "30d"}), 400, "validation")
 
 
 def test_the_grace_never_lengthens_the_life_of_the_old_token() -> None:
@@ -104,14 +104,14 @@ def test_a_token_that_is_not_the_current_one_any_more_makes_no_other() -> None:
 def test_the_right_to_it_has_to_be_given_and_can_be_taken(root: Caller) -> None:
     made = provisioned()
     before = row_counts()
-    problem(own(made).post(ADDRESS), 403, "beyond_own_rights")
+    problem(own(made).post(ADDRESS), 403, "beyond-own-rights")
     assert row_counts() == before
 
     good(root.patch("/clients/report/", {"self_rotation": True}))
     made = good(own(made).post(ADDRESS))
     good(root.patch("/clients/report/", {"self_rotation": False}))
 
-    problem(own(made).post(ADDRESS), 403, "beyond_own_rights")
+    problem(own(made).post(ADDRESS), 403, "beyond-own-rights")
 
 
 def test_only_an_opaque_token_of_the_client_does_it() -> None:
@@ -125,7 +125,7 @@ def test_only_an_opaque_token_of_the_client_does_it() -> None:
         by_bearer(user),  # Of another application of the same user
         by_bearer(somebody(is_superuser=True)),
     ):
-        problem(caller.post(ADDRESS), 403, "beyond_own_rights")
+        problem(caller.post(ADDRESS), 403, "beyond-own-rights")
     assert client().access_token_id == token.pk
 
 
@@ -161,7 +161,7 @@ def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=300))
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
-    problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "invalid")
+    problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "validation")
     assert good(own(made).post(ADDRESS))["expires_in"] <= timedelta(days=30).total_seconds()
 
 

@@ -23,7 +23,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again() -> None:
 
     response = caller.get("/clients/")
 
-    problem(response, 429, "throttled")
+    problem(response, 429, "rate-limited")
     assert 0 < int(response["Retry-After"]) <= 60
 
 

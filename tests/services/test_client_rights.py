@@ -13,15 +13,17 @@ import requests
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 
+from common.djangoapps.student import roles
 from common.djangoapps.student.models import CourseAccessRole
 from edx_api_provisioning import api
 from edx_api_provisioning.adapters import lms
-from edx_api_provisioning.core.exceptions import Conflict, NotAllowed
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.core.planning import Action
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
+from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, person, provisioned, run
 
@@ -896,3 +898,52 @@ def test_the_plan_has_a_step_for_each_kind_of_change() -> None:
         Action.CHANGE_RIGHTS,
         Action.SET_ACCESS,
     ]
+
+
+# Roles and courses that the LMS does not have
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line"),
+    [
+        ({"course_roles": (f"stuff@{COURSE}",)}, "course_roles: this site has no role stuff. Did you mean staff?"),
+        ({"global_roles": ("supprt",)}, "global_roles: this site has no role supprt. Did you mean support?"),
+        (
+            {"global_roles": ("queen",)},
+            "global_roles: this site has no role queen. It has: beta_testers, course_creator_group, data_researcher, "
+            "finance_admin, instructor, library_user, limited_staff, org_course_creator_group, sales_admin, staff, "
+            "support.",
+        ),
+    ],
+)
+def test_unknown_role_is_refused(wanted: dict[str, Any], line: str) -> None:
+    with pytest.raises(InvalidSpec) as refusal:
+        api.plan_client(ClientSpec(name="bot", **wanted), authority=OPERATOR)
+
+    assert f"{refusal.value.field}: {refusal.value.message}" == line
+
+
+def test_roles_of_the_site_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(roles.REGISTERED_ACCESS_ROLES, "course_marker", object)
+
+    assert provision(course_roles=(f"course_marker@{COURSE}",)).issued
+
+
+def test_roles_are_known_without_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(roles.REGISTERED_ACCESS_ROLES)
+    monkeypatch.delattr(roles, "REGISTERED_ACCESS_ROLES")
+
+    assert lms.registered_roles() == before
+
+
+def test_unknown_course_is_warned_of() -> None:
+    CourseOverview.objects.create(id=COURSE, org="CET")
+    spec = ClientSpec(name="bot", course_roles=(f"staff@{COURSE}", "staff@course-v1:CET+GW_01+No", "staff@CET"))
+    warning = (
+        "the LMS has no course course-v1:CET+GW_01+No; check the course key. The role opens nothing until the course "
+        "exists."
+    )
+
+    assert api.plan_client(spec, authority=OPERATOR).warnings == (warning,)
+    assert api.provision(spec, authority=OPERATOR).warnings == (warning,)
+    assert api.provision(spec, authority=OPERATOR).warnings == ()

@@ -61,9 +61,9 @@ def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
 
     assert told == [30, 53, 59]
     assert subjects() == [
-        "The access token of report ends in 30 days",
-        "The access token of report ends in 7 days",
-        "The access token of report ends in 1 day",
+        "The access token of report expires in 30 days",
+        "The access token of report expires in 7 days",
+        "The access token of report expires in 1 day",
     ]
     events = ApiClientEvent.objects.filter(kind="notified").order_by("pk")
     assert [event.details for event in events] == [{"days": days, "to": OWNER} for days in (30, 7, 1)]
@@ -176,13 +176,13 @@ def test_a_notice_says_what_ends_when_and_what_to_do(settings: Any, clock: Clock
     assert message.body == (
         "You are the contact for the API client report (user reporter) of https://lms.example.org.\n"
         "\n"
-        "Its access token ends on 2027-05-08 12:00 UTC. After that, calls with it are refused.\n"
+        "Its access token expires on 2027-05-08 12:00 UTC. After that, the site rejects it.\n"
         "\n"
-        "An operator of the site can issue a new one; the old one may go on working for a while:\n"
+        "An operator of the site can issue a new token, while the old one keeps working for 24 hours:\n"
         "\n"
         "    ./manage.py lms rotate_api_client report --grace 24h\n"
         "\n"
-        "If the client is not needed any more, have it retired:\n"
+        "If the client is no longer needed, an operator can retire it:\n"
         "\n"
         "    ./manage.py lms revoke_api_client report --retire\n\n"
     )
@@ -207,7 +207,7 @@ def test_the_time_in_a_notice_is_utc_wherever_the_site_is(settings: Any, clock: 
 
     notify()
 
-    assert "ends on 2027-05-08 12:00 UTC" in mail.outbox[0].body
+    assert "expires on 2027-05-08 12:00 UTC" in mail.outbox[0].body
 
 
 def write_catalogue(path: Path, messages: dict[str, str]) -> None:
@@ -228,7 +228,7 @@ def write_catalogue(path: Path, messages: dict[str, str]) -> None:
 def test_a_notice_can_be_translated(settings: Any, tmp_path: Path, clock: Clock) -> None:
     template = files("edx_api_provisioning").joinpath("templates/edx_api_provisioning/expiry_body.txt").read_text()
     (body,) = re.findall(r"{% blocktranslate [^%]+ %}(.*){% endblocktranslate %}", template, re.DOTALL)
-    subject = "The access token of %(name)s ends in %(days)s day"
+    subject = "The access token of %(name)s expires in %(days)s day"
     write_catalogue(
         tmp_path / "eo/LC_MESSAGES/django.mo",
         {

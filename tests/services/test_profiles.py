@@ -28,7 +28,7 @@ CHOSEN = {
     "certificates": ["--filter", "content_org:CET"],
     "third-party-auth": ["--filter", "tpa_provider:saml-cet"],
     "gradebook": ["--course-role", f"limited_staff@{COURSE}"],
-    "ccx": ["--course-role", f"staff@{COURSE}"],
+    "ccx": ["--course-role", f"limited_staff@{COURSE}"],
 }
 NAMES = [profile.name for profile in access_catalogue.profiles()]
 

@@ -30,7 +30,7 @@ TUTOR_VERSION = int(tutor.__about__.__version__.split(".")[0])
 
 def ask_lms(code: str, question: Any) -> Any:
     """What Python code in the LMS prints as JSON, given the question as JSON on standard input."""
-    command = [str(LMS_PYTHON), "manage.py", "lms", "shell", "-c", code]
+    command = [str(LMS_PYTHON), "manage.py", "lms", "shell", "--verbosity=0", "-c", code]
     done = subprocess.run(command, cwd=REPOSITORY, env={}, input=json.dumps(question), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

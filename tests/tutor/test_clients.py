@@ -16,7 +16,7 @@ from edx_api_provisioning.tutor.clients import check, commands
 
 SECRET = "c" * 40
 TOKEN = "t" * 40
-BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "no_token": True}
+BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "token": False}
 INIT = ("do", "init", "--limit", "api-provisioning")
 
 
@@ -32,7 +32,7 @@ def test_declared_clients_are_there_after_init_however_often_it_runs(site: Any, 
         "username": "reports-user",
         "purpose": "the dean's $$ `report` -- {}",
         "staff": True,
-        "scope": ["read", "profile"],
+        "scopes": ["read", "profile"],
         "expires_at": date(2027, 6, 1),
         "client_secret": SECRET.upper(),
         "access_token": TOKEN,
@@ -70,16 +70,16 @@ def test_a_secret_arrives_as_it_is(site: Any, mode: str) -> None:
     assert works(site, "bot", secret)
 
 
-@pytest.mark.parametrize(("written", "declared"), [(True, "on"), (False, "off"), ("on", "on")])
-def test_on_and_off_are_what_yaml_makes_of_them(written: Any, declared: str) -> None:
-    client = {**BOT, "self_rotation": written}
+@pytest.mark.parametrize(("given", "flag"), [(True, "--self-rotation"), (False, "--no-self-rotation")])
+def test_declared_flag_becomes_option(given: bool, flag: str) -> None:
+    client = {**BOT, "self_rotation": given}
     check({"API_PROVISIONING_CLIENTS": [client], "API_PROVISIONING_SETTINGS": {}})
     (word,) = re.findall(r"' (\S+) >", commands([client]))
-    assert f"--self-rotation={declared}" in json.loads(base64.b64decode(word))["arguments"]
+    assert flag in json.loads(base64.b64decode(word))["arguments"]
 
 
 def test_a_secret_that_tutor_makes_is_kept_in_the_configuration(site: Any) -> None:
-    spec = '[{name: bot, client_id: bot, client_secret: "{{ 40|random_string }}", no_token: true}]'
+    spec = '[{name: bot, client_id: bot, client_secret: "{{ 40|random_string }}", token: false}]'
     site.works("config", "save", "--set", f"API_PROVISIONING_CLIENTS={spec}")
     site.works("local", *INIT)
 
@@ -98,7 +98,7 @@ def test_init_migrates_first(site: Any) -> None:
 
 
 def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None:
-    site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "scope": ["nonsense"]}])
+    site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "scopes": ["nonsense"]}])
     site.works("config", "save")
     done = site.tutor("local", *INIT)
     assert done.code == 1
@@ -110,28 +110,28 @@ def test_init_asks_for_a_configuration_that_was_saved(site: Any) -> None:
     site.configure(API_PROVISIONING_CLIENTS=[BOT])
     done = site.tutor("local", *INIT)
     assert done.code == 1
-    assert "bot is not in the configuration that is mounted" in done.stderr
+    assert "bot is not in the mounted configuration" in done.stderr
     assert site.clients() == []
 
 
 WRONG = [
-    ("a list", "CLIENTS: give a list"),
-    (["bot"], "CLIENTS[0]: give a mapping"),
-    ([BOT, {**BOT, "name": "bot"}], "CLIENTS[1].name: another client has it"),
-    ([{"client_secret": SECRET}], "CLIENTS[0].name: every client needs one"),
-    ([{**BOT, "name": "-bot"}], "CLIENTS[0].name: give letters"),
-    ([{**BOT, "stuff": True}], "CLIENTS[0].stuff: there is no such field"),
-    ([{**BOT, "output": "x"}], "CLIENTS[0].output: there is no such field"),
+    ("a list", "CLIENTS: use a list"),
+    (["bot"], "CLIENTS[0]: use a mapping"),
+    ([BOT, {**BOT, "name": "bot"}], "CLIENTS[1].name: another client has this name"),
+    ([{"client_secret": SECRET}], "CLIENTS[0].name: every client needs a name"),
+    ([{**BOT, "name": "-bot"}], "CLIENTS[0].name: use letters"),
+    ([{**BOT, "stuff": True}], "CLIENTS[0].stuff: unknown field"),
+    ([{**BOT, "output": "x"}], "CLIENTS[0].output: unknown field"),
     ([{**BOT, "staff": "yes"}], "CLIENTS[0].staff: give true or false"),
-    ([{**BOT, "self_rotation": "maybe"}], "CLIENTS[0].self_rotation: give on or off"),
-    ([{**BOT, "scope": "read"}], "CLIENTS[0].scope: give a list of texts"),
-    ([{**BOT, "purpose": 2027}], "CLIENTS[0].purpose: give text"),
-    ([{**BOT, "contact": "nobody"}], "CLIENTS[0].contact: give an email address"),
-    ([{**BOT, "expires_in": "90 days"}], "CLIENTS[0].expires_in: give a time span such as 90d"),
-    ([{**BOT, "expires_at": "tomorrow"}], "CLIENTS[0].expires_at: give a date"),
-    ([{**BOT, "client_secret": "short-one"}], "CLIENTS[0].client_secret: give 32 to 255"),
-    ([{"name": "bot", "no_token": True}], "CLIENTS[0].client_secret: a job shows no secret, so bring one"),
-    ([{"name": "bot", "client_secret": SECRET}], "CLIENTS[0].access_token: a job shows no secret, so bring one"),
+    ([{**BOT, "self_rotation": "maybe"}], "CLIENTS[0].self_rotation: give true or false"),
+    ([{**BOT, "scopes": "read"}], "CLIENTS[0].scopes: give a list of texts"),
+    ([{**BOT, "purpose": 2027}], "CLIENTS[0].purpose: give one text"),
+    ([{**BOT, "contact": "nobody"}], "CLIENTS[0].contact: not an email address"),
+    ([{**BOT, "expires_in": "90 days"}], "CLIENTS[0].expires_in: write a time span like 90d"),
+    ([{**BOT, "expires_at": "tomorrow"}], "CLIENTS[0].expires_at: write a date"),
+    ([{**BOT, "client_secret": "short-one"}], "CLIENTS[0].client_secret: use 32 to 255"),
+    ([{"name": "bot", "token": False}], "CLIENTS[0].client_secret: a job prints no secrets, so set one"),
+    ([{"name": "bot", "client_secret": SECRET}], "CLIENTS[0].access_token: a job prints no secrets, so set one"),
 ]
 
 
@@ -148,12 +148,12 @@ def test_config_save_says_so_in_one_line(site: Any) -> None:
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "stuff": True}])
     done = site.tutor("config", "save")
     assert done.code == 1
-    assert "Error: API_PROVISIONING_CLIENTS[0].stuff: there is no such field" in done.stderr
+    assert "Error: API_PROVISIONING_CLIENTS[0].stuff: unknown field" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_settings_that_are_no_mapping_are_refused() -> None:
-    with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: give a mapping"):
+    with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: use a mapping"):
         check({"API_PROVISIONING_CLIENTS": [], "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
 
 

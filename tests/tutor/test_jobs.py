@@ -76,7 +76,7 @@ def test_a_token_that_works_is_in_the_file_and_in_no_log(site: Any, mode: str, m
 def test_the_file_that_would_go_away_with_the_container_is_refused(site: Any) -> None:
     done = site.tutor("local", "do", "provision-api-client", "bot", "--output", "bot.env")
     assert done.code == 1
-    assert "goes away with this container; give a path in a mounted directory." in done.stderr
+    assert "is lost with this container; use a path in a mounted directory." in done.stderr
     assert site.clients() == []
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 
 from edx_api_provisioning.core.commands import RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
@@ -53,7 +53,10 @@ class BoundedJSONParser(JSONParser):
 
 
 def mapping(request: Request) -> Mapping[str, Any]:
-    """Return the body, which must be an object."""
+    """Return the body, which must be a JSON object."""
+    # A middleware that reads forms, such as the LMS's TrackMiddleware, leaves an empty body to the parsers.
+    if is_form_media_type(request.content_type):
+        raise UnsupportedMediaType(request.content_type)
     if not isinstance(request.data, dict):
         raise ParseError(_("Send a JSON object."))
     return request.data

@@ -47,6 +47,7 @@ class TrackMiddleware:
 
 
 def _event(request: HttpRequest) -> dict[str, Any]:
+    username, user_id = _user(request)
     return {
         "name": request.path_info,
         "event_type": request.path_info,
@@ -54,10 +55,18 @@ def _event(request: HttpRequest) -> dict[str, Any]:
         "event": _fields(request),
         "page": None,
         "time": timezone.now().isoformat(),
-        "username": request.user.get_username(),
-        "context": {"path": request.path_info, "user_id": request.user.pk},
+        "username": username,
+        "context": {"path": request.path_info, "user_id": user_id},
         **{name: request.META.get(key, "") for name, key in HEADERS.items()},
     }
+
+
+def _user(request: HttpRequest) -> tuple[str, Any]:
+    """Return the name and the key of the user, or `anonymous` if the database cannot tell."""
+    try:
+        return request.user.get_username(), request.user.pk
+    except Exception:  # the view meets it again
+        return "anonymous", None
 
 
 def _fields(request: HttpRequest) -> Any:
