@@ -296,6 +296,15 @@ def _revoke_access_token(token: Any) -> None:
     (refresh_token or token).revoke()
 
 
+def limit_scopes(application_pks: Collection[Any], allowed: Collection[str]) -> None:
+    """Take all other scopes from the access tokens of applications, those of the token endpoint included."""
+    tokens = get_access_token_model()._default_manager.filter(application__in=application_pks)
+    for pk, scope in tokens.values_list("pk", "scope"):
+        kept = [each for each in scope.split() if each in allowed]
+        if len(kept) < len(scope.split()):
+            set_scopes(pk, tuple(kept))
+
+
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:
     """Change the scopes of a token without signals: no receiver may change a token that is in use."""
     get_access_token_model()._default_manager.filter(pk=access_token_pk).update(scope=" ".join(scopes))

@@ -12,7 +12,7 @@ from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.core.spec import ClientSpec
@@ -53,6 +53,12 @@ def adopt(
         rights = rights_of(user, application, foreign=not made)
         if not authority.trusted:
             require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
+        shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
+        if shared is not None and not authority.is_superuser:
+            raise NotAllowed(
+                _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
+                field="client_id",
+            )
         if client is None:
             client = ApiClient(name=name, application=application)
         wanted = {
@@ -69,6 +75,7 @@ def adopt(
         details = {"client_id": application.client_id, "username": user.get_username()}
         request = {"authority": authority, "reason": reason, "request_id": request_id}
         registry.record(client, name, Kind.ADOPTED, details=details, **request)
+        registry.record_all(registry.sharing(client), authority=authority, reason=reason)
         return current_credentials(client, Status.ADOPTED, changes=(_("adopted %s") % name,))
 
     return in_transaction(work)

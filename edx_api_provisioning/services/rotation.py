@@ -19,7 +19,7 @@ from edx_api_provisioning.core.spec import MAX_GRACE, ClientSpec
 from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import credentials, registry
+from edx_api_provisioning.services import credentials, recipients, registry
 from edx_api_provisioning.services.batch import BATCH, batches
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.delivery import Run
@@ -156,6 +156,7 @@ def _rotate(
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     client.last_cut = site.now
+    recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
     result = current_credentials(
         client,
