@@ -42,6 +42,19 @@ class ApiClient(models.Model):
         editable=False,
         related_name="+",
     )
+    # The user that was created for this client: it belongs to one client only. Null where the account existed before,
+    # and an operator or superuser consented to its use. (MySQL has no conditional unique constraints.)
+    owned_user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("own user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+    # Who received the current secret and token ("operator", or the primary key of a user), and the older credentials
+    # that may still work. Somebody who is not known counts as nobody.
+    recipients = models.JSONField(_("recipients"), default=dict, editable=False)
     user_made = models.BooleanField(
         _("user made for it"), default=False, editable=False, help_text=_("Whether the user was made here.")
     )
@@ -161,6 +174,7 @@ class ApiClientEvent(models.Model):
         PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
         REFUSED = "refused", _("refused")
+        SHARED = "shared", _("user shared")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"

@@ -256,6 +256,15 @@ def rights_wanted(username: str, *, staff: bool, superuser: bool, others: frozen
     return Rights(superuser=superuser, staff=staff, others=others | _by_name(username))
 
 
+def grown(before: Rights, after: Rights) -> Rights:
+    """Return the rights that are new."""
+    return Rights(
+        superuser=after.superuser and not before.superuser,
+        staff=after.staff and not before.staff,
+        others=after.others - before.others,
+    )
+
+
 def limit_of(authority: Authority) -> Rights:
     """Return the rights that somebody who is not the operator can pass on.
 

@@ -193,6 +193,15 @@ class ClientFields(Record):
         label=_("use an existing account"),
         part=USER,
     )
+    reissue: bool = _field(
+        _(
+            "Issue a new secret and token, and end the old ones at once, if whoever received the old ones could not "
+            "have granted the new rights."
+        ),
+        default=False,
+        label=_("issue new credentials for new rights"),
+        part=RIGHTS,
+    )
     staff: bool | None = _field(
         _("Make a new service user staff. Staff can read and change nearly everything through the API."),
         label=_("staff"),

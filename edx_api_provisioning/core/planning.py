@@ -37,6 +37,7 @@ class Action(enum.Enum):
     CREATE_USER = enum.auto()
     USE_USER = enum.auto()
     CREATE_APPLICATION = enum.auto()
+    REISSUE = enum.auto()
     CHANGE_RIGHTS = enum.auto()
     SET_ACCESS = enum.auto()
     UPDATE_SCOPES = enum.auto()
@@ -80,13 +81,13 @@ class Plan:
     def change(self) -> str:
         """In one word: ``create``, ``update``, ``rotate`` (there are new credentials for the old) or ``unchanged``."""
         if self.status is Status.UPDATED:
-            return "rotate" if self.has(Action.ISSUE_TOKEN) else "update"
+            return "rotate" if self.has(Action.ISSUE_TOKEN) or self.has(Action.REISSUE) else "update"
         return "create" if self.status is Status.CREATED else str(self.status)
 
     @property
     def issues(self) -> bool:
         """Whether there will be credentials to deliver."""
-        return self.has(Action.CREATE_APPLICATION) or self.has(Action.ISSUE_TOKEN)
+        return any(self.has(action) for action in (Action.CREATE_APPLICATION, Action.REISSUE, Action.ISSUE_TOKEN))
 
     def has(self, action: Action) -> bool:
         return any(step.action is action for step in self.steps)
@@ -123,7 +124,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         Conflict: if what exists differs in a way that is not to be changed unasked.
     """
     client = found.client
-    spec = _keep_flags(spec, client)
+    spec = keep_flags(spec, client)
     check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
         reject("contact", _("give one; the site wants somebody to answer for every client."))
@@ -202,7 +203,7 @@ def _plan_rights(spec: ClientSpec, found: CurrentState) -> tuple[list[Step], fro
     has = user.rights if user is not None else frozenset()
     add = wanted - has
     # What somebody else gave to an account of theirs is not ours to take.
-    remove = has - wanted if user is not None and user.made else frozenset()
+    remove = has - wanted - user.declared_elsewhere if user is not None and user.made else frozenset()
     if add and user is not None and not (user.made or spec.use_existing_user):
         raise Conflict(
             _("the account %(user)s was made elsewhere and lacks %(rights)s; say so (--use-existing-user) to add it.")
@@ -293,7 +294,7 @@ def _plan_token(
     return [Step(Action.UPDATE_SCOPES, says)], token.expires_at, spec.scopes
 
 
-def _keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
+def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
     """Return the spec with the flags it does not mention as they were given to the client."""
     staff, superuser = (client.is_staff, client.superuser) if client is not None else (False, False)
     return replace(
@@ -330,7 +331,7 @@ def _check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) 
             % {"name": client.name, "id": application.client_id},
             field="client_id",
         )
-    if not found.client_secret_matches:
+    if not found.client_secret_matches and not spec.reissue:
         raise Conflict(
             _("%s has another secret; leave it out, or provision a client of another name.") % client.name,
             field="client_secret",
@@ -338,6 +339,12 @@ def _check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) 
 
 
 def _check_user(spec: ClientSpec, user: CurrentUser) -> None:
+    if user.owner and not user.accepted:
+        raise Conflict(
+            _("the account %(user)s was created for the API client %(client)s; choose another username.")
+            % {"user": user.username, "client": user.owner},
+            field="username",
+        )
     if not (user.accepted or spec.use_existing_user):
         raise Conflict(
             _(
@@ -397,7 +404,7 @@ def _check_new_token(client: CurrentClient | None, found: CurrentState) -> None:
 
 
 def _check_token(spec: ClientSpec, token: CurrentToken, found: CurrentState) -> None:
-    if spec.access_token is not None and found.access_token_pk != token.pk:
+    if spec.access_token is not None and found.access_token_pk != token.pk and not spec.reissue:
         raise Conflict(_("the client has another access token; leave it out."), field="access_token")
     if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
         raise Conflict(

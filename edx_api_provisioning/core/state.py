@@ -42,6 +42,10 @@ class CurrentUser:
     """Whether this project made it."""
     retired: bool = False
     """Whether the LMS has retired it."""
+    owner: str = ""
+    """The name of another client that the account was created for."""
+    declared_elsewhere: frozenset[str] = frozenset()
+    """The rights that other clients of the account declare."""
     rights: frozenset[str] = frozenset()
     """Those given to the user itself, as in ``grants``, if the spec says anything about rights."""
 

@@ -130,6 +130,18 @@ class Migration(migrations.Migration):
                         verbose_name="predecessor",
                     ),
                 ),
+                ("recipients", models.JSONField(default=dict, editable=False, verbose_name="recipients")),
+                (
+                    "owned_user",
+                    models.OneToOneField(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="own user",
+                    ),
+                ),
                 (
                     "user",
                     models.ForeignKey(
@@ -173,6 +185,7 @@ class Migration(migrations.Migration):
                             ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
                             ("refused", "refused"),
+                            ("shared", "user shared"),
                         ],
                         max_length=32,
                         verbose_name="what",

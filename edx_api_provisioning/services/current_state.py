@@ -165,19 +165,14 @@ def _token_pk(spec: ClientSpec) -> Any:
 def _found_users(
     specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient], users: Mapping[str, Any]
 ) -> dict[str, CurrentUser]:
-    made, linked = {}, {}
-    for name, user in users.items():
-        client = clients.get(name)
-        linked[name] = client is not None and client.user_id == user.pk
-        made[name] = (
-            client.user_made
-            if client is not None and linked[name]
-            else ApiClient.objects.filter(user=user, user_made=True).exists()
-        )
-    asked = {
-        spec.name
-        for spec in specs
-        if spec.name in users and (spec.rights is not None or not (made[spec.name] or linked[spec.name]))
+    linked = {
+        name: (client := clients.get(name)) is not None and client.user_id == user.pk for name, user in users.items()
+    }
+    asked = {spec.name for spec in specs if spec.name in users and (spec.rights is not None or not linked[spec.name])}
+    others = _other_clients({users[name].pk for name in asked})
+    made = {
+        name: clients[name].user_made if linked[name] else any(each.user_made for each in others.get(user.pk, ()))
+        for name, user in users.items()
     }
     rights = rights_of_users([users[name] for name in asked])
     return {
@@ -188,13 +183,25 @@ def _found_users(
             is_staff=user.is_staff,
             superuser=user.is_superuser,
             active=user.is_active,
-            accepted=made[name] or linked[name],
+            accepted=linked[name],
+            owner=next((each.name for each in others.get(user.pk, ()) if each.user_made and each.name != name), ""),
+            declared_elsewhere=frozenset(
+                right for each in others.get(user.pk, ()) if each.name != name for right in each.declared_rights
+            ),
             retired=lms.is_retired(user.get_username()),
             made=made[name],
             rights=rights[user.pk] if name in asked else frozenset(),
         )
         for name, user in users.items()
     }
+
+
+def _other_clients(users: Collection[Any]) -> dict[Any, list[ApiClient]]:
+    """Return the clients of some users by the primary key of the user, the own one included."""
+    found: dict[Any, list[ApiClient]] = {}
+    for client in ApiClient.objects.filter(user__in=users) if users else ():
+        found.setdefault(client.user_id, []).append(client)
+    return found
 
 
 def _found_clients(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, CurrentClient]:

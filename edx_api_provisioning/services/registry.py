@@ -35,6 +35,9 @@ def refuse_retired(client: ApiClient) -> None:
 
 Kind = ApiClientEvent.Kind
 
+NewEvent = tuple[ApiClient | None, str, str, dict[str, Any]]
+"""The client, its name, what was done, and the details."""
+
 
 def stored(client: ApiClient) -> dict[str, Any]:
     """Return the fields that a row stores as they are."""
@@ -178,6 +181,20 @@ def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = 
         name: of the client, which may be gone.
     """
     record_all([(client, name, kind, event.pop("details"))], request_ids={name: request_id}, **event)
+
+
+def lock_others(client: ApiClient) -> list[ApiClient]:
+    """Return the other clients of the same user that are not retired, locked until commit."""
+    others = ApiClient.objects.filter(user=client.user_id, state=ApiClient.State.ACTIVE).exclude(pk=client.pk)
+    return list(_locked(others))
+
+
+def sharing(client: ApiClient) -> list[NewEvent]:
+    """Return the events for other clients of the same user that it is shared with this one."""
+    user: Any = client.user
+    others = ApiClient.objects.filter(user=user).exclude(pk=client.pk)
+    details = {"with": client.name, "username": user.get_username()}
+    return [(other, other.name, Kind.SHARED, details) for other in others]
 
 
 def record_refusal(name: str, says: str, *, authority: Authority) -> None:

@@ -13,7 +13,7 @@ from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import registry
+from edx_api_provisioning.services import recipients, registry
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.registry import Kind
 
@@ -47,6 +47,11 @@ def revoke(
         client = registry.get(name, lock_it=True)
         changes = _revoke_tokens(client, authority)
         if retire or delete:
+            # A user that was created for this client is deactivated: no other client may go on using it.
+            others = registry.lock_others(client) if client.user_made else []
+            for other in others:
+                _retire_too(other, client, authority, reason)
+                changes += (_("retire %s, which has the same user") % other.name,)
             changes += _retire(client)
         if delete:
             changes += (_("delete the client, its application and the user that was made for it alone"),)
@@ -55,6 +60,7 @@ def revoke(
         kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
         client.last_cut = datetime.now(UTC)
+        recipients.forget_tokens(client)
         client.save()
         details = {"steps": list(changes), "username": result.username}
         registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
@@ -63,6 +69,15 @@ def revoke(
         return result
 
     return in_transaction(work)
+
+
+def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:
+    changes = (*_revoke_tokens(other, authority), *_retire(other))
+    other.last_cut = datetime.now(UTC)
+    recipients.forget_tokens(other)
+    other.save()
+    details = {"steps": list(changes), "with": client.name}
+    registry.record(other, other.name, Kind.RETIRED, authority=authority, reason=reason, details=details)
 
 
 def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
@@ -120,7 +135,11 @@ def _delete(client: ApiClient) -> None:
     others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
     user = client.user if _is_ours_alone(client) and not others.exists() else None
     if client.user_made and client.user_id is not None and user is None:
-        others.update(user_made=True)  # That the user was made here is not to be forgotten with this client.
+        # That the user was created here is not forgotten with this client.
+        heir = others.order_by("pk").first()
+        ApiClient.objects.filter(pk=client.pk).update(owned_user=None)
+        if heir is not None:
+            others.filter(name=heir.name).update(user_made=True, owned_user=client.user)
     if client.application is not None:
         client.application.delete()
     client.delete()

@@ -19,7 +19,7 @@ from edx_api_provisioning.core.spec import MAX_GRACE, ClientSpec
 from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import credentials, registry
+from edx_api_provisioning.services import credentials, recipients, registry
 from edx_api_provisioning.services.batch import BATCH, batches
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.delivery import Run
@@ -156,6 +156,7 @@ def _rotate(
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     client.last_cut = site.now
+    recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
     result = current_credentials(
         client,
@@ -242,8 +243,8 @@ def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
         raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)
-    for trouble in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
-        if trouble in BLOCKING:
-            raise Conflict(f"{ISSUE_MEANINGS[trouble]}.", field="name")
+    for issue in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
+        if issue in BLOCKING:
+            raise Conflict(f"{ISSUE_MEANINGS[issue]}.", field="name")
     if token and restricted:
         raise Conflict(f"{ISSUE_MEANINGS[Issue.RESTRICTED]}.", field="name")
