@@ -169,13 +169,15 @@ SAMPLES = {
 # Which of the samples the specification takes.
 TAKEN = """
 import json, sys
-from edx_api_provisioning import data
 from edx_api_provisioning.core.exceptions import InvalidSpec
-parse = {"expires_in": data.parse_lifetime, "expires_at": data.parse_instant}
-parse |= dict.fromkeys(["client_secret", "access_token"], data.Secret)
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+parse = {"expires_in": parse_lifetime, "expires_at": parse_instant}
+parse |= dict.fromkeys(["client_secret", "access_token"], Secret)
 def takes(field, text):
     try:
-        data.ClientSpec(**{field: parse.get(field, str)(text)})
+        ClientSpec(**{field: parse.get(field, str)(text)})
     except InvalidSpec:
         return False
     return True
