@@ -14,8 +14,8 @@ from tutor.exceptions import TutorError
 
 from edx_api_provisioning.tutor.clients import check, commands
 
-SECRET = "c" * 40
-TOKEN = "t" * 40
+SECRET = "declared-secret-7Qd0vXk2mZs9LbT4rWyH1u"
+TOKEN = "declared-token-x3Gf8JpN6cVq5RaE0tBiK2o"
 BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "token": False}
 INIT = ("do", "init", "--limit", "api-provisioning")
 
@@ -62,7 +62,7 @@ NASTY = 'it\'s "quoted" $HOME $(id) `id` $$ \\n | & ; <x> #'
 
 @pytest.mark.parametrize("mode", ["local", "k8s"])
 def test_a_secret_arrives_as_it_is(site: Any, mode: str) -> None:
-    secret, purpose = f"{NASTY} {'-' * 10}", f"{NASTY} é 漢"
+    secret, purpose = f"{NASTY} 4fK9wQz7Lm", f"{NASTY} é 漢"
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "client_secret": secret, "purpose": purpose}])
     site.works("config", "save")
     site.works(mode, *INIT)
