@@ -80,6 +80,7 @@ def database_for_processes(folder: Path) -> Iterator[None]:
     try:
         # What a run imports, it imports here, once for all of them.
         with transaction.atomic():
+            as_of_a_test()
             call_command("provision_api_client", stdout=StringIO(), stderr=StringIO())
             transaction.set_rollback(True)
         yield
@@ -87,6 +88,11 @@ def database_for_processes(folder: Path) -> Iterator[None]:
         if usual.vendor == "sqlite":
             connections["default"].close()
             usual.settings_dict["NAME"], connections["default"] = name, usual
+
+
+def as_of_a_test() -> None:
+    """Let the transaction that begins here hold durable ones, as Django's TestCase does."""
+    connection.atomic_blocks[-1]._from_testcase = True
 
 
 def table_counts() -> dict[str, int]:

@@ -234,7 +234,7 @@ def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(oauth, "create_access_tokens", create_expired)
 
     ran = run_with_own("--format", "json")
-    rolled_back = run_with_own("second", "--rollback-on-failure")
+    rolled_back = run_with_own("second", "--contact", "ops@example.org")
 
     assert "token_expired" in ran.stderr
     assert "invalid_client" in ran.stderr

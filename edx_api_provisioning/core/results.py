@@ -177,7 +177,7 @@ class ClientSummary(Record):
     """Time at which the registry row last changed."""
     excess: tuple[str, ...] = ()
     """Rights beyond the declared ones; only list_api_clients --overprivileged determines them."""
-    troubles: tuple[str, ...]
+    issues: tuple[str, ...]
     """Codes of the issues found, such as token_expired or user_inactive."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.core.exceptions import OutputFailure
+from edx_api_provisioning.core.exceptions import OutputFailure, ProvisioningError
 from edx_api_provisioning.core.results import Credentials, IssueIds
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.formats import files, rendering
@@ -51,12 +51,16 @@ class Destination:
         """
         return {}
 
-    def settle(self, issues: Mapping[str, IssueIds]) -> None:
+    def settle(self, issues: Mapping[str, IssueIds]) -> dict[str, ProvisioningError]:
         """Publish what is staged for clients, if it is current; remove it if not. The clients' rows are locked.
 
         Args:
             issues: the ids of their current secrets and tokens, by name.
+
+        Returns:
+            Why something that is current could not be published, by name.
         """
+        return {}
 
     def add(self, results: Sequence[Credentials]) -> None:
         """Show results that hold no secret, where that is what the destination is for."""
@@ -226,8 +230,8 @@ class Files(Destination):
 
     def left(self, names: Iterable[str]) -> list[str]:
         targets = {name: self._target(name) for name in names}
-        found = _staged_files({target.parent for target in targets.values()})
-        return [name for name, target in targets.items() if files.staged_prefix(target) in found.get(target.parent, {})]
+        found = {directory: files.staged_in(directory) for directory in {path.parent for path in targets.values()}}
+        return [name for name, target in targets.items() if files.staged_prefix(target) in found[target.parent]]
 
     def check(
         self, client_ids: Callable[[Collection[str]], Mapping[str, Collection[str]]], names: Iterable[str]
@@ -249,39 +253,44 @@ class Files(Destination):
                 problems[name] = _in_the_way(self._target(name))
         return problems
 
-    def settle(self, issues: Mapping[str, IssueIds]) -> None:
+    def settle(self, issues: Mapping[str, IssueIds]) -> dict[str, ProvisioningError]:
+        problems: dict[str, ProvisioningError] = {}
         targets = {name: self._target(name) for name in issues}
-        found = _staged_files({target.parent for target in targets.values()})
+        directories = {target.parent for target in targets.values()}
+        found = {directory: files.staged_in(directory) for directory in directories}
         for name, target in targets.items():
-            staged = found.get(target.parent, {}).get(files.staged_prefix(target), [])
+            staged = found[target.parent].get(files.staged_prefix(target), [])
             # One that is entirely current first: nothing has to be merged then.
-            for path in sorted(staged, key=lambda path: files.staged_issues(path) != issues[name]):
-                self._settle(name, path, target, issues[name])
+            for each in sorted(staged, key=lambda each: each.issues != issues[name]):
+                try:
+                    self._settle(name, each, target, issues[name])
+                except OutputFailure as problem:
+                    problems[name] = files.refuse(f"{problem.message} {_says([each.path])}")
         if self._staged:
-            for directory in {target.parent for target in targets.values()}:
+            for directory in directories:
                 files.sync_directory(directory)
+        return problems
 
-    def _settle(self, name: str, staged: Path, target: Path, current: IssueIds) -> None:
-        secret, token = (bool(a) and a == b for a, b in zip(files.staged_issues(staged), current, strict=True))
-        if files.staged_issues(staged) != current and not secret and not token:
-            staged.unlink(missing_ok=True)
+    def _settle(self, name: str, staged: files.Staged, target: Path, current: IssueIds) -> None:
+        # What its run did not issue is in the target as well, or has been replaced there since.
+        secret, token = (new and ours == now for new, ours, now in zip(staged.new, staged.issues, current, strict=True))
+        if not secret and not token:
+            staged.path.unlink(missing_ok=True)
             return
-        try:
-            exists, held = self._held(name, target)
-        except OutputFailure as problem:
-            raise files.refuse(f"{problem.message} {_says([staged])}") from None
+        exists, held = self._held(name, target)
         with files.explained(target):
-            if files.staged_issues(staged) != current:
-                text = _merged(staged.read_text(encoding="utf-8"), held, secret=secret, token=token)
-                whole = files.staged_path(target, current)
-                if not whole.exists():
-                    files.stage(whole, text, target)
-                staged.unlink(missing_ok=True)
-                staged = whole
+            path = staged.path
+            if staged.issues != current:
+                text = _merged(path.read_text(encoding="utf-8"), held, secret=secret, token=token)
+                # Nothing in it is new by its name: if this run ends here, the next one removes it.
+                path = files.staged_for(target, current, (False, False)).path
+                path.unlink(missing_ok=True)
+                files.stage(path, text, target)
             try:
-                files.publish(staged, target, replace=exists)
+                files.publish(path, target, replace=exists)
             except FileExistsError:
-                raise files.refuse(f"{_in_the_way(target).message} {_says([staged])}") from None
+                raise _in_the_way(target) from None
+            staged.path.unlink(missing_ok=True)
 
     def _held(self, name: str, target: Path) -> tuple[bool, dict[str, Any]]:
         """Return whether the target exists, and what it holds of the client.
@@ -305,7 +314,8 @@ class Files(Destination):
             _exists, held = self._held(credentials.name, target)
             values |= _kept(values, held, target=None if self._force else target)
             text = rendering.render_values(values, format=self._format)
-            staged = files.staged_path(target, credentials.issues)
+            new = (credentials.client_secret is not None, credentials.access_token is not None)
+            staged = files.staged_for(target, credentials.issues, new).path
             files.stage(staged, text, target)
             self._staged.append(staged)
         for directory in {path.parent for path in self._staged}:
@@ -336,19 +346,6 @@ def _in_the_way(target: Path) -> OutputFailure:
     return files.refuse(_("%s exists and holds something else; give --force to replace it.") % target)
 
 
-def _staged_files(directories: Collection[Path]) -> dict[Path, dict[str, list[Path]]]:
-    """Return the staged files in directories, by directory and by the first part of their names."""
-    found: dict[Path, dict[str, list[Path]]] = {}
-    length = len(files.staged_prefix(Path("any")))
-    for directory in directories:
-        of_target = found.setdefault(directory, {})
-        with suppress(OSError), os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(".api-client-") and entry.name.count("-", length) == 1:
-                    of_target.setdefault(entry.name[:length], []).append(directory / entry.name)
-    return found
-
-
 _OF_TOKEN = ("access_token", "token_type", "expires_at", "expires_in", "scope")
 
 
@@ -375,7 +372,7 @@ def _merged(text: str, held: Mapping[str, Any], *, secret: bool, token: bool) ->
         if (values := rendering.parse(text, format=format)) is not None:
             break
     else:
-        raise files.refuse(_("a staged file cannot be read."))
+        raise files.refuse(_("its staged file cannot be read."))
     known = held if held.get("client_id") == values["client_id"] else {}
     for key in () if secret else ("client_secret",):
         values[key] = known.get(key)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.results import IssueIds
 
-_NONE = "none"
+_HIDDEN = ".api-client-"
+_STAGED = re.compile(r"(?P<prefix>\.api-client-[0-9a-f]{16}-)(?P<secret>[nk][0-9a-f]*)-(?P<token>[nk][0-9a-f]*)")
 
 # The errors of link() where a file system has no hard links (exFAT, some network mounts).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
@@ -64,7 +67,7 @@ def check_directory(path: Path) -> None:
             raise refuse(
                 _("other users can write to the directory %(path)s; run: chmod go-w %(path)s.") % {"path": path}
             )
-        probe = path / f".api-client-{os.urandom(8).hex()}"
+        probe = path / f"{_HIDDEN}{os.urandom(8).hex()}"
         descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             made = os.fstat(descriptor)
@@ -99,20 +102,42 @@ def read_target(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
 
 
-def staged_path(target: Path, issues: IssueIds) -> Path:
-    """Return the hidden file beside the target that holds the credentials with these issue ids."""
-    return target.with_name(f"{staged_prefix(target)}{issues.secret or _NONE}-{issues.token or _NONE}")
+class Staged(NamedTuple):
+    """A hidden file that holds credentials until they are committed, and the ids that its name says."""
+
+    path: Path
+    secret: str
+    token: str
+    new: tuple[bool, bool]
+    """Whether the run that wrote it issued the secret, and the token; the other one is only kept in the file."""
+
+    @property
+    def issues(self) -> IssueIds:
+        """The ids of the secret and the token in it."""
+        return IssueIds(self.secret, self.token)
+
+
+def staged_for(target: Path, issues: IssueIds, new: tuple[bool, bool]) -> Staged:
+    """Return the staged file beside a target for credentials with these issue ids; the name is short."""
+    ids = "-".join(f"{'n' if is_new else 'k'}{issue}" for issue, is_new in zip(issues, new, strict=True))
+    return Staged(target.with_name(f"{staged_prefix(target)}{ids}"), *issues, new)
 
 
 def staged_prefix(target: Path) -> str:
     """Return the first part of the names of all files that are staged for a target; its length does not vary."""
-    return f".api-client-{hashlib.sha256(target.name.encode()).hexdigest()[:16]}-"
+    return f"{_HIDDEN}{hashlib.sha256(target.name.encode()).hexdigest()[:16]}-"
 
 
-def staged_issues(staged: Path) -> IssueIds:
-    """Return the issue ids of the credentials in a staged file."""
-    secret, token = staged.name.split("-")[-2:]
-    return IssueIds(secret.replace(_NONE, ""), token.replace(_NONE, ""))
+def staged_in(directory: Path) -> dict[str, list[Staged]]:
+    """Return the staged files in a directory by the first part of their names."""
+    found: dict[str, list[Staged]] = {}
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if match := _STAGED.fullmatch(entry.name):
+                new = (match["secret"][0] == "n", match["token"][0] == "n")
+                staged = Staged(directory / entry.name, match["secret"][1:], match["token"][1:], new)
+                found.setdefault(match["prefix"], []).append(staged)
+    return found
 
 
 def stage(staged: Path, text: str, target: Path) -> None:

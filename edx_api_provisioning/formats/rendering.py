@@ -363,8 +363,8 @@ def _details(client: ClientSummary) -> Iterator[str]:
         yield f"    {_('rights')}: {', '.join(declared)}\n"
     for right in client.excess:
         yield f"    {_('beyond what was declared')}: {right}\n"
-    for trouble in client.troubles:
-        yield f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}\n"
+    for issue in client.issues:
+        yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 
 
 def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
@@ -388,7 +388,7 @@ def render_examination(
     if format == "json":
         return _json(shown)
     lines = [line for part in ("client", "token") if part in shown for line in _examined(shown[part])]
-    lines += [f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}" for trouble in (client.troubles if client else ())]
+    lines += [f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}" for issue in (client.issues if client else ())]
     lines += [render_check(check) for check in verification.checks]
     return "\n".join(lines) + "\n"
 
@@ -401,7 +401,7 @@ def render_check(check: Check) -> str:
 def _examined(values: dict[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         # The rights say what two of the flags say.
-        if key in ("is_staff", "is_superuser", "excess", "troubles") or value in (None, "", [], False):
+        if key in ("is_staff", "is_superuser", "excess", "issues") or value in (None, "", [], False):
             continue
         text = ", ".join(value) if isinstance(value, list) else _("yes") if value is True else str(value)
         if key == "expires_in" and value > 0:

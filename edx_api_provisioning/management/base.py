@@ -155,12 +155,13 @@ class IssuingCommand(ClientCommand):
             credentials = applied.unwrap()
         if not credentials.issued:
             self.show(rendering.render(credentials, format=options["format"]))
-        elif isinstance(destination, destinations.Files):
-            self.say(_("The credentials are in %s.") % options["output"])
-        self.finish(credentials, options)
+        self.finish(credentials, options, path=options["output"] if destination.settles else None)
 
-    def finish(self, credentials: Credentials, options: dict[str, Any]) -> None:
+    def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:
         """Say what was done, and verify the credentials over HTTP if that is asked for.
+
+        Args:
+            path: the file that the credentials are in.
 
         Raises:
             CommandError: if they do not work over HTTP.
@@ -172,7 +173,10 @@ class IssuingCommand(ClientCommand):
         if not credentials.issued:
             issue = _("No credentials were issued; to issue new ones, run: rotate_api_client %s")
             self.say(issue % credentials.name)
-        elif options["verify_url"] is not None:
+            return
+        if path is not None:
+            self.say(_("The credentials are in %s.") % path)
+        if options["verify_url"] is not None:
             self._verify_over_http(credentials, parse_site_url(options["verify_url"]))
 
     def _verify_over_http(self, credentials: Credentials, url: str) -> None:

@@ -45,15 +45,7 @@ def adopt(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        site = current_site()
-        client = registry.find(name, lock_it=True)
-        if client is not None:
-            same_spelling("name", name, client.name)
-            refuse_retired(client)
-        if site.contact_required and not (contact or (client and client.contact)):
-            raise InvalidSpec(
-                _("missing; this site requires the email address of a contact for every client."), field="contact"
-            )
+        client = _find(name, contact)
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
         user = lock_user(application.user)
@@ -69,17 +61,9 @@ def adopt(
             )
         if client is None:
             client = ApiClient(name=name, application=application)
-        token = client.access_token or oauth.longest_token(application)
         wanted = {
-            "user": user,
-            "user_made": client.user_made and client.user_id == user.pk,
-            "is_staff": user.is_staff,
-            "is_superuser": user.is_superuser,
+            **_current_columns(client, application, user),
             "declared_rights": sorted(declared(rights)),
-            "access_token": token,
-            # Credentials that this package did not issue are at least as old as their rows.
-            "secret_issued": client.secret_issued or application.created,
-            "token_issued": client.token_issued or (token.created if token is not None else None),
             "contact": client.contact if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
@@ -95,6 +79,34 @@ def adopt(
         return current_credentials(client, Status.ADOPTED, changes=(_("adopted %s") % name,))
 
     return in_transaction(work)
+
+
+def _find(name: str, contact: str | None) -> ApiClient | None:
+    """Return the client of this name, locked; None if there is none."""
+    client = registry.find(name, lock_it=True)
+    if client is not None:
+        same_spelling("name", name, client.name)
+        refuse_retired(client)
+    if current_site().contact_required and not (contact or (client and client.contact)):
+        raise InvalidSpec(
+            _("missing; this site requires the email address of a contact for every client."), field="contact"
+        )
+    return client
+
+
+def _current_columns(client: ApiClient, application: Any, user: Any) -> dict[str, Any]:
+    """Return the columns of a client that follow from its user, application and tokens."""
+    token = client.access_token or oauth.longest_token(application)
+    return {
+        "user": user,
+        "user_made": client.user_made and client.user_id == user.pk,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "access_token": token,
+        # Credentials that this package did not issue are at least as old as their rows.
+        "secret_issued": client.secret_issued or application.created,
+        "token_issued": client.token_issued or (token.created if token is not None else None),
+    }
 
 
 def _check_adoptable(name: str, client: ApiClient | None, application: Any, client_id: str) -> None:

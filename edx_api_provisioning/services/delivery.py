@@ -43,13 +43,8 @@ class Run:
 
     def recover(self, names: Collection[str]) -> dict[str, ProvisioningError]:
         """Publish or remove what earlier runs staged for these clients; return why not, by name."""
-        problems: dict[str, ProvisioningError] = {}
-        for name in self.destination.left(names):
-            try:
-                in_transaction(partial(self._settle, [name]))
-            except ProvisioningError as problem:
-                problems[name] = problem
-        return problems
+        left = self.destination.left(names)
+        return self._settled(left) if left else {}
 
     def issue(self, names: Sequence[str], work: Work, *, issuing: Collection[str] | None = None) -> Iterator[Applied]:
         """Do the work for clients in one transaction, or where one of them is refused, for each in its own.
@@ -68,7 +63,7 @@ class Run:
         ready = [name for name in names if name not in problems]
         if self._fail_fast:
             ready = [*itertools.takewhile(lambda name: name not in problems, names)]
-        done: dict[str, Credentials] | None = None
+        done: dict[str, Applied] | None = None
         if len(ready) > 1:
             # If one of them is refused, the loop below finds out which.
             try:
@@ -82,20 +77,25 @@ class Run:
                 continue
             if done is not None and name in ready:
                 if name in done:
-                    yield Applied(name=name, credentials=done[name])
+                    yield done[name]
                 continue
             try:
-                yield from (Applied(name=name, credentials=each) for each in self._transact([name], work))
+                yield from self._transact([name], work)
             except ProvisioningError as error:
                 if self.destination.spent:
                     raise
                 yield Applied(name=name, error=error)
 
     def locked(self, clients: Iterable[ApiClient]) -> None:
-        """Settle what was staged for clients that are locked now and not changed yet."""
-        self.destination.settle({client.name: client.issues for client in clients})
+        """Settle what was staged for clients that are locked now and not changed yet.
 
-    def _transact(self, names: Sequence[str], work: Work) -> list[Credentials]:
+        Raises:
+            OutputFailure: if something that is current cannot be published.
+        """
+        for problem in self.destination.settle({client.name: client.issues for client in clients}).values():
+            raise problem
+
+    def _transact(self, names: Sequence[str], work: Work) -> list[Applied]:
         finished = False
 
         def attempt() -> list[Credentials]:
@@ -123,8 +123,8 @@ class Run:
             if says and isinstance(error, ProvisioningError) and says != error.message:
                 raise type(error)(f"{error.message} {says}", field=error.field) from None
             raise
-        self._publish([each.name for each in done if each.issued])
-        return done
+        problems = self._publish([each.name for each in done if each.issued])
+        return [Applied(name=each.name, credentials=each, error=problems.get(each.name)) for each in done]
 
     def _discard(self) -> str:
         try:
@@ -133,26 +133,27 @@ class Run:
             return problem.message
         return ""
 
-    def _publish(self, names: Sequence[str]) -> None:
-        """Publish after the commit; what cannot be published stays staged."""
-        try:
-            if names and self.destination.settles:
-                in_transaction(partial(self._settle, names))
-        except ProvisioningError as error:
-            raise OutputFailure(
-                _("%(names)s: the credentials exist, but: %(why)s %(where)s")
-                % {"names": ", ".join(names), "why": error.message, "where": self.destination.unknown()}
-            ) from None
+    def _publish(self, names: Sequence[str]) -> dict[str, ProvisioningError]:
+        """Publish after the commit; return why not, by name. What cannot be published stays staged."""
+        problems = self._settled(names) if names and self.destination.settles else {}
         self.destination.done()
+        failed = _("the credentials exist, but: %s")
+        return {name: type(each)(failed % each.message, field=each.field) for name, each in problems.items()}
 
-    def _settle(self, names: Sequence[str]) -> None:
+    def _settled(self, names: Sequence[str]) -> dict[str, ProvisioningError]:
+        try:
+            return in_transaction(partial(self._settle, names))
+        except ProvisioningError as problem:
+            return dict.fromkeys(names, problem)
+
+    def _settle(self, names: Sequence[str]) -> dict[str, ProvisioningError]:
         clients = {client.name: client.issues for client in registry.find_all(names, lock_them=True)}
         missing = [name for name in names if name not in clients]
         if missing:
             # Another run may be creating them: this waits for it. The rows are rolled back below.
             registry.reserve(missing)
-        self.destination.settle({name: clients.get(name, IssueIds()) for name in names})
         transaction.set_rollback(True, using=connection().alias)
+        return self.destination.settle({name: clients.get(name, IssueIds()) for name in names})
 
 
 def _client_ids(names: Collection[str]) -> dict[str, Collection[str]]:

@@ -261,9 +261,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,
-        troubles=tuple(
-            find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))
-        ),
+        issues=tuple(find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))),
     )
 
 

@@ -243,8 +243,8 @@ def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
         raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)
-    for trouble in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
-        if trouble in BLOCKING:
-            raise Conflict(f"{ISSUE_MEANINGS[trouble]}.", field="name")
+    for issue in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
+        if issue in BLOCKING:
+            raise Conflict(f"{ISSUE_MEANINGS[issue]}.", field="name")
     if token and restricted:
         raise Conflict(f"{ISSUE_MEANINGS[Issue.RESTRICTED]}.", field="name")

@@ -232,10 +232,13 @@ def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Brows
 
 def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
     api.provision(ClientSpec(name="a-shop", profile="commerce"), authority=OPERATOR)
-    api.provision(ClientSpec(name="roles", global_roles=tuple("abcd"), staff=True), authority=OPERATOR)
+    api.provision(
+        ClientSpec(name="roles", global_roles=("finance_admin", "sales_admin", "staff", "support"), staff=True),
+        authority=OPERATOR,
+    )
     page = text(browser.get(LIST))
     assert "a-shop a-shop profile commerce active" in page
-    assert "roles roles staff global_role:a global_role:b global_role:c … active" in page
+    assert "roles roles staff global_role:finance_admin global_role:sales_admin global_role:staff … active" in page
 
 
 def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declared(browser: Browser) -> None:

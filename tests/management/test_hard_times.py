@@ -297,7 +297,7 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
         assert [answer(each.access_token) for each in (made, successor)] == ["ok", "ok"]
         assert granted(made.client_id, made.client_secret) is not None
         (row,) = api.list_clients()
-        assert (row.troubles, row.expires_at) == ((), successor.expires_at)
+        assert (row.issues, row.expires_at) == ((), successor.expires_at)
         api.notify_expiring(authority=OPERATOR)
         newer = api.rotate("report", authority=OPERATOR)
         assert newer.expires_at is not None

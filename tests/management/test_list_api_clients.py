@@ -65,7 +65,7 @@ def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
                 "created": "2027-05-03T12:00:00Z",
                 "updated": "2027-05-03T12:00:00Z",
                 "excess": [],
-                "troubles": ["user_inactive"],
+                "issues": ["user_inactive"],
             }
         ]
 

@@ -16,7 +16,6 @@ import pytest
 import yaml
 from django.db import connections
 
-from edx_api_provisioning import api
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import batch, verification
 from tests.factories import SECRET, Ran, UserFactory, row_counts, run
@@ -48,7 +47,8 @@ def apply(path: Path, *arguments: str, **options: Any) -> Ran:
 
 
 def lines(ran: Ran) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    found: list[dict[str, Any]] = json.loads(ran.stdout)
+    return found
 
 
 @pytest.mark.databases
@@ -58,6 +58,8 @@ def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> N
 
     assert (ran.code, ran.stderr) == (0, "Done: 3 created.\n")
     assert [line["name"] for line in lines(ran)] == NAMES
+    one_a_line = apply(manifest, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in one_a_line] == NAMES
     alone = run("alone", "--format", "json").result
     assert {*lines(ran)[0]} == {*alone}
     assert answer(lines(ran)[0]["access_token"]) == "ok"
@@ -110,22 +112,24 @@ def test_a_file_for_each_in_a_directory_of_nobody_elses(manifest: Path, tmp_path
     assert apply(manifest, "--format", "env", "--output", str(directory)).stderr == "Done: 3 unchanged.\n"
 
 
-def test_a_file_that_is_there_is_not_replaced_and_nothing_is_kept(manifest: Path, tmp_path: Path) -> None:
+def test_file_in_the_way_refuses_its_client_alone(manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "grades.env").write_text("mine")
+    (tmp_path / "grades.env").chmod(0o600)
     before = row_counts()
 
     ran = apply(manifest, "--format", "env", "--output", str(tmp_path))
 
-    assert ran.refusal == f"--output: {tmp_path}/grades.env exists; give --force to replace it."
-    assert {**row_counts(), "ApiClientEvent": 0} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clients.yaml", "grades.env"]
+    assert ran.code == 1
+    assert f"grades: output: {tmp_path}/grades.env exists and holds something else; give --force" in ran.stderr
+    assert row_counts()["ApiClient"] == before["ApiClient"] + 2
+    assert {path.name for path in tmp_path.iterdir()} == {"clients.yaml", *(f"{name}.env" for name in NAMES)}
     assert (tmp_path / "grades.env").read_text() == "mine"
     forced = apply(manifest, "--format", "env", "--output", str(tmp_path), "--force")
-    assert forced.stderr == "Done: 3 created.\n"
+    assert forced.stderr == "Done: 2 unchanged, 1 created.\n"
     assert "OPENEDX_CLIENT_ID" in (tmp_path / "grades.env").read_text()
 
 
-def test_a_file_that_appears_meanwhile_takes_the_others_of_the_batch_away(manifest: Path, tmp_path: Path) -> None:
+def test_file_that_appears_meanwhile_is_left_alone(manifest: Path, tmp_path: Path) -> None:
     real = os.link
 
     def link(draft: Any, target: Path) -> None:
@@ -136,9 +140,17 @@ def test_a_file_that_appears_meanwhile_takes_the_others_of_the_batch_away(manife
     with mock.patch("os.link", link):
         ran = apply(manifest, "--format", "env", "--output", str(tmp_path))
 
-    assert ran.refusal == f"--output: {tmp_path}/grades.env cannot be written: File exists."
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clients.yaml", "grades.env"]
-    assert not ApiClient.objects.exists()
+    (staged,) = tmp_path.glob(".api-client-*")
+    assert (
+        f"grades.env exists and holds something else; give --force to replace it. The credentials are in {staged};"
+        in (ran.stderr)
+    )
+    assert ran.stderr.endswith("Done: 2 created, 1 failed.\nCommandError: Not provisioned: grades.\n")
+    assert (tmp_path / "grades.env").read_text() == "mine"
+    (tmp_path / "grades.env").unlink()
+    assert apply(manifest, "--format", "env", "--output", str(tmp_path)).stderr == "Done: 3 unchanged.\n"
+    assert not staged.exists()
+    assert "OPENEDX_ACCESS_TOKEN" in (tmp_path / "grades.env").read_text()
 
 
 def test_one_that_is_refused_is_named_and_the_others_are_made(manifest: Path) -> None:
@@ -176,19 +188,19 @@ def test_credentials_that_cannot_be_proved_are_named(manifest: Path, monkeypatch
     from edx_api_provisioning.core.results import Check
 
     def refused(credentials: Any) -> tuple[Check, ...]:
-        return (Check("the token", credentials.name != "grades", "it does not work"),)
+        return (Check("the token", credentials.name != "reports", "it does not work"),)
 
     monkeypatch.setattr(verification, "in_process", refused)
 
     ran = apply(manifest, "--format", "json")
 
     assert ran.code == 1
-    assert [line["verified"] for line in lines(ran)] == [True, False, True]
-    assert ran.stderr.endswith("CommandError: grades: the token: it does not work\n")
+    assert [(line["name"], line["verified"]) for line in lines(ran)] == [("grades", True), ("bare", True)]
+    assert "reports: Nothing was changed, because: the token: it does not work\n" in ran.stderr
 
 
 def test_where_it_is_not_wanted_nothing_is_proved(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "verify", lambda _credentials: 1 / 0)
+    monkeypatch.setattr(verification, "in_process", lambda _credentials: 1 / 0)
 
     ran = apply(manifest, "--format", "json", "--no-verify")
 
@@ -304,7 +316,7 @@ def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> Non
         (["--scope", "read"], "--scope: not allowed together with --from-file: the file describes it."),
         (["--no-token"], "--token: not allowed together with --from-file: the file describes it."),
         (["--dry-run"], "--dry-run: not allowed together with --from-file: the file describes it."),
-        (["--format", "env"], "--output: for many clients this is a file for each; name a directory for them."),
+        (["--format", "env"], "--output: the variables of several clients have the same names; give a directory."),
     ],
 )
 def test_what_does_not_go_together_is_said(manifest: Path, arguments: list[str], refusal: str) -> None:
@@ -326,7 +338,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_said(manifest: Path) -> None:
     assert apply(manifest, "--output", f"{manifest}/under").refusal == (
-        f"--output: the directory {manifest}/under cannot be made: Not a directory."
+        f"--output: {manifest}/under cannot be written: Not a directory."
     )
 
 
@@ -382,7 +394,7 @@ def test_of_8_processes_that_apply_one_manifest_each_client_is_made_once(
         ended = [process.ended() for process in processes]
 
         assert {each.code for each in ended} == {0}, [each.stderr for each in ended if each.code]
-        told = [json.loads(line) for each in ended for line in each.stdout.splitlines()]
+        told = [line for each in ended for line in json.loads(each.stdout)]
         issued = [line for line in told if line["access_token"]]
         assert Counter(line["name"] for line in issued) == dict.fromkeys(names, 1)
         assert Counter(line["status"] for line in told) == {"created": 10, "unchanged": 70}

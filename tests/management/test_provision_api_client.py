@@ -13,7 +13,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import yaml
@@ -24,9 +23,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
-from edx_api_provisioning import api
 from edx_api_provisioning.adapters import lms, oauth, oauth_server
-from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
+from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -100,7 +98,9 @@ def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_
     assert [line for line in lines if not line.startswith(("Done: ", "Warning: "))] == []
     assert sum(line.startswith("Done: ") for line in lines) == 4
     assert lines[0].startswith("Warning: a staff client can read and change nearly every course")
-    assert run("--staff").stderr == "Nothing was issued, so there is no secret to show.\n"
+    assert run("--staff").stderr == (
+        "No credentials were issued; to issue new ones, run: rotate_api_client api-client\n"
+    )
 
 
 @pytest.mark.databases
@@ -242,7 +242,7 @@ def test_the_result_in_data_formats_is_the_same(format: str) -> None:
 def test_the_result_as_a_kubernetes_secret() -> None:
     manifest = yaml.safe_load(run("Report.2", "--username", "report", "--format", "kubernetes-secret").stdout)
 
-    assert (manifest["kind"], manifest["metadata"]["name"]) == ("Secret", "report-2")
+    assert (manifest["kind"], manifest["metadata"]["name"]) == ("Secret", "report-2.bbb0f496c33fb9b2")
     assert set(manifest["stringData"]) == {f"OPENEDX_{key.upper()}" for key in KEYS}
 
 
@@ -267,7 +267,7 @@ def test_the_same_again_shows_no_secret_and_changes_nothing() -> None:
     assert {key: again[key] for key in KEYS if again[key] != first[key] and key != "expires_in"} == {
         "status": "unchanged", "client_secret": None, "access_token": None, "verified": None,
     }  # fmt: skip
-    assert ran.stderr == "Nothing was issued, so there is no secret to show.\n"
+    assert ran.stderr == ("No credentials were issued; to issue new ones, run: rotate_api_client api-client\n")
     assert (row_counts(), ApiClient.objects.values().get()) == (before, row)
 
 
@@ -460,7 +460,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     ),
     "another token": (provisioned, ["--access-token-from", "stdin"], TOKEN, "--access-token-from: .*leave it out"),
     "secret in the arguments": (
-        nothing, ["--client-secret-from", SECRET], "", "--client-secret-from: give env:VARIABLE or stdin, not the value"
+        nothing, ["--client-secret-from", SECRET], "", "--client-secret-from: give env:VARIABLE, file:PATH or stdin"
     ),
     "secret of an unset variable": (
         nothing, ["--client-secret-from", "env:NO_SUCH_VARIABLE"], "", "--client-secret-from: no such variable"
@@ -658,21 +658,25 @@ def test_the_result_goes_to_a_private_file_and_no_secret_elsewhere(tmp_path: Pat
 def test_a_file_that_exists_is_found_before_anything_is_made(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
     path.write_text("mine")
+    path.chmod(0o600)
     before = row_counts()
 
     refusal = run("--output", str(path)).refusal
 
-    assert re.match(r"--output: .*client.json exists; give --force", refusal)
+    assert refusal == f"--output: {path} exists and holds something else; give --force to replace it."
     assert (path.read_text(), row_counts()) == ("mine", before)
 
 
-def test_a_file_is_replaced_by_force(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["mine", ""])
+def test_a_file_is_replaced_by_force(tmp_path: Path, content: str) -> None:
     path = tmp_path / "client.json"
-    path.write_text("mine")
+    path.write_text(content)
+    path.chmod(0o640)
 
-    written("--output", str(path), "--force")
+    written("--output", str(path), *(["--force"] if content else []))
 
     assert authenticates(json.loads(path.read_text()))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
@@ -704,22 +708,46 @@ def full(*_arguments: Any) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-@pytest.mark.parametrize("name", ["fsync", "link"])
-def test_if_the_file_cannot_be_written_everything_is_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_unwritable_file_rolls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = row_counts()
-    monkeypatch.setattr(os, name, full)
+    monkeypatch.setattr(os, "fsync", full)
 
     ran = run("--output", str(tmp_path / "client.json"), "--client-secret-from", "stdin", stdin=SECRET)
 
     assert (ran.code, ran.stdout) == (1, "")
-    assert ran.stderr.splitlines()[0] == "What was made was taken back."
-    assert "--output: " in ran.stderr
-    assert "No space left on device" in ran.stderr
-    assert SECRET not in ran.stderr
+    assert ran.refusal == f"--output: {tmp_path}/client.json cannot be written: No space left on device."
     assert list(tmp_path.iterdir()) == []
-    assert row_counts() == {**before, "ApiClientEvent": 2}
+    assert row_counts() == before
+
+
+def test_unpublished_file_is_published_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "client.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", full)
+        refusal = run("--output", str(path), "--format", "json").refusal
+
+    (staged,) = tmp_path.iterdir()
+    assert refusal == (
+        f"--output: the credentials exist, but: {path} cannot be written: No space left on device. "
+        f"The credentials are in {staged}; the same command again renames it."
+    )
+    assert run("--output", str(path), "--format", "json").code == 0
+    assert authenticates(json.loads(path.read_text()))
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_file_system_without_hard_links_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "client.json"
+
+    def link(*_paths: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+
+    written("--output", str(path))
+
+    assert authenticates(json.loads(path.read_text()))
+    assert [*tmp_path.iterdir()] == [path]
 
 
 class Unread(io.StringIO):
@@ -737,16 +765,16 @@ class Unread(io.StringIO):
 
 @pytest.mark.parametrize("method", ["write", "flush"])
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EPIPE], ids=["full", "pipe"])
-def test_if_nobody_reads_the_result_everything_is_taken_back(method: str, error: int) -> None:
+def test_unread_result_is_rolled_back(method: str, error: int) -> None:
     before = row_counts()
 
     ran = run(stdout=Unread(method, error))
 
-    assert ran.code == 1
+    assert (ran.code, row_counts()) == (1, before)
     assert ran.stderr == (
-        f"What was made was taken back.\nCommandError: the result could not be written: {os.strerror(error)}.\n"
+        f"CommandError: the result could not be written: {os.strerror(error)}. "
+        "The credentials above do not work: the database has rolled them back.\n"
     )
-    assert row_counts() == {**before, "ApiClientEvent": 2}
 
 
 def test_a_closed_standard_output_is_one_that_nobody_reads() -> None:
@@ -755,12 +783,6 @@ def test_a_closed_standard_output_is_one_that_nobody_reads() -> None:
 
     with pytest.raises(OutputFailure, match="result could not be written"):
         command.show("the result")
-
-
-def test_what_was_not_made_is_not_said_to_be_taken_back() -> None:
-    provisioned()
-
-    assert "taken back" not in run("--contact", "ops@example.org", stdout=Unread("write", errno.EPIPE)).stderr
 
 
 def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -774,20 +796,7 @@ def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkey
     with pytest.raises(KeyboardInterrupt):
         run()
 
-    assert row_counts() == {**before, "ApiClientEvent": 2}
-
-
-def test_if_it_cannot_be_taken_back_the_operator_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(api, "undo", mock.Mock(side_effect=DatabaseFailure("the database failed")))
-
-    ran = run("--output", str(tmp_path / "client.json"))
-
-    assert ran.code == 1
-    assert (
-        "The credentials of api-client exist, but nobody has them, and taking them back failed: "
-        "the database failed" in ran.stderr
-    )
+    assert row_counts() == before
 
 
 # The proof
@@ -805,45 +814,18 @@ def break_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oauth, "create_access_tokens", create_expired)
 
 
-def test_credentials_that_cannot_be_proved_are_handed_over_and_the_exit_code_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    break_token(monkeypatch)
-
-    ran = run("--format", "json")
-
-    assert ran.code == 1
-    result = json.loads(ran.stdout)
-    assert result["verified"] is False
-    assert oauth_server.client_user(result["client_id"], Secret(result["client_secret"])) == client().user
-    assert ran.stderr.splitlines()[-1] == (
-        "CommandError: The credentials exist and were handed over, but: access token at the site's Bearer "
-        "authentication: token_expired: the token's time is over, or its application is restricted. Issue a new one."
-    )
-
-
-def test_with_rollback_on_failure_what_cannot_be_proved_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = row_counts()
     break_token(monkeypatch)
 
-    ran = run("--rollback-on-failure", "--format", "json", "--client-secret-from", "stdin", stdin=SECRET)
+    for arguments in ((), ("--output", str(tmp_path / "client.json"))):
+        ran = run("--format", "json", "--client-secret-from", "stdin", *arguments, stdin=SECRET)
 
-    assert (ran.code, ran.stdout) == (1, "")
-    assert "CommandError: Everything was taken back, because: access token at" in ran.stderr
-    assert SECRET not in ran.stderr
-    assert row_counts() == {**before, "ApiClientEvent": 2}
-    assert [event.kind for event in ApiClientEvent.objects.order_by("pk")] == ["created", "undone"]
-
-
-def test_with_rollback_on_failure_no_file_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    break_token(monkeypatch)
-
-    assert run("--rollback-on-failure", "--output", str(tmp_path / "client.json")).code == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_with_rollback_on_failure_what_is_proved_stays() -> None:
-    assert authenticates(provisioned("--rollback-on-failure"))
+        assert (ran.stdout, [*tmp_path.iterdir()], row_counts()) == ("", [], before)
+        assert ran.refusal == (
+            "Nothing was changed, because: access token at the site's Bearer authentication: token_expired: "
+            "the token's time is over, or its application is restricted. Issue a new one."
+        )
 
 
 def test_without_the_proof_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -860,7 +842,8 @@ def test_a_failing_proof_over_http_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     ran = run("--format", "json", "--verify-url", f"http://127.0.0.1:{port}")
 
-    assert (ran.code, json.loads(ran.stdout)["verified"]) == (1, False)
+    assert (ran.code, json.loads(ran.stdout)["verified"]) == (1, True)  # in this process
+    assert "The credentials exist and were delivered, but: access token over HTTP: " in ran.stderr
     assert "access token over HTTP: " in ran.stderr
 
 
@@ -911,7 +894,7 @@ def test_help_names_every_option_of_the_command() -> None:
     for option in (
         "--username", "--email", "--use-existing-user", "--staff", "--superuser", "--expires-in", "--expires-at",
         "--no-token", "--scope", "--client-id", "--client-secret-from", "--access-token-from", "--format", "--output",
-        "--force", "--dry-run", "--verify", "--no-verify", "--verify-url", "--rollback-on-failure", "--contact",
+        "--force", "--dry-run", "--verify", "--no-verify", "--verify-url", "--contact",
         "--purpose", "--reason",
     ):  # fmt: skip
         assert option in ran.stdout

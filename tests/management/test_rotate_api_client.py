@@ -108,7 +108,7 @@ def test_grace_keeps_the_old_ones_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "ends"),
     [
-        ((), "2028-05-02T12:00:00Z"),
+        ((), "2027-05-04T12:00:00Z"),
         (("--expires-in", "90d"), "2027-08-01T12:00:00Z"),
         (("--expires-in", "P14D"), "2027-05-17T12:00:00Z"),
         (("--expires-at", "2028-02-29"), "2028-02-29T00:00:00Z"),
@@ -155,9 +155,12 @@ def test_a_file_in_the_way_is_found_before_anything_is_rotated(tmp_path: Path) -
     made = provisioned()
     path = tmp_path / "report.json"
     path.write_text("precious")
+    path.chmod(0o600)
     before = everything()
 
-    assert run("report", "--output", str(path)).refusal == f"--output: {path} exists; give --force to replace it."
+    assert run("report", "--output", str(path)).refusal == (
+        f"--output: {path} exists and holds something else; give --force to replace it."
+    )
     assert (everything(), path.read_text()) == (before, "precious")
     assert run("report", "--output", str(path), "--force", "--format", "json").code == 0
     assert answer(made.access_token) == "token_nonexistent"
@@ -185,26 +188,29 @@ def no_closing(monkeypatch: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_what_nobody_reads_is_said_to_be_lost(no_closing: None) -> None:
-    provisioned()
+def test_unread_credentials_are_rolled_back(no_closing: None) -> None:
+    made = provisioned()
+    before = everything()
 
-    code, stderr = run_unread("report")
+    code, stderr = run_unread("report", "--token", "--secret")
 
     assert code == 1
     assert stderr.splitlines() == [
-        "report was rotated, but nobody has its new credentials: rotate it again.",
-        "CommandError: the result could not be written: Broken pipe.",
+        "CommandError: the result could not be written: Broken pipe. "
+        "The credentials above do not work: the database has rolled them back."
     ]
+    assert everything() == before
+    assert answer(made.access_token) == "ok"
 
 
 @pytest.mark.django_db
-def test_where_nobody_reads_no_second_client_is_rotated(no_closing: None) -> None:
+def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
     made = [provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1)) for name in ("a", "b", "c")]
 
     code, _stderr = run_unread("--expiring-within", "2d")
 
     assert code == 1
-    assert [answer(one.access_token) for one in made] == ["token_nonexistent", "ok", "ok"]
+    assert [answer(one.access_token) for one in made] == ["ok", "ok", "ok"]
 
 
 @pytest.mark.django_db
@@ -228,7 +234,7 @@ def test_where_nobody_reads_no_second_client_is_rotated(no_closing: None) -> Non
             ("--expiring-within", "soon"),
             "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D.",
         ),
-        (("--expiring-within", "1d", "--output", "/no/such/place"), None),
+        (("--expiring-within", "1d", "--output", "/dev/null/place"), None),
         (("report", "--verify-url", "http://lms.example.org"), None),
         (("report", "--reason", "two\nlines"), "--reason: use printable characters only."),
     ],
@@ -249,19 +255,18 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.django_db
-def test_credentials_that_do_not_work_are_handed_over_with_exit_code_1() -> None:
-    provisioned()
-    # As if somebody ended it between the issue and the proof.
+def test_failed_verification_changes_nothing(tmp_path: Path) -> None:
+    made = provisioned()
+    before = everything()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(provisioning.credentials, "issue_tokens", _expired(provisioning.credentials.issue_tokens))
-        ran = run("report", "--format", "json")
+        ran = run("report", "--format", "json", "--output", str(tmp_path / "report.json"))
 
-    assert ran.code == 1
-    assert answer(json.loads(ran.stdout)["access_token"]) == "token_expired"
-    assert json.loads(ran.stdout)["verified"] is False
-    assert "The credentials exist and were handed over, but: access token" in ran.stderr
+    assert ran.refusal.startswith("Nothing was changed, because: access token at the site's Bearer authentication")
     assert "token_expired" in ran.stderr
+    assert (everything(), [*tmp_path.iterdir()]) == (before, [])
+    assert answer(made.access_token) == "ok"
 
 
 def _expired(issue: Any) -> Any:
@@ -314,6 +319,7 @@ def test_all_that_are_due_are_rotated_and_no_others(due: dict[str, Any]) -> None
     assert {event.client_name for event in ApiClientEvent.objects.filter(kind="rotated")} == {"a", "b"}
     assert {answer(made.access_token) for made in due.values()} == {"ok"}
     assert run("--expiring-within", "14d") == Ran(0, "", "")
+    assert run("--expiring-within", "14d", "--format", "json") == Ran(0, "[]\n", "")
 
 
 def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -> None:
@@ -351,10 +357,10 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     ran = run("--expiring-within", "14d", "--format", "json")
 
     assert ran.code == 1
-    assert json.loads(ran.stdout)["name"] == "b"
+    assert [one["name"] for one in json.loads(ran.stdout)] == ["b"]
     lines = ran.stderr.splitlines()
     assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
-    assert lines[-1] == "CommandError: Not rotated, or not proved: a."
+    assert lines[-1] == "CommandError: Not rotated, or not verified: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
 
 
@@ -383,7 +389,7 @@ def test_expired_ones_are_due_and_retired_ones_are_not(db: None) -> None:
 
         ran = run("--expiring-within", "14d", "--format", "json")
 
-    assert json.loads(ran.stdout)["name"] == "expired"
+    assert [one["name"] for one in json.loads(ran.stdout)] == ["expired"]
     assert client("retired").access_token is None
 
 

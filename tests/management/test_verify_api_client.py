@@ -251,7 +251,7 @@ def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
 
     assert ran.code == 0
     told = json.loads(ran.stdout)["client"]
-    assert (told["name"], told["state"], told["troubles"], told["client_id"]) == (
+    assert (told["name"], told["state"], told["issues"], told["client_id"]) == (
         "report",
         "active",
         [],
@@ -294,7 +294,10 @@ def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeyp
         (("b\udced",), "NAME: there is no API client of this name; see list_api_clients."),
         (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
         (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
-        (("--token-from", "the-token-itself"), "--token-from: give env:VARIABLE or stdin, not the value itself."),
+        (
+            ("--token-from", "the-token-itself"),
+            "--token-from: give env:VARIABLE, file:PATH or stdin, not the value itself.",
+        ),
         (("--token-from", "env:NO_SUCH_VARIABLE"), "--token-from: no such variable in the environment."),
     ],
 )

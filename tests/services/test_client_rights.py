@@ -730,9 +730,9 @@ def test_a_declared_superuser_with_more_beside_is_listed_with_that_alone() -> No
 
 def test_a_restriction_that_others_lifted_is_found() -> None:
     provision(profile="grades", filters=("content_org:CET",))
-    assert next(api.list_clients()).troubles == ()
+    assert next(api.list_clients()).issues == ()
     RestrictedApplication.objects.all().delete()
-    assert next(api.list_clients()).troubles == ("unrestricted",)
+    assert next(api.list_clients()).issues == ("unrestricted",)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ good_scopes = st.lists(st.sampled_from(["read", "write", "email", "user_id", "gr
 good_secrets = st.builds("{}{}{}".format, letters(PRINTABLE, 8, 100), st.just(NEEDLE), letters(PRINTABLE + " ", 8, 139))
 good_tokens = letters(ALPHANUMERIC + "-._~+/", 16, 239).map(lambda text: f"{NEEDLE}{text}\n".encode())
 flags = st.frozensets(
-    st.sampled_from(["--staff", "--superuser", "--use-existing-user", "--no-verify", "--rollback-on-failure"]),
+    st.sampled_from(["--staff", "--superuser", "--use-existing-user", "--no-verify"]),
     max_size=2
 )  # fmt: skip
 

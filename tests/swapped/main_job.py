@@ -10,12 +10,10 @@ from django.db import connection
 from oauth2_provider.models import get_access_token_model, get_application_model
 from own.models import OwnAccessToken, OwnApplication
 
-from edx_api_provisioning import api
 from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
-from tests.factories import OPERATOR, provisioned, row_counts, run
+from tests.factories import provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
 
@@ -58,14 +56,6 @@ def test_the_site_s_own_rules_for_applications_hold() -> None:
 
     assert "No department wants an application of this name." in run("forbidden").refusal
     assert row_counts() == before
-
-
-def test_a_run_is_taken_back() -> None:
-    before = row_counts()
-
-    api.undo(api.provision(ClientSpec(name="report"), authority=OPERATOR), authority=OPERATOR)
-
-    assert row_counts() == {**before, "ApiClientEvent": 2}
 
 
 def test_there_is_nothing_to_migrate() -> None:

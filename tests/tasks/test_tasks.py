@@ -15,7 +15,7 @@ from django.core import mail
 from edx_api_provisioning import tasks
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.services import provisioning
+from edx_api_provisioning.services import provisioning, rotation
 from tests.lifecycle_helpers import answer, last_event, provisioned
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_one_that_is_refused_is_named_in_the_log_and_keeps_no_other_from_being_m
 
     assert answers(tmp_path) == {"free": "ok"}
     (line,) = [record.getMessage() for record in caplog.records if record.name == tasks.logger.name]
-    assert line.startswith("The API client taken was not provisioned: username: ")
+    assert line.startswith("The credentials of API client taken were not issued: username: ")
 
 
 @pytest.mark.databases
@@ -124,11 +124,11 @@ def test_what_the_database_may_do_the_next_time_is_tried_again(
         return tried
 
     if task == "provision_manifest":
-        monkeypatch.setattr(provisioning, "provision_together", busy(provisioning.provision_together))
+        monkeypatch.setattr(provisioning, "provision_all", busy(provisioning.provision_all))
         apply(tasks.provision_manifest, manifest("report"), directory=str(tmp_path))
     else:
         provisioned(expires_in=timedelta(days=5))
-        monkeypatch.setattr(tasks.api, "rotate_due", busy(tasks.api.rotate_due))
+        monkeypatch.setattr(rotation, "_rotate", busy(rotation._rotate))
         apply(tasks.rotate_expiring, ["report"], directory=str(tmp_path))
 
     assert answers(tmp_path) == {"report": "ok"}
@@ -164,7 +164,7 @@ def test_one_that_cannot_be_rotated_is_named_in_the_log_and_one_that_is_not_due_
 
     assert answers(tmp_path) == {"due": "ok"}
     (line,) = [record.getMessage() for record in caplog.records if record.name == tasks.logger.name]
-    assert line.startswith("The API client off was not rotated: name: its user is not active")
+    assert line.startswith("The credentials of API client off were not issued: name: its user is not active")
 
 
 def test_what_cannot_be_written_is_tried_again_and_not_lost(tmp_path: Path) -> None:
@@ -177,4 +177,3 @@ def test_what_cannot_be_written_is_tried_again_and_not_lost(tmp_path: Path) -> N
     assert apply(tasks.rotate_expiring, ["report"], directory=str(in_the_way)) == "SUCCESS"
 
     assert answers(in_the_way) == {"report": "ok"}
-    assert ApiClient.objects.get().handover is None

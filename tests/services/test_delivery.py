@@ -1,0 +1,288 @@
+"""Whatever stops a run, and wherever: working credentials stay working, and new ones are never lost."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import execute_from_command_line
+from django.db import OperationalError, connection, transaction
+from django.db.models.signals import post_save
+from django.utils import timezone
+
+from edx_api_provisioning import api, tasks
+from edx_api_provisioning.adapters import oauth, oauth_server
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.formats.destinations import Files
+from edx_api_provisioning.models import ApiClient
+from tests.factories import OPERATOR
+from tests.lifecycle_helpers import answer
+from tests.sampling import FULL
+from tests.subprocesses import FORK, KILLED, Ended, Points, Process, Work, database_for_processes, die
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAMES = ("client-a", "client-b")
+LINES = ("Run.", "Files.", "Stream.", "stage", "publish", "write", "_write", "sync_directory", "rotate_many", "apply")
+
+
+@pytest.fixture(autouse=True)
+def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with database_for_processes(tmp_path):
+        yield
+
+
+# What a run may leave
+
+
+@dataclass
+class World:
+    """A directory for credentials, the clients in it, and what the operator has seen on standard output."""
+
+    folder: Path
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def directory(self) -> Path:
+        return self.folder / "credentials"
+
+    def file(self, name: str) -> Path:
+        return self.directory / f"{name}.jsonl"
+
+    def held(self, *, staged: bool = True) -> list[dict[str, Any]]:
+        """All credentials that the operator has, or will have once staged files are published."""
+        files = self.directory.iterdir() if self.directory.is_dir() else ()
+        texts = [path.read_text() for path in files if staged or not path.name.startswith(".")]
+        return [found for text in [*texts, *self.seen] for found in parsed(text)]
+
+    def assert_nothing_is_lost(self) -> None:
+        """Every secret and live token of every client is in somebody's hands; what worked has a working successor."""
+        held = self.held()
+        tokens = [oauth.find_access_token(Secret(each["access_token"])) for each in held if each["access_token"]]
+        known = {token.pk for token in tokens if token is not None}
+        for client in ApiClient.objects.select_related("application"):
+            live = oauth.get_access_token_model().objects.filter(user=client.user, expires__gt=timezone.now())
+            assert {*live.values_list("pk", flat=True)} <= known, client.name
+            assert client.access_token_id in known, client.name
+            assert any(authenticates(client.application.client_id, each) for each in held), client.name
+
+    def assert_every_file_works(self, names: tuple[str, ...]) -> None:
+        assert [path for path in self.directory.iterdir() if path.name.startswith(".")] == []
+        for name in names:
+            (found,) = parsed(self.file(name).read_text())
+            assert answer(found["access_token"]) == "ok", name
+            assert authenticates(found["client_id"], found), name
+            assert self.file(name).stat().st_mode & 0o777 == 0o600
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """The results in JSON lines, of which the last may be cut off."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+
+
+def authenticates(client_id: str, held: dict[str, Any]) -> bool:
+    secret = held["client_secret"]
+    return secret is not None and oauth_server.client_user(client_id, Secret(secret)) is not None
+
+
+# What is stopped
+
+
+def command(*argv: str) -> None:
+    execute_from_command_line(["manage.py", *argv, "--format", "jsonl", "--verbosity", "0"])
+
+
+def provision_one(world: World) -> None:
+    command("provision_api_client", NAMES[0], "--output", str(world.file(NAMES[0])))
+
+
+def provision_to_stdout(_world: World) -> None:
+    command("provision_api_client", NAMES[0])
+
+
+def provision_many(world: World) -> None:
+    manifest = world.folder / "manifest.json"
+    manifest.write_text(json.dumps({"clients": [{"name": name} for name in NAMES]}))
+    command("provision_api_client", "--from-file", str(manifest), "--output", str(world.directory))
+
+
+def rotate_token(world: World) -> None:
+    command("rotate_api_client", NAMES[0], "--output", str(world.file(NAMES[0])))
+
+
+def rotate_secret(world: World) -> None:
+    command("rotate_api_client", NAMES[0], "--secret", "--output", str(world.file(NAMES[0])))
+
+
+def rotate_with_grace(world: World) -> None:
+    both = ("--token", "--secret", "--grace", "1h")
+    command("rotate_api_client", NAMES[0], *both, "--output", str(world.file(NAMES[0])))
+
+
+def rotate_to_stdout(_world: World) -> None:
+    command("rotate_api_client", NAMES[0], "--token", "--secret")
+
+
+def rotate_due(world: World) -> None:
+    command("rotate_api_client", "--expiring-within", "400d", "--output", str(world.directory))
+
+
+def manifest_task(world: World) -> None:
+    manifest = json.dumps({"clients": [{"name": name} for name in NAMES]})
+    tasks.provision_manifest.apply((manifest,), {"directory": str(world.directory), "format": "jsonl"})
+
+
+def rotation_task(world: World) -> None:
+    options = {"directory": str(world.directory), "within": "400d", "grace": None, "format": "jsonl"}
+    tasks.rotate_expiring.apply(([*NAMES],), options)
+
+
+@dataclass(frozen=True)
+class Stopped:
+    run: Callable[[World], None]
+    exists: bool
+    """Whether there are clients already, with a file for each."""
+    files: tuple[str, ...]
+    """The clients whose files work in the end."""
+    again: Callable[[World], None] | None = None
+    """What is run once more, if it is something else."""
+
+
+RUNS = (
+    Stopped(provision_one, False, NAMES[:1]),
+    Stopped(provision_to_stdout, False, ()),
+    Stopped(provision_many, False, NAMES),
+    Stopped(rotate_token, True, NAMES),
+    Stopped(rotate_secret, True, NAMES),
+    Stopped(rotate_with_grace, True, NAMES, again=rotate_token),
+    Stopped(rotate_to_stdout, True, ()),
+    Stopped(rotate_due, True, NAMES),
+    Stopped(manifest_task, False, NAMES),
+    Stopped(rotation_task, True, NAMES),
+)
+
+
+def new_world(folder: Path, *, exists: bool) -> World:
+    """An empty site, or one with two clients whose credentials are in files."""
+    for client in ApiClient.objects.all():
+        api.revoke(client.name, delete=True, authority=OPERATOR)
+    world = World(folder)
+    world.directory.mkdir(mode=0o700, parents=True)
+    if exists:
+        to = Files(lambda name: str(world.file(name)), format="jsonl", force=False)
+        specs = [ClientSpec(name=name) for name in NAMES]
+        assert all(done.error is None for done in api.apply(specs, destination=to, authority=OPERATOR))
+        # Whoever reads the files has what they hold, also when they are replaced.
+        world.seen += [path.read_text() for path in world.directory.iterdir()]
+    return world
+
+
+def raises() -> None:
+    raise ZeroDivisionError("as by a mistake in somebody's code")
+
+
+def interrupts() -> None:
+    raise KeyboardInterrupt
+
+
+def ended(work: Work, world: World) -> Ended:
+    folder = world.folder / f"run-{time.monotonic_ns()}"
+    done = Process(work, folder).ended()
+    world.seen.append(done.stdout)
+    return done
+
+
+def passed_points(stopped: Stopped, folder: Path) -> int:
+    """How many points a run passes that nothing stops."""
+    passed = FORK.Value("i", 0)
+    world = new_world(folder, exists=stopped.exists)
+
+    def work() -> None:
+        points = Points(0, die, lines_of=LINES)
+        points.install()
+        stopped.run(world)
+        passed.value = points.passed
+
+    assert ended(work, world).code == 0
+    world.assert_nothing_is_lost()
+    return passed.value
+
+
+def chosen(last: int) -> list[int]:
+    """All points, or some of them: the numbers differ from run to run of the tests."""
+    return [*range(1, last + 1)] if FULL else sorted(random.sample(range(1, last + 1), min(last, 6)))
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("happens", [die, raises, interrupts], ids=lambda happens: happens.__name__)
+@pytest.mark.parametrize("stopped", RUNS, ids=lambda stopped: stopped.run.__name__)
+def test_stopped_run_loses_nothing(stopped: Stopped, happens: Work, tmp_path: Path) -> None:
+    last = passed_points(stopped, tmp_path / "undisturbed")
+
+    for number in chosen(last):
+        world = new_world(tmp_path / f"stopped-{number}", exists=stopped.exists)
+
+        def work(number: int = number, world: World = world) -> None:
+            Points(number, happens, lines_of=LINES).install()
+            stopped.run(world)
+
+        done = ended(work, world)
+        assert happens is not die or done.code == KILLED
+        world.assert_nothing_is_lost()
+
+        again = ended(lambda world=world: (stopped.again or stopped.run)(world), world)
+        assert (again.code, again.stderr) == (0, ""), (number, again.stderr)
+        world.assert_nothing_is_lost()
+        world.assert_every_file_works(stopped.files)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("stopped", RUNS, ids=lambda stopped: stopped.run.__name__)
+def test_failing_hook_of_the_site_does_no_harm(stopped: Stopped, tmp_path: Path) -> None:
+    world = new_world(tmp_path, exists=stopped.exists)
+
+    def hook(**_about: Any) -> None:
+        transaction.on_commit(raises)
+
+    def work() -> None:
+        post_save.connect(hook, sender=ApiClient)
+        stopped.run(world)
+
+    assert ended(work, world).code == 0
+    world.assert_nothing_is_lost()
+    world.assert_every_file_works(stopped.files)
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("stopped", RUNS, ids=lambda stopped: stopped.run.__name__)
+def test_deadlock_at_commit_is_repeated_or_reported(stopped: Stopped, tmp_path: Path) -> None:
+    world = new_world(tmp_path, exists=stopped.exists)
+
+    def work() -> None:
+        commit, deadlocks = connection._commit, iter([True])
+
+        def deadlock_once() -> None:
+            if next(deadlocks, False):
+                connection._rollback()
+                raise OperationalError(1213, "Deadlock found when trying to get lock")
+            commit()
+
+        connection._commit = deadlock_once
+        stopped.run(world)
+
+    done = ended(work, world)
+
+    if stopped.files:
+        assert done.code == 0, done.stderr
+        world.assert_every_file_works(stopped.files)
+    else:
+        assert done.code == 1
+        assert "The credentials above do not work" in done.stderr
+    world.assert_nothing_is_lost() if stopped.exists or stopped.files else None
