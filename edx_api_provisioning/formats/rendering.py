@@ -298,7 +298,7 @@ def render_list(rows: Iterable[dict[str, Any]], *, format: str) -> Iterator[str]
 
 def change_as_dict(name: str, change: str, plan: Plan | None) -> dict[str, Any]:
     """Return what would be done with one of many."""
-    steps = [step.says for step in plan.steps] if plan is not None else []
+    steps = [step.planned for step in plan.steps] if plan is not None else []
     warnings = list(plan.warnings) if plan is not None and steps else []
     return {"name": name, "change": change, "steps": steps, "warnings": warnings}
 
@@ -315,7 +315,7 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
 def render_plan(plan: Plan, *, format: str) -> str:
     """What would be done, as JSON, as YAML or as sentences."""
     if format in ("json", "jsonl", "yaml"):
-        steps = [step.says for step in plan.steps]
+        steps = [step.planned for step in plan.steps]
         shown = {
             "name": plan.spec.name,
             "status": str(plan.status),
@@ -323,7 +323,7 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "email": plan.email,
         }
         return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
-    lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
+    lines = [step.planned for step in plan.steps] or [_("Would change nothing.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
 
@@ -333,7 +333,7 @@ def render_outcome(credentials: Credentials, *, format: str) -> str:
     if format == "json":
         shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
         return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
-    lines = [_("Done: %s.") % change for change in credentials.changes] or [_("There was nothing to do.")]
+    lines = list(credentials.changes) or [_("No changes: the client already matches.")]
     return "\n".join(lines) + "\n"
 
 

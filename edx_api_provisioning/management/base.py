@@ -169,7 +169,7 @@ class IssuingCommand(ClientCommand):
         for warning in credentials.warnings:
             self.say(_("Warning: %s") % warning)
         for change in credentials.changes:
-            self.say(_("Done: %s.") % change)
+            self.say(change)
         if not credentials.issued:
             issue = _("No credentials were issued; to issue new ones, run: rotate_api_client %s")
             self.say(issue % credentials.name)

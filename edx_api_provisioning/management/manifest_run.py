@@ -100,10 +100,11 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
             if credentials and not credentials.issued and options["format"] in ("json", "jsonl"):
                 to.add([credentials])
     if failed and options["prune"]:
-        command.say(_("Nothing was pruned, because not everything was done."))
+        command.say(_("Nothing was pruned, because some clients failed."))
     for retired in [] if failed else _pruned(manifest, options, **request):
         _tell(command, retired, counts, failed)
-    command.say(_("Done: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
+    summary = ", ".join(f"{status}: {count}" for status, count in counts.items())
+    command.say(_("Clients %s.") % summary if summary else _("No clients."))
     if failed:
         shown = ", ".join(failed[:10]) + ("…" if len(failed) > 10 else "")
         raise CommandError(_("Not provisioned: %s.") % shown)

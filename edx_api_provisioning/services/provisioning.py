@@ -114,7 +114,7 @@ def as_it_is(plan: Plan) -> Credentials:
         scopes=plan.scopes,
         profile=plan.spec.profile or "",
         restricted=plan.restricted,
-        changes=tuple(step.says for step in plan.steps),
+        changes=tuple(step.done for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
 
