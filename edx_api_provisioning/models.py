@@ -141,7 +141,7 @@ class ApiClient(models.Model):
 
     @property
     def issues(self) -> IssueIds:
-        """The ids of its current secret and token."""
+        """Return the ids of the current secret and token."""
         return IssueIds(self.secret_issue, self.token_issue)
 
 
@@ -158,7 +158,7 @@ class _OnlyAdded(models.QuerySet["ApiClientEvent"]):
 
 
 class ApiClientEvent(models.Model):
-    """What was done to a client, when and by whom. Rows are only ever added.
+    """Entry in the history of a client. Rows are only added.
 
     .. no_pii:
     """

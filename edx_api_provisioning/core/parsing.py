@@ -18,7 +18,7 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def parse_lifetime(text: str) -> timedelta:
-    """``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
+    """Parse ``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
 
     Raises:
         InvalidSpec: in any other form, and for zero.
@@ -38,7 +38,7 @@ def parse_lifetime(text: str) -> timedelta:
 
 
 def in_words(span: timedelta) -> str:
-    """How long a time span is, in the largest unit of which there are two at least: ``730 days``, ``36 hours``."""
+    """Return a time span in words, in the largest unit with a count of at least two: ``730 days``, ``36 hours``."""
     seconds = int(span.total_seconds())
     if seconds >= 2 * 86400:
         return gettext("%d days") % (seconds // 86400)
@@ -48,7 +48,7 @@ def in_words(span: timedelta) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """``2027-01-31`` (its first moment, UTC) or ``2027-01-31T12:00Z``; UTC where no offset is given.
+    """Parse ``2027-01-31`` (midnight UTC) or ``2027-01-31T12:00Z``; UTC if no offset is given.
 
     Raises:
         InvalidSpec: in any other form.
@@ -62,7 +62,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_site_url(text: str) -> str:
-    """The root of a site that secrets may be sent to: https, or http on this machine; without a slash at its end.
+    """Return the root URL of a site without a trailing slash; it must be https, or http on this machine.
 
     Raises:
         InvalidSpec: for any other.

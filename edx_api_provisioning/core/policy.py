@@ -14,7 +14,7 @@ from edx_api_provisioning.core.state import Site
 
 
 def check_policy(spec: ClientSpec, site: Site) -> None:
-    """Whether the site allows what is wanted, whatever exists.
+    """Raise InvalidSpec if site policy forbids this spec.
 
     Raises:
         InvalidSpec: if not.
@@ -42,7 +42,7 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
 
 
 def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
-    """Whether the site allows clients with these rights.
+    """Raise InvalidSpec if site policy forbids clients with these flags.
 
     Raises:
         InvalidSpec: if not.
@@ -68,7 +68,7 @@ def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None
 
 
 def same_spelling(field: str, wanted: str, found: str | None) -> None:
-    """Whether what the database found is what was asked for.
+    """Raise NearMatch if the database found a value that is spelled differently.
 
     Raises:
         NearMatch: if it is another spelling of it.

@@ -1,4 +1,4 @@
-"""Frozen values: what is wanted, what was issued, what was proved. No database, no settings.
+"""Frozen result values. No database, no settings.
 
 Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 """
@@ -18,7 +18,7 @@ from edx_api_provisioning.core.secrets import Secret
 
 
 class Status(enum.StrEnum):
-    """What a run did to a client, as the JSON output says it."""
+    """Results of a run for one client, as in the JSON output."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -67,7 +67,7 @@ class Credentials:
 
     @classmethod
     def of_nothing(cls, name: str) -> Credentials:
-        """Those of a client that is not there any more."""
+        """Return the credentials of a client that was deleted."""
         return cls(
             name=name,
             status=Status.UNCHANGED,
@@ -82,7 +82,7 @@ class Credentials:
 
     @property
     def issued(self) -> bool:
-        """Whether there is a secret to deliver."""
+        """Return True if there is a secret to deliver."""
         return self.client_secret is not None or self.access_token is not None
 
 
@@ -198,7 +198,7 @@ class Event:
 
 
 class RequestId(NamedTuple):
-    """What tells a request from all others: the same one is not carried out twice."""
+    """Identification of a request; a repeated request is refused."""
 
     key: str
     """At most 64 characters."""
@@ -219,7 +219,7 @@ class Unmanaged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """What the site makes of an access token that somebody presents."""
+    """Result of checking a presented access token."""
 
     state: str
     """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
@@ -238,7 +238,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing tried: ``ok``, and if not, what it means and what to do."""
+    """Result of one check: ``ok``, or what the failure means and what to do."""
 
     what: str
     ok: bool
@@ -247,7 +247,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was tried to prove the credentials, in order."""
+    """Checks of credentials, in order."""
 
     checks: tuple[Check, ...]
 
@@ -285,7 +285,7 @@ class Identity:
 
 
 class Issue(enum.StrEnum):
-    """One finding, by the word that scripts read."""
+    """Codes of issues, for scripts."""
 
     USER_GONE = "user_gone"
     USER_RETIRED = "user_retired"

@@ -78,7 +78,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lines for a shell that use what was issued, each with what it does; from :func:`as_dict`.
+    """Return shell commands that use the issued credentials, each with its purpose; from :func:`as_dict`.
 
     ``printf`` is built into the shell: the secret is in no process's arguments.
     """
@@ -280,7 +280,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def render_one_of_many(credentials: Credentials, *, format: str) -> str:
-    """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
+    """Render one client of a stream: JSON as a line, YAML as a document, text as a paragraph."""
     return render(credentials, format="jsonl" if format == "json" else format) + ("\n" if format == "text" else "")
 
 
@@ -313,7 +313,7 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
 
 
 def render_plan(plan: Plan, *, format: str) -> str:
-    """What would be done, as JSON, as YAML or as sentences."""
+    """Return a plan as JSON, as YAML or as sentences."""
     if format in ("json", "jsonl", "yaml"):
         steps = [step.planned for step in plan.steps]
         shown = {
@@ -329,7 +329,7 @@ def render_plan(plan: Plan, *, format: str) -> str:
 
 
 def render_outcome(credentials: Credentials, *, format: str) -> str:
-    """What became of a client where nothing was issued."""
+    """Return the result for a client without new credentials."""
     if format == "json":
         shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
         return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
@@ -368,14 +368,14 @@ def _details(client: ClientSummary) -> Iterator[str]:
 
 
 def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
-    """What JSON shows of something that holds no secret."""
+    """Return a record without secrets as it is shown in JSON."""
     return {key: _plain(value) for key, value in asdict(row).items()}
 
 
 def render_examination(
     client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
 ) -> str:
-    """What is to be said of credentials that somebody presented and of the client they are for."""
+    """Return the result of checking presented credentials, with the client that owns them."""
     shown: dict[str, Any] = {}
     if client is not None:
         shown["client"] = row_as_dict(client)
@@ -394,7 +394,7 @@ def render_examination(
 
 
 def render_check(check: Check) -> str:
-    """One thing that was tried, and what came of it."""
+    """Return the result of one check as a line."""
     return f"{check.what}: {check.meaning or _('works')}"
 
 

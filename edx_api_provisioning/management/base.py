@@ -84,7 +84,7 @@ class ClientCommand(BaseCommand):
             raise CommandError(_line(error)) from None
 
     def run(self, *args: Any, **options: Any) -> None:
-        """Do it; the options are keyword arguments.
+        """Run the command; the options are keyword arguments.
 
         Raises:
             ProvisioningError: shown as one line, with exit code 1.
@@ -93,7 +93,7 @@ class ClientCommand(BaseCommand):
 
     @property
     def out(self) -> Any:
-        """Standard output itself; Django's wrapper has no file descriptor, and adds to what it writes."""
+        """Return standard output itself; Django's wrapper has no file descriptor and adds line ends."""
         return self.stdout._out
 
     def show(self, text: str) -> None:
@@ -158,7 +158,7 @@ class IssuingCommand(ClientCommand):
         self.finish(credentials, options, path=options["output"] if destination.settles else None)
 
     def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:
-        """Say what was done, and verify the credentials over HTTP if that is asked for.
+        """Print the changes, and verify the credentials over HTTP if requested.
 
         Args:
             path: the file that the credentials are in.
@@ -200,7 +200,7 @@ def operator() -> Authority:
 
 
 def _typed(value: Any) -> Any:
-    """What was typed, where argparse (before Python 3.13) makes an empty list of the value ``--``."""
+    """Return the typed value; argparse before Python 3.13 turns the value ``--`` into an empty list."""
     if isinstance(value, list):
         return [_typed(each) for each in value] or "--"
     return value

@@ -21,7 +21,7 @@ from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, 
 
 
 def read_file(path: str) -> Manifest:
-    """The manifest in a file, or on standard input if that is what ``-`` names.
+    """Return the manifest in a file, or on standard input for ``-``.
 
     Raises:
         InvalidSpec: if it cannot be read, or with all that is wrong in it.
@@ -46,7 +46,7 @@ def read_file(path: str) -> Manifest:
 
 
 def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
-    """Say what would be done; exit code 2 if there is anything to do."""
+    """Print the plans; exit with code 2 if there are changes to make."""
     counts: Counter[str] = Counter()
     changes, format = _changes(command, manifest, options, counts), options["format"]
     if format in ("json", "jsonl"):
@@ -131,7 +131,7 @@ def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed
 
 
 class _Progress:
-    """How far it is, on a terminal only."""
+    """Progress of a run, shown on a terminal only."""
 
     def __init__(self, command: ClientCommand, total: int) -> None:
         self._stderr, self._total = command.stderr, total

@@ -1,4 +1,4 @@
-"""Who a request comes from, and what it may do about its own credential: tell, and rotate."""
+"""Identify the caller of a request, and rotate its own credential."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SELF_GRACE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a request was authenticated with."""
+    """Credential that authenticated a request."""
 
     scheme: str
     """``bearer``, ``jwt`` or ``session``."""
@@ -45,7 +45,7 @@ class Credential:
 
 
 def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
-    """What a request was authenticated with, from what DRF keeps of it.
+    """Return the credential that authenticated a request, from DRF's attributes of the request.
 
     Args:
         auth: ``request.auth``.
@@ -153,7 +153,7 @@ def _is_stale(credential: Credential, cut: datetime | None) -> bool:
 
 
 def identify(user: Any, credential: Credential) -> Identity:
-    """Who this is. Nothing is written."""
+    """Return the identity of the caller. Nothing is written."""
     application = credential.application
     with translate_errors():
         # By JWT a restricted application has what its scopes and filters open, and nothing of its user.

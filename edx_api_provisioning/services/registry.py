@@ -1,4 +1,4 @@
-"""The registry's rows: found, locked, and written to its history."""
+"""Find and lock the rows of the registry, and write its history."""
 
 from __future__ import annotations
 
@@ -58,23 +58,23 @@ _SIGNALS = {
 
 
 def find(name: str, *, lock_it: bool) -> ApiClient | None:
-    """The client that the database finds by this name, on MySQL perhaps in another spelling."""
+    """Return the client that the database finds by this name; on MySQL its spelling may differ."""
     return next(iter(find_all([name], lock_them=lock_it)), None)
 
 
 def find_all(names: Collection[str], *, lock_them: bool) -> list[ApiClient]:
-    """The clients that the database finds by these names, on MySQL perhaps in other spellings; locked until commit."""
+    """Return the clients that the database finds by these names; on MySQL their spelling may differ."""
     return list(_locked(named(names)) if lock_them else _loaded(named(names)))
 
 
 def named(names: Iterable[str]) -> QuerySet[ApiClient]:
-    """The rows that the database finds by these names, on MySQL perhaps in other spellings."""
+    """Return the rows that the database finds by these names; on MySQL their spelling may differ."""
     # What cannot be printed is no name, and may be what no database takes.
     return ApiClient.objects.filter(name__in=[name for name in names if name.isprintable()])
 
 
 def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
-    """New rows under these names: none of another run can be made under them from now on."""
+    """Insert new rows with these names, so that no other run can create them."""
     rows = [ApiClient(name=name) for name in names]
     bulk_insert(rows, key="name")
     return {row.name: row for row in rows}
@@ -86,7 +86,7 @@ def save(clients: Sequence[ApiClient]) -> None:
 
 
 def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:
-    """The one client of a queryset, locked until commit; None if there is none.
+    """Return the only client of a queryset, locked until commit; None if there is none.
 
     Args:
         skip_locked: None also if somebody else has it locked, where the database can tell.
@@ -109,7 +109,7 @@ def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
 
 
 def get(name: str, *, lock_it: bool) -> ApiClient:
-    """The client of exactly this name; locked until commit if asked for.
+    """Return the client with exactly this name, locked until commit if requested.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
@@ -122,7 +122,7 @@ def get(name: str, *, lock_it: bool) -> ApiClient:
 
 
 def not_found() -> ClientNotFound:
-    """That there is no such client."""
+    """Return the error for an unknown client."""
     return ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
 
 
@@ -144,7 +144,7 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Autho
 
 
 def require_new(request_id: str | RequestId | None) -> None:
-    """Whether this request has not been carried out yet; its unique row in the history decides between two at once.
+    """Raise AlreadyDone if this request was executed before; the unique id in the history decides concurrent requests.
 
     Raises:
         AlreadyDone: if it has.
@@ -169,13 +169,13 @@ def _digest(request_id: str | RequestId | None) -> dict[str, str]:
 
 
 def was_deleted(name: str) -> bool:
-    """Whether the history's last word on a name is that its client was deleted."""
+    """Return True if the latest event of a name is the deletion of its client."""
     last = ApiClientEvent.objects.filter(client_name=name).first() if name.isprintable() else None
     return last is not None and last.kind == Kind.DELETED
 
 
 def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = None, **event: Any) -> None:
-    """As :func:`record_all`, for one.
+    """Add one event to the history, as :func:`record_all` does.
 
     Args:
         name: of the client, which may be gone.
