@@ -213,7 +213,7 @@ def profile(name: str) -> Profile:
     """
     known = _catalogue()[1]
     if name not in known:
-        raise InvalidSpec(_("there is no such profile; known are %s.") % ", ".join(sorted(known)), field="profile")
+        raise InvalidSpec(_("unknown profile; available: %s.") % ", ".join(sorted(known)), field="profile")
     return known[name]
 
 

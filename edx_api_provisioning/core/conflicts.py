@@ -13,7 +13,7 @@ from edx_api_provisioning.core.state import CurrentClient, CurrentState, Current
 def check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -> None:
     """Raise Conflict if the registered client or its application contradicts the spec."""
     if client.retired:
-        raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
+        raise Conflict(_("%s is retired; provision a new client with another name.") % client.name, field="name")
     if spec.username is not None and client.username is not None and client.username != spec.username:
         raise Conflict(
             _("%(name)s belongs to the user %(user)s; omit the username, or choose another name for the client.")

@@ -32,7 +32,7 @@ def parse_lifetime(text: str) -> timedelta:
         except (OverflowError, ValueError):
             span = None
     if span is None or span < timedelta(seconds=1):
-        message = gettext("not a time span above zero; write it like 90d, 12h, 52w or P90D.")
+        message = gettext("not a positive time span; write it like 90d, 12h, 52w or P90D.")
         raise InvalidSpec(message, field="expires_in")
     return span
 
@@ -73,9 +73,9 @@ def parse_site_url(text: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
-        raise InvalidSpec(gettext("not a web address; write it like https://lms.example.org"), field="verify_url")
+        raise InvalidSpec(gettext("not a URL; write it like https://lms.example.org"), field="verify_url")
     if parts.scheme == "http" and not is_loopback(host):
-        raise InvalidSpec(gettext("secrets are not sent over http; give the https address."), field="verify_url")
+        raise InvalidSpec(gettext("secrets are not sent over http; use the https URL."), field="verify_url")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 

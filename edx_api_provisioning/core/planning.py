@@ -252,7 +252,7 @@ def _plan_rights(spec: ClientSpec, found: CurrentState) -> tuple[list[Step], fro
         texts = _("Would grant the user %(rights)s."), _("Granted the user %(rights)s.")
         steps.append(make_step(Action.CHANGE_RIGHTS, *texts, rights=", ".join(sorted(add))))
     if remove:
-        texts = _("Would remove from the user %(rights)s."), _("Removed from the user %(rights)s.")
+        texts = _("Would remove %(rights)s from the user."), _("Removed %(rights)s from the user.")
         steps.append(make_step(Action.CHANGE_RIGHTS, *texts, rights=", ".join(sorted(remove))))
     return steps, add, remove
 

@@ -73,7 +73,7 @@ def _text(values: dict[str, Any]) -> str:
     for label, line in calls(values):
         lines += ["", f"{label}:", f"  {line}"]
     if values["client_secret"] or values["access_token"]:
-        lines += ["", _("The secrets are shown this once. Keep them now.")]
+        lines += ["", _("These secrets are shown only once. Save them now.")]
     return "\n".join(lines) + "\n"
 
 
@@ -323,7 +323,7 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "email": plan.email,
         }
         return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
-    lines = [step.planned for step in plan.steps] or [_("Would change nothing.")]
+    lines = [step.planned for step in plan.steps] or [_("No changes: the client already matches.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
 
@@ -362,7 +362,7 @@ def _details(client: ClientSummary) -> Iterator[str]:
     if declared:
         yield f"    {_('rights')}: {', '.join(declared)}\n"
     for right in client.excess:
-        yield f"    {_('beyond what was declared')}: {right}\n"
+        yield f"    {_('beyond the declared rights')}: {right}\n"
     for issue in client.issues:
         yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 

@@ -130,7 +130,7 @@ class IssuingCommand(ClientCommand):
             return
         if many and format in ("env", "docker-env"):
             raise InvalidSpec(
-                _("the variables of several clients have the same names; give a directory."), field="output"
+                _("several clients would write the same variables; pass a directory to --output."), field="output"
             )
         render = rendering.render_one_of_many if many else rendering.render
         try:
@@ -186,7 +186,7 @@ class IssuingCommand(ClientCommand):
         except ProvisioningError as error:
             raise CommandError(failed % error.message) from None
         for check in verification.checks:
-            self.say(_("Tried: %s.") % rendering.render_check(check).rstrip("."))
+            self.say(_("Verified: %s.") % rendering.render_check(check).rstrip("."))
         if not verification.ok:
             raise CommandError(failed % _failures(verification))
 

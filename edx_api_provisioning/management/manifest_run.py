@@ -40,7 +40,7 @@ def read_file(path: str) -> Manifest:
     except AttributeError:
         raise InvalidSpec(_("standard input is closed."), field="from_file") from None
     except UnicodeDecodeError:
-        raise InvalidSpec(_("this is not text in UTF-8."), field="from_file") from None
+        raise InvalidSpec(_("this is not UTF-8 text."), field="from_file") from None
     except OSError as error:
         raise InvalidSpec(_("cannot be read: %s.") % error.strerror, field="from_file") from None
 
@@ -65,7 +65,7 @@ def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any
     )
     command.say(_("Plan: %s.") % ", ".join(text % counts[key] for key, text in says if counts[key] or key != "failed"))
     if counts["failed"]:
-        raise CommandError(_("Not everything can be done; see above."))
+        raise CommandError(_("Some clients are refused; see above."))
     if counts.total() > counts["unchanged"]:
         raise SystemExit(2)
 
@@ -114,7 +114,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
     if not options["prune"]:
         return []
     if manifest.name is None:
-        raise InvalidSpec(_("the manifest needs a name of its own for this (manifest: NAME)."), field="prune")
+        raise InvalidSpec(_("--prune needs a name in the manifest (manifest: NAME)."), field="prune")
     return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 

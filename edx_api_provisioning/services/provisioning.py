@@ -160,7 +160,7 @@ def _planned(
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
-            raise ClientExists(_("there is an API client of this name already."), field="name")
+            raise ClientExists(_("an API client with this name already exists."), field="name")
         authorization.check_account(spec, rows.found, authority)
         plan = make_plan(spec, rows.found, site)
         authorization.check_rights(plan, rows, authority)

@@ -106,7 +106,7 @@ def find_clients(
         clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
     column = ordering.removeprefix("-")
     if column not in ORDERINGS:
-        raise InvalidSpec(_("there is no such order; there are %s.") % ", ".join(ORDERINGS), field="ordering")
+        raise InvalidSpec(_("unknown order; available: %s.") % ", ".join(ORDERINGS), field="ordering")
     order = F("access_token__expires" if column == "expires_at" else column)
     # Left to themselves, some databases put what has no end first, some last.
     directed = order.desc(nulls_last=True) if ordering.startswith("-") else order.asc(nulls_last=True)

@@ -120,13 +120,13 @@ def examine_token(token: Secret) -> Presented:
     """Return what the site makes of an access token, without translating errors of the database."""
     if not re.fullmatch(r"[!-~]+", token.reveal()):
         return Presented(
-            state="unknown", meaning=_("no access token is empty or has spaces or characters beyond ASCII.")
+            state="unknown", meaning=_("an access token cannot be empty or contain spaces or non-ASCII characters.")
         )
     row = oauth.find_access_token(token)
     if row is None:
         return Presented(state="unknown", meaning=explain_error("token_nonexistent"))
     if row.user is None:
-        return Presented(state="unusable", meaning=_("the token has no user: the site fails on it. Issue a new one."))
+        return Presented(state="unusable", meaning=_("the token has no user, so the site fails. Issue a new one."))
     problem = _bearer_problem(token, row.user.get_username())
     return Presented(
         state=_STATES.get(problem, "refused") if problem is not None else "valid",
@@ -166,11 +166,11 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
     checks = []
     if credentials.access_token is not None:
         problem = _bearer_problem(credentials.access_token, credentials.username)
-        checks.append(check(_("access token at the site's Bearer authentication"), problem))
+        checks.append(check(_("access token with the site's Bearer authentication"), problem))
     if credentials.client_secret is not None:
         user = oauth_server.client_user(credentials.client_id, credentials.client_secret)
         problem = "invalid_client" if user is None else user_problem(user.get_username(), credentials.username)
-        checks.append(check(_("client id and secret at the site's OAuth2 validator"), problem))
+        checks.append(check(_("client id and secret with the site's OAuth2 validator"), problem))
     return tuple(checks)
 
 
