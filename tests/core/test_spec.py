@@ -151,13 +151,13 @@ def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> Non
         ("http://localhost.example.org", "not sent over http"),
         ("http://127.0.0.1.example.org", "not sent over http"),
         ("http://127.evil.example", "not sent over http"),
-        ("lms.example.org", "not a web address"),
-        ("ftp://lms.example.org", "not a web address"),
-        ("https://", "not a web address"),
-        ("https://user:password@lms.example.org", "not a web address"),  # pragma: allowlist secret
-        ("https://lms.example.org:port", "not a web address"),
-        ("https://[::1", "not a web address"),
-        ("", "not a web address"),
+        ("lms.example.org", "not a URL"),
+        ("ftp://lms.example.org", "not a URL"),
+        ("https://", "not a URL"),
+        ("https://user:password@lms.example.org", "not a URL"),  # pragma: allowlist secret
+        ("https://lms.example.org:port", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("", "not a URL"),
     ],
 )
 def test_secrets_may_not_go_elsewhere(text: str, words: str) -> None:
