@@ -174,7 +174,7 @@ class Page:
         if client is None or not credentials.changes:
             return
         log = self.model_admin.log_addition if credentials.status is Status.CREATED else self.model_admin.log_change
-        log(self.request, client, "; ".join([*credentials.changes, *([_("Reason: %s") % reason] if reason else [])]))
+        log(self.request, client, " ".join([*credentials.changes, *([_("Reason: %s") % reason] if reason else [])]))
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Call the service function for one subject.
@@ -205,7 +205,7 @@ class Page:
     def leave(self, done: list[Credentials]) -> HttpResponse:
         """Redirect to the client with a message, as there is no secret to show."""
         for credentials in done:
-            text = "; ".join(credentials.changes) or _("no changes")
+            text = " ".join(credentials.changes) or _("No changes.")
             level = messages.SUCCESS if credentials.changes else messages.INFO
             self.model_admin.message_user(self.request, f"{credentials.name}: {text}.", level)
         return redirect(self.way_back([credentials.name for credentials in done]))
@@ -295,7 +295,7 @@ class ProvisionPage(Page):
         return {
             "name": spec.name,
             "username": plan.username,
-            "steps": [step.says for step in plan.steps],
+            "steps": [step.planned for step in plan.steps],
             "warnings": plan.warnings,
             "rights": api.excess_rights(plan),
         }

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import rights
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, NotAllowed, NotTold
-from edx_api_provisioning.core.planning import Action, Plan, Step, keep_flags
+from edx_api_provisioning.core.planning import Action, Plan, keep_flags, make_step, token_step
 from edx_api_provisioning.core.policy import token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ClientSpec
@@ -127,16 +127,15 @@ def _with_reissue(plan: Plan, client: CurrentClient, site: Site) -> Plan:
 
     A JWT of the LMS lives on until it expires: the step says so.
     """
-    says = _(
-        "replace the client secret and end all access tokens now; JWTs that were issued before work for up to an hour, "
-        "with the new rights"
+    step = make_step(
+        Action.REISSUE,
+        _("Would replace the client secret and revoke all access tokens; older JWTs stay valid for up to an hour."),
+        _("Replaced the client secret and revoked all access tokens; older JWTs stay valid for up to an hour."),
     )
-    steps = [*plan.steps, Step(Action.REISSUE, says)]
+    steps = [*plan.steps, step]
     expires_at, spec = plan.expires_at, plan.spec
     if client.token is not None and not plan.has(Action.ISSUE_TOKEN) and not plan.restricted:
         expires_at = token_end(spec, site, lifetime=client.token_lifetime)
-        end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
-        text = _("issue an access token until %(end)s with the scopes %(scopes)s")
         steps = [step for step in steps if step.action is not Action.UPDATE_SCOPES]
-        steps.append(Step(Action.ISSUE_TOKEN, text % {"end": end, "scopes": " ".join(plan.scopes)}))
+        steps.append(token_step(expires_at, plan.scopes))
     return replace(plan, steps=tuple(steps), status=Status.UPDATED, expires_at=expires_at)
