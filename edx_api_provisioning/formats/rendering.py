@@ -308,7 +308,7 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
     if change == "unchanged":
         return ""
     lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
-    lines += [f"    {_('Warning: %s') % warning}" for warning in warnings]
+    lines += ["    " + _("Warning: %s") % warning for warning in warnings]
     return "\n".join(lines) + "\n"
 
 
@@ -358,11 +358,11 @@ def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> It
 def _details(client: ClientSummary) -> Iterator[str]:
     declared = [right for right in client.rights if right not in ("superuser", "staff")]
     if client.profile:
-        yield f"    {_('profile')}: {client.profile}\n"
+        yield "    " + _("profile") + f": {client.profile}\n"
     if declared:
-        yield f"    {_('rights')}: {', '.join(declared)}\n"
+        yield "    " + _("rights") + f": {', '.join(declared)}\n"
     for right in client.excess:
-        yield f"    {_('beyond what was declared')}: {right}\n"
+        yield "    " + _("beyond what was declared") + f": {right}\n"
     for issue in client.issues:
         yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 
@@ -395,7 +395,8 @@ def render_examination(
 
 def render_check(check: Check) -> str:
     """One thing that was tried, and what came of it."""
-    return f"{check.what}: {check.meaning or _('works')}"
+    meaning = check.meaning or _("works")
+    return f"{check.what}: {meaning}"
 
 
 def _examined(values: dict[str, Any]) -> Iterator[str]:
