@@ -297,7 +297,7 @@ def _revoke_access_token(token: Any) -> None:
 
 
 def limit_scopes(application_pks: Collection[Any], allowed: Collection[str]) -> None:
-    """Take all other scopes from the access tokens of applications, those of the token endpoint included."""
+    """Remove all other scopes from the access tokens of applications, including those from the token endpoint."""
     tokens = get_access_token_model()._default_manager.filter(application__in=application_pks)
     for pk, scope in tokens.values_list("pk", "scope"):
         kept = [each for each in scope.split() if each in allowed]

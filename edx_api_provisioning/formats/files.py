@@ -113,7 +113,7 @@ class Staged(NamedTuple):
 
     @property
     def issues(self) -> IssueIds:
-        """The ids of the secret and the token in it."""
+        """Return the ids of the secret and the token in the file."""
         return IssueIds(self.secret, self.token)
 
 

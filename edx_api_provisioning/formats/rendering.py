@@ -73,12 +73,12 @@ def _text(values: dict[str, Any]) -> str:
     for label, line in calls(values):
         lines += ["", f"{label}:", f"  {line}"]
     if values["client_secret"] or values["access_token"]:
-        lines += ["", _("The secrets are shown this once. Keep them now.")]
+        lines += ["", _("These secrets are shown only once. Save them now.")]
     return "\n".join(lines) + "\n"
 
 
 def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lines for a shell that use what was issued, each with what it does; from :func:`as_dict`.
+    """Return shell commands that use the issued credentials, each with its purpose; from :func:`as_dict`.
 
     ``printf`` is built into the shell: the secret is in no process's arguments.
     """
@@ -113,8 +113,8 @@ def _env(values: dict[str, Any]) -> str:
 
 def _quoted(key: str, value: str) -> str:
     """Quote a value so that sh, python-dotenv, node's dotenv and docker compose read the same."""
-    # python-dotenv unescapes a backslash before another one or a quote.
-    if "'" not in value and "\n" not in value and "\\\\" not in value and not value.endswith("\\"):
+    # python-dotenv replaces ${NAME} whatever the quotes, and a backslash before another one or a quote.
+    if _NOT_IN_SINGLE_QUOTES.search(value) is None:
         return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
     if re.search(r'["\\$`\n]', value) is None:
         return f'"{value}"'
@@ -123,6 +123,7 @@ def _quoted(key: str, value: str) -> str:
     )
 
 
+_NOT_IN_SINGLE_QUOTES = re.compile(r"'|\n|\$\{|\\\\|\\\Z")
 _UNQUOTED = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
@@ -239,7 +240,8 @@ _KEYS = (
 
 
 def _parse_text(text: str) -> dict[str, str]:
-    return {key: value.lstrip() for key, value in (line.split(":", 1) for line in text.split("\n\n")[0].splitlines())}
+    # As _text() writes them: the values begin in one column.
+    return {line[:15].rstrip().removesuffix(":"): line[16:] for line in text.split("\n\n")[0].splitlines()}
 
 
 def _parse_env(text: str) -> dict[str, str]:
@@ -280,7 +282,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def render_one_of_many(credentials: Credentials, *, format: str) -> str:
-    """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
+    """Render one client of a stream: JSON as a line, YAML as a document, text as a paragraph."""
     return render(credentials, format="jsonl" if format == "json" else format) + ("\n" if format == "text" else "")
 
 
@@ -298,7 +300,7 @@ def render_list(rows: Iterable[dict[str, Any]], *, format: str) -> Iterator[str]
 
 def change_as_dict(name: str, change: str, plan: Plan | None) -> dict[str, Any]:
     """Return what would be done with one of many."""
-    steps = [step.says for step in plan.steps] if plan is not None else []
+    steps = [step.planned for step in plan.steps] if plan is not None else []
     warnings = list(plan.warnings) if plan is not None and steps else []
     return {"name": name, "change": change, "steps": steps, "warnings": warnings}
 
@@ -313,9 +315,9 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
 
 
 def render_plan(plan: Plan, *, format: str) -> str:
-    """What would be done, as JSON, as YAML or as sentences."""
+    """Return a plan as JSON, as YAML or as sentences."""
     if format in ("json", "jsonl", "yaml"):
-        steps = [step.says for step in plan.steps]
+        steps = [step.planned for step in plan.steps]
         shown = {
             "name": plan.spec.name,
             "status": str(plan.status),
@@ -323,17 +325,17 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "email": plan.email,
         }
         return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
-    lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
+    lines = [step.planned for step in plan.steps] or [_("No changes: the client already matches.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
 
 
 def render_outcome(credentials: Credentials, *, format: str) -> str:
-    """What became of a client where nothing was issued."""
+    """Return the result for a client without new credentials."""
     if format == "json":
         shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
         return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
-    lines = [_("Done: %s.") % change for change in credentials.changes] or [_("There was nothing to do.")]
+    lines = list(credentials.changes) or [_("No changes: the client already matches.")]
     return "\n".join(lines) + "\n"
 
 
@@ -362,20 +364,20 @@ def _details(client: ClientSummary) -> Iterator[str]:
     if declared:
         yield "    " + _("rights") + f": {', '.join(declared)}\n"
     for right in client.excess:
-        yield "    " + _("beyond what was declared") + f": {right}\n"
+        yield "    " + _("beyond the declared rights") + f": {right}\n"
     for issue in client.issues:
         yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 
 
 def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
-    """What JSON shows of something that holds no secret."""
+    """Return a record without secrets as it is shown in JSON."""
     return {key: _plain(value) for key, value in asdict(row).items()}
 
 
 def render_examination(
     client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
 ) -> str:
-    """What is to be said of credentials that somebody presented and of the client they are for."""
+    """Return the result of checking presented credentials, with the client that owns them."""
     shown: dict[str, Any] = {}
     if client is not None:
         shown["client"] = row_as_dict(client)
@@ -394,7 +396,7 @@ def render_examination(
 
 
 def render_check(check: Check) -> str:
-    """One thing that was tried, and what came of it."""
+    """Return the result of one check as a line."""
     meaning = check.meaning or _("works")
     return f"{check.what}: {meaning}"
 

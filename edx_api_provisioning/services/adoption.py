@@ -76,7 +76,7 @@ def adopt(
         request = {"authority": authority, "reason": reason, "request_id": request_id}
         registry.record(client, name, Kind.ADOPTED, details=details, **request)
         registry.record_all(registry.sharing(client), authority=authority, reason=reason)
-        return current_credentials(client, Status.ADOPTED, changes=(_("adopted %s") % name,))
+        return current_credentials(client, Status.ADOPTED, changes=(_("Adopted %s.") % name,))
 
     return in_transaction(work)
 

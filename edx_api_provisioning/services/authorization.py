@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from hashlib import sha256
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import rights
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, NotAllowed, NotTold
-from edx_api_provisioning.core.planning import Action, Plan, Step, keep_flags
+from edx_api_provisioning.core.planning import Action, Plan, keep_flags, make_step, token_step
 from edx_api_provisioning.core.policy import token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, Site
-from edx_api_provisioning.services import recipients
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import recipients, registry
 from edx_api_provisioning.services.current_state import Rows
 
 CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
+
+
+def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:
+    """Return a digest of what somebody decides on: a client, and the rights of its user and its application.
+
+    Args:
+        lock: read and lock the rows again, so that they stay as they are until commit.
+    """
+    if lock:
+        client = registry.lock(ApiClient.objects.filter(pk=client.pk)) if client is not None else None
+        user = rights.lock_user(user) if user is not None else None
+    known = rights.rights_of(user, application) if user is not None else None
+    seen = [
+        client and [client.pk, client.state, client.updated.isoformat(), *client.declared_rights],
+        known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],
+        application and [application.pk, application.user_id],
+    ]
+    return sha256(json.dumps(seen).encode()).hexdigest()[:32]
 
 
 def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
@@ -105,16 +127,15 @@ def _with_reissue(plan: Plan, client: CurrentClient, site: Site) -> Plan:
 
     A JWT of the LMS lives on until it expires: the step says so.
     """
-    says = _(
-        "replace the client secret and end all access tokens now; JWTs that were issued before work for up to an hour, "
-        "with the new rights"
+    step = make_step(
+        Action.REISSUE,
+        _("Would replace the client secret and revoke all access tokens; older JWTs stay valid for up to an hour."),
+        _("Replaced the client secret and revoked all access tokens; older JWTs stay valid for up to an hour."),
     )
-    steps = [*plan.steps, Step(Action.REISSUE, says)]
+    steps = [*plan.steps, step]
     expires_at, spec = plan.expires_at, plan.spec
     if client.token is not None and not plan.has(Action.ISSUE_TOKEN) and not plan.restricted:
         expires_at = token_end(spec, site, lifetime=client.token_lifetime)
-        end = f"{expires_at:%Y-%m-%d %H:%M} UTC"
-        text = _("issue an access token until %(end)s with the scopes %(scopes)s")
         steps = [step for step in steps if step.action is not Action.UPDATE_SCOPES]
-        steps.append(Step(Action.ISSUE_TOKEN, text % {"end": end, "scopes": " ".join(plan.scopes)}))
+        steps.append(token_step(expires_at, plan.scopes))
     return replace(plan, steps=tuple(steps), status=Status.UPDATED, expires_at=expires_at)

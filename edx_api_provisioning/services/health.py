@@ -1,4 +1,4 @@
-"""What others did to a client since it was provisioned, and what the operator may do about it."""
+"""Find changes made to a client outside this package since it was provisioned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCKING = frozenset(
 def find_issues(
     client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None
 ) -> tuple[Issue, ...]:
-    """The findings about a client that was loaded with its user, application and access token.
+    """Return the issues of a client that was loaded with its user, application and access token.
 
     Args:
         restricted: whether its application is a RestrictedApplication.

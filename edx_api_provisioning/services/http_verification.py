@@ -110,7 +110,7 @@ def _try_endpoint(
     what = f"{endpoint.method} {endpoint.path}"
     scheme = next((scheme for scheme in endpoint.auth if scheme in tokens), None)
     if endpoint.method != "GET" or endpoint.unknown or scheme is None or own:
-        return Check(what, True, _("not determined: it was not tried"))
+        return Check(what, True, _("not determined: not called"))
     header = f"{'JWT' if scheme == 'jwt' else 'Bearer'} {tokens[scheme].reveal()}"
     status, _body = _call("GET", url + endpoint.path, header)
     answer = endpoint.answered(status) if isinstance(status, int) else access_catalogue.Answer.NOT_DETERMINED

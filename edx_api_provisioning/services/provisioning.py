@@ -56,7 +56,7 @@ def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Who asks for a change of clients, why, and on what terms."""
+    """Authority, reason and conditions of a change."""
 
     authority: Authority
     reason: str = ""
@@ -101,7 +101,7 @@ def provision_all(
 
 
 def as_it_is(plan: Plan) -> Credentials:
-    """What is known of a client from a plan alone: all but what is issued."""
+    """Return the credentials of a client as the plan knows them, without issued secrets."""
     return Credentials(
         name=plan.spec.name,
         status=plan.status,
@@ -114,7 +114,7 @@ def as_it_is(plan: Plan) -> Credentials:
         scopes=plan.scopes,
         profile=plan.spec.profile or "",
         restricted=plan.restricted,
-        changes=tuple(step.says for step in plan.steps),
+        changes=tuple(step.done for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
 
@@ -145,7 +145,7 @@ def _planned(
     lock: bool = False,
     only_new: bool = False,
 ) -> list[_Planned | ProvisioningError]:
-    """What is to be done for each, or why it is not; of more than one, one by one where the database is ambiguous."""
+    """Return the plan of each spec, or the error; plan one by one if the database matched another spelling."""
     check = _Check()
     checked = [_tried(check, spec) for spec in specs]
     good = [spec for spec in checked if isinstance(spec, ClientSpec)]
@@ -160,7 +160,7 @@ def _planned(
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
-            raise ClientExists(_("there is an API client of this name already."), field="name")
+            raise ClientExists(_("an API client with this name already exists."), field="name")
         authorization.check_account(spec, rows.found, authority)
         plan = make_plan(spec, rows.found, site)
         authorization.check_rights(plan, rows, authority)
@@ -177,7 +177,7 @@ def _tried(do: Callable[[Wanted], Result], wanted: Wanted) -> Result | Provision
 
 
 class _Check:
-    """What can be said of a spec before anything is looked for; of rights that many ask for, once."""
+    """Check of a spec before the database is searched; rights that many specs request are checked once."""
 
     def __init__(self) -> None:
         self._known: dict[frozenset[str], ProvisioningError | None] = {}
@@ -206,7 +206,7 @@ class _Run:
 
     @property
     def client(self) -> Any:
-        """Its row, which was found or created when it was locked."""
+        """Return the registry row, which was found or created when it was locked."""
         return self.rows.client
 
 
@@ -303,6 +303,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
                 request.authority,
                 secret=run.client_secret is not None,
                 token=run.access_token is not None,
+                first=plan.has(Action.CREATE_APPLICATION),
             )
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],

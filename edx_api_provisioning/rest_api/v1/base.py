@@ -1,4 +1,4 @@
-"""What the views share: the order in which a request is let in, and how secrets go out."""
+"""Base classes of the views: order of the checks, and responses with secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy
 
 
 class Pages(PageNumberPagination):
-    """Where the LMS's own are missing."""
+    """Pagination if the LMS's pagination class is missing."""
 
     page_size = 10
     page_size_query_param = "page_size"
@@ -60,7 +60,7 @@ class ApiView(APIView):
 
     @property
     def swagger_schema(self) -> Any:
-        """How drf-yasg describes it; None for not at all, where the site has not turned it on."""
+        """Return the drf-yasg schema class; None if the site has not enabled the API."""
         return AutoSchema if self._is_on() else None
 
     @classmethod
@@ -94,7 +94,7 @@ class ApiView(APIView):
         super().check_permissions(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Do nothing: this has been done, before the permissions were checked."""
+        """Skip the check: it was made before the permissions were checked."""
 
     def handle_exception(self, exc: Exception) -> Any:
         if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
@@ -132,7 +132,7 @@ class ApiView(APIView):
 
     @cached_property
     def credential(self) -> Credential:
-        """What the request was authenticated with."""
+        """Return the credential that authenticated the request."""
         return api.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
 
     @property
@@ -148,18 +148,18 @@ class ApiView(APIView):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the service functions want to know of who asks, and of the request."""
+        """Return the authority, reason and request id for the service functions."""
         return {"authority": self.authority, "request_id": self.request_id()}
 
     def page(self, rows: Any) -> Response:
-        """One page of rows, as JSON."""
+        """Return one page of rows as JSON."""
         paginator = (api.pagination_class() or Pages)()
         found: Any = paginator.paginate_queryset(rows, self.request, view=self)
         answer: Response = paginator.get_paginated_response([rendering.row_as_dict(row) for row in found])
         return answer
 
     def carry_out(self, work: Callable[[], Credentials], *, name: str, status: int = 200) -> Response:
-        """Do it, prove what was issued, and answer, all in one transaction: what cannot be shown is not made.
+        """Run the change, verify the credentials and build the response in one transaction.
 
         A request that was carried out before is answered with what there is now.
 
@@ -198,7 +198,7 @@ class ApiView(APIView):
         return answer
 
     def hold(self, name: str) -> ClientSummary:
-        """The client, locked, if it is as whoever asks takes it to be."""
+        """Return the client, locked, if it matches the precondition of the request."""
         client = api.hold_client(name)
         requests.require_match(self.request, client)
         return client

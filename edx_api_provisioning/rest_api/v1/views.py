@@ -105,7 +105,7 @@ class PlanView(ApiView):
             self.count_refusal(spec.name, plan)
         if isinstance(plan, ProvisioningError):
             return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
-        steps = [step.says for step in plan.steps]
+        steps = [step.planned for step in plan.steps]
         status, warnings = str(plan.status), list(plan.warnings)
         return {"name": spec.name, "status": status, "steps": steps, "warnings": warnings, "error": None}
 
