@@ -254,7 +254,7 @@ class ClientFields(Record):
         pattern=r"[A-Za-z0-9_]+:[^,\s]+",
         error=_("write it like content_org:edX."),
     )
-    token: bool = _field(
+    token: bool | None = _field(
         _("Issue an access token. Without one, the client requests tokens with its client ID and secret."),
         default=True,
         label=_("issue an access token"),

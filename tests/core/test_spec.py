@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url
+from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url, spell_lifetime
 from edx_api_provisioning.core.results import Check, Credentials, Status, Verification
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec, check_line
@@ -142,6 +142,13 @@ def test_any_other_instant_is_refused_with_how_to_write_it(text: str) -> None:
 )
 def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> None:
     assert parse_site_url(text) == root
+
+
+@pytest.mark.parametrize("text", ["30d", "36h", "P0DT90S", "52w"])
+def test_spelled_lifetime_parses_to_the_same(text: str) -> None:
+    span = parse_lifetime(text)
+
+    assert parse_lifetime(spell_lifetime(span)) == span
 
 
 @pytest.mark.parametrize(
