@@ -83,6 +83,11 @@ def form_field(option: Option) -> forms.Field:
     return forms.CharField(max_length=option.max_length or LINE_MAX_LENGTH, widget=widgets.AdminTextInputWidget, **how)
 
 
+def versions(subjects: Sequence[Subject], *, lock: bool = False) -> str:
+    """Return the versions of some subjects as one text."""
+    return " ".join(subject.version(lock=lock) for subject in subjects)
+
+
 class PageForm(forms.Form):
     """A form in the style of the admin, for a number of subjects, each of which may still need a client's name."""
 
@@ -90,6 +95,8 @@ class PageForm(forms.Form):
     required_css_class = "required"
     # New for every page that asks for confirmation: a double click sends the same one twice, and is executed once.
     request_id = forms.UUIDField(widget=forms.HiddenInput)
+    # Of the subjects as they were when the page was opened.
+    version = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, subjects: Sequence[Subject] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,6 +112,7 @@ class PageForm(forms.Form):
         for option in self.options:
             self.fields[option.name] = form_field(option)
         self.fields["request_id"].initial = uuid.uuid4
+        self.fields["version"].initial = lambda: versions(subjects)
 
     def name_for(self, subject: Subject) -> str:
         """Return the name of the subject's client, existing or new."""

@@ -26,7 +26,7 @@ from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.selection import Subject, selected
 from edx_api_provisioning.core.error_reports import hide_credentials
-from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
@@ -135,6 +135,9 @@ class Page:
     def answer(self, form: Any) -> HttpResponse:
         """Carry out a valid form and show the result."""
         with transaction.atomic(using=router.db_for_write(ApiClient)):
+            api.require_new(f"{form.cleaned_data['request_id'].hex}-0")
+            if form.cleaned_data["version"] != forms.versions(self.subjects, lock=True):
+                raise Conflict(_("the client or its user has changed since you opened this page. Open it again."))
             done = self.each(lambda subject, number: self._recorded(form, subject, number))
             # Render inside the transaction: credentials that cannot be shown are rolled back.
             return self.show(done) if any(credentials.issued for credentials in done) else self.leave(done)

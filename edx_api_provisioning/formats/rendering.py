@@ -113,8 +113,8 @@ def _env(values: dict[str, Any]) -> str:
 
 def _quoted(key: str, value: str) -> str:
     """Quote a value so that sh, python-dotenv, node's dotenv and docker compose read the same."""
-    # python-dotenv unescapes a backslash before another one or a quote.
-    if "'" not in value and "\n" not in value and "\\\\" not in value and not value.endswith("\\"):
+    # python-dotenv replaces ${NAME} whatever the quotes, and a backslash before another one or a quote.
+    if _NOT_IN_SINGLE_QUOTES.search(value) is None:
         return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
     if re.search(r'["\\$`\n]', value) is None:
         return f'"{value}"'
@@ -123,6 +123,7 @@ def _quoted(key: str, value: str) -> str:
     )
 
 
+_NOT_IN_SINGLE_QUOTES = re.compile(r"'|\n|\$\{|\\\\|\\\Z")
 _UNQUOTED = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
@@ -239,7 +240,8 @@ _KEYS = (
 
 
 def _parse_text(text: str) -> dict[str, str]:
-    return {key: value.lstrip() for key, value in (line.split(":", 1) for line in text.split("\n\n")[0].splitlines())}
+    # As _text() writes them: the values begin in one column.
+    return {line[:15].rstrip().removesuffix(":"): line[16:] for line in text.split("\n\n")[0].splitlines()}
 
 
 def _parse_env(text: str) -> dict[str, str]:

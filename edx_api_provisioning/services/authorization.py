@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from hashlib import sha256
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -14,10 +17,29 @@ from edx_api_provisioning.core.policy import token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, Site
-from edx_api_provisioning.services import recipients
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import recipients, registry
 from edx_api_provisioning.services.current_state import Rows
 
 CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
+
+
+def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:
+    """Return a digest of what somebody decides on: a client, and the rights of its user and its application.
+
+    Args:
+        lock: read and lock the rows again, so that they stay as they are until commit.
+    """
+    if lock:
+        client = registry.lock(ApiClient.objects.filter(pk=client.pk)) if client is not None else None
+        user = rights.lock_user(user) if user is not None else None
+    known = rights.rights_of(user, application) if user is not None else None
+    seen = [
+        client and [client.pk, client.state, client.updated.isoformat(), *client.declared_rights],
+        known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],
+        application and [application.pk, application.user_id],
+    ]
+    return sha256(json.dumps(seen).encode()).hexdigest()[:32]
 
 
 def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:

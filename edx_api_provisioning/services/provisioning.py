@@ -304,6 +304,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
                 request.authority,
                 secret=run.client_secret is not None,
                 token=run.access_token is not None,
+                first=plan.has(Action.CREATE_APPLICATION),
             )
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],

@@ -17,15 +17,18 @@ from edx_api_provisioning.models import ApiClient
 _OPERATOR = "operator"
 
 
-def receive(client: ApiClient, authority: Authority, *, secret: bool, token: bool, grace: bool = False) -> None:
+def receive(
+    client: ApiClient, authority: Authority, *, secret: bool, token: bool, first: bool = False, grace: bool = False
+) -> None:
     """Note that ``authority`` receives a new secret, a new token or both.
 
     Args:
+        first: whether the application is new, so that it has no older credentials.
         grace: whether the older ones go on working for a while.
     """
     who, known = _key(authority), client.recipients
     older = set(known.get("older", ()))
-    if secret:
+    if secret and not first:
         older.add(known.get("secret", ""))  # Tokens of the old secret may go on, even if the secret does not.
     if token and grace:
         older.add(known.get("token", ""))

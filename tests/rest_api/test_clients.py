@@ -69,7 +69,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(root: Caller) -> 
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("value", ["a\0b", "line\nbreak", "\ud800"], ids=["NUL", "newline", "half a character"])
+@pytest.mark.parametrize("value", ["a\0b", "line\nbreak"], ids=["NUL", "newline"])
 @pytest.mark.parametrize("field", ["username", "purpose", "profile", "reason", "groups"])
 def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, field: str, value: str) -> None:
     sent = {"name": "report", field: [value] if field == "groups" else value}

@@ -92,6 +92,12 @@ def test_operator_may_add_rights_to_own_client() -> None:
     assert not provision(permissions=(MODES,)).issued
 
 
+def test_operator_may_add_rights_to_client_without_token() -> None:
+    provision(token=False)
+
+    assert not provision(permissions=(MODES,), token=False).issued
+
+
 def test_recipient_with_the_right_keeps_credentials() -> None:
     provision(person(ann("change_coursemode")))
 

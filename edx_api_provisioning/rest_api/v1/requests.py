@@ -13,6 +13,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request, is_form_media_type
 
+from edx_api_provisioning import api
 from edx_api_provisioning.core.commands import RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT, GRACE, NEW_TOKEN, REASON, STORED, Option
@@ -137,7 +138,8 @@ def _digest(text: str) -> str:
 def etag(client: ClientSummary) -> str:
     """Return the ETag of the current state of a client."""
     shown = json.dumps(rendering.row_as_dict(client), sort_keys=True)
-    return f'"{_digest(f"{shown} {client.updated}")[:32]}"'
+    rights = sorted(api.client_rights(client.name))
+    return f'"{_digest(f"{shown} {client.updated} {rights}")[:32]}"'
 
 
 def require_match(request: Request, client: ClientSummary) -> None:
