@@ -189,7 +189,7 @@ class IssuingCommand(ClientCommand):
         except ProvisioningError as error:
             raise CommandError(failed % error.message) from None
         for check in verification.checks:
-            self.say(_("Verified: %s.") % rendering.render_check(check).rstrip("."))
+            self.say(_("Check: %s.") % rendering.render_check(check).rstrip("."))
         if not verification.ok:
             raise CommandError(failed % _failures(verification))
 

@@ -52,11 +52,11 @@ def test_where_nothing_exists_everything_is_made_in_the_order_of_need() -> None:
 
 
 def test_every_step_says_in_words_what_will_be_done() -> None:
-    assert [step.says for step in plan(staff=True, scopes=("read",), expires_in=90 * DAY).steps] == [
-        "register the API client report",
-        "create the user report <report@lms.example.org>, staff, with an unusable password",
-        "create a confidential application report for the client credentials grant",
-        "issue an access token until 2026-05-30 12:00 UTC with the scopes read",
+    assert [step.planned for step in plan(staff=True, scopes=("read",), expires_in=90 * DAY).steps] == [
+        "Would register the API client report.",
+        "Would create the user report <report@lms.example.org>, staff, with an unusable password.",
+        "Would create the confidential application report for the client credentials grant.",
+        "Would issue an access token that expires at 2026-05-30 12:00 UTC, with the scopes read.",
     ]
 
 
@@ -208,27 +208,29 @@ def test_other_scopes_are_changed_in_place() -> None:
     assert not made.has(Action.ISSUE_TOKEN)
     assert made.scopes == ("read", "email")
     assert made.expires_at == NOW + 30 * DAY
-    assert "change the scopes of the access token from read write to read email" in [step.says for step in made.steps]
+    assert "Would change the scopes of the access token from read write to read email." in [
+        step.planned for step in made.steps
+    ]
 
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ({"contact": "ops@example.org"}, "change the contact from - to ops@example.org"),
-        ({"purpose": "weekly report"}, "change the purpose from - to weekly report"),
+        ({"contact": "ops@example.org"}, "Would change the contact from - to ops@example.org."),
+        ({"purpose": "weekly report"}, "Would change the purpose from - to weekly report."),
     ],
 )
 def test_contact_and_purpose_are_brought_up_to_date(wanted: dict[str, str], says: str) -> None:
     made = plan(FoundFactory(), **wanted)
 
-    assert [(step.action, step.says) for step in made.steps] == [(Action.UPDATE_CLIENT, says)]
+    assert [(step.action, step.planned) for step in made.steps] == [(Action.UPDATE_CLIENT, says)]
     assert made.status is Status.UPDATED
 
 
 def test_a_contact_can_be_taken_away() -> None:
     (step,) = plan(FoundFactory(client__contact="ops@example.org"), contact="").steps
 
-    assert step.says == "change the contact from ops@example.org to -"
+    assert step.planned == "Would change the contact from ops@example.org to -."
 
 
 # What is refused
@@ -272,15 +274,15 @@ REFUSALS = {
     ),
     "a guessed address that is none": (InvalidSpec, "email", "email address", {"username": "two words"}, NOTHING, {}),
     "an address of somebody else": (
-        Conflict, "email", "report@lms.example.org belongs to the user ada; give another",
+        Conflict, "email", "report@lms.example.org belongs to the user ada; choose another",
         {}, CurrentState(email_owner="ada"), {},
     ),
     "a name in another spelling": (
-        NearMatch, "name", "takes report and the existing Report for the same",
+        NearMatch, "name", "report conflicts with the existing Report",
         {}, FoundFactory(client__name="Report"), {},
     ),
     "a user name in another spelling": (
-        NearMatch, "username", "takes report and the existing repórt for the same",
+        NearMatch, "username", "report conflicts with the existing repórt",
         {"use_existing_user": True}, CurrentState(user=FoundUserFactory(username="repórt")), {},
     ),
     "a client_id in another spelling": (
@@ -320,7 +322,7 @@ REFUSALS = {
     "another address than the account has": (
         Conflict, "email", "has the address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
-    "a retired client": (Conflict, "name", "retired; choose another", {}, FoundFactory(client__retired=True), {}),
+    "a retired client": (Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}),
     "another user than the client has": (
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),
@@ -395,9 +397,9 @@ def test_default_email_is_valid_on_any_site(host: str | None) -> None:
     made = plan(site=SiteFactory(host=host))
 
     assert made.email == "report@api-client.invalid"
-    assert "create the user report <report@api-client.invalid>" in " ".join(step.says for step in made.steps)
+    assert "create the user report <report@api-client.invalid>" in " ".join(step.planned for step in made.steps)
     assert made.warnings == (
-        "the site's address is no mail domain, so the new user gets report@api-client.invalid, which receives no mail. "
+        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, which receives no mail. "
         "Pass --email.",
     )
     assert plan(site=SiteFactory(host=host), email="ops@example.org").warnings == ()

@@ -28,7 +28,7 @@ def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
     made = good(response, 201)
     assert (made["name"], made["status"], made["username"], made["verified"]) == ("report", "created", "report", True)
     assert answer(made["access_token"]) == "ok"
-    assert made["changes"][0] == "register the API client report"
+    assert made["changes"][0] == "Registered the API client report."
     assert response["Location"] == f"http://testserver{ROOT}/clients/report/"
     assert (client().user.is_staff, client().user.has_usable_password()) == (False, False)
     event = last_event()
