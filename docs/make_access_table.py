@@ -74,7 +74,7 @@ def profile_lines(profile: Profile) -> Iterator[str]:
 
 
 def opened_by(profile: Profile, endpoint: Endpoint) -> str:
-    """The rights of the profile by which this one opens."""
+    """Return the rights of a profile that open an endpoint."""
     used = next(each for each in endpoint.rights if each <= profile.rights)
     return ", ".join(map(right, sorted(used))) or "any client"
 

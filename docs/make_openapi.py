@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/reference/openapi.json, the description of the REST API, from the views: `python docs/make_openapi.py`."""
+"""Generate docs/reference/openapi.json from the views of the REST API: `python docs/make_openapi.py`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECURITY = {
 
 
 def document() -> dict[str, Any]:
-    """The OpenAPI 2.0 document of the views as they are."""
+    """Return the OpenAPI 2.0 document of the views."""
     from django.test import override_settings
     from django.urls import include, path
     from drf_yasg import openapi
@@ -38,7 +38,7 @@ def document() -> dict[str, Any]:
     info = openapi.Info(
         title="edx-api-provisioning",
         default_version="v1",
-        description="API clients of an Open edX site: made, rotated, revoked and looked after.",
+        description="Create, rotate, revoke and monitor the API clients of an Open edX site.",
     )
     patterns = [path(PREFIX, include("edx_api_provisioning.rest_api.urls", namespace="edx_api_provisioning"))]
     with override_settings(EDX_API_PROVISIONING={**conf.DEFAULTS, "REST_API": True}):
@@ -50,7 +50,7 @@ def document() -> dict[str, Any]:
 
 
 def _link(paths: dict[str, Any]) -> None:
-    """What may be done with a client once it was made (x-links: OpenAPI 3 has links, 2 has not)."""
+    """Link a created client to the operations on it (x-links, because OpenAPI 2 has no links)."""
     named = {"parameters": {"name": "$response.body#/name"}}
     links = {
         operation["operationId"]: {"operationId": operation["operationId"], **named}
@@ -62,7 +62,7 @@ def _link(paths: dict[str, Any]) -> None:
 
 
 def _named(part: Any, definitions: dict[str, Any]) -> Any:
-    """The document with what stands in many answers written once, under its name."""
+    """Return the document with each repeated shape moved to the definitions."""
     from edx_api_provisioning.rest_api.v1 import documentation
 
     names = {getattr(documentation, name.upper())["description"]: name for name in _NAMES}
@@ -71,7 +71,7 @@ def _named(part: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     made = {key: value if value is definitions else _named(value, definitions) for key, value in part.items()}
-    # Of what may be null too, only the place itself can say so.
+    # A reference cannot be marked as nullable.
     if (
         made.get("type") != "object"
         or "x-nullable" in made

@@ -18,7 +18,7 @@ needs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal``, ``hold_client`` and ``no_sql_logging`` wrap a change
 of several steps; ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
-``require_may_change`` and ``identify`` are for the REST API and the admin.
+``require_may_change``, ``version_of`` and ``identify`` are for the REST API and the admin.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from __future__ import annotations
 from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, find_endpoint, profiles
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
 from edx_api_provisioning.services.adoption import adopt
+from edx_api_provisioning.services.authorization import version_of
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
 from edx_api_provisioning.services.credentials import describe
 from edx_api_provisioning.services.identity import (
@@ -102,5 +103,6 @@ __all__ = [
     "verify",
     "verify_client",
     "verify_token",
+    "version_of",
     "with_facts",
 ]

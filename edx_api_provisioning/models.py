@@ -42,8 +42,24 @@ class ApiClient(models.Model):
         editable=False,
         related_name="+",
     )
+    # The user that was created for this client: it belongs to one client only. Null where the account existed before,
+    # and an operator or superuser consented to its use. (MySQL has no conditional unique constraints.)
+    owned_user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("own user"),
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
+    # Who received the current secret and token ("operator", or the primary key of a user), and the older credentials
+    # that may still work. Somebody who is not known counts as nobody.
+    recipients = models.JSONField(_("recipients"), default=dict, editable=False)
     user_made = models.BooleanField(
-        _("user made for it"), default=False, editable=False, help_text=_("Whether the user was made here.")
+        _("user created for it"),
+        default=False,
+        editable=False,
+        help_text=_("True if the user was created for this client."),
     )
     application = models.OneToOneField(
         APPLICATION_MODEL,
@@ -85,14 +101,14 @@ class ApiClient(models.Model):
         editable=False,
         related_name="+",
     )
-    predecessor_ends = models.DateTimeField(_("predecessor ends"), null=True, editable=False)
+    predecessor_ends = models.DateTimeField(_("old application expires"), null=True, editable=False)
     # The shortest distance, in days, at which the contact was told that the current token ends.
-    noticed_days = models.PositiveSmallIntegerField(_("noticed at"), null=True, editable=False)
+    noticed_days = models.PositiveSmallIntegerField(_("notice sent at"), null=True, editable=False)
     self_rotation = models.BooleanField(
-        _("may rotate itself"),
+        _("self-rotation"),
         default=False,
         editable=False,
-        help_text=_("Whether its access token is enough to get the next one."),
+        help_text=_("True if the client may replace its access token, using the token itself."),
     )
     manifest = models.CharField(
         _("manifest"),
@@ -101,12 +117,14 @@ class ApiClient(models.Model):
         default="",
         editable=False,
         db_index=True,
-        help_text=_("The manifest that declares it."),
+        help_text=_("Manifest that declares the client."),
     )
     # Random, and new for each secret and token that is issued: a staged file says by them of which ones it is.
     secret_issue = models.CharField(max_length=16, default="", editable=False)
     token_issue = models.CharField(max_length=16, default="", editable=False)
-    contact = models.EmailField(_("contact"), blank=True, help_text=_("Who answers for this client."))
+    contact = models.EmailField(
+        _("contact"), blank=True, help_text=_("Email address of the person responsible for the client.")
+    )
     purpose = models.CharField(_("purpose"), max_length=LINE_MAX_LENGTH, blank=True)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ACTIVE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
@@ -128,7 +146,7 @@ class ApiClient(models.Model):
 
     @property
     def issues(self) -> IssueIds:
-        """The ids of its current secret and token."""
+        """Return the ids of the current secret and token."""
         return IssueIds(self.secret_issue, self.token_issue)
 
 
@@ -145,7 +163,7 @@ class _OnlyAdded(models.QuerySet["ApiClientEvent"]):
 
 
 class ApiClientEvent(models.Model):
-    """What was done to a client, when and by whom. Rows are only ever added.
+    """Entry in the history of a client. Rows are only added.
 
     .. no_pii:
     """
@@ -161,6 +179,7 @@ class ApiClientEvent(models.Model):
         PREDECESSOR_ENDED = "predecessor_ended", _("predecessor ended")
         NOTIFIED = "notified", _("notified")
         REFUSED = "refused", _("refused")
+        SHARED = "shared", _("user shared")
 
     client = models.ForeignKey(
         ApiClient, verbose_name=_("API client"), on_delete=models.SET_NULL, null=True, related_name="events"
@@ -187,9 +206,11 @@ class ApiClientEvent(models.Model):
         return f"{self.client_name}: {self.get_kind_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the event; refuse to change an existing one."""
         if self.pk is not None:
             _refuse()
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse to delete the event."""
         _refuse()

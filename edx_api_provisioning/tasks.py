@@ -41,7 +41,7 @@ _RELIABLE: dict[str, Any] = {
 
 @shared_task(bind=True, name="edx_api_provisioning.notify_expiring", ignore_result=True)  # type: ignore[untyped-decorator]
 def notify_expiring(self: Any) -> None:
-    """As the command ``notify_expiring_api_clients``: safe to run twice, and by two workers at once."""
+    """Run ``notify_expiring_api_clients``; safe to run twice, and by two workers at once."""
     api.notify_expiring(authority=_authority(self))
 
 

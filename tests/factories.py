@@ -229,7 +229,10 @@ def provisioned(*arguments: str, **options: Any) -> dict[str, Any]:
 def row_counts() -> dict[str, int]:
     """How many rows each table has that a run may write to."""
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
-    return {model.__name__: model._base_manager.count() for model in models}
+    # Of refusals there is an event and nothing else.
+    refusals = ApiClientEvent.objects.filter(kind="refused").count()
+    counts = {model.__name__: model._base_manager.count() for model in models}
+    return {**counts, ApiClientEvent.__name__: counts[ApiClientEvent.__name__] - refusals}
 
 
 @contextmanager

@@ -116,6 +116,8 @@ def last_event() -> ApiClientEvent:
 
 
 def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every row that the life of a client is made of, column by column."""
+    """Every row that the life of a client is made of, column by column; of refusals there is an event beside."""
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
-    return {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}
+    found = {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}
+    events = [event for event in found[ApiClientEvent.__name__] if event["kind"] != "refused"]
+    return {**found, ApiClientEvent.__name__: events}

@@ -1,4 +1,4 @@
-"""Directives that write reference pages from the code, so that what is new there is here as well.
+"""Generate reference pages from the code.
 
 ``commands``: every management command with its options. ``settings``: every setting of conf.py.
 ``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
@@ -31,7 +31,7 @@ TOOLS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text()
 
 
 class _Generated(SphinxDirective):
-    """Lines of reStructuredText that a subclass makes."""
+    """Generate reStructuredText from the lines of a subclass."""
 
     def lines(self) -> Iterator[str]:
         raise NotImplementedError
@@ -60,7 +60,7 @@ _DJANGOS = {action.dest for action in BaseCommand().create_parser("", "")._actio
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    """Without the options that every command of Django has."""
+    """Return the usage without the options of every Django command."""
     formatter = argparse.HelpFormatter(prog=parser.prog, width=88)
     ours = [action for action in parser._actions if action.dest not in _DJANGOS]
     formatter.add_usage(None, ours, parser._mutually_exclusive_groups, prefix="")
@@ -117,7 +117,7 @@ class Checks(_Generated):
 
 
 def _text(node: ast.expr) -> str:
-    """A string of the source; what is filled in when it runs is shown as ``…``."""
+    """Return a string of the source; values filled in at run time are shown as ``…``."""
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part) for part in node.values)
     return str(node.value) if isinstance(node, ast.Constant) else "…"
@@ -147,7 +147,7 @@ _PACKAGE = resources.files("edx_api_provisioning")
 
 
 def _purpose(module: str) -> str:
-    """The first sentence of its docstring."""
+    """Return the first sentence of a docstring."""
     files = (_PACKAGE / f"{module}.py", _PACKAGE / module / "__init__.py")
     source = next(file for file in files if file.is_file()).read_text()
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

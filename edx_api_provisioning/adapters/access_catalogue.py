@@ -1,4 +1,4 @@
-"""What each part of the LMS's API asks of its callers, and access profiles: the least rights for a purpose.
+"""Load the access catalogue: what each LMS API endpoint requires, and access profiles with the minimum permissions.
 
 Both are data, ``access.json``: endpoints with the rights that open them, as a real LMS was seen to answer, and profiles
 that name endpoints and what they need. Another plugin adds profiles of its own in its AppConfig, and a site in its
@@ -70,7 +70,7 @@ _SETTING = re.compile(r"{([A-Z_]+)}")
 
 
 class Answer(enum.StrEnum):
-    """Whether a client may use an endpoint."""
+    """Answers to whether a client may use an endpoint."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
@@ -98,7 +98,7 @@ class Endpoint:
     """Whether it opens by a mistake of the platform. No profile may build on it."""
 
     def fill(self, values: Mapping[str, str]) -> Endpoint:
-        """The endpoint with these placeholders known; the organization of a course is known with the course."""
+        """Return the endpoint with these placeholders filled in; a course key also determines its organization."""
         known = dict(values)
         if course := COURSE_KEY.fullmatch(known.get("course_key", "")):
             known.setdefault("org", course["org"])
@@ -111,11 +111,11 @@ class Endpoint:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The placeholders that are left in the path; without any it can be asked for."""
+        """Return the placeholders that remain in the path; without any the endpoint can be called."""
         return tuple(_PLACEHOLDER.findall(self.path))
 
     def answered(self, status: int) -> Answer:
-        """What the status of a response says: 404 and 400 are said after the permission was checked."""
+        """Return what the status of a response means: 404 and 400 are returned after the permission check."""
         if status in (401, 403):
             return Answer.REFUSED
         if 200 <= status < 300 or status in (400, 409, 415) or (status == 404 and not self.hidden):
@@ -133,11 +133,12 @@ class Grant:
 
     @property
     def right(self) -> str:
+        """Return the right that the grant gives, such as ``staff``."""
         return f"{_KINDS[self.field]}:{self.value}" if self.value else self.field
 
     @property
     def is_open(self) -> bool:
-        """Whether the operator has a part of it to choose."""
+        """Return True if the operator has to choose a part of the right."""
         return bool(_PLACEHOLDER.search(self.value))
 
 
@@ -153,17 +154,17 @@ class Profile:
 
     @property
     def needs(self) -> tuple[Grant, ...]:
-        """What the operator has to choose."""
+        """Return the part that the operator has to choose."""
         return tuple(grant for grant in self.grants if grant.is_open)
 
     @property
     def rights(self) -> frozenset[str]:
-        """The rights of a client that has the profile and nothing else."""
+        """Return the rights of a client that has only this profile."""
         rights = frozenset(grant.right for grant in self.grants)
         return rights | {"staff"} if "superuser" in rights else rights  # as ClientSpec.is_staff
 
     def apply(self, spec: ClientSpec) -> ClientSpec:
-        """What is wanted, with all that the profile grants.
+        """Return the spec with everything that the profile grants.
 
         Raises:
             InvalidSpec: if the operator did not choose what the profile leaves open, or chose another user name.
@@ -197,7 +198,7 @@ class Profile:
 
 
 def profiles() -> tuple[Profile, ...]:
-    """Every profile, by name.
+    """Return every profile by name.
 
     Raises:
         ImproperlyConfigured: if a profile of a plugin or of the settings is not one.
@@ -206,24 +207,24 @@ def profiles() -> tuple[Profile, ...]:
 
 
 def profile(name: str) -> Profile:
-    """The profile of this name.
+    """Return the profile with this name.
 
     Raises:
         InvalidSpec: if there is none.
     """
     known = _catalogue()[1]
     if name not in known:
-        raise InvalidSpec(_("there is no such profile; known are %s.") % ", ".join(sorted(known)), field="profile")
+        raise InvalidSpec(_("unknown profile; available: %s.") % ", ".join(sorted(known)), field="profile")
     return known[name]
 
 
 def endpoints() -> tuple[Endpoint, ...]:
-    """Every endpoint that is known, in the file's order."""
+    """Return every known endpoint in the order of the file."""
     return tuple(_catalogue()[0].values())
 
 
 def find_endpoint(method: str, path: str) -> Endpoint | None:
-    """The endpoint that answers a request, with what its address tells filled in; None if it is not known.
+    """Return the endpoint that answers a request, with the parameters of its URL filled in; None if it is unknown.
 
     Args:
         path: with or without the site before it and a query behind it; course keys escaped or not.
@@ -245,7 +246,7 @@ def find_endpoint(method: str, path: str) -> Endpoint | None:
 
 
 def allows(rights: Rights, endpoint: Endpoint) -> Answer:
-    """Whether a client with these rights may use the endpoint, as far as can be told."""
+    """Return the answer to whether a client with these rights may use the endpoint."""
     seen = max((_held(alternative, rights) for alternative in endpoint.rights), default=0)
     untried = max((_held(alternative, rights) for alternative in endpoint.untried), default=0)
     # Nobody knows what comes of an untried one.
@@ -253,7 +254,7 @@ def allows(rights: Rights, endpoint: Endpoint) -> Answer:
 
 
 def _held(alternative: Rights, rights: Rights) -> int:
-    """2 if a client with these rights has all of an alternative, 0 if it has not, 1 if it depends."""
+    """Return 2 if a client with these rights has all of an alternative, 0 if it has not, 1 if it depends."""
     if ("restricted" in alternative) != ("restricted" in rights):
         return 0  # A restricted application has no right of its user, and only such a one is asked for its scopes.
     return min((_has(right, rights) for right in alternative), default=2)
@@ -268,7 +269,7 @@ def _has(right: str, rights: Rights) -> int:
 
 
 def _might_be(form: str, value: str) -> bool:
-    """Whether a text with placeholders becomes this value for some of theirs."""
+    """Return True if some values of the placeholders turn the template into this value."""
     literal = _PLACEHOLDER.split(form)[::2]
     pattern = ".+".join(map(re.escape, literal))
     if "{course_key}" in form:
@@ -288,7 +289,7 @@ def _fill_rights(alternatives: tuple[frozenset[str], ...], values: Mapping[str, 
 
 @functools.cache
 def _pattern(template: str) -> tuple[re.Pattern[str], dict[str, str]]:
-    """The path of a template as a pattern, and the parameters of its query."""
+    """Return the path of a template as a pattern, and the parameters of its query."""
     path, _mark, query = template.partition("?")
     literal = _PLACEHOLDER.split(path)
     pieces = (f"(?P<{text}>[^/,]+)" if odd % 2 else re.escape(text) for odd, text in enumerate(literal))
@@ -311,7 +312,7 @@ def _file() -> str:
 
 
 def _catalogue() -> tuple[dict[str, Endpoint], dict[str, Profile]]:
-    """Endpoints and profiles by name: those of the file, the plugins' over them, and the settings' over both."""
+    """Return endpoints and profiles by name; plugins override the file, and settings override both."""
     given = [
         (f"{config.name}: api_access_profiles", getattr(config, "api_access_profiles", {}))
         for config in (apps.get_app_configs() if apps.ready else ())

@@ -33,7 +33,7 @@ _USERNAME_LENGTHS = range(2, 31)
 
 
 def authentication_classes() -> tuple[type, ...]:
-    """What our own REST API asks who is there: JWTs where the site takes them, Bearer tokens, the session with CSRF.
+    """Return the authentication classes: JWT if the site accepts it, Bearer token, and session with CSRF check.
 
     JWTs, in a header or a cookie, are taken by edx-drf-extensions; an LMS has its class among DRF's defaults.
     """
@@ -52,7 +52,7 @@ def _jwt_authentication() -> type | None:
 
 
 def jwt_claims(auth: Any, authenticator: Any) -> dict[str, Any] | None:
-    """What is in the JWT that a request was authenticated with, checked again; None if it was by other means."""
+    """Return the verified claims of the JWT that authenticated a request; None if it was not authenticated by JWT."""
     jwt = _jwt_authentication()
     if jwt is None or not isinstance(authenticator, jwt):
         return None
@@ -61,7 +61,7 @@ def jwt_claims(auth: Any, authenticator: Any) -> dict[str, Any] | None:
 
 
 def pagination_class() -> Any:
-    """The LMS's own way to give a list in pages; None where its library is missing."""
+    """Return the LMS's pagination class; None if its library is missing."""
     try:
         return import_string("edx_rest_framework_extensions.paginators.DefaultPagination")
     except ImportError:
@@ -76,7 +76,7 @@ def _model(app_label: str, name: str) -> type[Model] | None:
 
 
 def username_problem(username: str) -> str | None:
-    """Why no account of this name may be made, in one sentence; None if it may.
+    """Return why an account of this name cannot be created, in one sentence; None if it can.
 
     The LMS's rules are those of its registration form (openedx/core/djangoapps/user_api/accounts/api.py).
     """
@@ -104,7 +104,7 @@ def username_problem(username: str) -> str | None:
 
 
 class NewUser(NamedTuple):
-    """What is wanted of an account."""
+    """Values of an account to create."""
 
     username: str
     email: str
@@ -114,7 +114,7 @@ class NewUser(NamedTuple):
 
 
 def create_users(wanted: Sequence[NewUser]) -> list[Any]:
-    """Users with unusable passwords and, in the LMS, with profiles: all receivers run.
+    """Create users with unusable passwords and, in the LMS, with profiles; all signal receivers run.
 
     The profile is made here and not by the LMS's ``_called_by_management_command`` flag, which would also report the
     user to marketing (common/djangoapps/student/models/user.py, user_post_save_callback).
@@ -172,7 +172,7 @@ def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
 
 
 def has_course_roles() -> bool:
-    """Whether there are such things here."""
+    """Return True if the LMS has course roles."""
     return _model("student", "CourseAccessRole") is not None
 
 
@@ -244,20 +244,20 @@ def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str
 
 
 def _course_role(right: str) -> dict[str, str]:
-    """The columns of a right."""
+    """Return the columns of a right."""
     role, _at, where = right.partition(":")[2].partition("@")
     key = COURSE_KEY.fullmatch(where)
     return {"role": role, "org": key["org"] if key else where, "course_id": where if key else ""}
 
 
 def is_retired(username: str) -> bool:
-    """Whether the LMS has retired the account: its name is a hash behind this prefix then."""
+    """Return True if the LMS has retired the account; its username then starts with RETIRED_USERNAME_PREFIX."""
     prefix = getattr(settings, "RETIRED_USERNAME_PREFIX", "")
     return bool(prefix) and username.startswith(prefix)
 
 
 def end_tokens_of_user(user: Any) -> None:
-    """End all tokens of an account, by the LMS's own revocation where there is one.
+    """Revoke all tokens of an account, with the LMS's own revocation if there is one.
 
     Source: openedx/core/djangoapps/oauth_dispatch/api.py, destroy_oauth_tokens, which a password reset calls too.
     """
@@ -270,7 +270,7 @@ def end_tokens_of_user(user: Any) -> None:
 
 
 def restrictions() -> QuerySet[Any] | None:
-    """The RestrictedApplication rows, to be joined by ``application``; None where there are no such things."""
+    """Return the RestrictedApplication rows, to be joined by ``application``; None if the model is missing."""
     restricted = _model("oauth_dispatch", "RestrictedApplication")
     return restricted._default_manager.all() if restricted is not None else None
 
@@ -292,7 +292,7 @@ def accesses(application_pks: Any) -> dict[Any, tuple[tuple[str, ...], tuple[str
 
 
 def has_access() -> bool:
-    """Whether applications can be given scopes, filters and restrictions here."""
+    """Return True if applications can have scopes, filters and restrictions."""
     return _model("oauth_dispatch", "ApplicationAccess") is not None
 
 
@@ -316,7 +316,7 @@ def set_access(application: Any, *, scopes: tuple[str, ...], filters: tuple[str,
 
 
 def is_restricted(application_pk: Any) -> bool:
-    """Whether the LMS gives this application expired opaque tokens only.
+    """Return True if the LMS issues only expired opaque tokens to this application.
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py, RestrictedApplication.
     """
@@ -324,7 +324,7 @@ def is_restricted(application_pk: Any) -> bool:
 
 
 def restricted_among(application_pks: Collection[Any]) -> frozenset[Any]:
-    """Those of some applications that are restricted."""
+    """Return the applications among these that are restricted."""
     rows = restrictions()
     if rows is None or not application_pks:
         return frozenset()

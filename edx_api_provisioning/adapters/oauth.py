@@ -28,7 +28,7 @@ from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec, UnusableToken
-from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH
+from edx_api_provisioning.core.options import CLIENT_ID_MAX_LENGTH
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, is_guessable
 
@@ -264,7 +264,7 @@ def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None)
     if at is not None:
         return int(tokens.filter(expires__gt=at).update(expires=at))
     count = tokens.count()
-    _revoke(tokens)
+    revoke_tokens(tokens)
     for refresh_token in get_refresh_token_model()._default_manager.filter(application=application_pk, revoked=None):
         refresh_token.revoke()
     get_grant_model()._default_manager.filter(application=application_pk).delete()
@@ -273,12 +273,12 @@ def end_tokens(application_pk: Any, *, at: datetime | None, current: Any = None)
 
 def end_tokens_of_user(user: Any) -> None:
     """Revoke every access and refresh token of a user, in all applications."""
-    _revoke(get_access_token_model()._default_manager.filter(user=user))
+    revoke_tokens(get_access_token_model()._default_manager.filter(user=user))
     for refresh_token in get_refresh_token_model()._default_manager.filter(user=user, revoked=None):
         refresh_token.revoke()
 
 
-def _revoke(tokens: Any) -> None:
+def revoke_tokens(tokens: Any) -> None:
     """Revoke access tokens as the site's revocation endpoint does (RFC 7009), many of them in few queries.
 
     DOT 3.4 has a helper, called for tokens with a refresh token and if the site's model overrides revoke().
@@ -296,34 +296,13 @@ def _revoke_access_token(token: Any) -> None:
     (refresh_token or token).revoke()
 
 
-def newest_token(client_id: str) -> Any:
-    """Return the primary key of an application's newest access token; None without one."""
-    return _tokens_of(client_id).order_by("-pk").values_list("pk", flat=True).first()
-
-
-def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
-    """Revoke the access token row that the site stored for a grant.
-
-    An opaque token finds its row. A JWT does not: its row is the only one that was added since the grant was requested.
-    If callers of the same client were granted others meanwhile, all are left alone.
-
-    Args:
-        token: the granted token.
-        client_id: of the application that requested it.
-        after: the result of :func:`newest_token` before the grant.
-    """
-    row = find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
-    if row is not None:
-        _revoke(get_access_token_model()._default_manager.filter(pk=row.pk))
-        return
-    rows = _tokens_of(client_id).filter(**({"pk__gt": after} if after is not None else {}))
-    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:2])
-    if len(keys) == 1:
-        _revoke(get_access_token_model()._default_manager.filter(pk__in=keys))
-
-
-def _tokens_of(client_id: str) -> Any:
-    return get_access_token_model()._default_manager.filter(application__client_id=client_id)
+def limit_scopes(application_pks: Collection[Any], allowed: Collection[str]) -> None:
+    """Remove all other scopes from the access tokens of applications, including those from the token endpoint."""
+    tokens = get_access_token_model()._default_manager.filter(application__in=application_pks)
+    for pk, scope in tokens.values_list("pk", "scope"):
+        kept = [each for each in scope.split() if each in allowed]
+        if len(kept) < len(scope.split()):
+            set_scopes(pk, tuple(kept))
 
 
 def set_scopes(access_token_pk: Any, scopes: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from oauth2_provider.scopes import get_scopes_backend
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import Request, generate_token
 
+from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.exceptions import UnusableToken
 from edx_api_provisioning.core.options import SECRET_MAX_LENGTH
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
@@ -115,6 +116,36 @@ def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
     with _unlogged():
         _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
     return status, json.loads(body)
+
+
+def newest_token(client_id: str) -> Any:
+    """Return the primary key of an application's newest access token; None without one."""
+    return _tokens_of(client_id).order_by("-pk").values_list("pk", flat=True).first()
+
+
+def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
+    """Revoke the access token row that the site stored for a grant.
+
+    An opaque token finds its row. A JWT does not: its row is the only one that was added since the grant was requested.
+    If callers of the same client were granted others meanwhile, all are left alone.
+
+    Args:
+        token: the granted token.
+        client_id: of the application that requested it.
+        after: the result of :func:`newest_token` before the grant.
+    """
+    row = oauth.find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
+    if row is not None:
+        oauth.revoke_tokens(oauth.get_access_token_model()._default_manager.filter(pk=row.pk))
+        return
+    rows = _tokens_of(client_id).filter(**({"pk__gt": after} if after is not None else {}))
+    keys = list(rows.order_by("pk").values_list("pk", flat=True)[:2])
+    if len(keys) == 1:
+        oauth.revoke_tokens(oauth.get_access_token_model()._default_manager.filter(pk__in=keys))
+
+
+def _tokens_of(client_id: str) -> Any:
+    return oauth.get_access_token_model()._default_manager.filter(application__client_id=client_id)
 
 
 @contextmanager

@@ -28,12 +28,12 @@ from edx_api_provisioning.core.state import Access
 
 
 def user_rights(user: Any) -> frozenset[str]:
-    """The rights that were given to the user itself; not what its groups bring."""
+    """Return the rights of the user itself, without those of its groups."""
     return rights_of_users([user])[user.pk]
 
 
 def rights_of_users(users: Collection[Any]) -> dict[Any, frozenset[str]]:
-    """The rights that were given to each user itself, by primary key; in as many statements for many as for one."""
+    """Return the rights of each user itself by primary key; the number of queries does not grow with the users."""
     pks = [user.pk for user in users]
     given = _given(pks) if pks else {}
     return {pk: given.get(pk, frozenset()) for pk in pks}
@@ -134,7 +134,7 @@ class Rights:
     ``filter:…``), and what the LMS permits by username (``name:…``)."""
 
     def exceeds(self, limit: Rights) -> tuple[str, ...]:
-        """What of these rights is beyond ``limit``; a superuser lacks nothing."""
+        """Return the rights beyond ``limit``; nothing is beyond a superuser."""
         if limit.superuser:
             return ()
         return (
@@ -145,7 +145,7 @@ class Rights:
 
 
 def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
-    """The rights of an account, with what an application of it may ask for.
+    """Return the rights of an account, with what its application may request.
 
     Whether the account is active does not count: an inactive one may be activated tomorrow.
 
@@ -230,30 +230,39 @@ def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: boo
 
 
 def application_rights(application: Any) -> tuple[str, ...]:
-    """What an application may ask for beyond what any may."""
+    """Return what an application may request beyond the default."""
     return tuple(sorted(Access(*lms.access(application.pk)).rights)) if application is not None else ()
 
 
 def group_permissions(names: Iterable[str]) -> frozenset[str]:
-    """The permissions that groups bring."""
+    """Return the permissions of groups."""
     rows = Permission.objects.filter(group__name__in=list(names)).values_list("content_type__app_label", "codename")
     return frozenset(f"permission:{app_label}.{codename}" for app_label, codename in rows)
 
 
 def declared(rights: Rights) -> frozenset[str]:
-    """What of these rights a registry row declares: all but what a name brings of itself."""
+    """Return the rights to store as declared: all except those implied by the username."""
     return frozenset(right for right in rights.others if not right.startswith((_PERSON, "name:")))
 
 
 def _by_name(username: str) -> AbstractSet[str]:
-    """What the LMS lets an account do for its name alone (openedx/core/djangoapps/user_api/rules.py)."""
+    """Return the rights that the LMS grants by username alone (openedx/core/djangoapps/user_api/rules.py)."""
     worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
     return {"name:retirement"} if worker and username.lower() == worker.lower() else set()
 
 
 def rights_wanted(username: str, *, staff: bool, superuser: bool, others: frozenset[str]) -> Rights:
-    """The rights that an account will have once it is made or changed."""
+    """Return the rights that an account will have after the plan is executed."""
     return Rights(superuser=superuser, staff=staff, others=others | _by_name(username))
+
+
+def grown(before: Rights, after: Rights) -> Rights:
+    """Return the rights that are new."""
+    return Rights(
+        superuser=after.superuser and not before.superuser,
+        staff=after.staff and not before.staff,
+        others=after.others - before.others,
+    )
 
 
 def limit_of(authority: Authority) -> Rights:

@@ -154,7 +154,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "findings", "contact_email", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact", "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -165,7 +165,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     change_form_template = f"{TEMPLATES}/client.html"
     object_history_template = f"{TEMPLATES}/history.html"
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "findings", *_STORED)}),
+        (None, {"fields": ("name", "state", "issues", *_STORED)}),
         (
             gettext_lazy("Service user"),
             {"fields": ("user_link", "all_rights", "excess", "user_made")},
@@ -176,7 +176,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     )
     # Without the permission to change, Django shows every field read-only.
     readonly_fields: ClassVar[Any] = (
-        "findings", *_STORED, "user_link", "all_rights", "excess", "application_link",
+        "issues", *_STORED, "user_link", "all_rights", "excess", "application_link",
         "client_id", "grace", "ends", "scopes", "tokens",
     )  # fmt: skip
 
@@ -226,7 +226,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     def _tools(self, client: Any) -> list[tuple[Any, Any]]:
         if client.state == ApiClient.State.RETIRED:
             return []
-        again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).troubles)
+        again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).issues)
         return [
             (RotatePage, _("Rotate")),
             (RevokePage, _("Revoke all tokens")),
@@ -265,7 +265,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         ordering="access_token__expires",
     )
     ends = _column(gettext_lazy("expires"), lambda client: _moment(_summary(client).expires_at))
-    findings = _column(gettext_lazy("issues"), lambda client: _issues(client))
+    issues = _column(gettext_lazy("issues"), lambda client: _issues(client))
     user_link = _column(gettext_lazy("user"), lambda client: _link(client.user))
     application_link = _column(gettext_lazy("application"), lambda client: _link(client.application))
     client_id = _column(gettext_lazy("client id"), lambda client: _summary(client).client_id)
@@ -318,7 +318,7 @@ def _excess(client: Any) -> Any:
 
 
 def _issues(client: Any) -> Any:
-    return lines(ISSUE_MEANINGS[Issue(trouble)] for trouble in _summary(client).troubles)
+    return lines(ISSUE_MEANINGS[Issue(issue)] for issue in _summary(client).issues)
 
 
 def _grace_period(client: Any) -> str | None:

@@ -13,17 +13,15 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin.selection import Subject
+from edx_api_provisioning.core.commands import GRACE, NEW_SECRET, NEW_TOKEN
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import (
     CLIENT,
     DURATION,
     FLAG,
-    GRACE,
     INSTANT,
     LINE_MAX_LENGTH,
     NAME_MAX_LENGTH,
-    NEW_SECRET,
-    NEW_TOKEN,
     PARTS,
     REASON,
     RIGHTS,
@@ -83,6 +81,11 @@ def form_field(option: Option) -> forms.Field:
     return forms.CharField(max_length=option.max_length or LINE_MAX_LENGTH, widget=widgets.AdminTextInputWidget, **how)
 
 
+def versions(subjects: Sequence[Subject], *, lock: bool = False) -> str:
+    """Return the versions of some subjects as one text."""
+    return " ".join(subject.version(lock=lock) for subject in subjects)
+
+
 class PageForm(forms.Form):
     """A form in the style of the admin, for a number of subjects, each of which may still need a client's name."""
 
@@ -90,6 +93,8 @@ class PageForm(forms.Form):
     required_css_class = "required"
     # New for every page that asks for confirmation: a double click sends the same one twice, and is executed once.
     request_id = forms.UUIDField(widget=forms.HiddenInput)
+    # Of the subjects as they were when the page was opened.
+    version = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *args: Any, subjects: Sequence[Subject] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,6 +110,7 @@ class PageForm(forms.Form):
         for option in self.options:
             self.fields[option.name] = form_field(option)
         self.fields["request_id"].initial = uuid.uuid4
+        self.fields["version"].initial = lambda: versions(subjects)
 
     def name_for(self, subject: Subject) -> str:
         """Return the name of the subject's client, existing or new."""

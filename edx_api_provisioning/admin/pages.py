@@ -26,7 +26,7 @@ from edx_api_provisioning.admin import credentials_page, forms
 from edx_api_provisioning.admin.base import TEMPLATES
 from edx_api_provisioning.admin.selection import Subject, selected
 from edx_api_provisioning.core.error_reports import hide_credentials
-from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Authority, Credentials, Status
 from edx_api_provisioning.models import ApiClient
@@ -135,6 +135,9 @@ class Page:
     def answer(self, form: Any) -> HttpResponse:
         """Carry out a valid form and show the result."""
         with transaction.atomic(using=router.db_for_write(ApiClient)):
+            api.require_new(f"{form.cleaned_data['request_id'].hex}-0")
+            if form.cleaned_data["version"] != forms.versions(self.subjects, lock=True):
+                raise Conflict(_("the client or its user has changed since you opened this page. Open it again."))
             done = self.each(lambda subject, number: self._recorded(form, subject, number))
             # Render inside the transaction: credentials that cannot be shown are rolled back.
             return self.show(done) if any(credentials.issued for credentials in done) else self.leave(done)
@@ -171,7 +174,7 @@ class Page:
         if client is None or not credentials.changes:
             return
         log = self.model_admin.log_addition if credentials.status is Status.CREATED else self.model_admin.log_change
-        log(self.request, client, "; ".join([*credentials.changes, *([_("Reason: %s") % reason] if reason else [])]))
+        log(self.request, client, " ".join([*credentials.changes, *([_("Reason: %s") % reason] if reason else [])]))
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Call the service function for one subject.
@@ -202,7 +205,7 @@ class Page:
     def leave(self, done: list[Credentials]) -> HttpResponse:
         """Redirect to the client with a message, as there is no secret to show."""
         for credentials in done:
-            text = "; ".join(credentials.changes) or _("no changes")
+            text = " ".join(credentials.changes) or _("No changes.")
             level = messages.SUCCESS if credentials.changes else messages.INFO
             self.model_admin.message_user(self.request, f"{credentials.name}: {text}.", level)
         return redirect(self.way_back([credentials.name for credentials in done]))
@@ -292,7 +295,7 @@ class ProvisionPage(Page):
         return {
             "name": spec.name,
             "username": plan.username,
-            "steps": [step.says for step in plan.steps],
+            "steps": [step.planned for step in plan.steps],
             "warnings": plan.warnings,
             "rights": api.excess_rights(plan),
         }

@@ -37,6 +37,10 @@ class Subject:
         """Return the rights of user and application that exceed those of an ordinary account."""
         return api.rights_of_account(self.user, self.application)
 
+    def version(self, *, lock: bool = False) -> str:
+        """Return a digest of the subject, which changes with it and with its rights."""
+        return api.version_of(self.client, self.user, self.application, lock=lock)
+
     @property
     def proposed_name(self) -> str:
         """Return a client name derived from the name of the application or user."""

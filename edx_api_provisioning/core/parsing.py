@@ -18,7 +18,7 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def parse_lifetime(text: str) -> timedelta:
-    """``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
+    """Parse ``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
 
     Raises:
         InvalidSpec: in any other form, and for zero.
@@ -32,13 +32,13 @@ def parse_lifetime(text: str) -> timedelta:
         except (OverflowError, ValueError):
             span = None
     if span is None or span < timedelta(seconds=1):
-        message = gettext("not a time span above zero; write it like 90d, 12h, 52w or P90D.")
+        message = gettext("not a positive time span; write it like 90d, 12h, 52w or P90D.")
         raise InvalidSpec(message, field="expires_in")
     return span
 
 
 def in_words(span: timedelta) -> str:
-    """How long a time span is, in the largest unit of which there are two at least: ``730 days``, ``36 hours``."""
+    """Return a time span in words, in the largest unit with a count of at least two: ``730 days``, ``36 hours``."""
     seconds = int(span.total_seconds())
     if seconds >= 2 * 86400:
         return gettext("%d days") % (seconds // 86400)
@@ -47,8 +47,16 @@ def in_words(span: timedelta) -> str:
     return gettext("%d minutes") % (seconds // 60) if seconds >= 120 else gettext("%d seconds") % seconds
 
 
+def spell_lifetime(span: timedelta) -> str:
+    """Return a time span as :func:`parse_lifetime` reads it: ``30d``, ``36h`` or ``PT90S``."""
+    for unit in ("d", "h"):
+        if not span % _UNITS[unit]:
+            return f"{span // _UNITS[unit]}{unit}"
+    return f"PT{int(span.total_seconds())}S"
+
+
 def parse_instant(text: str) -> datetime:
-    """``2027-01-31`` (its first moment, UTC) or ``2027-01-31T12:00Z``; UTC where no offset is given.
+    """Parse ``2027-01-31`` (midnight UTC) or ``2027-01-31T12:00Z``; UTC if no offset is given.
 
     Raises:
         InvalidSpec: in any other form.
@@ -62,7 +70,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_site_url(text: str) -> str:
-    """The root of a site that secrets may be sent to: https, or http on this machine; without a slash at its end.
+    """Return the root URL of a site without a trailing slash; it must be https, or http on this machine.
 
     Raises:
         InvalidSpec: for any other.
@@ -73,9 +81,9 @@ def parse_site_url(text: str) -> str:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
-        raise InvalidSpec(gettext("not a web address; write it like https://lms.example.org"), field="verify_url")
+        raise InvalidSpec(gettext("not a URL; write it like https://lms.example.org"), field="verify_url")
     if parts.scheme == "http" and not is_loopback(host):
-        raise InvalidSpec(gettext("secrets are not sent over http; give the https address."), field="verify_url")
+        raise InvalidSpec(gettext("secrets are not sent over http; use the https URL."), field="verify_url")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 

@@ -14,39 +14,34 @@ from edx_api_provisioning.core.state import Site
 
 
 def check_policy(spec: ClientSpec, site: Site) -> None:
-    """Whether the site allows what is wanted, whatever exists.
-
-    Raises:
-        InvalidSpec: if not.
-    """
+    """Raise InvalidSpec if site policy forbids this spec."""
     too_long = spec.expires_in is not None and spec.expires_in > site.max_lifetime
-    # Only then: the end of a very long time is beyond the calendar.
+    # A very long lifetime would overflow the calendar.
     end = token_end(spec, site) if spec.wants_token and not too_long else None
     if end is not None and end <= site.now:
-        raise InvalidSpec(_("this time is past; give one to come."), field="expires_at")
+        raise InvalidSpec(_("this date is in the past."), field="expires_at")
     if too_long or (end is not None and end - site.now > site.max_lifetime):
         raise InvalidSpec(
-            _("at most %s, as EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] has it.") % in_words(site.max_lifetime),
+            _("the maximum is %s (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).") % in_words(site.max_lifetime),
             field="expires_at" if spec.expires_at else "expires_in",
         )
     unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))
     if unknown:
         raise InvalidSpec(
-            _("the site would not grant %(unknown)s; it grants %(available)s.")
+            _("unknown scope %(unknown)s; available: %(available)s.")
             % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
             field="scopes",
         )
     if (spec.filters or spec.restricted) and not site.has_access:
-        reject("filters" if spec.filters else "restricted", _("this site has no such thing (ApplicationAccess)."))
+        reject(
+            "filters" if spec.filters else "restricted",
+            _("this site has no application access (oauth_dispatch.ApplicationAccess)."),
+        )
     check_rights_policy(staff=spec.is_staff, superuser=spec.is_superuser, site=site)
 
 
 def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
-    """Whether the site allows clients with these rights.
-
-    Raises:
-        InvalidSpec: if not.
-    """
+    """Raise InvalidSpec if site policy forbids clients with these flags."""
     if superuser and not site.superuser_allowed:
         reject("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
     if staff and not site.staff_allowed:
@@ -54,6 +49,7 @@ def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
 
 
 def reject(field: str, message: str) -> NoReturn:
+    """Raise InvalidSpec for a field."""
     raise InvalidSpec(message, field=field)
 
 
@@ -68,16 +64,12 @@ def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None
 
 
 def same_spelling(field: str, wanted: str, found: str | None) -> None:
-    """Whether what the database found is what was asked for.
-
-    Raises:
-        NearMatch: if it is another spelling of it.
-    """
+    """Raise NearMatch if the database found a value that is spelled differently."""
     if found is not None and found != wanted:
         raise NearMatch(
             _(
-                "the database takes %(wanted)s and the existing %(found)s for the same; "
-                "use that spelling or another name."
+                "%(wanted)s conflicts with the existing %(found)s: the database ignores case and accents. "
+                "Use the existing spelling or another name."
             )
             % {"wanted": wanted, "found": found},
             field=field,

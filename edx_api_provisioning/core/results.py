@@ -1,4 +1,4 @@
-"""Frozen values: what is wanted, what was issued, what was proved. No database, no settings.
+"""Frozen result values. No database, no settings.
 
 Time spans are :class:`~datetime.timedelta`, instants are aware UTC datetimes.
 """
@@ -18,7 +18,7 @@ from edx_api_provisioning.core.secrets import Secret
 
 
 class Status(enum.StrEnum):
-    """What a run did to a client, as the JSON output says it."""
+    """Results of a run for one client, as in the JSON output."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -49,12 +49,12 @@ class Credentials:
     client_secret: Secret | None
     access_token: Secret | None
     expires_at: datetime | None
-    """When the client's current access token ends; None without one."""
+    """Expiry date of the client's current access token; None without one."""
     scopes: tuple[str, ...]
     profile: str = ""
     """The access profile, if it was provisioned with one."""
     restricted: bool = False
-    """Whether its application is restricted: then it has no opaque tokens, only JWTs."""
+    """True if the application is restricted: it gets JWTs only, no opaque tokens."""
     issues: IssueIds = field(default=IssueIds())
     """The ids of the client's current secret and token."""
     stored_secret: Secret | None = field(default=None, repr=False)
@@ -62,12 +62,12 @@ class Credentials:
     verified: bool | None = None
     """True if the site's own classes accepted the credentials before they were committed; None if not asked."""
     changes: tuple[str, ...] = ()
-    """What the run did, one phrase for each step."""
+    """Changes that the run made, one sentence for each."""
     warnings: tuple[str, ...] = ()
 
     @classmethod
     def of_nothing(cls, name: str) -> Credentials:
-        """Those of a client that is not there any more."""
+        """Return the credentials of a client that was deleted."""
         return cls(
             name=name,
             status=Status.UNCHANGED,
@@ -82,7 +82,7 @@ class Credentials:
 
     @property
     def issued(self) -> bool:
-        """Whether there is a secret to deliver."""
+        """Return True if there is a secret to deliver."""
         return self.client_secret is not None or self.access_token is not None
 
 
@@ -177,7 +177,7 @@ class ClientSummary(Record):
     """Time at which the registry row last changed."""
     excess: tuple[str, ...] = ()
     """Rights beyond the declared ones; only list_api_clients --overprivileged determines them."""
-    troubles: tuple[str, ...]
+    issues: tuple[str, ...]
     """Codes of the issues found, such as token_expired or user_inactive."""
 
 
@@ -198,17 +198,17 @@ class Event:
 
 
 class RequestId(NamedTuple):
-    """What tells a request from all others: the same one is not carried out twice."""
+    """Identification of a request; a repeated request is refused."""
 
     key: str
     """At most 64 characters."""
     digest: str
-    """Of all that is asked for, so that something else under the same key is refused."""
+    """Digest of the request, so that another request with the same key is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmanaged:
-    """An application or a long-lived access token of no client; no secret."""
+    """An application or a long-lived access token that belongs to no client, without secrets."""
 
     kind: str
     name: str
@@ -219,17 +219,17 @@ class Unmanaged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """What the site makes of an access token that somebody presents."""
+    """Result of checking a presented access token."""
 
     state: str
     """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
     meaning: str = ""
-    """If it is not valid, why, and what to do."""
+    """If the token is not valid, the reason and what to do."""
     username: str | None = None
     is_staff: bool = False
     is_superuser: bool = False
     rights: tuple[str, ...] = ()
-    """``superuser``, ``staff``, what was given to the user itself, and what its application may ask for."""
+    """``superuser``, ``staff``, the rights of the user itself, and what its application may request."""
     scopes: tuple[str, ...] = ()
     expires_at: datetime | None = None
     client_id: str | None = None
@@ -238,7 +238,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing tried: ``ok``, and if not, what it means and what to do."""
+    """Result of one check: ``ok``, or what the failure means and what to do."""
 
     what: str
     ok: bool
@@ -247,12 +247,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was tried to prove the credentials, in order."""
+    """Checks of credentials, in order."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
+        """Return True if there were checks and all of them passed."""
         return bool(self.checks) and all(check.ok for check in self.checks)
 
 
@@ -285,7 +286,7 @@ class Identity:
 
 
 class Issue(enum.StrEnum):
-    """One finding, by the word that scripts read."""
+    """Codes of issues, for scripts."""
 
     USER_GONE = "user_gone"
     USER_RETIRED = "user_retired"
@@ -303,17 +304,25 @@ class Issue(enum.StrEnum):
 
 
 ISSUE_MEANINGS = {
-    Issue.USER_GONE: _("its user was deleted; provision it again"),
-    Issue.USER_RETIRED: _("its user was retired by the LMS; retire the client and provision another"),
-    Issue.USER_INACTIVE: _("its user is not active; activate it in the admin, or retire the client"),
-    Issue.USER_PROMOTED: _("its user has more rights than it was given here; take them away, or adopt it again"),
-    Issue.USER_DEMOTED: _("its user has fewer rights than it was given here; give them back, or adopt it again"),
-    Issue.APPLICATION_GONE: _("its application was deleted; provision it again"),
-    Issue.APPLICATION_CHANGED: _("its application has another user, client type or grant type; put it right"),
-    Issue.RESTRICTED: _("its application is restricted: access tokens of it expire at once; use JWTs"),
-    Issue.UNRESTRICTED: _("its application is not restricted any more: it has all rights of its user; restrict it"),
-    Issue.TOKEN_GONE: _("its access token was deleted, as a password reset does; rotate it"),
-    Issue.TOKEN_EXPIRED: _("its access token has expired; rotate it"),
-    Issue.SECRET_OVERDUE: _("its client secret is older than the site allows; rotate it"),
-    Issue.PREDECESSOR_OVERDUE: _("the application before its last rotation is past its grace; rotate or revoke"),
+    Issue.USER_GONE: _("the user was deleted; provision the client again"),
+    Issue.USER_RETIRED: _("the user was retired by the LMS; retire the client and provision a new one"),
+    Issue.USER_INACTIVE: _("the user is not active; activate it in the admin, or retire the client"),
+    Issue.USER_PROMOTED: _(
+        "the user has more rights than were granted here; remove them, or adopt the client again to accept them"
+    ),
+    Issue.USER_DEMOTED: _(
+        "the user has fewer rights than were granted here; restore them, or adopt the client again to accept that"
+    ),
+    Issue.APPLICATION_GONE: _("the application was deleted; provision the client again"),
+    Issue.APPLICATION_CHANGED: _(
+        "the user, client type or grant type of the application was changed; correct it in the admin"
+    ),
+    Issue.RESTRICTED: _("the application is restricted, so its access tokens expire at once; use JWTs"),
+    Issue.UNRESTRICTED: _(
+        "the application is no longer restricted, so the client has all rights of its user; restrict it again"
+    ),
+    Issue.TOKEN_GONE: _("the access token was deleted, for example by a password reset; rotate the client"),
+    Issue.TOKEN_EXPIRED: _("the access token has expired; rotate the client"),
+    Issue.SECRET_OVERDUE: _("the client secret is older than the site allows; rotate the secret"),
+    Issue.PREDECESSOR_OVERDUE: _("the grace period of the old application is over; rotate or revoke the client"),
 }

@@ -11,7 +11,7 @@ from edx_api_provisioning.core.options import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the site allows and prefers."""
+    """Policy and defaults of the site."""
 
     now: datetime
     host: str | None
@@ -42,6 +42,10 @@ class CurrentUser:
     """Whether this project made it."""
     retired: bool = False
     """Whether the LMS has retired it."""
+    owner: str = ""
+    """The name of another client that the account was created for."""
+    declared_elsewhere: frozenset[str] = frozenset()
+    """The rights that other clients of the account declare."""
     rights: frozenset[str] = frozenset()
     """Those given to the user itself, as in ``grants``, if the spec says anything about rights."""
 
@@ -51,14 +55,14 @@ APPLICATION_RIGHTS = ("scope:", "filter:", "restricted")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the LMS lets an application ask for beyond the default scopes, and the filters on it."""
+    """Scopes that an application may request beyond the default ones, and its filters."""
 
     scopes: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
 
     @property
     def rights(self) -> frozenset[str]:
-        """As strings: by JWT an application may see what few users may."""
+        """Return the access as rights, such as ``scope:NAME``: with JWTs it can open what few users may see."""
         return frozenset([f"scope:{scope}" for scope in self.scopes] + [f"filter:{entry}" for entry in self.filters])
 
 
@@ -108,7 +112,7 @@ class CurrentClient(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentState:
-    """What exists already, as far as it concerns the wanted client."""
+    """Existing objects that concern one spec."""
 
     client: CurrentClient | None = None
     user: CurrentUser | None = None

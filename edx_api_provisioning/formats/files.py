@@ -25,6 +25,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 
 
 def refuse(message: str) -> OutputFailure:
+    """Return the error for an output that cannot be written."""
     return OutputFailure(message, field="output")
 
 
@@ -113,7 +114,7 @@ class Staged(NamedTuple):
 
     @property
     def issues(self) -> IssueIds:
-        """The ids of the secret and the token in it."""
+        """Return the ids of the secret and the token in the file."""
         return IssueIds(self.secret, self.token)
 
 

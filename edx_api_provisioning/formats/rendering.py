@@ -73,12 +73,12 @@ def _text(values: dict[str, Any]) -> str:
     for label, line in calls(values):
         lines += ["", f"{label}:", f"  {line}"]
     if values["client_secret"] or values["access_token"]:
-        lines += ["", _("The secrets are shown this once. Keep them now.")]
+        lines += ["", _("These secrets are shown only once. Save them now.")]
     return "\n".join(lines) + "\n"
 
 
 def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lines for a shell that use what was issued, each with what it does; from :func:`as_dict`.
+    """Return shell commands that use the issued credentials, each with its purpose; from :func:`as_dict`.
 
     ``printf`` is built into the shell: the secret is in no process's arguments.
     """
@@ -282,7 +282,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def render_one_of_many(credentials: Credentials, *, format: str) -> str:
-    """As :func:`render`, for one of many in a stream: JSON on a line, YAML as a document, text as a paragraph."""
+    """Render one client of a stream: JSON as a line, YAML as a document, text as a paragraph."""
     return render(credentials, format="jsonl" if format == "json" else format) + ("\n" if format == "text" else "")
 
 
@@ -300,7 +300,7 @@ def render_list(rows: Iterable[dict[str, Any]], *, format: str) -> Iterator[str]
 
 def change_as_dict(name: str, change: str, plan: Plan | None) -> dict[str, Any]:
     """Return what would be done with one of many."""
-    steps = [step.says for step in plan.steps] if plan is not None else []
+    steps = [step.planned for step in plan.steps] if plan is not None else []
     warnings = list(plan.warnings) if plan is not None and steps else []
     return {"name": name, "change": change, "steps": steps, "warnings": warnings}
 
@@ -310,14 +310,14 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
     if change == "unchanged":
         return ""
     lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
-    lines += [f"    {_('Warning: %s') % warning}" for warning in warnings]
+    lines += ["    " + _("Warning: %s") % warning for warning in warnings]
     return "\n".join(lines) + "\n"
 
 
 def render_plan(plan: Plan, *, format: str) -> str:
-    """What would be done, as JSON, as YAML or as sentences."""
+    """Return a plan as JSON, as YAML or as sentences."""
     if format in ("json", "jsonl", "yaml"):
-        steps = [step.says for step in plan.steps]
+        steps = [step.planned for step in plan.steps]
         shown = {
             "name": plan.spec.name,
             "status": str(plan.status),
@@ -325,17 +325,17 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "email": plan.email,
         }
         return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
-    lines = [_("Would %s.") % step.says for step in plan.steps] or [_("Would change nothing.")]
+    lines = [step.planned for step in plan.steps] or [_("No changes: the client already matches.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"
 
 
 def render_outcome(credentials: Credentials, *, format: str) -> str:
-    """What became of a client where nothing was issued."""
+    """Return the result for a client without new credentials."""
     if format == "json":
         shown = {"name": credentials.name, "status": str(credentials.status), "username": credentials.username}
         return _json({**shown, "client_id": credentials.client_id, "changes": list(credentials.changes)})
-    lines = [_("Done: %s.") % change for change in credentials.changes] or [_("There was nothing to do.")]
+    lines = list(credentials.changes) or [_("No changes: the client already matches.")]
     return "\n".join(lines) + "\n"
 
 
@@ -360,24 +360,24 @@ def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> It
 def _details(client: ClientSummary) -> Iterator[str]:
     declared = [right for right in client.rights if right not in ("superuser", "staff")]
     if client.profile:
-        yield f"    {_('profile')}: {client.profile}\n"
+        yield "    " + _("profile") + f": {client.profile}\n"
     if declared:
-        yield f"    {_('rights')}: {', '.join(declared)}\n"
+        yield "    " + _("rights") + f": {', '.join(declared)}\n"
     for right in client.excess:
-        yield f"    {_('beyond what was declared')}: {right}\n"
-    for trouble in client.troubles:
-        yield f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}\n"
+        yield "    " + _("beyond the declared rights") + f": {right}\n"
+    for issue in client.issues:
+        yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 
 
 def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
-    """What JSON shows of something that holds no secret."""
+    """Return a record without secrets as it is shown in JSON."""
     return {key: _plain(value) for key, value in asdict(row).items()}
 
 
 def render_examination(
     client: ClientSummary | None, presented: Presented | None, verification: Verification, *, format: str
 ) -> str:
-    """What is to be said of credentials that somebody presented and of the client they are for."""
+    """Return the result of checking presented credentials, with the client that owns them."""
     shown: dict[str, Any] = {}
     if client is not None:
         shown["client"] = row_as_dict(client)
@@ -390,20 +390,21 @@ def render_examination(
     if format == "json":
         return _json(shown)
     lines = [line for part in ("client", "token") if part in shown for line in _examined(shown[part])]
-    lines += [f"    {trouble}: {ISSUE_MEANINGS[Issue(trouble)]}" for trouble in (client.troubles if client else ())]
+    lines += [f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}" for issue in (client.issues if client else ())]
     lines += [render_check(check) for check in verification.checks]
     return "\n".join(lines) + "\n"
 
 
 def render_check(check: Check) -> str:
-    """One thing that was tried, and what came of it."""
-    return f"{check.what}: {check.meaning or _('works')}"
+    """Return the result of one check as a line."""
+    meaning = check.meaning or _("works")
+    return f"{check.what}: {meaning}"
 
 
 def _examined(values: dict[str, Any]) -> Iterator[str]:
     for key, value in values.items():
         # The rights say what two of the flags say.
-        if key in ("is_staff", "is_superuser", "excess", "troubles") or value in (None, "", [], False):
+        if key in ("is_staff", "is_superuser", "excess", "issues") or value in (None, "", [], False):
             continue
         text = ", ".join(value) if isinstance(value, list) else _("yes") if value is True else str(value)
         if key == "expires_in" and value > 0:

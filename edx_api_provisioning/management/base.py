@@ -62,6 +62,7 @@ class ClientCommand(BaseCommand):
         self.help = _(self.table.help)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of the command, by group."""
         groups: dict[str, Any] = {"": parser}
         for option in self.table.options:
             part = "" if option.positional else option.part
@@ -72,11 +73,13 @@ class ClientCommand(BaseCommand):
             add_option(groups[option.exclusive or part], option)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        """Return the parser with the epilog of the command."""
         return super().create_parser(
             prog_name, subcommand, epilog=self.epilog, formatter_class=_HelpFormatter, **kwargs
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Run the command, and turn its errors into CommandError."""
         self.quiet = options["verbosity"] == 0
         try:
             self.run(**{name: _typed(value) for name, value in options.items()})
@@ -84,7 +87,7 @@ class ClientCommand(BaseCommand):
             raise CommandError(_line(error)) from None
 
     def run(self, *args: Any, **options: Any) -> None:
-        """Do it; the options are keyword arguments.
+        """Run the command; the options are keyword arguments.
 
         Raises:
             ProvisioningError: shown as one line, with exit code 1.
@@ -93,7 +96,7 @@ class ClientCommand(BaseCommand):
 
     @property
     def out(self) -> Any:
-        """Standard output itself; Django's wrapper has no file descriptor, and adds to what it writes."""
+        """Return standard output itself; Django's wrapper has no file descriptor and adds line ends."""
         return self.stdout._out
 
     def show(self, text: str) -> None:
@@ -130,7 +133,7 @@ class IssuingCommand(ClientCommand):
             return
         if many and format in ("env", "docker-env"):
             raise InvalidSpec(
-                _("the variables of several clients have the same names; give a directory."), field="output"
+                _("several clients would write the same variables; pass a directory to --output."), field="output"
             )
         render = rendering.render_one_of_many if many else rendering.render
         try:
@@ -158,7 +161,7 @@ class IssuingCommand(ClientCommand):
         self.finish(credentials, options, path=options["output"] if destination.settles else None)
 
     def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:
-        """Say what was done, and verify the credentials over HTTP if that is asked for.
+        """Print the changes, and verify the credentials over HTTP if requested.
 
         Args:
             path: the file that the credentials are in.
@@ -169,7 +172,7 @@ class IssuingCommand(ClientCommand):
         for warning in credentials.warnings:
             self.say(_("Warning: %s") % warning)
         for change in credentials.changes:
-            self.say(_("Done: %s.") % change)
+            self.say(change)
         if not credentials.issued:
             issue = _("No credentials were issued; to issue new ones, run: rotate_api_client %s")
             self.say(issue % credentials.name)
@@ -186,7 +189,7 @@ class IssuingCommand(ClientCommand):
         except ProvisioningError as error:
             raise CommandError(failed % error.message) from None
         for check in verification.checks:
-            self.say(_("Tried: %s.") % rendering.render_check(check).rstrip("."))
+            self.say(_("Check: %s.") % rendering.render_check(check).rstrip("."))
         if not verification.ok:
             raise CommandError(failed % _failures(verification))
 
@@ -200,7 +203,7 @@ def operator() -> Authority:
 
 
 def _typed(value: Any) -> Any:
-    """What was typed, where argparse (before Python 3.13) makes an empty list of the value ``--``."""
+    """Return the typed value; argparse before Python 3.13 turns the value ``--`` into an empty list."""
     if isinstance(value, list):
         return [_typed(each) for each in value] or "--"
     return value

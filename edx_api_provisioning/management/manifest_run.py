@@ -21,7 +21,7 @@ from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, 
 
 
 def read_file(path: str) -> Manifest:
-    """The manifest in a file, or on standard input if that is what ``-`` names.
+    """Return the manifest in a file, or on standard input for ``-``.
 
     Raises:
         InvalidSpec: if it cannot be read, or with all that is wrong in it.
@@ -40,13 +40,13 @@ def read_file(path: str) -> Manifest:
     except AttributeError:
         raise InvalidSpec(_("standard input is closed."), field="from_file") from None
     except UnicodeDecodeError:
-        raise InvalidSpec(_("this is not text in UTF-8."), field="from_file") from None
+        raise InvalidSpec(_("this is not UTF-8 text."), field="from_file") from None
     except OSError as error:
         raise InvalidSpec(_("cannot be read: %s.") % error.strerror, field="from_file") from None
 
 
 def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any]) -> None:
-    """Say what would be done; exit code 2 if there is anything to do."""
+    """Print the plans; exit with code 2 if there are changes to make."""
     counts: Counter[str] = Counter()
     changes, format = _changes(command, manifest, options, counts), options["format"]
     if format in ("json", "jsonl"):
@@ -65,7 +65,7 @@ def show_plan(command: ClientCommand, manifest: Manifest, options: dict[str, Any
     )
     command.say(_("Plan: %s.") % ", ".join(text % counts[key] for key, text in says if counts[key] or key != "failed"))
     if counts["failed"]:
-        raise CommandError(_("Not everything can be done; see above."))
+        raise CommandError(_("Some clients are refused; see above."))
     if counts.total() > counts["unchanged"]:
         raise SystemExit(2)
 
@@ -100,10 +100,10 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
             if credentials and not credentials.issued and options["format"] in ("json", "jsonl"):
                 to.add([credentials])
     if failed and options["prune"]:
-        command.say(_("Nothing was pruned, because not everything was done."))
+        command.say(_("Nothing was pruned, because some clients failed."))
     for retired in [] if failed else _pruned(manifest, options, **request):
         _tell(command, retired, counts, failed)
-    command.say(_("Done: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
+    command.say(_("Result: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
     if failed:
         shown = ", ".join(failed[:10]) + ("…" if len(failed) > 10 else "")
         raise CommandError(_("Not provisioned: %s.") % shown)
@@ -113,7 +113,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
     if not options["prune"]:
         return []
     if manifest.name is None:
-        raise InvalidSpec(_("the manifest needs a name of its own for this (manifest: NAME)."), field="prune")
+        raise InvalidSpec(_("--prune needs a name in the manifest (manifest: NAME)."), field="prune")
     return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 
@@ -126,11 +126,11 @@ def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed
     credentials = applied.unwrap()
     counts[str(credentials.status)] += 1
     for warning in credentials.warnings:
-        command.say(f"{applied.name}: {_('Warning: %s') % warning}")
+        command.say(f"{applied.name}: " + _("Warning: %s") % warning)
 
 
 class _Progress:
-    """How far it is, on a terminal only."""
+    """Progress of a run, shown on a terminal only."""
 
     def __init__(self, command: ClientCommand, total: int) -> None:
         self._stderr, self._total = command.stderr, total

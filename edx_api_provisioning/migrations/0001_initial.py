@@ -31,8 +31,8 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         default=False,
                         editable=False,
-                        help_text="Whether the user was made here.",
-                        verbose_name="user made for it",
+                        help_text="True if the user was created for this client.",
+                        verbose_name="user created for it",
                     ),
                 ),
                 ("is_staff", models.BooleanField(default=False, editable=False, verbose_name="staff")),
@@ -49,18 +49,21 @@ class Migration(migrations.Migration):
                 ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
                 ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
-                ("predecessor_ends", models.DateTimeField(editable=False, null=True, verbose_name="predecessor ends")),
+                (
+                    "predecessor_ends",
+                    models.DateTimeField(editable=False, null=True, verbose_name="old application expires"),
+                ),
                 (
                     "noticed_days",
-                    models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="noticed at"),
+                    models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="notice sent at"),
                 ),
                 (
                     "self_rotation",
                     models.BooleanField(
                         default=False,
                         editable=False,
-                        help_text="Whether its access token is enough to get the next one.",
-                        verbose_name="may rotate itself",
+                        help_text="True if the client may replace its access token, using the token itself.",
+                        verbose_name="self-rotation",
                     ),
                 ),
                 (
@@ -70,7 +73,7 @@ class Migration(migrations.Migration):
                         default="",
                         db_index=True,
                         editable=False,
-                        help_text="The manifest that declares it.",
+                        help_text="Manifest that declares the client.",
                         max_length=100,
                         verbose_name="manifest",
                     ),
@@ -80,7 +83,10 @@ class Migration(migrations.Migration):
                 (
                     "contact",
                     models.EmailField(
-                        blank=True, help_text="Who answers for this client.", max_length=254, verbose_name="contact"
+                        blank=True,
+                        help_text="Email address of the person responsible for the client.",
+                        max_length=254,
+                        verbose_name="contact",
                     ),
                 ),
                 ("purpose", models.CharField(blank=True, max_length=255, verbose_name="purpose")),
@@ -130,6 +136,18 @@ class Migration(migrations.Migration):
                         verbose_name="predecessor",
                     ),
                 ),
+                ("recipients", models.JSONField(default=dict, editable=False, verbose_name="recipients")),
+                (
+                    "owned_user",
+                    models.OneToOneField(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="own user",
+                    ),
+                ),
                 (
                     "user",
                     models.ForeignKey(
@@ -173,6 +191,7 @@ class Migration(migrations.Migration):
                             ("predecessor_ended", "predecessor ended"),
                             ("notified", "notified"),
                             ("refused", "refused"),
+                            ("shared", "user shared"),
                         ],
                         max_length=32,
                         verbose_name="what",

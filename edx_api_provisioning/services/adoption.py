@@ -12,7 +12,7 @@ from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.core.spec import ClientSpec
@@ -45,15 +45,7 @@ def adopt(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        site = current_site()
-        client = registry.find(name, lock_it=True)
-        if client is not None:
-            same_spelling("name", name, client.name)
-            refuse_retired(client)
-        if site.contact_required and not (contact or (client and client.contact)):
-            raise InvalidSpec(
-                _("missing; this site requires the email address of a contact for every client."), field="contact"
-            )
+        client = _find(name, contact)
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
         user = lock_user(application.user)
@@ -61,19 +53,17 @@ def adopt(
         rights = rights_of(user, application, foreign=not made)
         if not authority.trusted:
             require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
+        shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
+        if shared is not None and not authority.is_superuser:
+            raise NotAllowed(
+                _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
+                field="client_id",
+            )
         if client is None:
             client = ApiClient(name=name, application=application)
-        token = client.access_token or oauth.longest_token(application)
         wanted = {
-            "user": user,
-            "user_made": client.user_made and client.user_id == user.pk,
-            "is_staff": user.is_staff,
-            "is_superuser": user.is_superuser,
+            **_current_columns(client, application, user),
             "declared_rights": sorted(declared(rights)),
-            "access_token": token,
-            # Credentials that this package did not issue are at least as old as their rows.
-            "secret_issued": client.secret_issued or application.created,
-            "token_issued": client.token_issued or (token.created if token is not None else None),
             "contact": client.contact if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
@@ -85,9 +75,38 @@ def adopt(
         details = {"client_id": application.client_id, "username": user.get_username()}
         request = {"authority": authority, "reason": reason, "request_id": request_id}
         registry.record(client, name, Kind.ADOPTED, details=details, **request)
-        return current_credentials(client, Status.ADOPTED, changes=(_("adopted %s") % name,))
+        registry.record_all(registry.sharing(client), authority=authority, reason=reason)
+        return current_credentials(client, Status.ADOPTED, changes=(_("Adopted %s.") % name,))
 
     return in_transaction(work)
+
+
+def _find(name: str, contact: str | None) -> ApiClient | None:
+    """Return the client of this name, locked; None if there is none."""
+    client = registry.find(name, lock_it=True)
+    if client is not None:
+        same_spelling("name", name, client.name)
+        refuse_retired(client)
+    if current_site().contact_required and not (contact or (client and client.contact)):
+        raise InvalidSpec(
+            _("missing; this site requires the email address of a contact for every client."), field="contact"
+        )
+    return client
+
+
+def _current_columns(client: ApiClient, application: Any, user: Any) -> dict[str, Any]:
+    """Return the columns of a client that follow from its user, application and tokens."""
+    token = client.access_token or oauth.longest_token(application)
+    return {
+        "user": user,
+        "user_made": client.user_made and client.user_id == user.pk,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "access_token": token,
+        # Credentials that this package did not issue are at least as old as their rows.
+        "secret_issued": client.secret_issued or application.created,
+        "token_issued": client.token_issued or (token.created if token is not None else None),
+    }
 
 
 def _check_adoptable(name: str, client: ApiClient | None, application: Any, client_id: str) -> None:

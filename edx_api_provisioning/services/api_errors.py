@@ -13,30 +13,34 @@ from edx_api_provisioning.core.results import Check
 # What the LMS answers (openedx/core/lib/api/authentication.py; RFC 6749 section 5.2), what it means, what to do.
 ERROR_MEANINGS = {
     "token_nonexistent": gettext_noop(
-        "the site does not know the token: it was deleted, or another site was asked. Issue a new one."
+        "the site does not know the token: it was deleted, or belongs to another site. Issue a new one."
     ),
-    "token_expired": gettext_noop("the token's time is over, or its application is restricted. Issue a new one."),
+    "token_expired": gettext_noop("the token has expired, or its application is restricted. Issue a new one."),
     "token_malformed": gettext_noop("the Authorization header has more than two words. Send: Bearer TOKEN."),
     "token_not_provided": gettext_noop("the Authorization header has no token. Send: Bearer TOKEN."),
     "user_is_disabled": gettext_noop(
-        "the service user has an unusable password and no application of its own left. Provision the client again."
+        "the service user has an unusable password and no application. Provision the client again."
     ),
     "user_not_active": gettext_noop("the service user is not active. Activate it in the admin."),
-    "invalid_client": gettext_noop("client id and secret do not belong together on this site."),
-    "invalid_scope": gettext_noop("a scope was asked for that the site does not grant this client."),
-    "unsupported_grant_type": gettext_noop("the site did not read the request as a form; is a proxy in the way?"),
-    "unauthorized_client": gettext_noop("the application is not for the client credentials grant."),
-    "anonymous": gettext_noop("the site looked for no such credentials; is the address that of the LMS?"),
-    "other_user": gettext_noop("the credentials are those of another user."),
-    "not_jwt": gettext_noop("the site answered with a token that is not a JWT."),
-    "429": gettext_noop("the site limits how often it may be asked. Wait a minute."),
-    "403": gettext_noop("the site knows the credentials and refuses this; a restricted client may do nothing else."),
-    "404": gettext_noop("there is nothing at this address; is it that of the LMS?"),
-    "not_json": gettext_noop("the site answered with something else than its API does; is it that of the LMS?"),
-    "ConnectionError": gettext_noop("nobody answers at this address. Is the site running, and may it be reached?"),
-    "Timeout": gettext_noop("nobody answers at this address in time."),
-    "SSLError": gettext_noop("the certificate of this address does not hold, so nothing was sent."),
-    "500": gettext_noop("the site failed; see its log. A token or application without a user does this."),
+    "invalid_client": gettext_noop("the client id and secret do not match on this site."),
+    "invalid_scope": gettext_noop("the site does not grant this client a requested scope."),
+    "unsupported_grant_type": gettext_noop(
+        "the site did not read the request as a form. Check for a proxy that changes requests."
+    ),
+    "unauthorized_client": gettext_noop("the application does not have the client credentials grant."),
+    "anonymous": gettext_noop("the endpoint ignored the credentials. Check that the URL is that of the LMS."),
+    "other_user": gettext_noop("the credentials belong to another user."),
+    "not_jwt": gettext_noop("the site returned a token that is not a JWT."),
+    "429": gettext_noop("the site limits the rate of requests. Wait a minute."),
+    "403": gettext_noop(
+        "the site accepts the credentials but refuses this request, as it does for a restricted client."
+    ),
+    "404": gettext_noop("nothing found at this URL. Check that it is that of the LMS."),
+    "not_json": gettext_noop("the response is not one of the LMS API. Check that the URL is that of the LMS."),
+    "ConnectionError": gettext_noop("no connection. Check that the site is running and reachable."),
+    "Timeout": gettext_noop("the site did not answer in time."),
+    "SSLError": gettext_noop("invalid TLS certificate; nothing was sent."),
+    "500": gettext_noop("the site failed; see its log. A token or application without a user causes this."),
 }
 
 _UNKNOWN = gettext_noop("the site refused; see its log.")

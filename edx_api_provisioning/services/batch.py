@@ -37,7 +37,7 @@ def provision(
     new: bool = False,
     verify: bool = True,
 ) -> Credentials:
-    """As :func:`apply`, for one client, whose credentials are returned: they are nowhere else to be had.
+    """Apply one spec as :func:`apply` does, and return its credentials: they are not stored anywhere else.
 
     Args:
         request_id: makes a request unique: the same one is not carried out twice.
@@ -147,7 +147,7 @@ def _refused(
 def prune(
     manifest: str, keep: Collection[str], *, authority: Authority, reason: str = "", dry_run: bool = False
 ) -> Iterator[Applied]:
-    """Retire the clients that were applied from a manifest once and are not in it any more.
+    """Retire the clients that were applied from a manifest and are no longer in it.
 
     Args:
         keep: the names that are in it.

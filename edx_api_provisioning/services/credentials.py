@@ -18,7 +18,7 @@ from edx_api_provisioning.services import registry
 
 
 def describe(name: str) -> Credentials:
-    """What a client's credentials are now, without any secret. Nothing is written or locked.
+    """Return a client's current credentials without any secret. Nothing is written or locked.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
@@ -56,7 +56,7 @@ def current_credentials(
 
 
 def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
-    """What a restricted client may ask for: the default scopes, and those of its application beyond them."""
+    """Return the scopes that a restricted client may request: the default ones and those of its application."""
     if client.application is None or not lms.is_restricted(client.application_id):
         return ()
     scopes, _filters = lms.access(client.application_id)

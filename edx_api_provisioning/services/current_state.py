@@ -1,4 +1,4 @@
-"""What exists already, as far as it concerns the wanted clients: for one, or for many with as few statements."""
+"""Find the existing objects that concern some specs, with a number of queries that does not grow with the specs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from edx_api_provisioning.services import registry
 
 
 class Ambiguous(Conflict):
-    """Among many, the database took another spelling for the same: each has to be looked at by itself."""
+    """The database matched a differently spelled value in a batch; each spec must be looked up separately."""
 
 
 class Rows(NamedTuple):
-    """What was found, as the planning sees it and as rows to work on."""
+    """Existing objects of one spec: as values for planning, and as rows to change."""
 
     found: CurrentState
     client: ApiClient | None
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
 
 
 def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list[Rows]:
-    """What exists of each.
+    """Return the existing objects of each spec.
 
     Args:
         lock: lock what is found until commit, and register the clients that are not there.
@@ -88,7 +88,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
 
 
 def matched(rows: Iterable[Any], wanted: Collection[str], value: Callable[[Any], str]) -> dict[str, Any]:
-    """The rows by what was asked for. For one alone, what the database found may be spelled otherwise.
+    """Return the rows by requested value; for a single value, the row may be spelled differently.
 
     Raises:
         Ambiguous: if it found another spelling, and more than one was asked for.
@@ -101,7 +101,7 @@ def matched(rows: Iterable[Any], wanted: Collection[str], value: Callable[[Any],
 
 
 def _users(clients: Mapping[str, ApiClient], usernames: Mapping[str, str], lock: bool) -> dict[str, Any]:
-    """The service users by their clients' names: a client's own, or the account of the wanted name."""
+    """Return the service users by client name: the client's own user, or the account with the wanted username."""
     linked = {name: client.user for name, client in clients.items() if client.user is not None}
     wanted = {name: username for name, username in usernames.items() if name not in linked}
     if lock and linked:
@@ -124,7 +124,7 @@ def _locked(**which: Any) -> Any:
 
 
 def _email_owners(emails: Collection[str]) -> dict[str, str]:
-    """The user names of accounts with these addresses, whatever the case."""
+    """Return the usernames of accounts with these email addresses, ignoring case."""
     if not emails:
         return {}
     if len(emails) == 1:
@@ -139,7 +139,7 @@ def _email_owners(emails: Collection[str]) -> dict[str, str]:
 
 
 def _namesakes(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, str]:
-    """Of the wanted client ids, those that other applications have: each with how it is spelled there."""
+    """Return the requested client ids that other applications have, each with its spelling there."""
     new = [spec for spec in specs if spec.name not in clients or clients[spec.name].application is None]
     wanted = [spec.client_id for spec in new if spec.client_id is not None]
     if not wanted:
@@ -165,19 +165,14 @@ def _token_pk(spec: ClientSpec) -> Any:
 def _found_users(
     specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient], users: Mapping[str, Any]
 ) -> dict[str, CurrentUser]:
-    made, linked = {}, {}
-    for name, user in users.items():
-        client = clients.get(name)
-        linked[name] = client is not None and client.user_id == user.pk
-        made[name] = (
-            client.user_made
-            if client is not None and linked[name]
-            else ApiClient.objects.filter(user=user, user_made=True).exists()
-        )
-    asked = {
-        spec.name
-        for spec in specs
-        if spec.name in users and (spec.rights is not None or not (made[spec.name] or linked[spec.name]))
+    linked = {
+        name: (client := clients.get(name)) is not None and client.user_id == user.pk for name, user in users.items()
+    }
+    asked = {spec.name for spec in specs if spec.name in users and (spec.rights is not None or not linked[spec.name])}
+    others = _other_clients({users[name].pk for name in asked})
+    made = {
+        name: clients[name].user_made if linked[name] else any(each.user_made for each in others.get(user.pk, ()))
+        for name, user in users.items()
     }
     rights = rights_of_users([users[name] for name in asked])
     return {
@@ -188,13 +183,25 @@ def _found_users(
             is_staff=user.is_staff,
             superuser=user.is_superuser,
             active=user.is_active,
-            accepted=made[name] or linked[name],
+            accepted=linked[name],
+            owner=next((each.name for each in others.get(user.pk, ()) if each.user_made and each.name != name), ""),
+            declared_elsewhere=frozenset(
+                right for each in others.get(user.pk, ()) if each.name != name for right in each.declared_rights
+            ),
             retired=lms.is_retired(user.get_username()),
             made=made[name],
             rights=rights[user.pk] if name in asked else frozenset(),
         )
         for name, user in users.items()
     }
+
+
+def _other_clients(users: Collection[Any]) -> dict[Any, list[ApiClient]]:
+    """Return the clients of some users by the primary key of the user, the own one included."""
+    found: dict[Any, list[ApiClient]] = {}
+    for client in ApiClient.objects.filter(user__in=users) if users else ():
+        found.setdefault(client.user_id, []).append(client)
+    return found
 
 
 def _found_clients(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, CurrentClient]:

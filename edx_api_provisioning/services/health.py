@@ -1,4 +1,4 @@
-"""What others did to a client since it was provisioned, and what the operator may do about it."""
+"""Find changes made to a client outside this package since it was provisioned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCKING = frozenset(
 def find_issues(
     client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None
 ) -> tuple[Issue, ...]:
-    """The findings about a client that was loaded with its user, application and access token.
+    """Return the issues of a client that was loaded with its user, application and access token.
 
     Args:
         restricted: whether its application is a RestrictedApplication.
@@ -34,14 +34,14 @@ def find_issues(
     if client.state == ApiClient.State.RETIRED:
         return ()
     return (
-        *_user_troubles(client),
-        *_application_troubles(client, restricted, oldest_secret),
-        *_token_troubles(client, now),
+        *_user_issues(client),
+        *_application_issues(client, restricted, oldest_secret),
+        *_token_issues(client, now),
         *([Issue.PREDECESSOR_OVERDUE] if client.predecessor_ends and client.predecessor_ends <= now else []),
     )
 
 
-def _user_troubles(client: ApiClient) -> list[Issue]:
+def _user_issues(client: ApiClient) -> list[Issue]:
     user = client.user
     if user is None:
         return [Issue.USER_GONE]
@@ -52,10 +52,10 @@ def _user_troubles(client: ApiClient) -> list[Issue]:
         Issue.USER_PROMOTED: any(now and not then for now, then in zip(has, given, strict=True)),
         Issue.USER_DEMOTED: any(then and not now for now, then in zip(has, given, strict=True)),
     }
-    return [trouble for trouble, found in findings.items() if found]
+    return [issue for issue, found in findings.items() if found]
 
 
-def _application_troubles(client: ApiClient, restricted: bool, oldest_secret: datetime | None) -> list[Issue]:
+def _application_issues(client: ApiClient, restricted: bool, oldest_secret: datetime | None) -> list[Issue]:
     application = client.application
     if application is None:
         return [Issue.APPLICATION_GONE]
@@ -70,10 +70,10 @@ def _application_troubles(client: ApiClient, restricted: bool, oldest_secret: da
         and client.secret_issued is not None
         and client.secret_issued < oldest_secret,
     }
-    return [trouble for trouble, found in findings.items() if found]
+    return [issue for issue, found in findings.items() if found]
 
 
-def _token_troubles(client: ApiClient, now: datetime) -> list[Issue]:
+def _token_issues(client: ApiClient, now: datetime) -> list[Issue]:
     if client.access_token is not None:
         return [Issue.TOKEN_EXPIRED] if client.access_token.expires <= now else []
     return [Issue.TOKEN_GONE] if client.access_token_id is not None else []

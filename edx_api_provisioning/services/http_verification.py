@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import access_catalogue, oauth
+from edx_api_provisioning.adapters import access_catalogue, oauth_server
 from edx_api_provisioning.adapters.database import no_sql_logging, translate_errors
 from edx_api_provisioning.core.parsing import is_loopback
 from edx_api_provisioning.core.results import Check, Credentials
@@ -110,7 +110,7 @@ def _try_endpoint(
     what = f"{endpoint.method} {endpoint.path}"
     scheme = next((scheme for scheme in endpoint.auth if scheme in tokens), None)
     if endpoint.method != "GET" or endpoint.unknown or scheme is None or own:
-        return Check(what, True, _("not determined: it was not tried"))
+        return Check(what, True, _("not determined: not called"))
     header = f"{'JWT' if scheme == 'jwt' else 'Bearer'} {tokens[scheme].reveal()}"
     status, _body = _call("GET", url + endpoint.path, header)
     answer = endpoint.answered(status) if isinstance(status, int) else access_catalogue.Answer.NOT_DETERMINED
@@ -123,14 +123,14 @@ def _granted(
 ) -> Iterator[tuple[str | None, Secret]]:
     """Request a token, and revoke the row that the site stored for it."""
     with translate_errors():
-        newest = oauth.newest_token(client_id)
+        newest = oauth_server.newest_token(client_id)
     problem, token = _grant(root, client_id, client_secret, token_type, scopes)
     try:
         yield problem, token
     finally:
         if problem is None:
             with translate_errors(), no_sql_logging():
-                oauth.revoke_granted(token, client_id, after=newest)
+                oauth_server.revoke_granted(token, client_id, after=newest)
 
 
 def _grant(

@@ -1,4 +1,4 @@
-"""Who a request comes from, and what it may do about its own credential: tell, and rotate."""
+"""Identify the caller of a request, and rotate its own credential."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SELF_GRACE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a request was authenticated with."""
+    """Credential that authenticated a request."""
 
     scheme: str
     """``bearer``, ``jwt`` or ``session``."""
@@ -45,7 +45,7 @@ class Credential:
 
 
 def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
-    """What a request was authenticated with, from what DRF keeps of it.
+    """Return the credential that authenticated a request, from DRF's attributes of the request.
 
     Args:
         auth: ``request.auth``.
@@ -56,12 +56,12 @@ def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
             of_grant = claims.get("grant_type") == "client-credentials"
             return Credential(
                 scheme="jwt",
-                # No claim names the application. Where just one acts for the user, it is that.
+                # No claim names the application. If the user has only one, it is that one.
                 application=oauth.only_application(user) if of_grant else None,
                 scopes=tuple(claims.get("scopes") or ()),
                 filters=tuple(claims.get("filters") or ()),
                 restricted=bool(claims.get("is_restricted")),
-                # A JWT names the second in which it was issued: one of the same second may be older.
+                # A JWT states its time of issue in whole seconds: one of the same second may be older.
                 issued_at=datetime.fromtimestamp(claims["iat"], UTC) if "iat" in claims else None,
                 expires_at=datetime.fromtimestamp(claims["exp"], UTC) if "exp" in claims else None,
             )
@@ -79,9 +79,9 @@ def credential_of(user: Any, auth: Any, authenticator: Any) -> Credential:
 
 
 def person_of(request: Any, entry: str) -> Authority:
-    """Return the authority of whoever is logged in, in the words of an entry point such as ``admin``.
+    """Return the authority of the logged-in user, labelled with an entry point such as ``admin``.
 
-    Somebody who acts as another account, by django-hijack or django-impersonate, is named beside it.
+    If the user was impersonated with django-hijack or django-impersonate, the label names the real user too.
     """
     label = f"{entry}: {request.user.get_username()}"
     real = getattr(request, "impersonator", None)
@@ -110,13 +110,10 @@ def authority_of(request: Any, credential: Credential) -> Authority:
 
 
 def require_may_change(user: Any, credential: Credential) -> None:
-    """Require a credential that may change something at the REST API.
+    """Raise NotAllowed unless the credential may make changes at the REST API.
 
-    That is a session, or a token of the confidential client credentials application of an active API client, with
-    the scope to write, which was issued after the client's last rotation, revocation or change of rights.
-
-    Raises:
-        NotAllowed: naming what the credential lacks.
+    It may if it is a session, or a token of the confidential client credentials application of an active API client,
+    with the scope to write, that was issued after the client's last rotation, revocation or change of rights.
     """
     if credential.scheme == "session":
         return
@@ -124,21 +121,21 @@ def require_may_change(user: Any, credential: Credential) -> None:
     with translate_errors():
         client = _client_of(application)
     if application is None:
-        raise NotAllowed(_("a JWT may change something only if its user has exactly one application."))
+        raise NotAllowed(_("a JWT can make changes only if its user has exactly one application."))
     if (
         client is None
         or client.state != ApiClient.State.ACTIVE
         or not oauth.is_client_credentials(application)
         or not user.pk == application.user_id == client.user_id
     ):
-        raise NotAllowed(_("only the credentials of an active API client may change something."))
+        raise NotAllowed(_("only the credentials of an active API client can make changes."))
     if scope not in (credential.scopes or ()):
-        raise NotAllowed(_("a credential needs the scope %s to change something.") % scope)
+        raise NotAllowed(_("a credential needs the scope %s to make changes.") % scope)
     if client.application_id != application.pk or _is_stale(credential, client.last_cut):
         raise NotAllowed(
             _(
                 "this credential was issued before the last rotation, revocation or change of rights of its client; "
-                "use the newest."
+                "use the newest one."
             )
         )
 
@@ -153,10 +150,10 @@ def _is_stale(credential: Credential, cut: datetime | None) -> bool:
 
 
 def identify(user: Any, credential: Credential) -> Identity:
-    """Who this is. Nothing is written."""
+    """Return the identity of the caller. Nothing is written."""
     application = credential.application
     with translate_errors():
-        # By JWT a restricted application has what its scopes and filters open, and nothing of its user.
+        # With a JWT, a restricted application has only its scopes and filters, not the rights of its user.
         rights = (
             application_rights(application) if credential.restricted else rights_of(user, application).exceeds(Rights())
         )
@@ -200,16 +197,16 @@ def rotate_self(
     grace: timedelta | None = None,
     request_id: RequestId | None = None,
 ) -> Credentials:
-    """Give a client its next access token for the one that it shows.
+    """Issue a client its next access token in exchange for the presented one.
 
     Args:
-        expires_in: how long the new one lives: at most as long as the one shown was made to live, which is the default.
-        grace: how long the one shown goes on working; a day if nothing is said, and never beyond its own end.
+        expires_in: lifetime of the new token: at most that of the presented token, which is the default.
+        grace: how long the presented token keeps working, at most until it expires; the default is one day.
 
     Raises:
-        NotAllowed: if it is no client's opaque access token, or the client may not do this.
-        Conflict: if it is not the client's current one any more, or the client is in no state to be issued anything.
-        InvalidSpec: for a longer life.
+        NotAllowed: it is not the opaque access token of a client, or the client may not rotate itself.
+        Conflict: it is no longer the current token, or the state of the client does not allow new credentials.
+        InvalidSpec: the lifetime is too long.
     """
     token = credential.token
 
@@ -219,17 +216,14 @@ def rotate_self(
         client = registry.find(found.name, lock_it=True) if found is not None else None
         if client is None or not client.self_rotation:
             raise NotAllowed(
-                _(
-                    "only a client that was provisioned with the right to it (self_rotation) rotates itself, "
-                    "with its opaque access token."
-                )
+                _("only a client with self_rotation can rotate itself, with its current opaque access token.")
             )
         if not _may_rotate_itself(client, credential):
-            raise Conflict(_("this is not the client's current access token any more; use the newest."))
+            raise Conflict(_("this is no longer the client's current access token; use the newest one."))
         life = token.expires - (client.token_issued or token.created)
         life = timedelta(seconds=math.ceil(life.total_seconds()))  # The expiry is in whole seconds.
         if expires_in is not None and expires_in > life:
-            raise InvalidSpec(_("at most %s, as the one that you have.") % life, field="expires_in")
+            raise InvalidSpec(_("the maximum is %s, the lifetime of your current token.") % life, field="expires_in")
         return rotate(
             client.name,
             authority=Authority.operator(f"itself: {client.name}"),

@@ -56,8 +56,8 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     if failed:
         raise ProvisioningError(
             ngettext(
-                "%d mail could not be sent; it is tried again the next time. See the mail settings.",
-                "%d mails could not be sent; they are tried again the next time. See the mail settings.",
+                "%d mail could not be sent; it will be retried on the next run. Check the mail settings.",
+                "%d mails could not be sent; they will be retried on the next run. Check the mail settings.",
                 failed,
             )
             % failed

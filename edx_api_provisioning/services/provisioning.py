@@ -9,18 +9,22 @@ from typing import Any, TypeVar
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.adapters import access_catalogue, lms, oauth, rights
+from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_server, rights
 from edx_api_provisioning.adapters.database import read_with_retry
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.exceptions import (
+    ClientExists,
+    InvalidSpec,
+    ProvisioningError,
+)
 from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.planning import Action, Plan, make_plan
 from edx_api_provisioning.core.results import Credentials, RequestId
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.core.state import CurrentState, Site
+from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import credentials, registry, site
+from edx_api_provisioning.services import authorization, credentials, recipients, registry, site
 from edx_api_provisioning.services.current_state import Ambiguous, Rows, find
 from edx_api_provisioning.services.delivery import Run
 from edx_api_provisioning.services.site import current_site
@@ -52,7 +56,7 @@ def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Who asks for a change of clients, why, and on what terms."""
+    """Authority, reason and conditions of a change."""
 
     authority: Authority
     reason: str = ""
@@ -61,6 +65,7 @@ class Request:
     """By the client's name."""
 
     def require_new(self, name: str) -> None:
+        """Raise AlreadyDone if the request for this client was executed before."""
         registry.require_new(self.request_ids.get(name))
 
 
@@ -88,6 +93,8 @@ def provision_all(
     _make_users(runs)
     _make_applications([each for each in runs if each.plan.has(Action.CREATE_APPLICATION)], hashed, site)
     for each in runs:
+        if each.plan.has(Action.REISSUE):
+            _end_credentials(each, hashed, site, request.authority)
         _change_rights(each)
     _issue_tokens([each for each in runs if each.plan.has(Action.ISSUE_TOKEN)], site)
     _register([each for each in runs if each.plan.steps], site, request)
@@ -95,7 +102,7 @@ def provision_all(
 
 
 def as_it_is(plan: Plan) -> Credentials:
-    """What is known of a client from a plan alone: all but what is issued."""
+    """Return the credentials of a client as the plan knows them, without issued secrets."""
     return Credentials(
         name=plan.spec.name,
         status=plan.status,
@@ -108,7 +115,7 @@ def as_it_is(plan: Plan) -> Credentials:
         scopes=plan.scopes,
         profile=plan.spec.profile or "",
         restricted=plan.restricted,
-        changes=tuple(step.says for step in plan.steps),
+        changes=tuple(step.done for step in plan.steps),
         warnings=plan.warnings if plan.steps else (),
     )
 
@@ -139,7 +146,7 @@ def _planned(
     lock: bool = False,
     only_new: bool = False,
 ) -> list[_Planned | ProvisioningError]:
-    """What is to be done for each, or why it is not; of more than one, one by one where the database is ambiguous."""
+    """Return the plan of each spec, or the error; plan one by one if the database matched another spelling."""
     check = _Check()
     checked = [_tried(check, spec) for spec in specs]
     good = [spec for spec in checked if isinstance(spec, ClientSpec)]
@@ -154,11 +161,11 @@ def _planned(
     def plan(spec: ClientSpec) -> _Planned:
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
-            raise ClientExists(_("there is an API client of this name already."), field="name")
-        _check_account(spec, rows.found, authority)
-        planned = _Planned(make_plan(spec, rows.found, site), rows)
-        _check_authority(planned, authority)
-        return planned
+            raise ClientExists(_("an API client with this name already exists."), field="name")
+        authorization.check_account(spec, rows.found, authority)
+        plan = make_plan(spec, rows.found, site)
+        authorization.check_rights(plan, rows, authority)
+        return _Planned(authorization.with_new_credentials(plan, rows, site), rows)
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
 
@@ -171,7 +178,7 @@ def _tried(do: Callable[[Wanted], Result], wanted: Wanted) -> Result | Provision
 
 
 class _Check:
-    """What can be said of a spec before anything is looked for; of rights that many ask for, once."""
+    """Check of a spec before the database is searched; rights that many specs request are checked once."""
 
     def __init__(self) -> None:
         self._known: dict[frozenset[str], ProvisioningError | None] = {}
@@ -189,55 +196,6 @@ class _Check:
         return spec
 
 
-def _check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
-    """Refuse what would tell about an account before anything is told.
-
-    That a username or an email address is taken cannot be hidden: they are unique.
-
-    Raises:
-        NotAllowed: the account exists and is not the client's.
-        NotTold: without details, what the plan would explain to somebody who may view users.
-    """
-    if authority.trusted:
-        return
-    user, client = found.user, found.client
-    if user is not None and not (client is not None and client.user_pk == user.pk) and not authority.is_superuser:
-        raise NotAllowed(
-            _("this username is taken. Choose another one, or ask a superuser to share the account."),
-            field="username",
-        )
-    if rights.may_view_users(authority):
-        return
-    if found.email_owner is not None:
-        raise NotTold(_("this email address is taken. Choose another one."), field="email")
-    if user is not None and (
-        (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
-        or user.retired
-        or not user.active
-        or (spec.email is not None and user.email.lower() != spec.email.lower())
-    ):
-        raise NotTold(
-            _("the service user does not match this request. Ask somebody who may view users."), field="username"
-        )
-
-
-def _check_authority(planned: _Planned, authority: Authority) -> None:
-    if authority.trusted:
-        return
-    plan, rows = planned.plan, planned.rows
-    spec, application = plan.spec, rows.client.application if rows.client else None
-    wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
-    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
-    rights.require_no_more(future, authority=authority, restricted=plan.restricted, asked=True)
-    foreign = rows.found.user is not None and not rows.found.user.made
-    has = [rights.rights_of(rows.user, application, foreign=foreign)] if rows.user is not None else []
-    for carried in (rights.rights_after(plan, rows.user, application, foreign=foreign), *has):
-        rights.require_no_more(carried, authority=authority, restricted=plan.restricted)
-
-
-_CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
-
-
 @dataclass(slots=True)
 class _Run:
     """One plan while it is executed."""
@@ -249,7 +207,7 @@ class _Run:
 
     @property
     def client(self) -> Any:
-        """Its row, which was found or created when it was locked."""
+        """Return the registry row, which was found or created when it was locked."""
         return self.rows.client
 
 
@@ -266,6 +224,7 @@ def _make_users(runs: Sequence[_Run]) -> None:
         if client.pk in made or run.plan.has(Action.USE_USER):
             user = made.get(client.pk, run.rows.user)
             client.user, client.user_made = user, client.pk in made
+            client.owned_user = user if client.pk in made else None
             client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
 
 
@@ -281,6 +240,18 @@ def _make_applications(runs: Sequence[_Run], hashed: Mapping[str, oauth.NewSecre
         run.client.secret_issue = credentials.new_issue_id()
 
 
+def _end_credentials(run: _Run, hashed: Mapping[str, oauth.NewSecret], site: Site, authority: Authority) -> None:
+    """Replace the secret, and end every token and the application before the last rotation."""
+    client, spec = run.client, run.plan.spec
+    registry.end_predecessor(client, None, authority=authority)
+    oauth.end_tokens(client.application_id, at=None, current=client.access_token_id)
+    client.access_token = None
+    run.client_secret = hashed.get(spec.name) or oauth.new_secrets([spec.client_secret])[0]
+    oauth.set_client_secret(client.application, run.client_secret.stored)
+    client.secret_issued, client.secret_issue = site.now, credentials.new_issue_id()
+    recipients.forget_tokens(client)
+
+
 def _change_rights(run: _Run) -> None:
     plan, client = run.plan, run.client
     if plan.has(Action.CHANGE_RIGHTS):
@@ -290,6 +261,15 @@ def _change_rights(run: _Run) -> None:
         lms.set_access(
             client.application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted
         )
+        if client.predecessor is not None:
+            lms.set_access(
+                client.predecessor, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted
+            )
+        oauth.limit_scopes(_applications(client), {*oauth_server.default_scopes(), *plan.access.scopes})
+
+
+def _applications(client: ApiClient) -> list[Any]:
+    return [pk for pk in (client.application_id, client.predecessor_id) if pk is not None]
 
 
 def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
@@ -309,14 +289,23 @@ def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
 
 
 def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
-    events = []
+    events: list[registry.NewEvent] = []
     for run in runs:
         plan, client = run.plan, run.client
         if plan.has(Action.UPDATE_SCOPES):
+            oauth.limit_scopes(_applications(client), plan.scopes)
             oauth.set_scopes(client.access_token_id, plan.scopes)
         _describe(run)
-        if not plan.has(Action.CREATE_CLIENT) and any(plan.has(action) for action in _CHANGES_OF_RIGHTS):
+        if not plan.has(Action.CREATE_CLIENT) and any(plan.has(action) for action in authorization.CHANGES_OF_RIGHTS):
             client.last_cut = site.now
+        if plan.issues:
+            recipients.receive(
+                client,
+                request.authority,
+                secret=run.client_secret is not None,
+                token=run.access_token is not None,
+                first=plan.has(Action.CREATE_APPLICATION),
+            )
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],
             "username": plan.username,
@@ -326,6 +315,8 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
         }
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
         events.append((client, client.name, kind, details))
+        if plan.has(Action.USE_USER):
+            events += registry.sharing(client)
     registry.save([run.client for run in runs])
     registry.record_all(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
 
@@ -333,7 +324,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
 def _describe(run: _Run) -> None:
     """Write what the spec says of the client to its row."""
     spec, client = run.plan.spec, run.client
-    if spec.expires_in is not None:
+    if run.plan.has(Action.ISSUE_TOKEN) and spec.expires_in is not None:
         client.token_lifetime = spec.expires_in
     for name in STORED:
         if (wanted := getattr(spec, name)) is not None:

@@ -1,4 +1,4 @@
-"""What there is: managed clients and what became of them, and what nobody manages."""
+"""Query managed clients, their history, and unmanaged applications and tokens."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def find_clients(
     expiring_within: timedelta | None = None,
     ordering: str = "name",
 ) -> Rows[ClientSummary]:
-    """The clients that match all that is said, to be read page by page.
+    """Return the clients that match all filters, to be read page by page.
 
     Args:
         ordering: one of ``ORDERINGS``, behind ``-`` for the other way round.
@@ -106,7 +106,7 @@ def find_clients(
         clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
     column = ordering.removeprefix("-")
     if column not in ORDERINGS:
-        raise InvalidSpec(_("there is no such order; there are %s.") % ", ".join(ORDERINGS), field="ordering")
+        raise InvalidSpec(_("unknown order; available: %s.") % ", ".join(ORDERINGS), field="ordering")
     order = F("access_token__expires" if column == "expires_at" else column)
     # Left to themselves, some databases put what has no end first, some last.
     directed = order.desc(nulls_last=True) if ordering.startswith("-") else order.asc(nulls_last=True)
@@ -119,7 +119,7 @@ def _summaries(clients: QuerySet[ApiClient]) -> list[ClientSummary]:
 
 
 def get_client(name: str) -> ClientSummary:
-    """The client of exactly this name. Nothing is locked.
+    """Return the client with exactly this name. Nothing is locked.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
@@ -133,7 +133,7 @@ def get_client(name: str) -> ClientSummary:
 
 
 def hold_client(name: str) -> ClientSummary:
-    """The client of exactly this name, locked until the end of the transaction that this is called in.
+    """Return the client with exactly this name, locked until the end of the surrounding transaction.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
@@ -143,7 +143,7 @@ def hold_client(name: str) -> ClientSummary:
 
 
 def list_events(name: str) -> Rows[Event]:
-    """What was done to a client that is there, the last first, to be read page by page.
+    """Return the history of an existing client, newest first, to be read page by page.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
@@ -166,7 +166,7 @@ def list_clients(
     expired: bool = False,
     overprivileged: bool = False,
 ) -> Iterator[ClientSummary]:
-    """Every client, by name; in one statement, however many there are.
+    """Yield every client by name, with a single query.
 
     Args:
         name: this one only.
@@ -198,14 +198,14 @@ def _ending(clients: QuerySet[ApiClient], limit: datetime) -> QuerySet[ApiClient
 
 
 def _with_end(clients: QuerySet[Any]) -> QuerySet[Any]:
-    """With ``ends`` to filter by: by the joined table's own column, a database may begin there, or read all of it."""
+    """Add the column ``ends`` to filter by; a filter on the joined column lets a database scan that whole table."""
     tokens = oauth.get_access_token_model()._default_manager.filter(pk=OuterRef("access_token_id"))
     aliased: QuerySet[Any] = clients.alias(ends=Subquery(tokens.values("expires")[:1]))
     return aliased
 
 
 def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
-    """Clients with all that a summary tells, in one statement that stays small in a token table that does not."""
+    """Return clients with all values of a summary, in one query that does not read the whole token table."""
     tokens = oauth.get_access_token_model()._default_manager.filter(application=OuterRef("application_id"))
     count = tokens.order_by().values("application").annotate(number=Count("pk")).values("number")
     restrictions = lms.restrictions()
@@ -237,12 +237,12 @@ def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
 
 
 def may_be_client(application: Any) -> bool:
-    """Whether an application is one for the client credentials grant, as API clients have them."""
+    """Return True if an application is confidential with the client credentials grant."""
     return oauth.is_client_credentials(application)
 
 
 def summary(client: Any, now: datetime) -> ClientSummary:
-    """What is to be known about a client that comes from :func:`with_facts`."""
+    """Return the summary of a client from :func:`with_facts`."""
     token = client.access_token
     return ClientSummary(
         name=client.name,
@@ -261,9 +261,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,
-        troubles=tuple(
-            find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))
-        ),
+        issues=tuple(find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))),
     )
 
 
@@ -273,7 +271,7 @@ def _flags(client: Any) -> tuple[str, ...]:
 
 
 def list_unmanaged() -> Iterator[Unmanaged]:
-    """Applications for the client credentials grant, and tokens that outlive what the grant gives, of no client.
+    """Yield client credentials applications, and tokens that live longer than the grant's, that belong to no client.
 
     The sign of manual work. Tokens are looked for where such work leaves them, by index: with these applications, with
     those of clients, and with no application at all.
@@ -306,7 +304,7 @@ def _end(application: Any) -> datetime | None:
 
 
 def _beside_clients() -> Iterator[Any]:
-    """The long-lived tokens of clients' applications that were not issued here."""
+    """Yield long-lived tokens of clients' applications that this package did not issue."""
     fields = ("application", "access_token", "token_issued")
     clients = {row[0]: row[1:] for row in ApiClient.objects.exclude(application=None).values_list(*fields)}
     keys = list(clients)

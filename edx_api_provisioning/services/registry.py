@@ -1,4 +1,4 @@
-"""The registry's rows: found, locked, and written to its history."""
+"""Find and lock the rows of the registry, and write its history."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
 
 def refuse_retired(client: ApiClient) -> None:
+    """Raise Conflict if the client is retired."""
     if client.state == ApiClient.State.RETIRED:
-        raise Conflict(_("%s is retired; choose another name.") % client.name, field="name")
+        raise Conflict(_("%s is retired; provision a new client with another name.") % client.name, field="name")
 
 
 Kind = ApiClientEvent.Kind
+
+NewEvent = tuple[ApiClient | None, str, str, dict[str, Any]]
+"""The client, its name, what was done, and the details."""
 
 
 def stored(client: ApiClient) -> dict[str, Any]:
@@ -55,23 +59,23 @@ _SIGNALS = {
 
 
 def find(name: str, *, lock_it: bool) -> ApiClient | None:
-    """The client that the database finds by this name, on MySQL perhaps in another spelling."""
+    """Return the client that the database finds by this name; on MySQL its spelling may differ."""
     return next(iter(find_all([name], lock_them=lock_it)), None)
 
 
 def find_all(names: Collection[str], *, lock_them: bool) -> list[ApiClient]:
-    """The clients that the database finds by these names, on MySQL perhaps in other spellings; locked until commit."""
+    """Return the clients that the database finds by these names; on MySQL their spelling may differ."""
     return list(_locked(named(names)) if lock_them else _loaded(named(names)))
 
 
 def named(names: Iterable[str]) -> QuerySet[ApiClient]:
-    """The rows that the database finds by these names, on MySQL perhaps in other spellings."""
-    # What cannot be printed is no name, and may be what no database takes.
+    """Return the rows that the database finds by these names; on MySQL their spelling may differ."""
+    # A name with unprintable characters is not valid, and a database may refuse it.
     return ApiClient.objects.filter(name__in=[name for name in names if name.isprintable()])
 
 
 def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
-    """New rows under these names: none of another run can be made under them from now on."""
+    """Insert new rows with these names, so that no other run can create them."""
     rows = [ApiClient(name=name) for name in names]
     bulk_insert(rows, key="name")
     return {row.name: row for row in rows}
@@ -83,17 +87,17 @@ def save(clients: Sequence[ApiClient]) -> None:
 
 
 def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:
-    """The one client of a queryset, locked until commit; None if there is none.
+    """Return the only client of a queryset, locked until commit; None if there is none.
 
     Args:
-        skip_locked: None also if somebody else has it locked, where the database can tell.
+        skip_locked: return None also if another transaction has locked it, if the database supports that.
     """
     return _locked(clients, skip_locked=skip_locked).first()
 
 
 def _locked(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> QuerySet[ApiClient]:
     features = connection().features
-    # SQLite locks all of itself when a transaction of ours begins.
+    # On SQLite the transaction locks the whole database when it begins.
     if features.has_select_for_update:
         skip = skip_locked and features.has_select_for_update_skip_locked
         if not clients.order_by("pk").select_for_update(skip_locked=skip).values_list("pk"):
@@ -106,10 +110,10 @@ def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
 
 
 def get(name: str, *, lock_it: bool) -> ApiClient:
-    """The client of exactly this name; locked until commit if asked for.
+    """Return the client with exactly this name, locked until commit if requested.
 
     Raises:
-        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
+        ClientNotFound, NearMatch: there is none, or only one with another spelling.
     """
     client = find(name, lock_it=lock_it)
     if client is None:
@@ -119,15 +123,15 @@ def get(name: str, *, lock_it: bool) -> ApiClient:
 
 
 def not_found() -> ClientNotFound:
-    """That there is no such client."""
-    return ClientNotFound(_("there is no API client of this name; see list_api_clients."), field="name")
+    """Return the error for an unknown client."""
+    return ClientNotFound(_("no API client has this name; see list_api_clients."), field="name")
 
 
 def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Authority) -> bool:
-    """Delete the application before the last rotation with all its tokens, if its grace is over (or ``now`` is None).
+    """Delete the application before the last rotation and its tokens, if its grace period is over (or now is None).
 
     Returns:
-        Whether there was one to end; saving the client is the caller's.
+        True if there was one; the caller saves the client.
     """
     if client.predecessor_ends is None or (now is not None and client.predecessor_ends > now):
         return False
@@ -141,11 +145,11 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Autho
 
 
 def require_new(request_id: str | RequestId | None) -> None:
-    """Whether this request has not been carried out yet; its unique row in the history decides between two at once.
+    """Raise AlreadyDone if this request was executed before; the unique id in the history decides concurrent requests.
 
     Raises:
-        AlreadyDone: if it has.
-        RequestReused: if something else was, under the same key.
+        AlreadyDone: the request was executed before.
+        RequestReused: another request was executed with the same key.
     """
     if request_id is None:
         return
@@ -153,8 +157,8 @@ def require_new(request_id: str | RequestId | None) -> None:
     if done is None:
         return
     if isinstance(request_id, RequestId) and done.get(_DIGEST) != request_id.digest:
-        raise RequestReused(_("this key came with another request before; use a new key for what is new."))
-    raise AlreadyDone(_("this was done already; what it issued is not shown again."))
+        raise RequestReused(_("this key was used for another request; use a new key."))
+    raise AlreadyDone(_("this request was already executed; its credentials are not shown again."))
 
 
 def _key(request_id: str | RequestId | None) -> str | None:
@@ -166,26 +170,40 @@ def _digest(request_id: str | RequestId | None) -> dict[str, str]:
 
 
 def was_deleted(name: str) -> bool:
-    """Whether the history's last word on a name is that its client was deleted."""
+    """Return True if the latest event of a name is the deletion of its client."""
     last = ApiClientEvent.objects.filter(client_name=name).first() if name.isprintable() else None
     return last is not None and last.kind == Kind.DELETED
 
 
 def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = None, **event: Any) -> None:
-    """As :func:`record_all`, for one.
+    """Add one event to the history, as :func:`record_all` does.
 
     Args:
-        name: of the client, which may be gone.
+        name: the name of the client, which may have been deleted.
     """
     record_all([(client, name, kind, event.pop("details"))], request_ids={name: request_id}, **event)
 
 
+def lock_others(client: ApiClient) -> list[ApiClient]:
+    """Return the other clients of the same user that are not retired, locked until commit."""
+    others = ApiClient.objects.filter(user=client.user_id, state=ApiClient.State.ACTIVE).exclude(pk=client.pk)
+    return list(_locked(others))
+
+
+def sharing(client: ApiClient) -> list[NewEvent]:
+    """Return the events for other clients of the same user that it is shared with this one."""
+    user: Any = client.user
+    others = ApiClient.objects.filter(user=user).exclude(pk=client.pk)
+    details = {"with": client.name, "username": user.get_username()}
+    return [(other, other.name, Kind.SHARED, details) for other in others]
+
+
 def record_refusal(name: str, says: str, *, authority: Authority) -> None:
-    """Add to the history that something was refused because ``authority`` lacks the rights.
+    """Add a refusal to the history: ``authority`` lacks the rights for the request.
 
     Args:
-        name: of the client that was asked for, as it was typed; may be empty.
-        says: the message that was answered.
+        name: the name of the requested client as it was typed; may be empty.
+        says: the message of the refusal.
     """
     name = printable(name)[:NAME_MAX_LENGTH]
     with translate_errors():
@@ -203,13 +221,13 @@ def record_all(
     """Add to the history, and send the signals once it is committed.
 
     Args:
-        events: of each the client, its name, what was done, and the details.
-        authority: on whose authority; its label is recorded.
-        reason: why, in the words of who did it; may be empty.
-        request_ids: of requests, by the name of the client that each is about.
+        events: for each the client, its name, the kind of event, and the details.
+        authority: the acting authority; its label is recorded.
+        reason: the reason of the actor; may be empty.
+        request_ids: request ids by client name.
 
     Raises:
-        InvalidSpec: for a reason that is not one line.
+        InvalidSpec: the reason is not one line.
     """
     check_line("reason", reason)
     label = printable(authority.label)[:255]

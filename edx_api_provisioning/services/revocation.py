@@ -13,7 +13,7 @@ from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import registry
+from edx_api_provisioning.services import recipients, registry
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.registry import Kind
 
@@ -27,19 +27,19 @@ def revoke(
     reason: str = "",
     request_id: str | RequestId | None = None,
 ) -> Credentials:
-    """End all tokens of a client, at once.
+    """Revoke all tokens of a client.
 
     Args:
-        retire: end its application too (nobody knows its secret any more), and deactivate its user if that was made
-            for it and owns nothing else.
-        delete: then remove the application, such a user, and the client; its history stays.
+        retire: also replace the client secret with an unknown one, and deactivate the user if it was created for this
+            client and owns nothing else.
+        delete: then delete the application, such a user, and the client; its history is kept.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
     """
 
     def work() -> Credentials:
-        # Locked first: what somebody else does at the same time is done, and in the history, before we look there.
+        # Lock first, so that a concurrent change is complete and in the history before it is read.
         gone = registry.find(name, lock_it=True) is None
         registry.require_new(request_id)
         if delete and gone and registry.was_deleted(name):
@@ -47,14 +47,24 @@ def revoke(
         client = registry.get(name, lock_it=True)
         changes = _revoke_tokens(client, authority)
         if retire or delete:
+            # A user that was created for this client is deactivated: no other client may go on using it.
+            others = registry.lock_others(client) if client.user_made else []
+            for other in others:
+                _retire_too(other, client, authority, reason)
+                changes += (_("Retired %s, which has the same user.") % other.name,)
             changes += _retire(client)
         if delete:
-            changes += (_("delete the client, its application and the user that was made for it alone"),)
+            changes += (
+                _("Deleted the client and its application.")
+                if _sole_user(client) is None
+                else _("Deleted the client, its application and its service user."),
+            )
         if not changes:
             return current_credentials(client, Status.UNCHANGED)
         kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
         client.last_cut = datetime.now(UTC)
+        recipients.forget_tokens(client)
         client.save()
         details = {"steps": list(changes), "username": result.username}
         registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
@@ -65,15 +75,24 @@ def revoke(
     return in_transaction(work)
 
 
+def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:
+    changes = (*_revoke_tokens(other, authority), *_retire(other))
+    other.last_cut = datetime.now(UTC)
+    recipients.forget_tokens(other)
+    other.save()
+    details = {"steps": list(changes), "with": client.name}
+    registry.record(other, other.name, Kind.RETIRED, authority=authority, reason=reason, details=details)
+
+
 def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
     changes = []
     known = client.application_id is not None or client.access_token_id is not None
     ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:
         client.access_token, client.token_issue = None, ""
-        changes.append(ngettext("revoke %d access token", "revoke %d access tokens", ended) % ended)
+        changes.append(ngettext("Revoked %d access token.", "Revoked %d access tokens.", ended) % ended)
     if registry.end_predecessor(client, None, authority=authority):
-        changes.append(_("end the application before the last rotation"))
+        changes.append(_("Deleted the old application of the last rotation."))
     return tuple(changes)
 
 
@@ -81,27 +100,27 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
     if client.state == ApiClient.State.RETIRED:
         return ()
     client.state = ApiClient.State.RETIRED
-    changes = [_("retire the client")]
+    changes = [_("Retired the client.")]
     if client.application is not None:
         oauth.set_client_secret(client.application, oauth.new_client_secret())
         client.secret_issue = ""
-        changes.append(_("end the client secret"))
+        changes.append(_("Revoked the client secret."))
     user: Any = client.user
     if not _is_ours_alone(client):
         return tuple(changes)
     if oauth.has_tokens(user):
-        # Made for it by hand. That the user is not active ends none: most of the LMS's API lets inactive users in.
+        # Tokens created by hand. Deactivating the user does not revoke them: most LMS APIs accept inactive users.
         lms.end_tokens_of_user(user)
-        changes.append(_("revoke all other tokens of the user %s") % user.get_username())
+        changes.append(_("Revoked all other tokens of the user %s.") % user.get_username())
     if user.is_active:
         user.is_active = False
         user.save(update_fields=["is_active"])
-        changes.append(_("deactivate the user %s") % user.get_username())
+        changes.append(_("Deactivated the user %s.") % user.get_username())
     return tuple(changes)
 
 
 def _is_ours_alone(client: ApiClient) -> bool:
-    """Whether the user was made here, for this client or another, and nothing that is not retired goes by it."""
+    """Return True if the user was created by this package and only retired clients and applications use it."""
     if client.user is None:
         return False
     of_user = ApiClient.objects.filter(user=client.user_id)
@@ -116,11 +135,21 @@ def _is_ours_alone(client: ApiClient) -> bool:
     )
 
 
+def _sole_user(client: ApiClient) -> Any:
+    """Return the user if it was created by this package and no other client has it; None otherwise."""
+    others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
+    return client.user if _is_ours_alone(client) and not others.exists() else None
+
+
 def _delete(client: ApiClient) -> None:
     others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
-    user = client.user if _is_ours_alone(client) and not others.exists() else None
+    user = _sole_user(client)
     if client.user_made and client.user_id is not None and user is None:
-        others.update(user_made=True)  # That the user was made here is not to be forgotten with this client.
+        # Another client of the user keeps the record that the user was created by this package.
+        heir = others.order_by("pk").first()
+        ApiClient.objects.filter(pk=client.pk).update(owned_user=None)
+        if heir is not None:
+            others.filter(name=heir.name).update(user_made=True, owned_user=client.user)
     if client.application is not None:
         client.application.delete()
     client.delete()

@@ -19,7 +19,7 @@ from edx_api_provisioning.core.spec import MAX_GRACE, ClientSpec
 from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import credentials, registry
+from edx_api_provisioning.services import credentials, recipients, registry
 from edx_api_provisioning.services.batch import BATCH, batches
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.delivery import Run
@@ -30,16 +30,16 @@ from edx_api_provisioning.services.site import current_site
 
 
 def rotate(name: str, **options: Any) -> Credentials:
-    """As :func:`rotate_many`, for one client, whose credentials are returned: they are nowhere else to be had.
+    """Rotate one client as :func:`rotate_many` does, and return its credentials: they are not stored anywhere else.
 
     Args:
-        request_id: makes a request unique: the same one is not carried out twice.
+        request_id: identifies the request; a repeated request is refused.
 
     Raises:
         ClientNotFound, NearMatch: no such client.
-        InvalidSpec: something wanted is not allowed.
+        InvalidSpec: an option is not allowed.
         NotAllowed: the client's user has rights that ``authority`` does not have.
-        Conflict: the client is in no state to be issued anything.
+        Conflict: the state of the client does not allow new credentials.
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
     """
     [applied] = rotate_many([name], request_ids={name: options.pop("request_id", None)}, **options)
@@ -62,26 +62,26 @@ def rotate_many(
     verify: bool = True,
     longest: timedelta | None = None,
 ) -> Iterator[Applied]:
-    """Give clients a new access token, a new secret, or both; return in order what became of each.
+    """Issue a new access token, a new secret, or both for each client; yield the results in order.
 
-    The user stays. The application stays too, but for a secret with ``grace``: an application has one secret, so the
-    client gets a successor application, with the same access, and the old one is deleted when its grace is over.
+    The user stays. So does the application, except for a secret with ``grace``: an application has one secret, so the
+    client gets a new application with the same access, and the old one is deleted after the grace period.
 
     Args:
-        authority: on whose authority; the rights of its user are the limit.
+        authority: the acting authority; the rights of its user are the limit.
         destination, verify: as for :func:`~edx_api_provisioning.api.apply`.
-        token: issue a new access token; every older one ends now, or at the end of ``grace`` if it is not over before.
-        secret: issue a new secret; without ``grace`` the old one ends now.
-        expires_in, expires_at: of the new access token, as in ``ClientSpec``; by default it gets the lifetime that the
-            client was given. An ``expires_in`` is kept for the rotations that follow.
-        grace: how long the old ones go on working.
-        within: leave out clients whose token does not end within this time.
-        longest: the longest lifetime that a client may give itself; its own choice is not kept for later rotations.
-        request_ids: by the names of clients; the same request is not carried out twice.
+        token: issue a new access token; older ones are revoked, or expire at the end of ``grace`` at the latest.
+        secret: issue a new secret; without ``grace`` the old one stops working.
+        expires_in, expires_at: expiry of the new access token, as in ``ClientSpec``; the default is the lifetime of
+            the client. An ``expires_in`` is stored for later rotations.
+        grace: how long the old credentials keep working.
+        within: skip clients whose token does not expire within this time.
+        longest: the longest lifetime that a client may give itself; it is not stored for later rotations.
+        request_ids: request ids by client name; a repeated request is refused.
 
     Raises:
-        InvalidSpec: something wanted is not allowed.
-        ProvisioningError: if nothing more can be delivered.
+        InvalidSpec: an option is not allowed.
+        ProvisioningError: no more credentials can be delivered.
     """
     request = Request(authority=authority, reason=reason, request_ids=request_ids or {})
     wanted = _Rotation(
@@ -108,7 +108,7 @@ def rotate_many(
 
 @dataclass(frozen=True, slots=True)
 class _Rotation:
-    """What is to be rotated, and how."""
+    """Options of a rotation."""
 
     token: bool
     secret: bool
@@ -119,12 +119,12 @@ class _Rotation:
 
     def __post_init__(self) -> None:
         if not (self.token or self.secret):
-            raise InvalidSpec(_("say what to rotate: the token, the secret, or both."), field="token")
+            raise InvalidSpec(_("choose what to rotate: the token, the secret, or both."), field="token")
         if self.grace is not None and not timedelta(0) < self.grace <= MAX_GRACE:
             raise InvalidSpec(_("at most %d days.") % MAX_GRACE.days, field="grace")
 
     def is_due(self, client: ApiClient | None, site: Site) -> bool:
-        """Return whether this client is to be rotated; any, if nothing is said about its token."""
+        """Return True if the client's token expires within the given time, or no time is given."""
         if self.within is None:
             return True
         token: Any = client.access_token if client and client.state == ApiClient.State.ACTIVE else None
@@ -156,13 +156,11 @@ def _rotate(
         issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     client.last_cut = site.now
+    recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
+    changes = _changes(token, secret, grace, ended)
     result = current_credentials(
-        client,
-        Status.ROTATED,
-        client_secret=client_secret,
-        access_token=access_token,
-        changes=_rotated_says(client, token, secret, grace, ended),
+        client, Status.ROTATED, client_secret=client_secret, access_token=access_token, changes=changes
     )
     details = {
         "token": token,
@@ -198,15 +196,15 @@ def _rotate_secret(
         return secret
     if client.predecessor_id is not None:
         raise Conflict(
-            _("the grace of its last rotation ends at %s; wait, or rotate without grace.")
+            _("the grace period of the last rotation ends at %s; wait until then, or rotate without a grace period.")
             % f"{client.predecessor_ends:%Y-%m-%d %H:%M} UTC",
             field="grace",
         )
     if not token and client.access_token is not None:
         raise Conflict(
             _(
-                "with grace the client moves to a new application, and its access token would end with the old; "
-                "rotate the token too."
+                "with a grace period the client gets a new application, and its access token would be deleted with the "
+                "old one; rotate the token too."
             ),
             field="grace",
         )
@@ -219,31 +217,35 @@ def _rotate_secret(
     return secret
 
 
-def _rotated_says(
-    client: ApiClient, token: bool, secret: bool, grace: timedelta | None, ended: bool
-) -> tuple[str, ...]:
-    until = _("until the grace is over") if grace else _("no longer")
-    says = [_("end the application before the last rotation")] if ended else []
-    if token:
-        says.append(_("issue a new access token; older ones work %s") % until)
+def _changes(token: bool, secret: bool, grace: timedelta | None, ended: bool) -> tuple[str, ...]:
+    changes = [_("Deleted the old application of the last rotation.")] if ended else []
+    if token and grace is not None:
+        changes.append(_("Issued a new access token; older tokens keep working until the grace period ends."))
+    elif token:
+        changes.append(_("Issued a new access token; older tokens no longer work."))
     if secret and grace is not None:
-        says.append(_("make a successor application; the old client id and secret work %s") % until)
+        changes.append(
+            _("Created a new application; the old client id and secret keep working until the grace period ends.")
+        )
     elif secret:
-        says.append(_("replace the client secret; the old one works no longer"))
+        changes.append(_("Replaced the client secret; the old one no longer works."))
         if not token:
-            says.append(_("leave the access tokens that were issued with the old secret: they live on"))
-    return tuple(says)
+            changes.append(_("Kept the access tokens that were issued with the old secret; they remain valid."))
+    return tuple(changes)
 
 
 def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
-    """Whether the client may be issued anything now."""
+    """Raise a ProvisioningError if the client may not get new credentials."""
     refuse_retired(client)
     if site.contact_required and not client.contact:
-        raise InvalidSpec(_("the site wants somebody to answer for every client; name one first."), field="contact")
+        raise InvalidSpec(
+            _("missing; this site requires a contact for every client. Set it with provision_api_client --contact."),
+            field="contact",
+        )
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)
-    for trouble in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
-        if trouble in BLOCKING:
-            raise Conflict(f"{ISSUE_MEANINGS[trouble]}.", field="name")
+    for issue in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
+        if issue in BLOCKING:
+            raise Conflict(f"{ISSUE_MEANINGS[issue]}.", field="name")
     if token and restricted:
         raise Conflict(f"{ISSUE_MEANINGS[Issue.RESTRICTED]}.", field="name")

@@ -1,4 +1,4 @@
-"""Prove credentials: by the classes that the site itself asks, and over HTTP as a caller would."""
+"""Verify credentials: with the site's own authentication classes, and over HTTP as a caller does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edx_api_provisioning.services.credentials import requestable_scopes
 
 
 def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
-    """Prove the secrets that a run issued: in this process, and over HTTP too if a site's root is given.
+    """Verify the secrets that a run issued: in this process, and over HTTP if a URL is given.
 
     Args:
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
@@ -36,31 +36,28 @@ def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
 
 
 def verify_token(token: Secret, *, username: str, url: str) -> Verification:
-    """Prove an access token that somebody presents over HTTP.
+    """Verify a presented access token over HTTP.
 
     Args:
         username: whose it is, from :func:`examine`.
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
     """
-
     return Verification((http_verification.token_over_http(token, username, url),))
 
 
 def examine(token: Secret) -> Presented:
-    """What the site makes of an access token that somebody presents, and whose it is. Nothing is written."""
-
+    """Return the state and owner of a presented access token. Nothing is written."""
     with translate_errors(), no_sql_logging():
         return examine_token(token)
 
 
 def verify_client(client_id: str, client_secret: Secret, *, url: str | None = None) -> Verification:
-    """Prove a client id and secret that somebody presents by the real grant, here and over HTTP at a site's root.
+    """Verify a presented client id and secret with the real grant, in this process and over HTTP if a URL is given.
 
     Args:
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; there an opaque
             token and a JWT are asked for.
     """
-
     if not (client_id + client_secret.reveal()).isprintable():
         return Verification((unknown_client(),))  # They may be no text at all.
     with translate_errors(), no_sql_logging():
@@ -82,13 +79,12 @@ def try_profile(
     client_secret: Secret | None,
     course_key: str | None = None,
 ) -> Verification:
-    """Try what a client's profile opens over HTTP, with whatever there is of its credentials; only safe methods.
+    """Call the endpoints of a client's profile over HTTP with the available credentials; safe methods only.
 
     Args:
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
         course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
     """
-
     if not client.profile or client.username is None:
         return Verification(())
     tokens = {"bearer": access_token} if access_token is not None else {}
@@ -120,13 +116,13 @@ def examine_token(token: Secret) -> Presented:
     """Return what the site makes of an access token, without translating errors of the database."""
     if not re.fullmatch(r"[!-~]+", token.reveal()):
         return Presented(
-            state="unknown", meaning=_("no access token is empty or has spaces or characters beyond ASCII.")
+            state="unknown", meaning=_("an access token cannot be empty or contain spaces or non-ASCII characters.")
         )
     row = oauth.find_access_token(token)
     if row is None:
         return Presented(state="unknown", meaning=explain_error("token_nonexistent"))
     if row.user is None:
-        return Presented(state="unusable", meaning=_("the token has no user: the site fails on it. Issue a new one."))
+        return Presented(state="unusable", meaning=_("the token has no user, so the site fails. Issue a new one."))
     problem = _bearer_problem(token, row.user.get_username())
     return Presented(
         state=_STATES.get(problem, "refused") if problem is not None else "valid",
@@ -157,7 +153,7 @@ def grant_in_process(client_id: str, client_secret: Secret) -> Check:
 
 
 def unknown_client() -> Check:
-    """What the grant comes to for what can be nobody's."""
+    """Return the failed check for credentials that no client can have."""
     return check(_("client credentials grant"), "invalid_client")
 
 
@@ -166,11 +162,11 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
     checks = []
     if credentials.access_token is not None:
         problem = _bearer_problem(credentials.access_token, credentials.username)
-        checks.append(check(_("access token at the site's Bearer authentication"), problem))
+        checks.append(check(_("access token with the site's Bearer authentication"), problem))
     if credentials.client_secret is not None:
         user = oauth_server.client_user(credentials.client_id, credentials.client_secret)
         problem = "invalid_client" if user is None else user_problem(user.get_username(), credentials.username)
-        checks.append(check(_("client id and secret at the site's OAuth2 validator"), problem))
+        checks.append(check(_("client id and secret with the site's OAuth2 validator"), problem))
     return tuple(checks)
 
 

@@ -246,7 +246,7 @@ def test_a_secret_that_would_be_taken_for_a_hash_is_a_problem(settings: Any, val
     assert value not in problem
 
 
-@pytest.mark.parametrize("value", [SECRET, "x" * 32, "$2b$12$" + "x" * 53, "sha256$" + "x" * 40, "$" * 40])
+@pytest.mark.parametrize("value", [SECRET, "$2b$12$" + SECRET, "sha256$" + SECRET, "$" * 8 + SECRET])
 def test_any_other_secret_is_not(value: str) -> None:
     assert oauth.secret_problem(Secret(value)) is None
 

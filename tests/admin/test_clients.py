@@ -59,7 +59,7 @@ def test_the_button_to_provision_is_for_those_who_may() -> None:
 
 def test_troubles_are_said_in_words(browser: Browser) -> None:
     client_that_expires("report", -1)
-    assert "its access token has expired; rotate it" in text(browser.get(LIST))
+    assert "the access token has expired; rotate the client" in text(browser.get(LIST))
 
 
 @pytest.mark.databases
@@ -232,10 +232,13 @@ def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Brows
 
 def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
     api.provision(ClientSpec(name="a-shop", profile="commerce"), authority=OPERATOR)
-    api.provision(ClientSpec(name="roles", global_roles=tuple("abcd"), staff=True), authority=OPERATOR)
+    api.provision(
+        ClientSpec(name="roles", global_roles=("finance_admin", "sales_admin", "staff", "support"), staff=True),
+        authority=OPERATOR,
+    )
     page = text(browser.get(LIST))
     assert "a-shop a-shop profile commerce active" in page
-    assert "roles roles staff global_role:a global_role:b global_role:c … active" in page
+    assert "roles roles staff global_role:finance_admin global_role:sales_admin global_role:staff … active" in page
 
 
 def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declared(browser: Browser) -> None:
@@ -279,7 +282,7 @@ def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
     client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
     client.user.delete()
     for url in (LIST, f"{LIST}{client.pk}/change/"):
-        assert "its user was deleted" in text(browser.get(url))
+        assert "the user was deleted" in text(browser.get(url))
 
 
 @pytest.mark.databases

@@ -19,6 +19,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.admin_client import Browser, address, client_named, form_of, root, somebody, text
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+from tests.lifecycle_helpers import everything
 
 pytestmark = pytest.mark.django_db
 
@@ -218,7 +219,7 @@ def test_nobody_rotates_a_client_with_more_rights(promote: Callable[[Any], None]
     promoted = type(client.user).objects.get(pk=client.user_id)
     client.is_superuser, client.is_staff = promoted.is_superuser, promoted.is_staff
     client.save()
-    browser = Browser(somebody(*ALL))
+    browser = Browser(somebody(*ALL, "view_user"))
     before, tokens = row_counts(), set(type(client.access_token).objects.values_list("pk", "expires"))
 
     page = browser.send(browser.open("rotate", f"client={client.pk}"), secret="on")
@@ -256,8 +257,8 @@ def test_nobody_makes_a_client_of_an_account_with_more_rights(
     typed |= {"superuser": "on"} if user.is_superuser else {}
     answers = typed if way == "typed" else {}
 
-    assert refused(browser.send(browser.open("provision", query), **answers), right)
-    assert refused(confirmed(browser, query, **answers), right)
+    for page in (browser.send(browser.open("provision", query), **answers), confirmed(browser, query, **answers)):
+        assert "this username is taken" in text(page)
     assert row_counts() == before
 
 
@@ -350,8 +351,8 @@ def test_a_group_is_not_given_for_the_permissions_that_it_brings() -> None:
 
 
 def test_with_accounts_rights_are_not_even_asked_for() -> None:
-    user = ApiClientFactory(user_made=True).user
-    browser = Browser(somebody("provision", *SEE))
+    user = UserFactory()
+    browser = Browser(root())
     page = confirmed(
         browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
     )
@@ -366,7 +367,7 @@ def test_nobody_but_a_superuser_acts_as_another_person(way: str) -> None:
     typed = {"name": "mine", "username": person.username, "use_existing_user": "on"} if way == "typed" else {}
     browser = Browser(somebody(*ALL, *SEE))
     before = row_counts()
-    assert refused(confirmed(browser, query, **typed), f"username:{person.username}")
+    assert "this username is taken" in text(confirmed(browser, query, **typed))
     assert row_counts() == before
     assert "These secrets are shown only once" in text(confirmed(Browser(root()), query, **typed))
 
@@ -389,12 +390,12 @@ def test_the_client_of_somebody_else_cannot_be_slipped_into_a_request() -> None:
     own = ApiClientFactory(user_made=True)
     other = ApiClientFactory(user_made=True, is_superuser=True, is_staff=True)
     promote_superuser(other.user)
-    browser = Browser(somebody(*ALL))
+    browser = Browser(somebody(*ALL, "view_user"))
     url = address("rotate", f"client={own.pk}")
     # What the address says counts, and is refused as a whole.
     before = row_counts()
     page = browser.client.post(f"{url}&client={other.pk}", form_of(browser.get(url)))
-    assert refused(page, "superuser")
+    assert "has changed since" in text(page)
     assert row_counts() == before
     # What the request says besides its address does not.
     page = browser.send(browser.get(url), client=str(other.pk), name=other.name, application=str(other.application_id))
@@ -403,11 +404,71 @@ def test_the_client_of_somebody_else_cannot_be_slipped_into_a_request() -> None:
 
 
 def test_more_rights_after_the_preview_are_seen() -> None:
-    # An account that was made here: that of a person is for superusers alone.
-    user = ApiClientFactory(user_made=True).user
+    client = ApiClientFactory(user_made=True)
     browser = Browser(somebody("provision", *SEE))
-    preview = browser.send(browser.open("provision", f"user={user.pk}"))
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), contact="ann@example.org")
     assert "_confirm" in preview.content.decode()
-    promote_group_permission(user)
-    assert refused(browser.send(preview, _confirm="yes"), PROMOTIONS[promote_group_permission])
+    promote_group_permission(client.user)
+    assert "has changed since" in text(browser.send(preview, _confirm="yes"))
     assert ApiClient.objects.count() == 1
+
+
+# Stale decisions
+
+
+CHANGES: dict[str, Any] = {
+    "promoted": lambda client: promote_superuser(client.user),
+    "a permission": lambda client: client.user.user_permissions.add(Permission.objects.get(codename="view_user")),
+    "the client": lambda client: api.provision(ClientSpec(name=client.name, purpose="x"), authority=OPERATOR),
+    "rights taken away": lambda client: api.provision(ClientSpec(name=client.name, permissions=()), authority=OPERATOR),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire"])
+def test_stale_form_is_rejected(page: str, change: str) -> None:
+    api.provision(ClientSpec(name="report", permissions=("auth.view_group",)), authority=OPERATOR)
+    client = client_named("report")
+    browser = Browser(root())
+    opened = browser.open(page, f"client={client.pk}")
+    if page == "provision":
+        opened = browser.send(opened, contact="ann@example.org")
+        assert "_confirm" in opened.content.decode()
+    CHANGES[change](client)
+    before = everything()
+
+    answer = browser.send(opened, _confirm="yes")
+
+    assert "has changed since you opened this page" in text(answer)
+    assert everything() == before
+
+
+def test_form_without_version_is_rejected() -> None:
+    api.provision(ClientSpec(name="report"), authority=OPERATOR)
+    browser = Browser(root())
+    opened = browser.open("revoke", f"client={client_named('report').pk}")
+
+    assert "has changed since" in text(browser.send(opened, version=None))
+    assert browser.send(opened).status_code == 302
+
+
+def test_refusal_is_recorded() -> None:
+    api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR)
+    browser = Browser(somebody("view", "rotate"))
+
+    answer = browser.send(browser.open("rotate", f"client={client_named('report').pk}"))
+
+    assert "rights that you do not have" in text(answer)
+    event = ApiClientEvent.objects.get(kind="refused")
+    assert (event.client_name, event.actor) == ("report", f"admin: {browser.user.username}")
+
+
+def test_impersonator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, real = Browser(root()), UserFactory(username="real-person")
+    session = browser.client.session
+    session["hijack_history"] = [str(real.pk)]
+    session.save()
+
+    browser.provision(name="report")
+
+    assert ApiClientEvent.objects.get().actor == f"admin: {browser.user.username} (used by real-person)"

@@ -129,7 +129,7 @@ UNTOUCHED = ("notify", "list what nobody manages", "explain")
 # What a door says of what it looks for in vain.
 NOT_THERE = {
     "--client-id: no application has it.",
-    "NAME: there is no API client of this name; see list_api_clients.",
+    "NAME: no API client has this name; see list_api_clients.",
 }
 
 
@@ -292,7 +292,7 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
         assert [answer(each.access_token) for each in (made, successor)] == ["ok", "ok"]
         assert granted(made.client_id, made.client_secret) is not None
         (row,) = api.list_clients()
-        assert (row.troubles, row.expires_at) == ((), successor.expires_at)
+        assert (row.issues, row.expires_at) == ((), successor.expires_at)
         api.notify_expiring(authority=OPERATOR)
         newer = api.rotate("report", authority=OPERATOR)
         assert newer.expires_at is not None

@@ -13,6 +13,7 @@ from django.test import Client
 
 from edx_api_provisioning.formats.schema import PUBLIC_FIELDS
 from edx_api_provisioning.rest_api.v1 import documentation, requests
+from tests.rest_api.callers import Caller, good
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +52,16 @@ def test_every_method_is_described_with_a_sentence_and_every_field_too() -> None
     assert create["required"] == ["name"]
     assert create["additionalProperties"] is False
     assert create["example"]["name"]
+
+
+@pytest.mark.django_db
+def test_responses_have_the_documented_fields(root: Caller) -> None:
+    created = good(root.post("/clients/", {"name": "report"}), 201)
+
+    assert set(created) == set(documentation.CREDENTIALS["properties"])
+    assert set(good(root.get("/clients/report/"))) == set(documentation.CLIENT["properties"])
+    assert set(good(root.get("/clients/report/events/"))["results"][0]) == set(documentation.EVENT["properties"])
+    assert set(good(root.get("/whoami/"))) == set(documentation.IDENTITY["properties"])
 
 
 @pytest.mark.django_db

@@ -43,7 +43,7 @@ def tokens() -> Any:
 
 def found() -> tuple[str, ...]:
     (summary,) = api.list_clients(name="report")
-    return summary.troubles
+    return summary.issues
 
 
 DEEDS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
@@ -76,18 +76,18 @@ def test_what_others_do_is_noticed(deed: str) -> None:
     provisioned()
     assert found() == ()
 
-    do, troubles = DEEDS[deed]
+    do, issues = DEEDS[deed]
     do()
 
-    assert found() == troubles
+    assert found() == issues
 
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_rotating_and_listing_agree_about_what_blocks(deed: str) -> None:
     provisioned()
-    do, troubles = DEEDS[deed]
+    do, issues = DEEDS[deed]
     do()
-    blocking = [trouble for trouble in troubles if trouble in BLOCKING]
+    blocking = [issue for issue in issues if issue in BLOCKING]
 
     if blocking:
         with pytest.raises(Conflict) as refused:
@@ -107,7 +107,7 @@ def test_a_user_that_lost_rights_is_noticed_and_may_still_be_issued_a_token(righ
     assert found() == ("user_demoted",)
 
 
-def test_one_right_gained_and_another_lost_are_two_troubles() -> None:
+def test_one_right_gained_and_another_lost_are_two_issues() -> None:
     provisioned(staff=True)
     users().update(is_staff=False, is_superuser=True)
 
@@ -228,7 +228,7 @@ def test_adopting_is_the_remedy_for_what_was_agreed_later(deed: str) -> None:
 
     api.adopt("report", client_id=made.client_id, authority=OPERATOR)
 
-    assert not BLOCKING & {Issue(trouble) for trouble in found()}
+    assert not BLOCKING & {Issue(issue) for issue in found()}
     api.rotate("report", authority=OPERATOR)
     assert found() == ()
 

@@ -130,16 +130,6 @@ def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
 
 
 @pytest.mark.databases
-def test_two_clients_may_share_a_user_that_was_made_here() -> None:
-    provision("report")
-
-    credentials = provision("report-2", username="report")
-
-    assert works(credentials)
-    assert User.objects.count() == 1
-    assert list(ApiClient.objects.order_by("name").values_list("user_made", flat=True)) == [True, False]
-
-
 def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: Any) -> None:
     settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True}
 

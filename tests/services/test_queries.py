@@ -66,7 +66,7 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
             rights=("staff",),
             created=NOON,
             updated=NOON + timedelta(days=1),
-            troubles=(),
+            issues=(),
         )
     ]
 

@@ -49,8 +49,8 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
         if client is not None and method is None:
             self.say(
                 _(
-                    "Not determined: it depends on what stands in the braces (ask for one METHOD and PATH), on roles"
-                    " that are not looked at, or nobody has tried."
+                    '"Not determined": depends on the path parameters (pass METHOD and PATH), on roles that are'
+                    " not checked, or was not tested."
                 )
             )
 
@@ -58,7 +58,7 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
 def _endpoint(method: str, path: str) -> Endpoint:
     endpoint = api.find_endpoint(method, path)
     if endpoint is None:
-        raise InvalidSpec(_("nothing is known about this request; see the permission_classes of its view in the LMS."))
+        raise InvalidSpec(_("unknown request; see the permission_classes of its view in the LMS."))
     return endpoint
 
 
@@ -86,7 +86,7 @@ def _endpoint_lines(explained: dict[str, Any]) -> Iterator[str]:
     schemes = {"none": _("nothing"), "bearer": "Authorization: Bearer TOKEN", "jwt": "Authorization: JWT TOKEN"}
     yield _line(_("send"), _(" or ").join(schemes[each] for each in explained["auth"]) or _("no token opens it"))
     least, *more = [_words(each) for each in explained["rights"]] or [_("not known")]
-    yield _line(_("least right"), least)
+    yield _line(_("minimum right"), least)
     for alternative in more:
         yield _line(_("or"), alternative)
     for alternative in explained["untried"]:
@@ -123,7 +123,7 @@ def _profile_lines(profile: dict[str, Any]) -> Iterator[str]:
     yield f"  {profile['why']}"
     for grant in profile["grants"]:
         value = "" if grant["value"] is True else f" {grant['value']}"
-        label = _("you give") if grant["open"] else _("grants")
+        label = _("to choose") if grant["open"] else _("grants")
         yield _line(label, f"{flag(grant['field'])}{value} ({grant['why']})")
     for opened in profile["opens"]:
         yield _line(_("opens"), opened)

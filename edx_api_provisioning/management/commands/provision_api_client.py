@@ -48,7 +48,7 @@ or not verified, 2 wrong usage, or --plan found something to do.
             return
         for option in ("plan", "prune", "fail_fast"):
             if options[option]:
-                raise InvalidSpec(_("goes with --from-file."), field=option)
+                raise InvalidSpec(_("needs --from-file."), field=option)
         spec = _spec(options)
         if dry_run:
             self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
@@ -59,7 +59,9 @@ or not verified, 2 wrong usage, or --plan found something to do.
     def _run_many(self, options: dict[str, Any]) -> None:
         for option in self.table.options:
             if (option.name in CLIENT or option.name in _OF_ONE) and options[option.name] != option.default:
-                raise InvalidSpec(_("not allowed together with --from-file: the file describes it."), field=option.name)
+                raise InvalidSpec(
+                    _("not allowed together with --from-file; set it in the manifest."), field=option.name
+                )
         manifest = manifest_run.read_file(options["from_file"])
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
 

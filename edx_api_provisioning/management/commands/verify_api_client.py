@@ -50,11 +50,11 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
             verification = Verification(verification.checks + tried.checks)
         self.show(rendering.render_examination(client, presented, verification, format=options["format"]))
         faults = [
-            *(client.troubles if client else ()),
+            *(client.issues if client else ()),
             *([presented.state] if presented and presented.state != "valid" else []),
             *(check.what for check in verification.checks if not check.ok),
         ]
         if faults:
-            raise CommandError(_("Not in order: %s.") % ", ".join(faults))
+            raise CommandError(_("Issues found: %s.") % ", ".join(faults))
         if options["format"] == "text":
-            self.show(_("No fault was found.") + "\n")
+            self.show(_("No issues found.") + "\n")

@@ -1,4 +1,4 @@
-"""What the views share: the order in which a request is let in, and how secrets go out."""
+"""Base classes of the views: order of the checks, and responses with secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache", "Referrer-Policy
 
 
 class Pages(PageNumberPagination):
-    """Where the LMS's own are missing."""
+    """Pagination if the LMS's pagination class is missing."""
 
     page_size = 10
     page_size_query_param = "page_size"
@@ -60,11 +60,12 @@ class ApiView(APIView):
 
     @property
     def swagger_schema(self) -> Any:
-        """How drf-yasg describes it; None for not at all, where the site has not turned it on."""
+        """Return the drf-yasg schema class; None if the site has not enabled the API."""
         return AutoSchema if self._is_on() else None
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view without the transaction of ATOMIC_REQUESTS."""
         # Each brings a transaction of its own, which is begun again if the database ends it for a deadlock. That of a
         # whole request (ATOMIC_REQUESTS) could not be.
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
@@ -76,11 +77,13 @@ class ApiView(APIView):
     # statements, where DEBUG keeps one, not the tokens that the site's own authentication looks for.
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer the request without logging SQL or credentials."""
         with api.no_sql_logging():
             hide_credentials(request)
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Raise NotFound if the API is off; otherwise run the checks of DRF."""
         # Before anybody is asked who they are: what is off is not there.
         if not self._is_on():
             raise NotFound
@@ -89,14 +92,16 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
 
     def check_permissions(self, request: Request) -> None:
+        """Check the rate limit, then the permissions."""
         # Refusals count, too.
         super().check_throttles(request)
         super().check_permissions(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Do nothing: this has been done, before the permissions were checked."""
+        """Skip the check: it was made before the permissions were checked."""
 
     def handle_exception(self, exc: Exception) -> Any:
+        """Record a refused change in the history, and return the error response."""
         if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
             self.record_refusal(self.kwargs.get("name", self.subject), exc)
         return super().handle_exception(exc)
@@ -112,9 +117,11 @@ class ApiView(APIView):
             throttle.allow_request(self.request, self)
 
     def get_authenticators(self) -> list[Any]:
+        """Return the authenticators of the site."""
         return [each() for each in api.authentication_classes()]
 
     def perform_authentication(self, request: Request) -> None:
+        """Authenticate the request; treat a malformed header as failed authentication."""
         try:
             super().perform_authentication(request)
         except (UnicodeDecodeError, WrappedAttributeError):
@@ -122,9 +129,11 @@ class ApiView(APIView):
             raise AuthenticationFailed from None
 
     def get_exception_handler(self) -> Any:
+        """Return the handler that renders problem details."""
         return errors.respond
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the headers that forbid caching."""
         answer = super().finalize_response(request, response, *args, **kwargs)
         for header, value in _NO_STORE.items():
             answer.headers.setdefault(header, value)
@@ -132,7 +141,7 @@ class ApiView(APIView):
 
     @cached_property
     def credential(self) -> Credential:
-        """What the request was authenticated with."""
+        """Return the credential that authenticated the request."""
         return api.credential_of(self.request.user, self.request.auth, self.request.successful_authenticator)
 
     @property
@@ -148,18 +157,18 @@ class ApiView(APIView):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the service functions want to know of who asks, and of the request."""
+        """Return the authority, reason and request id for the service functions."""
         return {"authority": self.authority, "request_id": self.request_id()}
 
     def page(self, rows: Any) -> Response:
-        """One page of rows, as JSON."""
+        """Return one page of rows as JSON."""
         paginator = (api.pagination_class() or Pages)()
         found: Any = paginator.paginate_queryset(rows, self.request, view=self)
         answer: Response = paginator.get_paginated_response([rendering.row_as_dict(row) for row in found])
         return answer
 
     def carry_out(self, work: Callable[[], Credentials], *, name: str, status: int = 200) -> Response:
-        """Do it, prove what was issued, and answer, all in one transaction: what cannot be shown is not made.
+        """Run the change, verify the credentials and build the response in one transaction.
 
         A request that was carried out before is answered with what there is now.
 
@@ -167,7 +176,6 @@ class ApiView(APIView):
             name: of the client.
             status: of the answer where it is done now.
         """
-
         try:
             return api.in_transaction(lambda: self._answer(work(), status=status))
         except AlreadyDone:
@@ -198,7 +206,7 @@ class ApiView(APIView):
         return answer
 
     def hold(self, name: str) -> ClientSummary:
-        """The client, locked, if it is as whoever asks takes it to be."""
+        """Return the client, locked, if it matches the precondition of the request."""
         client = api.hold_client(name)
         requests.require_match(self.request, client)
         return client

@@ -26,9 +26,11 @@ from edx_api_provisioning.core.exceptions import (
     NearMatch,
     NotAllowed,
     NotMigrated,
+    NotTold,
     ProvisioningError,
     RequestReused,
     UnusableToken,
+    VerificationFailed,
 )
 from edx_api_provisioning.formats.schema import InvalidFields
 
@@ -42,9 +44,11 @@ _PROBLEMS: tuple[tuple[type[ProvisioningError], HTTPStatus, str], ...] = (
     (NotAllowed, HTTPStatus.FORBIDDEN, f"{_OURS}beyond-own-rights"),
     (ClientNotFound, HTTPStatus.NOT_FOUND, f"{_OURS}client-not-found"),
     (ClientExists, HTTPStatus.CONFLICT, f"{_OURS}client-exists"),
+    (NotTold, HTTPStatus.CONFLICT, f"{_OURS}not-disclosed"),
     (NearMatch, HTTPStatus.CONFLICT, f"{_OURS}near-match"),
     (Conflict, HTTPStatus.CONFLICT, "conflict"),
     (UnusableToken, HTTPStatus.CONFLICT, f"{_OURS}unusable-token"),
+    (VerificationFailed, HTTPStatus.CONFLICT, f"{_OURS}verification-failed"),
     (RequestReused, HTTPStatus.UNPROCESSABLE_ENTITY, f"{_OURS}idempotency-key-reused"),
     (NotMigrated, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}not-migrated"),
     (DatabaseFailure, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}database-failure"),

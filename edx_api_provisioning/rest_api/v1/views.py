@@ -1,4 +1,4 @@
-"""The views: each reads a request, calls the service, and writes the answer."""
+"""Answer REST requests: read the request, call a service function, return the result."""
 
 from __future__ import annotations
 
@@ -28,22 +28,24 @@ _ORDERING = (
     "query",
     {
         "type": "string",
-        "description": "By what; with - the other way round. By name if nothing is said.",
+        "description": "Field to order by, with - for descending order. Default: name.",
         "enum": [*ORDERINGS, *(f"-{name}" for name in ORDERINGS)],
     },
 )
 
 
 class WhoAmIView(ApiView):
+    """Identify the caller."""
+
     switched = False
     permission_classes = (IsActive,)
 
-    @documented({200: ("Who it is.", docs.IDENTITY)})
+    @documented({200: ("The caller.", docs.IDENTITY)})
     def get(self, request: Request) -> Response:
-        """Who the credential of this request is.
+        """Return the caller that the credential of this request identifies.
 
-        The natural first call with a new token: whose it is, what it opens, and how long it lives. It takes no
-        permission, and is there even where the rest of this API is not.
+        Useful as the first call with a new token: it shows the owner, the rights and the expiry date. It needs no
+        permission and works even if the site has not enabled the rest of this API.
         """
         shown = rendering.row_as_dict(api.identify(request.user, self.credential))
         ends = self.credential.expires_at
@@ -52,20 +54,22 @@ class WhoAmIView(ApiView):
 
 
 class SelfRotateView(ApiView):
+    """Let a client replace its own token."""
+
     permission_classes = (IsActive,)
 
     @documented(
-        {200: ("The client, with its new token; without, if the request was carried out before.", docs.CREDENTIALS)},
+        {200: ("The client with its new token; without it if the request is a repetition.", docs.CREDENTIALS)},
         problems=(400, 409, 415, 422),
         takes=docs.body(requests.SELF, example={"expires_in": "30d", "grace": "1h"}),
         parameters=(docs.IDEMPOTENCY_KEY,),
     )
     def post(self, request: Request) -> Response:
-        """A client's next access token for the one that it has.
+        """Replace the access token that authenticates this request.
 
-        Only with the client's current opaque access token, and only if the client was provisioned with the right to it
-        (`self_rotation`). The new token has the same scopes, and the same life or a shorter one. The old one works
-        until the grace is over. Two requests at once make one token.
+        The request must be authenticated with the current opaque access token of a client that was provisioned with
+        `self_rotation`. The new token has the same scopes and at most the same lifetime. The old one keeps working
+        during the grace period. Two simultaneous requests issue one token.
         """
         given = requests.values(request, requests.SELF)
         request_id = self.request_id()
@@ -78,17 +82,19 @@ class SelfRotateView(ApiView):
 
 
 class PlanView(ApiView):
+    """Plan the changes of a manifest."""
+
     rights: ClassVar = {"POST": ("provision",)}
 
     @documented(
-        {200: ("For each client, what would be done, or why it would not.", docs.PLANNED)},
+        {200: ("The planned changes, or an error, for each client.", docs.PLANNED)},
         problems=(400, 415),
         takes=docs.manifest(),
     )
     def post(self, request: Request) -> Response:
-        """What apply/ would do with a manifest.
+        """Return what apply/ would do with a manifest.
 
-        Nothing is written.
+        Nothing is changed.
         """
         specs, _reason = requests.many_clients(request)
         planned = api.plan_many(specs, authority=self.authority)
@@ -97,30 +103,29 @@ class PlanView(ApiView):
     def _planned(self, spec: ClientSpec, plan: Any) -> dict[str, Any]:
         if isinstance(plan, (NotAllowed, NotTold)):
             self.count_refusal(spec.name, plan)
-        return _planned(spec, plan)
-
-
-def _planned(spec: ClientSpec, plan: Any) -> dict[str, Any]:
-    if isinstance(plan, ProvisioningError):
-        return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
-    says = {"steps": [step.says for step in plan.steps], "warnings": list(plan.warnings)}
-    return {"name": spec.name, "status": str(plan.status), **says, "error": None}
+        if isinstance(plan, ProvisioningError):
+            return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
+        steps = [step.planned for step in plan.steps]
+        status, warnings = str(plan.status), list(plan.warnings)
+        return {"name": spec.name, "status": status, "steps": steps, "warnings": warnings, "error": None}
 
 
 class ApplyView(ApiView):
+    """Apply a manifest."""
+
     rights: ClassVar = {"POST": ("provision",)}
 
     @documented(
-        {200: ("For each client, what it is now, or why nothing was done.", docs.APPLIED)},
+        {200: ("The result, or an error, for each client.", docs.APPLIED)},
         problems=(400, 415),
         takes=docs.manifest(),
         parameters=(docs.IDEMPOTENCY_KEY,),
     )
     def post(self, request: Request) -> Response:
-        """Make and change API clients until they are as a manifest describes them.
+        """Create and change API clients until they match a manifest.
 
-        Each is all or nothing, and one that is refused does not keep the others from being made: look at every `error`.
-        The same manifest again changes nothing and shows no secret. At most 100 clients in one request.
+        Each client is changed completely or not at all. A client that is rejected does not affect the others: check
+        every `error`. Sending the same manifest again changes nothing and shows no secret. At most 100 clients.
         """
         specs, reason = requests.many_clients(request)
 
@@ -136,7 +141,7 @@ class ApplyView(ApiView):
         except AlreadyDone:
             credentials = api.describe(spec.name)
         except DatabaseFailure:
-            raise  # It would be the same with all others.
+            raise  # The other clients would fail too.
         except ProvisioningError as error:
             if isinstance(error, (NotAllowed, NotTold)):
                 self.count_refusal(spec.name, error)
@@ -145,15 +150,17 @@ class ApplyView(ApiView):
 
 
 class ClientListView(ApiView):
+    """List and create clients."""
+
     rights: ClassVar = {"POST": ("provision",)}
 
     @documented(
-        {200: ("A page of them.", docs.page_of(docs.CLIENT))},
+        {200: ("A page of clients.", docs.page_of(docs.CLIENT))},
         problems=(400,),
         parameters=(*docs.FILTERS, _ORDERING, *docs.PAGE),
     )
     def get(self, request: Request) -> Response:
-        """The API clients."""
+        """List the API clients."""
         asked = request.query_params
         within = asked.get("expiring_within")
         found = api.find_clients(
@@ -165,8 +172,8 @@ class ClientListView(ApiView):
 
     @documented(
         {
-            200: ("It was made by the same request before; no secret is shown again.", docs.CREDENTIALS),
-            201: ("It was made; this is the only time that its secrets are shown.", docs.CREDENTIALS),
+            200: ("The same request created it before; secrets are not shown again.", docs.CREDENTIALS),
+            201: ("The client was created. Its secrets are shown only once.", docs.CREDENTIALS),
         },
         problems=(400, 409, 415, 422),
         takes=docs.body(
@@ -177,11 +184,11 @@ class ClientListView(ApiView):
         parameters=(docs.IDEMPOTENCY_KEY,),
     )
     def post(self, request: Request) -> Response:
-        """Make an API client.
+        """Create an API client.
 
-        A service user, a confidential application for the client credentials grant, and an access token, in one
-        transaction, proved before they are shown. Unless the body says otherwise the user is neither staff nor
-        superuser, and it never has a password. A client of that name that is there already is never touched.
+        One transaction creates a service user, a confidential application for the client credentials grant and an
+        access token, and verifies them. By default the user is neither staff nor superuser; it never has a password.
+        An existing client of this name is not changed.
         """
         spec, reason = requests.new_client(request)
         self.subject = spec.name
@@ -195,25 +202,27 @@ class ClientListView(ApiView):
 
 
 class ClientView(ApiView):
+    """Read and change a client."""
+
     rights: ClassVar = {"PATCH": ("provision",)}
 
-    @documented({200: ("It, with an ETag.", docs.CLIENT)}, problems=(409,), parameters=(docs.NAME_PARAMETER,))
+    @documented({200: ("The client, with an ETag.", docs.CLIENT)}, problems=(409,), parameters=(docs.NAME_PARAMETER,))
     def get(self, request: Request, name: str) -> Response:
-        """An API client."""
+        """Return an API client."""
         client = api.get_client(name)
         return Response(rendering.row_as_dict(client), headers={"ETag": requests.etag(client)})
 
     @documented(
-        {200: ("The client; with secrets only if something of it was gone and was made again.", docs.CREDENTIALS)},
+        {200: ("The client, with secrets if something deleted was recreated.", docs.CREDENTIALS)},
         problems=_CHANGES,
         takes=docs.body(requests.CHANGE, example={"contact": "bob@example.org", "reason": "ann has left"}),
         parameters=_ISSUES,
     )
     def patch(self, request: Request, name: str) -> Response:
-        """Change what is said of an API client, and leave the rest.
+        """Change the given fields of an API client, and leave the others alone.
 
-        No token is issued unless the body says `token`, `expires_in` or `expires_at`, and none is ended. What somebody
-        deleted, such as its application, is made again.
+        A token is issued only if the body has `token`, `expires_in` or `expires_at`; none is revoked. Deleted parts of
+        the client, such as its application, are recreated.
         """
 
         def change() -> Credentials:
@@ -235,51 +244,57 @@ class _RotateView(ApiView):
 
 
 class TokenView(_RotateView):
+    """Rotate the access token of a client."""
+
     @documented(
-        {200: ("The client, with its new token.", docs.CREDENTIALS)},
+        {200: ("The client with its new token.", docs.CREDENTIALS)},
         problems=_CHANGES,
         takes=docs.body(requests.TOKEN, example={"expires_in": "90d", "grace": "24h"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
-        """A new access token.
+        """Issue a new access token.
 
-        Every older one ends now, or at the end of the grace.
+        All older tokens expire now, or at the end of the grace period.
         """
         return self.rotate(name, requests.values(request, requests.TOKEN))
 
 
 class SecretView(_RotateView):
+    """Rotate the client secret of a client."""
+
     @documented(
-        {200: ("The client, with its new secret.", docs.CREDENTIALS)},
+        {200: ("The client with its new secret.", docs.CREDENTIALS)},
         problems=_CHANGES,
         takes=docs.body(requests.SECRET, example={"reason": "found in a public log"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
-        """A new client secret.
+        """Issue a new client secret.
 
-        An application has one secret: without grace the old one ends now; with it the client moves to a new application
-        with a new `client_id`, and the token has to be rotated too.
+        An application has one secret: without a grace period the old one stops working now. With a grace period the
+        client moves to a new application with a new `client_id`, and the token must be rotated too.
         """
         return self.rotate(name, {"token": False, "secret": True, **requests.values(request, requests.SECRET)})
 
 
 class RevokeView(ApiView):
+    """Revoke the tokens of a client, or retire it."""
+
     rights: ClassVar = {"POST": ("revoke",)}
 
     @documented(
-        {200: ("The client, without any token.", docs.CREDENTIALS)},
+        {200: ("The client without tokens.", docs.CREDENTIALS)},
         problems=_CHANGES,
-        takes=docs.body(requests.REVOKE, example={"retire": True, "reason": "not needed any more"}),
+        takes=docs.body(requests.REVOKE, example={"retire": True, "reason": "no longer needed"}),
         parameters=_ISSUES,
     )
     def post(self, request: Request, name: str) -> Response:
-        """End all access tokens, or the client for good.
+        """Revoke all access tokens, or retire the client.
 
-        JWTs that were issued before live until they end: the LMS cannot revoke them. With its id and secret the client
-        can get new tokens, unless it is retired: then the secret ends too, and the user is deactivated if it was made
-        for this client and nothing else uses it.
+        JWTs stay valid until they expire: the LMS cannot revoke them. The client can request new tokens with its client
+        ID and secret, unless it is retired: then the secret is revoked too, and the user is deactivated if it was
+        created for this client and nothing else uses it.
         """
         wanted = requests.values(request, requests.REVOKE)
 
@@ -291,11 +306,13 @@ class RevokeView(ApiView):
 
 
 class EventListView(ApiView):
+    """List the history of a client."""
+
     @documented(
-        {200: ("A page of it.", docs.page_of(docs.EVENT))},
+        {200: ("A page of events.", docs.page_of(docs.EVENT))},
         problems=(409,),
         parameters=(docs.NAME_PARAMETER, *docs.PAGE),
     )
     def get(self, request: Request, name: str) -> Response:
-        """What was done to an API client, the last first."""
+        """List the history of an API client, latest event first."""
         return self.page(api.list_events(name))

@@ -1,0 +1,141 @@
+"""Decide who may have a plan carried out, and whether new rights need new credentials."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning.adapters import rights
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.exceptions import Conflict, NotAllowed, NotTold
+from edx_api_provisioning.core.planning import Action, Plan, keep_flags, make_step, token_step
+from edx_api_provisioning.core.policy import token_end
+from edx_api_provisioning.core.results import Status
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.core.state import CurrentClient, CurrentState, Site
+from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import recipients, registry
+from edx_api_provisioning.services.current_state import Rows
+
+CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
+
+
+def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:
+    """Return a digest of what somebody decides on: a client, and the rights of its user and its application.
+
+    Args:
+        lock: read and lock the rows again, so that they stay as they are until commit.
+    """
+    if lock:
+        client = registry.lock(ApiClient.objects.filter(pk=client.pk)) if client is not None else None
+        user = rights.lock_user(user) if user is not None else None
+    known = rights.rights_of(user, application) if user is not None else None
+    seen = [
+        client and [client.pk, client.state, client.updated.isoformat(), *client.declared_rights],
+        known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],
+        application and [application.pk, application.user_id],
+    ]
+    return sha256(json.dumps(seen).encode()).hexdigest()[:32]
+
+
+def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
+    """Refuse what would tell about an account before anything is told.
+
+    That a username or an email address is taken cannot be hidden: they are unique.
+
+    Raises:
+        NotAllowed: the account exists and is not the client's.
+        NotTold: without details, what the plan would explain to somebody who may view users.
+    """
+    if authority.trusted:
+        return
+    user, client = found.user, found.client
+    if user is not None and not (client is not None and client.user_pk == user.pk) and not authority.is_superuser:
+        raise NotAllowed(
+            _("this username is taken. Choose another one, or ask a superuser to share the account."),
+            field="username",
+        )
+    if rights.may_view_users(authority):
+        return
+    if found.email_owner is not None:
+        raise NotTold(_("this email address is taken. Choose another one."), field="email")
+    spec = keep_flags(spec, client)
+    if user is not None and (
+        (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
+        or user.retired
+        or not user.active
+        or (spec.email is not None and user.email.lower() != spec.email.lower())
+    ):
+        raise NotTold(
+            _("the service user does not match this request. Ask somebody who may view users."), field="username"
+        )
+
+
+def check_rights(plan: Plan, rows: Rows, authority: Authority) -> None:
+    """Refuse a plan whose credentials would carry rights that ``authority`` does not have.
+
+    Raises:
+        NotAllowed: if they would.
+    """
+    if authority.trusted:
+        return
+    spec, application = plan.spec, rows.client.application if rows.client else None
+    wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
+    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
+    rights.require_no_more(future, authority=authority, restricted=plan.restricted, asked=True)
+    foreign = rows.found.user is not None and not rows.found.user.made
+    has = [rights.rights_of(rows.user, application, foreign=foreign)] if rows.user is not None else []
+    for carried in (rights.rights_after(plan, rows.user, application, foreign=foreign), *has):
+        rights.require_no_more(carried, authority=authority, restricted=plan.restricted)
+
+
+def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
+    """Return a plan under which new rights come with new credentials.
+
+    Raises:
+        Conflict: whoever received the credentials of the client could not have granted these rights.
+    """
+    client, found = rows.client, rows.found.client
+    if client is None or found is None or found.application is None or client.application is None:
+        return plan
+    spec, other_secret = plan.spec, not rows.found.client_secret_matches
+    excess: tuple[str, ...] = ()
+    if any(plan.has(action) for action in CHANGES_OF_RIGHTS):
+        before = rights.rights_of(rows.user, client.application) if rows.user is not None else rights.Rights()
+        growth = rights.grown(before, rights.rights_after(plan, rows.user, client.application))
+        token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
+        excess = recipients.beyond_recipients(client, growth, secret=True, token=token)
+    if excess and not spec.reissue:
+        raise Conflict(
+            _("whoever received the credentials of %(client)s could not have granted %(rights)s. Reissue them.")
+            % {"client": spec.name, "rights": ", ".join(excess)},
+            field="reissue",
+        )
+    if excess and spec.client_secret is not None and not other_secret:
+        raise Conflict(_("this secret was issued with fewer rights; choose another one."), field="client_secret")
+    if not (excess or (spec.reissue and other_secret)):
+        return plan
+    return _with_reissue(plan, found, site)
+
+
+def _with_reissue(plan: Plan, client: CurrentClient, site: Site) -> Plan:
+    """Return a plan that also replaces the secret and the tokens of a client, without a grace period.
+
+    A JWT of the LMS lives on until it expires: the step says so.
+    """
+    step = make_step(
+        Action.REISSUE,
+        _("Would replace the client secret and revoke all access tokens; older JWTs stay valid for up to an hour."),
+        _("Replaced the client secret and revoked all access tokens; older JWTs stay valid for up to an hour."),
+    )
+    steps = [*plan.steps, step]
+    expires_at, spec = plan.expires_at, plan.spec
+    if client.token is not None and not plan.has(Action.ISSUE_TOKEN) and not plan.restricted:
+        expires_at = token_end(spec, site, lifetime=client.token_lifetime)
+        steps = [step for step in steps if step.action is not Action.UPDATE_SCOPES]
+        steps.append(token_step(expires_at, plan.scopes))
+    return replace(plan, steps=tuple(steps), status=Status.UPDATED, expires_at=expires_at)

@@ -1,0 +1,77 @@
+"""Know who received the credentials of a client: new rights come with new credentials.
+
+Somebody who received a secret or token has whatever rights the client is given later. So a client gets no rights that
+the recipients could not have granted, unless all its credentials are reissued.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.models import ApiClient
+
+_OPERATOR = "operator"
+
+
+def receive(
+    client: ApiClient, authority: Authority, *, secret: bool, token: bool, first: bool = False, grace: bool = False
+) -> None:
+    """Note that ``authority`` receives a new secret, a new token or both.
+
+    Args:
+        first: whether the application is new, so that it has no older credentials.
+        grace: whether the older ones go on working for a while.
+    """
+    who, known = _key(authority), client.recipients
+    older = set(known.get("older", ()))
+    if secret and not first:
+        older.add(known.get("secret", ""))  # Tokens of the old secret may go on, even if the secret does not.
+    if token and grace:
+        older.add(known.get("token", ""))
+    if token and not grace and client.predecessor_id is None:
+        older = set()
+    new = {**({"secret": who} if secret else {}), **({"token": who} if token else {})}
+    client.recipients = {**known, **new, "older": sorted(older)}
+
+
+def forget_tokens(client: ApiClient) -> None:
+    """Note that all tokens and older applications of a client have ended."""
+    client.recipients = {name: who for name, who in client.recipients.items() if name == "secret"}
+
+
+def _key(authority: Authority) -> str:
+    if authority.trusted:
+        return _OPERATOR
+    return "" if authority.restricted else str(authority.user.pk)
+
+
+def beyond_recipients(client: ApiClient, growth: Rights, *, secret: bool, token: bool) -> tuple[str, ...]:
+    """Return those of some new rights that a recipient could not have granted.
+
+    Args:
+        secret, token: whether the current one stays.
+    """
+    if growth == Rights():
+        return ()
+    known = client.recipients
+    holders = {*known.get("older", ())}
+    holders |= {known.get("secret", "")} if secret else set()
+    holders |= {known.get("token", "")} if token else set()
+    excess = {right for holder in holders - {_OPERATOR} for right in growth.exceeds(_limit(holder))}
+    return tuple(sorted(excess))
+
+
+def secret_is_beyond(client: ApiClient, growth: Rights) -> bool:
+    """Return whether the recipient of the current secret could not have granted some new rights."""
+    holder = client.recipients.get("secret", "")
+    return holder != _OPERATOR and bool(growth.exceeds(_limit(holder)))
+
+
+def _limit(holder: str) -> Rights:
+    users: Any = get_user_model()._default_manager
+    user = users.filter(pk=holder, is_active=True).first() if holder else None
+    return rights_of(user, foreign=True) if user is not None else Rights()

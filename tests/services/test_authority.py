@@ -1,0 +1,343 @@
+"""New rights come with new credentials, and a service user belongs to one client."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import IntegrityError, transaction
+from oauth2_provider.models import get_access_token_model
+
+from edx_api_provisioning import api
+from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
+from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from openedx.core.djangoapps.django_comment_common.models import Role
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
+from tests.factories import OPERATOR, SECRET, ApplicationFactory, UserFactory, person
+from tests.lifecycle_helpers import answer, client, everything, granted, last_event, provisioned, shown
+
+pytestmark = pytest.mark.django_db
+
+MODES = "course_modes.change_coursemode"
+HOUR = timedelta(hours=1)
+
+
+def ann(*permissions: str, **flags: Any) -> Any:
+    user = UserFactory(**flags)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
+def provision(authority: Any = OPERATOR, name: str = "report", **wanted: Any) -> Credentials:
+    return api.provision(ClientSpec(name=name, **wanted), authority=authority)
+
+
+def ended(credentials: Credentials) -> bool:
+    """Return whether neither the token nor the secret works any more."""
+    token = answer(credentials.access_token)
+    secret = granted(credentials.client_id, credentials.client_secret)
+    assert (token == "ok") == (secret is not None)
+    return token != "ok"
+
+
+# New rights come with new credentials
+
+
+GROWTH: dict[str, dict[str, Any]] = {
+    "a permission": {"permissions": (MODES,)},
+    "a course role": {"course_roles": ("staff@edX",)},
+    "a global role": {"global_roles": ("support",)},
+    "a scope": {"scopes": ("read", "grades:read")},
+    "a filter": {"filters": ("content_org:edX",)},
+}
+
+
+@pytest.mark.parametrize("growth", GROWTH)
+def test_growth_beyond_recipient_needs_reissue(growth: str) -> None:
+    first = provision(person(ann()))
+    before = everything()
+
+    for ask in (provision, lambda **wanted: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR)):
+        with pytest.raises(Conflict, match="could not have granted"):
+            ask(**GROWTH[growth])
+    assert everything() == before
+
+    second = provision(**GROWTH[growth], reissue=True)
+    assert second.client_secret is not None
+    assert second.access_token is not None
+    assert ended(first)
+    assert not ended(second)
+    assert not provision(**GROWTH[growth], reissue=True).issued
+    assert provision(**GROWTH[growth]).status == "unchanged"
+
+
+def test_plan_tells_of_reissue() -> None:
+    provision(person(ann()))
+
+    plan = api.plan_client(ClientSpec(name="report", permissions=(MODES,), reissue=True), authority=OPERATOR)
+
+    assert plan.change == "rotate"
+    assert any("JWTs that were issued before work for up to an hour" in step.says for step in plan.steps)
+
+
+def test_operator_may_add_rights_to_own_client() -> None:
+    provision()
+
+    assert not provision(permissions=(MODES,)).issued
+
+
+def test_operator_may_add_rights_to_client_without_token() -> None:
+    provision(token=False)
+
+    assert not provision(permissions=(MODES,), token=False).issued
+
+
+def test_recipient_with_the_right_keeps_credentials() -> None:
+    provision(person(ann("change_coursemode")))
+
+    assert not provision(permissions=(MODES,)).issued
+
+
+def test_unknown_recipient_counts_as_nobody() -> None:
+    application = ApplicationFactory(client_id="the-id")
+    api.adopt("report", client_id="the-id", authority=OPERATOR)
+
+    with pytest.raises(Conflict, match="could not have granted"):
+        provision(permissions=(MODES,), username=application.user.username, use_existing_user=True)
+
+
+@pytest.mark.parametrize("which", [{"secret": True}, {"token": True}, {"secret": True, "token": True, "grace": HOUR}])
+def test_every_recipient_counts(which: dict[str, Any]) -> None:
+    """The operator created it; a lesser person has rotated a part of it, or still has the older part."""
+    provision()
+    api.rotate("report", authority=person(ann()), **{"token": False, **which})
+
+    with pytest.raises(Conflict, match="could not have granted"):
+        provision(permissions=(MODES,))
+
+
+def test_older_credentials_count_until_they_end() -> None:
+    provision(person(ann()))
+    api.rotate("report", token=True, secret=True, grace=HOUR, authority=OPERATOR)
+    with pytest.raises(Conflict, match="could not have granted"):
+        provision(permissions=(MODES,))
+
+    api.rotate("report", token=True, secret=True, authority=OPERATOR)
+
+    assert not provision(permissions=(MODES,)).issued
+
+
+def test_reissue_ends_the_older_application() -> None:
+    first = provision(person(ann()))
+    api.rotate("report", token=True, secret=True, grace=HOUR, authority=OPERATOR)
+    assert not ended(first)
+
+    provision(permissions=(MODES,), reissue=True)
+
+    assert ended(first)
+
+
+def test_grant_token_of_recipient_ends_with_reissue() -> None:
+    first = provision(person(ann()))
+    token = granted(first.client_id, first.client_secret)
+    assert token is not None
+
+    provision(permissions=(MODES,), reissue=True)
+
+    assert answer(token) != "ok"
+
+
+def test_own_secret_of_lesser_recipient_is_refused() -> None:
+    first = provision(person(ann()))
+    assert first.client_secret is not None
+    secret = Secret(first.client_secret.reveal())
+
+    with pytest.raises(Conflict, match="choose another"):
+        provision(permissions=(MODES,), reissue=True, client_secret=secret)
+
+    second = provision(permissions=(MODES,), reissue=True, client_secret=Secret(SECRET))
+    assert shown(second.client_secret) == SECRET
+    assert ended(first)
+    again = provision(permissions=(MODES,), reissue=True, client_secret=Secret(SECRET))
+    assert again.status == "unchanged"
+
+
+# What shrinks, shrinks for all
+
+
+def test_scopes_shrink_for_all_credentials() -> None:
+    scopes = ("read", "write", "grades:read")
+    first = provision(scopes=scopes)
+    old = client().application
+    api.rotate("report", token=True, secret=True, grace=HOUR, authority=OPERATOR)
+    granted(first.client_id, first.client_secret)
+
+    provision(scopes=("read",))
+
+    tokens = get_access_token_model().objects.filter(user=client().user)
+    assert tokens.count() == 3
+    assert not any("grades:read" in token.scope for token in tokens)
+    assert not any("grades:read" in each.scopes for each in ApplicationAccess.objects.all())
+    assert not ApplicationAccess.objects.filter(application=old).exists()
+    assert api.rotate("report", authority=OPERATOR).scopes == ("read",)
+
+
+# A service user belongs to one client
+
+
+def test_user_of_another_client_is_refused() -> None:
+    provision(name="first", username="the-user")
+
+    for authority in (OPERATOR, person(ann(is_superuser=True))):
+        for consent in (False, True):
+            with pytest.raises(Conflict, match="created for the API client first"):
+                provision(authority, name="second", username="the-user", use_existing_user=consent)
+    with pytest.raises(NotAllowed, match="this username is taken"):
+        provision(person(ann()), name="second", username="the-user")
+
+
+def test_database_keeps_one_owner() -> None:
+    user = UserFactory()
+    ApiClient.objects.create(name="first", owned_user=user)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiClient.objects.create(name="second", owned_user=user)
+
+
+def test_created_user_is_owned() -> None:
+    provision()
+    user = UserFactory(username="person")
+    provision(name="other", username="person", use_existing_user=True)
+
+    assert client().owned_user == client().user
+    assert (client("other").owned_user, client("other").user) == (None, user)
+
+
+def test_sharing_is_in_both_histories() -> None:
+    UserFactory(username="person")
+    provision(name="first", username="person", use_existing_user=True)
+    provision(name="second", username="person", use_existing_user=True)
+
+    shared = ApiClientEvent.objects.get(kind="shared")
+    assert (shared.client_name, shared.details["with"]) == ("first", "second")
+
+
+def test_rights_of_another_client_stay() -> None:
+    provision(name="owner", permissions=(MODES,))
+    ApplicationFactory(user=client("owner").user, client_id="the-id")
+    api.adopt("adopted", client_id="the-id", authority=OPERATOR)
+
+    provision(name="owner", groups=())
+    provision(name="owner", permissions=())
+    provision(name="adopted", permissions=(), username=client("owner").user.username)
+
+    assert client("owner").user.has_perm(MODES)
+
+
+def test_adopting_a_shared_user_needs_consent() -> None:
+    provision(name="owner")
+    ApplicationFactory(user=client("owner").user, client_id="the-id")
+
+    with pytest.raises(NotAllowed, match="only an operator or superuser"):
+        api.adopt("adopted", client_id="the-id", authority=person(ann()))
+
+    api.adopt("adopted", client_id="the-id", authority=person(ann(is_superuser=True)))
+    assert ApiClientEvent.objects.get(kind="shared").client_name == "owner"
+
+
+def test_retiring_ends_every_client_of_the_user() -> None:
+    first = provision(name="owner")
+    application = ApplicationFactory(user=client("owner").user, client_id="the-id", client_secret=SECRET)
+    api.adopt("adopted", client_id="the-id", authority=OPERATOR)
+
+    api.revoke("owner", retire=True, authority=OPERATOR)
+
+    assert {each.state for each in ApiClient.objects.all()} == {"retired"}
+    assert ended(first)
+    assert granted(application.client_id, Secret(SECRET)) is None
+    assert not get_user_model().objects.get(username="owner").is_active
+    assert {*ApiClientEvent.objects.filter(kind="retired").values_list("client_name", flat=True)} == {
+        "owner",
+        "adopted",
+    }
+
+
+# All rights are seen
+
+
+def forum_administrator(user: Any) -> None:
+    Role.objects.create(name="Administrator", course_id="course-v1:edX+DemoX+2026").users.add(user)
+
+
+def test_forum_role_is_a_right() -> None:
+    provisioned()
+    forum_administrator(client().user)
+
+    with pytest.raises(NotAllowed):
+        api.rotate("report", authority=person(ann()))
+    with pytest.raises(NotAllowed, match="forum_role:Administrator@course-v1:edX"):
+        api.rotate("report", authority=person(ann("view_user")))
+    assert [each.name for each in api.list_clients(overprivileged=True)] == ["report"]
+
+
+def test_student_of_a_forum_is_no_right() -> None:
+    provisioned()
+    Role.objects.create(name="Student", course_id="course-v1:edX+DemoX+2026").users.add(client().user)
+
+    api.rotate("report", authority=person(ann()))
+
+
+def test_roles_of_other_sources_are_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edx_api_provisioning.adapters import roles
+
+    provisioned()
+    monkeypatch.setattr(roles, "OTHER_SOURCES", [lambda users: {client().user_id: ["authz_role:admin@lib:edX"]}])
+
+    with pytest.raises(NotAllowed):
+        api.rotate("report", authority=person(ann()))
+
+
+def test_promotion_during_rotation_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account is read again, locked, when its rights are compared."""
+    from edx_api_provisioning.services import rotation
+
+    provisioned()
+    find_issues = rotation.find_issues
+
+    def promoted(*args: Any, **kwargs: Any) -> Any:
+        get_user_model().objects.filter(username="report").update(is_superuser=True)
+        return find_issues(*args, **kwargs)
+
+    monkeypatch.setattr(rotation, "find_issues", promoted)
+
+    with pytest.raises(NotAllowed):
+        api.rotate("report", authority=person(ann()))
+
+
+# Odd input
+
+
+@pytest.mark.parametrize("secret", ["A" * 32, "ab" * 20, "secret" * 8])
+def test_guessable_own_secret_is_refused(secret: str) -> None:
+    with pytest.raises(InvalidSpec, match="can be guessed"):
+        provision(client_secret=Secret(secret))
+    with pytest.raises(InvalidSpec, match="can be guessed"):
+        provision(access_token=Secret(secret))
+
+
+def test_random_own_secret_is_accepted() -> None:
+    provision(client_secret=Secret("0123456789abcdef0f1e2d3c4b5a6978"))
+
+
+def test_control_characters_in_a_label_are_escaped() -> None:
+    from tests.factories import operator
+
+    provision(operator("command line: root\n2026 admin: bob\x1b[2J"))
+
+    assert last_event().actor == "command line: root\\n2026 admin: bob\\x1b[2J"
