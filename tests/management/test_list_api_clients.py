@@ -26,7 +26,10 @@ def run(*arguments: str) -> Ran:
 def rows(*arguments: str) -> list[dict[str, Any]]:
     ran = run(*arguments, "--format", "json")
     assert (ran.code, ran.stderr) == (0, "")
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    found: list[dict[str, Any]] = json.loads(ran.stdout)
+    one_a_line = run(*arguments, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in one_a_line] == [row["name"] for row in found]
+    return found
 
 
 def test_of_nothing_nothing_is_printed() -> None:
@@ -149,7 +152,7 @@ def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
     assert "    beyond the declared rights: group:reporters\n" in run("--overprivileged").stdout
 
 
-@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("format", ["text", "json", "jsonl"])
 @pytest.mark.parametrize(
     "which",
     [(), ("--expired",), ("--expiring-within", "1h"), ("--unmanaged",), ("--overprivileged",)],
@@ -157,7 +160,7 @@ def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
 )
 def test_monitoring_is_told_by_exit_code_2_that_there_is_something(which: tuple[str, ...], format: str) -> None:
     arguments = (*which, "--format", format)
-    assert run(*arguments, "--fail-if-any") == Ran(0, "", "")
+    assert run(*arguments, "--fail-if-any") == Ran(0, "[]\n" if format == "json" else "", "")
 
     provisioned(expires_in=timedelta(hours=1))
     get_access_token_model().objects.update(expires=NOON.replace(year=2020))

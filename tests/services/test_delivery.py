@@ -347,11 +347,11 @@ def test_interleaved_runs_end_with_one_working_file(
         while other.process.is_alive() and not other._stopped.is_set() and time.monotonic() < pause + 0.5:
             time.sleep(0.01)
         one.go_on()
-        for _time in range(20):
-            time.sleep(0.01)
-        other.go_on()
+        time.sleep(0.2)
+        while one.process.is_alive() or other.process.is_alive():
+            other.go_on()
+            time.sleep(0.05)
         ended_ = [one.process.ended(), other.process.ended()]
-        other.go_on()
 
         assert not any("Traceback" in each.stderr for each in ended_), (number, ended_)
         world.seen += [each.stdout for each in ended_]
