@@ -42,6 +42,7 @@ class BoundedJSONParser(JSONParser):
     """Parse JSON; reject what is nested too deeply for Python."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """Return the parsed JSON; refuse what a database cannot store."""
         try:
             data = super().parse(stream, media_type, parser_context)
             # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
