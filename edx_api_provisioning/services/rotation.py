@@ -141,10 +141,7 @@ def _rotate(
         client, None if secret and grace is None else site.now, authority=request.authority
     )
     _check_fit(client, site, token=token)
-    if not request.authority.trusted:
-        user = lock_user(client.user)
-        rights = rights_of(user, client.application, foreign=not client.user_made)
-        require_no_more(rights, authority=request.authority, restricted=lms.is_restricted(client.application_id))
+    _check_authority(client, request.authority)
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
@@ -175,6 +172,14 @@ def _rotate(
         request_ids=request.request_ids,
     )
     return result
+
+
+def _check_authority(client: ApiClient, authority: Authority) -> None:
+    """Refuse to issue credentials with rights that ``authority`` does not have; lock the account meanwhile."""
+    if authority.trusted:
+        return
+    rights = rights_of(lock_user(client.user), client.application, foreign=not client.user_made)
+    require_no_more(rights, authority=authority, restricted=lms.is_restricted(client.application_id))
 
 
 def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:
