@@ -104,7 +104,7 @@ def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> 
         page.get_by_role("link", name="Revoke all tokens").click()
         page.get_by_label("Reason:").fill("leaked")
         page.get_by_role("button", name="Revoke").click()
-        expect(page.locator(".messagelist")).to_contain_text("revoke 1 access token")
+        expect(page.locator(".messagelist")).to_contain_text("Revoked 1 access token.")
     assert visit.complaints == []
 
 
@@ -125,7 +125,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     page.keyboard.type("report")
     tab_to(page, "Staff")
     page.keyboard.press("Space")
-    tab_to(page, "Rights beyond those of any account")
+    tab_to(page, "Permissions and scopes")
     page.keyboard.press("Enter")
     tab_to(page, "Permissions:")
     page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")

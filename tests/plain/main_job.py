@@ -74,7 +74,7 @@ def test_scopes_are_those_that_the_site_has() -> None:
     scope = "https://example.org/auth/reports.readonly"
 
     assert provisioned("--scope", scope)["scope"] == scope
-    assert run("second", "--scope", "grades:read").refusal.startswith("--scope: the site would not grant grades:read")
+    assert run("second", "--scope", "grades:read").refusal.startswith("--scope: unknown scope grades:read")
 
 
 def test_what_only_the_lms_has_is_refused() -> None:
@@ -83,11 +83,13 @@ def test_what_only_the_lms_has_is_refused() -> None:
     assert run("--course-role", "staff@edX").refusal.startswith("--course-role: ")
 
 
-def test_without_an_address_of_the_site_the_email_has_to_be_said(settings: Any) -> None:
+def test_default_email_without_site_address_is_warned_about(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {}
 
-    assert run().refusal.startswith("--email: give one")
-    result = provisioned("--email", "bot@example.org")
+    without = run()
+    assert without.code == 0
+    assert "api-client@api-client.invalid, which receives no mail. Pass --email." in without.stderr
+    result = provisioned("second", "--email", "bot@example.org")
     assert (result["email"], result["token_url"], result["api_docs_url"]) == ("bot@example.org", None, None)
 
 
@@ -101,7 +103,7 @@ def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
     assert ran.code == 0
     failing = run("second")
     assert failing.code == 1
-    assert "access token at the site's Bearer authentication: " in failing.stderr
+    assert "access token with the site's Bearer authentication: " in failing.stderr
 
 
 def test_the_rest_api_is_there_for_bearer_tokens(settings: Any) -> None:
