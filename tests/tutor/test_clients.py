@@ -102,7 +102,7 @@ def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None
     site.works("config", "save")
     done = site.tutor("local", *INIT)
     assert done.code == 1
-    assert "--scope: the site would not grant nonsense" in done.stderr
+    assert "--scope: unknown scope nonsense" in done.stderr
     assert site.clients() == []
 
 
