@@ -206,7 +206,7 @@ def test_what_cannot_be_answered_is_refused_in_one_line(arguments: tuple[str, ..
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 def test_an_unknown_client_is_refused(name: str) -> None:
-    assert explain("--client", name).refusal == "NAME: there is no API client of this name; see list_api_clients."
+    assert explain("--client", name).refusal == "NAME: no API client has this name; see list_api_clients."
 
 
 def test_client_and_profiles_are_not_asked_for_at_once() -> None:

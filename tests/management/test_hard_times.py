@@ -128,8 +128,8 @@ def migrated(to: str) -> Iterator[None]:
 UNTOUCHED = ("notify", "list what nobody manages", "explain")
 # What a door says of what it looks for in vain.
 NOT_THERE = {
-    "--client-id: no application has it.",
-    "NAME: there is no API client of this name; see list_api_clients.",
+    "--client-id: no application has this client id; list them with list_api_clients --unmanaged.",
+    "NAME: no API client has this name; see list_api_clients.",
 }
 
 

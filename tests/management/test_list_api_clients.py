@@ -88,7 +88,7 @@ def test_text_has_a_heading_a_line_for_each_and_what_is_wrong_with_it() -> None:
         f"{issued}  owner@example.org     {scopes}",
         "b                     active   user-b                superuser  0       -                     "
         f"{issued}  -                     -",
-        "    user_inactive: its user is not active; activate it in the admin, or retire the client",
+        "    user_inactive: the user is not active; activate it in the admin, or retire the client",
         "c                     active   user-c                -          0       -                     "
         f"{issued}  -                     -",
         "    profile: grades",

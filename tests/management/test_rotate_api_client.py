@@ -63,8 +63,8 @@ def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
     assert ran.result["access_token"] is None
     assert answer(made.access_token) == "ok"
     assert ran.stderr.splitlines() == [
-        "Done: replace the client secret; the old one works no longer.",
-        "Done: leave the access tokens that were issued with the old secret: they live on.",
+        "Replaced the client secret; the old one no longer works.",
+        "Kept the access tokens that were issued with the old secret; they remain valid.",
     ]
 
 
@@ -95,8 +95,8 @@ def test_grace_keeps_the_old_ones_and_says_so() -> None:
 
         assert ran.result["client_id"] != made.client_id
         assert ran.stderr.splitlines() == [
-            "Done: issue a new access token; older ones work until the grace is over.",
-            "Done: make a successor application; the old client id and secret work until the grace is over.",
+            "Issued a new access token; older tokens keep working until the grace period ends.",
+            "Created a new application; the old client id and secret keep working until the grace period ends.",
         ]
         clock.forward(hours=24)
         assert answer(made.access_token) == "ok"
@@ -222,12 +222,11 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
         (("report", "--grace", "91d"), "--grace: at most 90 days."),
         (
             ("report", "--secret", "--expires-in", "1d"),
-            "--expires-in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
-            "leave it out.",
+            "--expires-in: not allowed together with --no-token or --restricted, which issue no access token.",
         ),
-        (("report", "--expires-at", "2020-01-01"), "--expires-at: this time is past; give one to come."),
+        (("report", "--expires-at", "2020-01-01"), "--expires-at: this date is in the past."),
         (("report", "--expires-at", "May"), None),
-        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("nobody",), "NAME: no API client has this name; see list_api_clients."),
         ((), "NAME: give either a NAME or --expiring-within."),
         (("report", "--expiring-within", "1d"), "NAME: give either a NAME or --expiring-within."),
         (
@@ -359,7 +358,7 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     assert ran.code == 1
     assert [one["name"] for one in json.loads(ran.stdout)] == ["b"]
     lines = ran.stderr.splitlines()
-    assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
+    assert lines[0] == "a: the user is not active; activate it in the admin, or retire the client."
     assert lines[-1] == "CommandError: Not rotated, or not verified: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
 

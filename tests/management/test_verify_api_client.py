@@ -290,8 +290,8 @@ def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeyp
     ("arguments", "line"),
     [
         ((), "NAME: give a NAME, --token-from, or --client-id with --client-secret-from."),
-        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
-        (("b\udced",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("nobody",), "NAME: no API client has this name; see list_api_clients."),
+        (("b\udced",), "NAME: no API client has this name; see list_api_clients."),
         (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
         (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
         (

@@ -83,7 +83,7 @@ def test_plan_tells_of_reissue() -> None:
     plan = api.plan_client(ClientSpec(name="report", permissions=(MODES,), reissue=True), authority=OPERATOR)
 
     assert plan.change == "rotate"
-    assert any("JWTs that were issued before work for up to an hour" in step.says for step in plan.steps)
+    assert any("older JWTs stay valid for up to an hour" in step.planned for step in plan.steps)
 
 
 def test_operator_may_add_rights_to_own_client() -> None:

@@ -630,7 +630,7 @@ def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     credentials = provision(staff=True)
 
     assert plan.status is credentials.status
-    assert tuple(step.says for step in plan.steps) == credentials.changes
+    assert tuple(step.done for step in plan.steps) == credentials.changes
     assert (plan.username, plan.email, plan.scopes) == (credentials.username, credentials.email, credentials.scopes)
 
 
