@@ -65,6 +65,7 @@ class Request:
     """By the client's name."""
 
     def require_new(self, name: str) -> None:
+        """Raise AlreadyDone if the request for this client was executed before."""
         registry.require_new(self.request_ids.get(name))
 
 

@@ -59,7 +59,7 @@ def test_the_button_to_provision_is_for_those_who_may() -> None:
 
 def test_troubles_are_said_in_words(browser: Browser) -> None:
     client_that_expires("report", -1)
-    assert "its access token has expired; rotate it" in text(browser.get(LIST))
+    assert "the access token has expired; rotate the client" in text(browser.get(LIST))
 
 
 @pytest.mark.databases
@@ -282,7 +282,7 @@ def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
     client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
     client.user.delete()
     for url in (LIST, f"{LIST}{client.pk}/change/"):
-        assert "its user was deleted" in text(browser.get(url))
+        assert "the user was deleted" in text(browser.get(url))
 
 
 @pytest.mark.databases

@@ -77,8 +77,8 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert "<h1>Preview</h1>" in preview.content.decode()
     assert 'name="_confirm" value="Provision"' in preview.content.decode()
     assert "Service user report Rights none beyond an ordinary account Steps" in text(preview)
-    assert "create the user report <report@localhost>, neither staff nor superuser" in text(preview)
-    assert "issue an access token until" in text(preview)
+    assert "Would create the user report <report@localhost>, neither staff nor superuser" in text(preview)
+    assert "Would issue an access token that expires at" in text(preview)
 
     page = browser.send(preview, _confirm="yes")
 
@@ -138,7 +138,7 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
         "API documentation": "api_docs_url",
     }.items():
         assert f" {label} {values[key]} Copy " in said
-    assert re.search(r" Changes .*create the user bot", said)
+    assert re.search(r" Changes .*Created the user bot", said)
     assert "No credentials were issued" not in said
     body = page.content.decode()
     assert re.findall(r'data-name="([^"]*)" aria-label="Download: ([^"]*)"', body) == [
@@ -210,7 +210,7 @@ def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
     assert entry.is_addition()
     assert (event.actor, event.reason, event.kind) == (f"admin: {browser.user.username}", "a new report", "created")
     assert (entry.user, entry.object_id) == (browser.user, str(client_named("report").pk))
-    assert "register the API client report" in entry.change_message
+    assert "Registered the API client report." in entry.change_message
     assert "Reason: a new report" in entry.change_message
     history = text(browser.get(f"/admin/edx_api_provisioning/apiclient/{event.client_id}/history/"))
     assert history.count("a new report") == 2
@@ -316,7 +316,7 @@ def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -
         ({"scopes": "nonsense"}, "scopes", "would not grant nonsense"),
         ({"contact": "nobody"}, "contact", "not an email address"),
         ({"email": "nobody"}, "email", "not an email address"),
-        ({"username": "taken"}, "username", "was made elsewhere"),
+        ({"username": "taken"}, "username", "was not created for this client"),
         ({"username": "retired__user_x"}, "username", "kept for retired accounts"),
         ({"reason": "x" * 256}, "reason", "at most 255 characters"),
         ({"token": None, "expires_in": "9d"}, "expires_in", "not allowed together with --no-token"),
@@ -439,7 +439,7 @@ def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance:
     unchanged = browser.send(browser.open("provision", query))
     assert "No changes" in text(unchanged)
     preview = browser.send(browser.open("provision", query), course_roles="staff@edX", groups="", filters="")
-    assert "take from the user course_role:staff@course-v1:edX+DemoX+2026, group:finance team" in text(preview)
+    assert "Would remove course_role:staff@course-v1:edX+DemoX+2026, group:finance team from the user." in text(preview)
     browser.send(preview, _confirm="yes")
 
     client = client_named("report")
@@ -461,7 +461,7 @@ def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser
     assert [*client.user.user_permissions.all()] == [given]
 
     preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales_admin")
-    assert "take from the user global_role:support, permission:course_modes.change_coursemode" in text(preview)
+    assert "Would remove global_role:support, permission:course_modes.change_coursemode from the user." in text(preview)
 
 
 def test_a_profile_is_taken_off_and_put_on(browser: Browser) -> None:
@@ -654,7 +654,7 @@ def test_a_client_is_revoked_and_retired(browser: Browser, report: dict[str, Any
     pk = client_named("report").pk
     answer = browser.send(browser.open("revoke", f"client={pk}"), reason="leaked")
     assert not works(report["access_token"])
-    assert "revoke 1 access token" in text(browser.get(answer.url))
+    assert "Revoked 1 access token." in text(browser.get(answer.url))
     browser.send(browser.open("retire", f"client={pk}"))
     assert client_named("report").state == "retired"
     assert not user_named("report").is_active

@@ -104,7 +104,7 @@ def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> 
         page.get_by_role("link", name="Revoke all tokens").click()
         page.get_by_label("Reason:").fill("leaked")
         page.get_by_role("button", name="Revoke").click()
-        expect(page.locator(".messagelist")).to_contain_text("revoke 1 access token")
+        expect(page.locator(".messagelist")).to_contain_text("Revoked 1 access token.")
     assert visit.complaints == []
 
 

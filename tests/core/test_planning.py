@@ -324,7 +324,9 @@ REFUSALS = {
     "another address than the account has": (
         Conflict, "email", "has the email address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
-    "a retired client": (Conflict, "name", "retired; .* another name", {}, FoundFactory(client__retired=True), {}),
+    "a retired client": (
+        Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}
+    ),
     "another user than the client has": (
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),

@@ -26,7 +26,7 @@ def run(*arguments: str) -> Ran:
 def rows(*arguments: str) -> list[dict[str, Any]]:
     ran = run(*arguments, "--format", "json")
     assert (ran.code, ran.stderr) == (0, "")
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    return json.loads(ran.stdout)
 
 
 def test_of_nothing_nothing_is_printed() -> None:
@@ -146,7 +146,7 @@ def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
     User.objects.get(username="report").groups.add(Group.objects.create(name="reporters"))
 
     assert [(row["name"], row["excess"]) for row in rows("--overprivileged")] == [("report", ["group:reporters"])]
-    assert "    beyond what was declared: group:reporters\n" in run("--overprivileged").stdout
+    assert "    beyond the declared rights: group:reporters\n" in run("--overprivileged").stdout
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
@@ -182,7 +182,7 @@ def test_monitoring_is_not_told_of_what_was_not_asked_for() -> None:
 @pytest.mark.parametrize("span", ["soon", "30", "-1d", "0d", ""])
 def test_what_is_no_time_span_is_refused_in_one_line(span: str) -> None:
     assert run(f"--expiring-within={span}").refusal == (
-        "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D."
+        "--expiring-within: not a positive time span; write it like 90d, 12h, 52w or P90D."
     )
 
 

@@ -58,7 +58,7 @@ def test_a_second_time_there_is_nothing_to_do(how: tuple[str, ...]) -> None:
     run("report", *how)
     before = everything()
 
-    assert run("report", *how) == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", *how) == Ran(0, "No changes: the client already matches.\n", "")
     assert run("report", *how, "--format", "json").result["status"] == "unchanged"
     assert everything() == before
 
@@ -72,7 +72,7 @@ def test_a_deleted_client_is_gone_and_stays_so() -> None:
     assert not ApiClient.objects.exists()
     assert not get_application_model().objects.exists()
     before = everything()
-    assert run("report", "--delete") == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", "--delete") == Ran(0, "No changes: the client already matches.\n", "")
     assert run("report", "--delete", "--format", "json").result == {
         "name": "report",
         "status": "unchanged",

@@ -132,7 +132,7 @@ def test_text_tells_how_to_use_what_is_new() -> None:
 
     assert ran.code == 0
     assert "status:         rotated\n" in ran.stdout
-    assert ran.stdout.endswith("The secrets are shown this once. Keep them now.\n")
+    assert ran.stdout.endswith("These secrets are shown only once. Save them now.\n")
 
 
 @pytest.mark.django_db
@@ -218,7 +218,7 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
     ("arguments", "line"),
     [
         (("report", "--expires-in", "1d", "--expires-at", "2028-01-01"), None),
-        (("report", "--grace", "soon"), "--grace: not a time span above zero; write it like 90d, 12h, 52w or P90D."),
+        (("report", "--grace", "soon"), "--grace: not a positive time span; write it like 90d, 12h, 52w or P90D."),
         (("report", "--grace", "91d"), "--grace: at most 90 days."),
         (
             ("report", "--secret", "--expires-in", "1d"),
@@ -231,7 +231,7 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
         (("report", "--expiring-within", "1d"), "NAME: give either a NAME or --expiring-within."),
         (
             ("--expiring-within", "soon"),
-            "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D.",
+            "--expiring-within: not a positive time span; write it like 90d, 12h, 52w or P90D.",
         ),
         (("--expiring-within", "1d", "--output", "/dev/null/place"), None),
         (("report", "--verify-url", "http://lms.example.org"), None),
@@ -262,7 +262,7 @@ def test_failed_verification_changes_nothing(tmp_path: Path) -> None:
         patch.setattr(provisioning.credentials, "issue_tokens", _expired(provisioning.credentials.issue_tokens))
         ran = run("report", "--format", "json", "--output", str(tmp_path / "report.json"))
 
-    assert ran.refusal.startswith("Nothing was changed, because: access token at the site's Bearer authentication")
+    assert ran.refusal.startswith("Nothing was changed, because: access token with the site's Bearer authentication")
     assert "token_expired" in ran.stderr
     assert (everything(), [*tmp_path.iterdir()]) == (before, [])
     assert answer(made.access_token) == "ok"
@@ -327,7 +327,7 @@ def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -
     assert [secret["metadata"]["name"] for secret in applied] == ["a", "b"]
     before = everything()
     ran = run("--expiring-within", "20d", "--format", "env")
-    assert ran.refusal == "--output: the variables of several clients have the same names; give a directory."
+    assert ran.refusal == "--output: several clients would write the same variables; pass a directory to --output."
     assert everything() == before
 
 

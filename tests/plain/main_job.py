@@ -74,7 +74,7 @@ def test_scopes_are_those_that_the_site_has() -> None:
     scope = "https://example.org/auth/reports.readonly"
 
     assert provisioned("--scope", scope)["scope"] == scope
-    assert run("second", "--scope", "grades:read").refusal.startswith("--scope: the site would not grant grades:read")
+    assert run("second", "--scope", "grades:read").refusal.startswith("--scope: unknown scope grades:read")
 
 
 def test_what_only_the_lms_has_is_refused() -> None:
@@ -101,7 +101,7 @@ def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
     assert ran.code == 0
     failing = run("second")
     assert failing.code == 1
-    assert "access token at the site's Bearer authentication: " in failing.stderr
+    assert "access token with the site's Bearer authentication: " in failing.stderr
 
 
 def test_the_rest_api_is_there_for_bearer_tokens(settings: Any) -> None:

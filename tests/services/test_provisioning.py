@@ -559,7 +559,7 @@ def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
 def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     before = row_counts()
 
-    with pytest.raises(InvalidSpec, match="one line") as refusal:
+    with pytest.raises(InvalidSpec, match="printable characters") as refusal:
         api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
 
     assert refusal.value.field == "reason"

@@ -1251,16 +1251,16 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
 
         clock.to(utc(2028, 2, 22))
         assert of("notify_expiring") == ["report"]
-        assert of("list", "--expiring-within", "7d")["name"] == "report"
+        assert of("list", "--expiring-within", "7d")[0]["name"] == "report"
         first = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
         assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
 
         clock.to(utc(2028, 2, 29, 0, 0, 1))
         assert [answer(one["access_token"]) for one in (made, first)] == ["token_expired", "ok"]
-        assert of("list", "--expiring-within", "30d") is None
+        assert of("list", "--expiring-within", "30d") == []
 
         clock.to(utc(2028, 8, 27, 0, 0, 1))
-        assert run("report", command="verify_api_client").stderr == "CommandError: Not in order: secret_overdue.\n"
+        assert run("report", command="verify_api_client").stderr == "CommandError: Issues found: secret_overdue.\n"
         second = of("rotate", "report", "--token", "--secret", "--grace", "90d", "--reason", "its age")
         assert granted(made["client_id"], Secret(made["client_secret"]))
         clock.forward(days=90)
@@ -1274,7 +1274,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         assert answer(third["access_token"]) == "ok"
         assert of("revoke", "report", "--retire")["status"] == "retired"
         assert answer(third["access_token"]) == "token_nonexistent"
-        assert of("list", "--expired") is None
+        assert of("list", "--expired") == []
         assert of("revoke", "report", "--delete")["status"] == "deleted"
         assert of("list") is None
 
