@@ -322,7 +322,9 @@ REFUSALS = {
     "another address than the account has": (
         Conflict, "email", "has the address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
-    "a retired client": (Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}),
+    "a retired client": (
+        Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}
+    ),
     "another user than the client has": (
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),
@@ -399,8 +401,8 @@ def test_default_email_is_valid_on_any_site(host: str | None) -> None:
     assert made.email == "report@api-client.invalid"
     assert "create the user report <report@api-client.invalid>" in " ".join(step.planned for step in made.steps)
     assert made.warnings == (
-        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, which receives no mail. "
-        "Pass --email.",
+        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, which receives no "
+        "mail. Pass --email.",
     )
     assert plan(site=SiteFactory(host=host), email="ops@example.org").warnings == ()
 

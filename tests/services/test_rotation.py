@@ -389,8 +389,8 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         (
             {"token": False, "secret": True, "grace": timedelta(days=1)},
             Conflict,
-            "grace: with a grace period the client gets a new application, and its access token would be deleted with the old one; "
-            "rotate the token too.",
+            "grace: with a grace period the client gets a new application, and its access token would be deleted with the "
+            "old one; rotate the token too.",
         ),
         ({"name": "nobody"}, ClientNotFound, "name: no API client has this name; see list_api_clients."),
         ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
@@ -426,7 +426,8 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
         rotate(token=True, secret=True, grace=timedelta(hours=1))
 
     assert str(refused.value) == (
-        "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or rotate without a grace period."
+        "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; "
+        "wait until then, or rotate without a grace period."
     )
     assert everything() == before
 
@@ -480,7 +481,9 @@ BLOCKING = {
     delete_user: "the user was deleted; provision the client again.",
     retire_user: "the user was retired by the LMS; retire the client and provision a new one.",
     deactivate_user: "the user is not active; activate it in the admin, or retire the client.",
-    promote_user: "the user has more rights than were granted here; remove them, or adopt the client again to accept them.",
+    promote_user: (
+        "the user has more rights than were granted here; remove them, or adopt the client again to accept them."
+    ),
     delete_application: "the application was deleted; provision the client again.",
     change_grant_type: "the user, client type or grant type of the application was changed; correct it in the admin.",
     make_public: "the user, client type or grant type of the application was changed; correct it in the admin.",
