@@ -126,7 +126,7 @@ def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed
     credentials = applied.unwrap()
     counts[str(credentials.status)] += 1
     for warning in credentials.warnings:
-        command.say(f"{applied.name}: {_('Warning: %s') % warning}")
+        command.say(f"{applied.name}: " + _("Warning: %s") % warning)
 
 
 class _Progress:

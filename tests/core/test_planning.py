@@ -129,7 +129,7 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do() -> None:
         {"email": "Report@LMS.example.org"},
         {"use_existing_user": True},
         {"expires_at": NOW + 30 * DAY},
-        {"token": False},
+        {"expires_in": 365 * DAY},
         {"scopes": ("write", "read")},
         {"client_id": "the-client-id"},
         {"client_secret": Secret(SECRET)},
@@ -193,7 +193,9 @@ def test_an_account_made_elsewhere_is_used_if_that_is_said() -> None:
     made = plan(CurrentState(user=user), use_existing_user=True)
 
     assert actions(made)[:2] == [Action.CREATE_CLIENT, Action.USE_USER]
-    assert made.steps[1].says == "make the account report, which is neither staff nor superuser, the service user"
+    assert made.steps[1].planned == (
+        "Would use the account report, which is neither staff nor superuser, as the service user."
+    )
     assert made.email == user.email
 
 
@@ -248,11 +250,11 @@ REFUSALS = {
     "too long a life": (InvalidSpec, "expires_in", "730 days", {"expires_in": 731 * DAY}, NOTHING, {}),
     "too far an end": (InvalidSpec, "expires_at", "730 days", {"expires_at": NOW + 731 * DAY}, NOTHING, {}),
     "a life beyond the site's limit": (
-        InvalidSpec, "expires_in", "at most 30 days.*MAX_TOKEN_LIFETIME", {"expires_in": 31 * DAY}, NOTHING,
+        InvalidSpec, "expires_in", "maximum is 30 days.*MAX_TOKEN_LIFETIME", {"expires_in": 31 * DAY}, NOTHING,
         {"max_lifetime": 30 * DAY, "lifetime": 30 * DAY},
     ),
     "an unknown scope": (
-        InvalidSpec, "scopes", "not grant admin, root; it grants email, grades:read, read, write",
+        InvalidSpec, "scopes", "unknown scope admin, root; available: email, grades:read, read, write",
         {"scopes": ("root", "read", "admin")}, NOTHING, {},
     ),
     "staff where the site has none": (
@@ -264,9 +266,9 @@ REFUSALS = {
     "a superuser where the site has none": (
         InvalidSpec, "superuser", "ALLOW_SUPERUSER", {"superuser": True}, NOTHING, {"superuser_allowed": False}
     ),
-    "nobody to answer for it": (InvalidSpec, "contact", "answer for", {}, NOTHING, {"contact_required": True}),
+    "nobody to answer for it": (InvalidSpec, "contact", "requires the email", {}, NOTHING, {"contact_required": True}),
     "nobody any more": (
-        InvalidSpec, "contact", "answer for", {"contact": ""}, FoundFactory(client__contact="ops@example.org"),
+        InvalidSpec, "contact", "requires the email", {"contact": ""}, FoundFactory(client__contact="ops@example.org"),
         {"contact_required": True},
     ),
     "a user name the site has rules against": (
@@ -286,7 +288,7 @@ REFUSALS = {
         {"use_existing_user": True}, CurrentState(user=FoundUserFactory(username="repórt")), {},
     ),
     "a client_id in another spelling": (
-        NearMatch, "client_id", "takes id and the existing ID",
+        NearMatch, "client_id", "id conflicts with the existing ID",
         {"client_id": "id"}, CurrentState(client_id_owner="ID"), {},
     ),
     "a client_id of another application": (
@@ -299,28 +301,28 @@ REFUSALS = {
         Conflict, "username", "--use-existing-user", {}, CurrentState(user=FoundUserFactory(accepted=False)), {}
     ),
     "more rights than the account has": (
-        Conflict, "username", "is neither staff nor superuser, but staff is wanted.*not changed",
+        Conflict, "username", "is neither staff nor superuser, but this request says staff; .*not changed",
         {"staff": True}, EXISTING, {},
     ),
     "all rights, which the account has not": (
-        Conflict, "username", "is staff, but a superuser is wanted",
+        Conflict, "username", "is staff, but this request says a superuser;",
         {"superuser": True}, FoundFactory(user=STAFF), {},
     ),
     "fewer rights than the account has": (
-        Conflict, "username", "is staff, but neither staff nor superuser is wanted", {}, FoundFactory(user=STAFF), {}
+        Conflict, "username", "is staff, but .* says neither staff nor superuser;", {}, FoundFactory(user=STAFF), {}
     ),
     "staff, where the account is a superuser": (
-        Conflict, "username", "is a superuser, but staff is wanted", {"staff": True}, FoundFactory(user=SUPERUSER), {}
+        Conflict, "username", "is a superuser, but .* says staff;", {"staff": True}, FoundFactory(user=SUPERUSER), {}
     ),
     "a superuser, where the account is one without being staff": (
-        Conflict, "username", "is a superuser without staff rights, but a superuser is wanted",
+        Conflict, "username", "is a superuser without the staff flag, but this request says a superuser;",
         {"superuser": True}, FoundFactory(user=BARE_SUPERUSER), {},
     ),
     "an inactive account": (
         Conflict, "username", "not active; activate it", {}, FoundFactory(user=FoundUserFactory(active=False)), {}
     ),
     "another address than the account has": (
-        Conflict, "email", "has the address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
+        Conflict, "email", "has the email address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
     "a retired client": (
         Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}
@@ -329,21 +331,22 @@ REFUSALS = {
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),
     "an application given to another user": (
-        Conflict, "name", "changed by somebody", {}, FoundFactory(client__application__user_pk=1), {}
+        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=1), {}
     ),
     "an application without a user": (
-        Conflict, "name", "changed by somebody", {}, FoundFactory(client__application__user_pk=None), {}
+        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=None), {}
     ),
     "an application left without its user": (
-        Conflict, "name", "changed by somebody", {},
+        Conflict, "name", "was changed; correct it", {},
         CurrentState(client=FoundClientFactory(user_pk=None, username=None, application__user_pk=None)), {},
     ),
     "an application for another grant": (
-        Conflict, "name", "put it right in the admin", {},
+        Conflict, "name", "correct it in the admin", {},
         FoundFactory(client__application__client_credentials=False), {},
     ),
     "another client_id than the client has": (
-        Conflict, "client_id", "has the client_id the-client-id", {"client_id": "other"}, EXISTING, {}
+        Conflict, "client_id", "has the client id the-client-id, which cannot be changed",
+        {"client_id": "other"}, EXISTING, {},
     ),
     "another secret than the client has": (
         Conflict, "client_secret", "has another secret",
@@ -357,7 +360,20 @@ REFUSALS = {
         Conflict, "access_token", "has another access token", {"access_token": Secret(TOKEN)}, EXISTING, {}
     ),
     "another end than the token has": (
-        Conflict, "expires_at", "ends at 2026-03-31T12:00:00", {"expires_at": NOW + DAY}, EXISTING, {}
+        Conflict, "expires_at",
+        "expires at 2026-03-31T12:00:00.*rotate_api_client report --expires-at 2026-03-02T12:00:00",
+        {"expires_at": NOW + DAY}, EXISTING, {},
+    ),
+    "another lifetime than the token has": (
+        Conflict, "expires_in", "issued for 90 days; .*rotate_api_client report --expires-in 30d",
+        {"expires_in": 30 * DAY}, FoundFactory(client__token_lifetime=90 * DAY), {},
+    ),
+    "another lifetime than the site's default": (
+        Conflict, "expires_in", "issued for 365 days; .*rotate_api_client report --expires-in 36h",
+        {"expires_in": timedelta(hours=36)}, EXISTING, {},
+    ),
+    "no token where there is one": (
+        Conflict, "token", "has an access token; .*revoke_api_client report", {"token": False}, EXISTING, {}
     ),
     "a token for a restricted application": (Conflict, "token", "--no-token.*JWTs", {}, RESTRICTED, {}),
 }  # fmt: skip
@@ -401,8 +417,8 @@ def test_default_email_is_valid_on_any_site(host: str | None) -> None:
     assert made.email == "report@api-client.invalid"
     assert "create the user report <report@api-client.invalid>" in " ".join(step.planned for step in made.steps)
     assert made.warnings == (
-        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, which receives no "
-        "mail. Pass --email.",
+        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, "
+        "which receives no mail. Pass --email.",
     )
     assert plan(site=SiteFactory(host=host), email="ops@example.org").warnings == ()
 

@@ -11,7 +11,7 @@ import pytest
 
 # dev is local with other files: one test shows that both reach the LMS.
 MODES = ("local", "k8s")
-SECRET = "s" * 40
+SECRET = "typed-secret-7Qd0vXk2mZs9LbT4rWyH1u8e"
 # What Jinja, a shell, Kubernetes, argparse or an encoding might take for something of its own.
 VALUES = (
     "plain",
@@ -53,7 +53,7 @@ def test_what_an_operator_types_arrives_unchanged(site: Any, mode: str, tmp_path
     site.works(mode, "do", "provision-api-client", "--dry-run", "--staff", *words, f"--purpose={values[4]}", "--", "-n")
 
     seen = json.loads((recorder / "seen").read_text())
-    expected = ["--dry-run", "--staff", f"--purpose={values[4]}", *(f"--scope={value}" for value in values)]
+    expected = ["--staff", *(f"--scope={value}" for value in values), f"--purpose={values[4]}", "--dry-run"]
     assert seen == ["lms", "provision_api_client", *expected, "--", "-n"]
     assert not canary.exists()
 
