@@ -389,8 +389,8 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         (
             {"token": False, "secret": True, "grace": timedelta(days=1)},
             Conflict,
-            "grace: with a grace period the client gets a new application, and its access token would be deleted with the "
-            "old one; rotate the token too.",
+            "grace: with a grace period the client gets a new application, and its access token would be deleted with "
+            "the old one; rotate the token too.",
         ),
         ({"name": "nobody"}, ClientNotFound, "name: no API client has this name; see list_api_clients."),
         ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
@@ -487,7 +487,9 @@ BLOCKING = {
     delete_application: "the application was deleted; provision the client again.",
     change_grant_type: "the user, client type or grant type of the application was changed; correct it in the admin.",
     make_public: "the user, client type or grant type of the application was changed; correct it in the admin.",
-    give_to_another_user: "the user, client type or grant type of the application was changed; correct it in the admin.",
+    give_to_another_user: (
+        "the user, client type or grant type of the application was changed; correct it in the admin."
+    ),
 }
 
 
