@@ -124,7 +124,7 @@ STATES: dict[str, tuple[Callable[[], Any], str, str]] = {
         ERROR_MEANINGS["user_not_active"],
     ),
     "no application left": (without_application, "disabled", ERROR_MEANINGS["user_is_disabled"]),
-    "no user": (lambda: tokens().update(user=None), "unusable", "the token has no user: the site fails on it."),
+    "no user": (lambda: tokens().update(user=None), "unusable", "the token has no user, so the site fails."),
 }
 
 
