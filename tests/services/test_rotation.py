@@ -377,8 +377,7 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         (
             {"token": False, "secret": True, "expires_in": timedelta(days=1)},
             InvalidSpec,
-            "expires_in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
-            "leave it out.",
+            "expires_in: not allowed together with --no-token or --restricted, which issue no access token.",
         ),
         ({"expires_at": NOON}, InvalidSpec, "expires_at: this date is in the past."),
         (
