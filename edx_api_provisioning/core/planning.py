@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext as _
@@ -345,11 +346,10 @@ def _plan_token(
 def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
     """Return the spec with omitted flags set to the values the client was provisioned with."""
     staff, superuser = (client.is_staff, client.superuser) if client is not None else (False, False)
-    return replace(
-        spec,
-        staff=staff if spec.staff is None else spec.staff,
-        superuser=superuser if spec.superuser is None else spec.superuser,
-    )
+    kept = copy.copy(spec)  # replace() would check every field of every client of a manifest again
+    object.__setattr__(kept, "staff", staff if spec.staff is None else spec.staff)
+    object.__setattr__(kept, "superuser", superuser if spec.superuser is None else spec.superuser)
+    return kept
 
 
 def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str, ...]) -> list[Step]:
