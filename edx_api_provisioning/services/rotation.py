@@ -29,7 +29,14 @@ from edx_api_provisioning.services.registry import Kind, refuse_retired
 from edx_api_provisioning.services.site import current_site
 
 
-def rotate(name: str, **options: Any) -> Credentials:
+def rotate(
+    name: str,
+    *,
+    authority: Authority,
+    reason: str = "",
+    request_id: str | RequestId | None = None,
+    **options: Any,
+) -> Credentials:
     """Rotate one client as :func:`rotate_many` does, and return its credentials: they are not stored anywhere else.
 
     Args:
@@ -42,7 +49,8 @@ def rotate(name: str, **options: Any) -> Credentials:
         Conflict: the state of the client does not allow new credentials.
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
     """
-    [applied] = rotate_many([name], request_ids={name: options.pop("request_id", None)}, **options)
+    ids = {name: request_id}
+    [applied] = rotate_many([name], authority=authority, reason=reason, request_ids=ids, **options)
     return applied.unwrap()
 
 
