@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -61,9 +62,6 @@ WHO: dict[str, Callable[[], tuple[Caller, set[str]]]] = {
     ),
     "a restricted client by JWT that may read": lambda: (
         by_jwt(somebody(*ALL), SCOPES[0], restricted=True), {"view"},
-    ),
-    "a restricted client by JWT that may read and write": lambda: (
-        by_jwt(somebody(*ALL), *SCOPES, restricted=True), {*ALL},
     ),
     "a restricted client by JWT with both scopes, whose user may nothing": lambda: (
         by_jwt(somebody(), *SCOPES, restricted=True), set(),
@@ -148,7 +146,8 @@ def test_who_may_not_see_clients_is_told_the_same_of_one_that_is_there_and_one_t
     assert said[0] == said[1]
     # Nothing is looked up, so there is nothing whose time could be taken.
     assert [len(sent) for sent in queries] == [len(queries[0])] * 2
-    assert not any(ApiClient._meta.db_table in sql for sent in queries for sql in sent)
+    table = re.compile(rf"{ApiClient._meta.db_table}\b")
+    assert not any(table.search(sql) for sent in queries for sql in sent)
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if "{name}" in call[1]], ids=" ".join)
