@@ -206,9 +206,11 @@ class ApiClientEvent(models.Model):
         return f"{self.client_name}: {self.get_kind_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the event; refuse to change an existing one."""
         if self.pk is not None:
             _refuse()
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse to delete the event."""
         _refuse()

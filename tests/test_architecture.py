@@ -92,6 +92,21 @@ def test_docstrings_start_with_verbs() -> None:
     assert len(clauses) < MAX_CLAUSE_DOCSTRINGS * len(found), "\n".join(clauses)
 
 
+def test_texts_are_outside_f_strings() -> None:
+    """xgettext does not find a text that is marked within an f-string."""
+    inside = [
+        f"{path}:{call.lineno}"
+        for path, (_source, tree) in modules().items()
+        for string in ast.walk(tree)
+        if isinstance(string, ast.JoinedStr)
+        for call in ast.walk(string)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("_", "gettext", "ngettext")
+        if isinstance(call.args[0], ast.Constant)
+    ]
+
+    assert inside == []
+
+
 def test_map_names_existing_files() -> None:
     page = (ROOT / "docs/explanation/architecture.rst").read_text()
     named = [name for name in re.findall(r"``([\w/]+\.(?:py|json))``", page) if "/" in name]

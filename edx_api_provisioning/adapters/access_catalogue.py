@@ -133,6 +133,7 @@ class Grant:
 
     @property
     def right(self) -> str:
+        """Return the right that the grant gives, such as ``staff``."""
         return f"{_KINDS[self.field]}:{self.value}" if self.value else self.field
 
     @property

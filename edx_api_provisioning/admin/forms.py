@@ -13,17 +13,15 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin.selection import Subject
+from edx_api_provisioning.core.commands import GRACE, NEW_SECRET, NEW_TOKEN
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import (
     CLIENT,
     DURATION,
     FLAG,
-    GRACE,
     INSTANT,
     LINE_MAX_LENGTH,
     NAME_MAX_LENGTH,
-    NEW_SECRET,
-    NEW_TOKEN,
     PARTS,
     REASON,
     RIGHTS,

@@ -15,6 +15,8 @@ RESTRICTED_WRITE_SCOPE = "api_provisioning:write"
 
 
 class Kind(Enum):
+    """Kinds of authorities."""
+
     OPERATOR = "operator"
     """Trusted: the command line, and tasks that the site's own code starts."""
     PERSON = "person"

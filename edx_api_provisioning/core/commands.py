@@ -10,19 +10,40 @@ from typing import NamedTuple
 
 from edx_api_provisioning.core.options import (
     CLIENT,
+    DURATION,
+    DURATION_TEXT,
     FLAG,
     FORMAT,
-    GRACE,
     MANY,
-    NEW_SECRET,
-    NEW_TOKEN,
     REASON,
     RESULT,
+    TOKEN,
     Option,
     gettext_noop,
 )
 
 _ = gettext_noop
+
+
+NEW_TOKEN = Option(
+    "token", _("Issue a new access token."), label=_("new access token"), kind=FLAG, default=False, part=TOKEN
+)
+NEW_SECRET = Option(
+    "secret",
+    _("Issue a new client secret. With a grace period, the client moves to a new application and client ID."),
+    label=_("new client secret"),
+    kind=FLAG,
+    default=False,
+    part=TOKEN,
+)
+GRACE = Option(
+    "grace",
+    _("Grace period in which the old credentials keep working, such as 24h or 7d. Default: none."),
+    label=_("grace period"),
+    kind=DURATION,
+    part=TOKEN,
+    **DURATION_TEXT,
+)
 
 
 class Command(NamedTuple):

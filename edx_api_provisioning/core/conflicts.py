@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import Conflict
+from edx_api_provisioning.core.parsing import in_words, spell_lifetime
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, CurrentToken, CurrentUser
@@ -118,13 +121,34 @@ def check_new_token(client: CurrentClient | None, found: CurrentState) -> None:
         raise Conflict(_("another access token has this value; choose another one."), field="access_token")
 
 
-def check_token(spec: ClientSpec, token: CurrentToken, found: CurrentState) -> None:
-    """Raise Conflict if the spec asks for another token or expiry than the current token has."""
+def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, found: CurrentState) -> None:
+    """Raise Conflict if the spec asks for no token, or for another value, lifetime or expiry than the token has.
+
+    Args:
+        lifetime: the lifetime for which the client gets tokens.
+    """
+    if spec.token is False:
+        raise Conflict(
+            _("%(client)s has an access token; end it with revoke_api_client %(client)s.") % {"client": spec.name},
+            field="token",
+        )
+    if spec.expires_in is not None and spec.expires_in != lifetime:
+        raise Conflict(
+            _(
+                "the access token of %(client)s was issued for %(lifetime)s; "
+                "replace it with rotate_api_client %(client)s --expires-in %(wanted)s."
+            )
+            % {"client": spec.name, "lifetime": in_words(lifetime), "wanted": spell_lifetime(spec.expires_in)},
+            field="expires_in",
+        )
     if spec.access_token is not None and found.access_token_pk != token.pk and not spec.reissue:
         raise Conflict(_("the client has another access token; omit it."), field="access_token")
     if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
         raise Conflict(
-            _("the client's access token expires at %s; rotate the client to change that.")
-            % token.expires_at.isoformat(),
+            _(
+                "the access token of %(client)s expires at %(is)s; "
+                "replace it with rotate_api_client %(client)s --expires-at %(wanted)s."
+            )
+            % {"client": spec.name, "is": token.expires_at.isoformat(), "wanted": spec.expires_at.isoformat()},
             field="expires_at",
         )

@@ -15,9 +15,11 @@ class CredentialFilter(SafeExceptionReporterFilter):
     hidden_settings = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|COOKIE|SESSION", re.IGNORECASE)
 
     def is_active(self, request: HttpRequest | None) -> bool:
+        """Return True: credentials are hidden even if DEBUG is on."""
         return True
 
     def get_safe_cookies(self, request: Any) -> dict[str, Any]:
+        """Return the cookies with their values masked."""
         return dict.fromkeys(request.COOKIES, self.cleansed_substitute)
 
 

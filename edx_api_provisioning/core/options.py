@@ -55,7 +55,7 @@ _NAME: dict[str, Any] = {
     "max_length": NAME_MAX_LENGTH,
     "error": _("use letters, digits, '.', '_' and '-', and begin with a letter or digit."),
 }
-_DURATION: dict[str, Any] = {
+DURATION_TEXT: dict[str, Any] = {
     "metavar": "TIME",
     "pattern": r"[0-9]{1,6}[hdw]|P[0-9A-Z.]+",
     "error": _("write a time span like 90d, 12h, 52w or P90D."),
@@ -254,7 +254,7 @@ class ClientFields(Record):
         pattern=r"[A-Za-z0-9_]+:[^,\s]+",
         error=_("write it like content_org:edX."),
     )
-    token: bool = _field(
+    token: bool | None = _field(
         _("Issue an access token. Without one, the client requests tokens with its client ID and secret."),
         default=True,
         label=_("issue an access token"),
@@ -265,7 +265,7 @@ class ClientFields(Record):
         _("Lifetime of the access token: 90d, 12h, 52w or P90D. Default: that of the site, 365d if it sets none."),
         label=_("expires in"),
         part=TOKEN,
-        **_DURATION,
+        **DURATION_TEXT,
     )
     expires_at: datetime | None = _field(
         _("Expiry date of the access token, instead of a lifetime: 2027-01-31 or 2027-01-31T12:00Z."),
@@ -375,17 +375,6 @@ def find_problems(
 DUPLICATE = _("another client has this name.")
 
 
-NEW_TOKEN = Option(
-    "token", _("Issue a new access token."), label=_("new access token"), kind=FLAG, default=False, part=TOKEN
-)
-NEW_SECRET = Option(
-    "secret",
-    _("Issue a new client secret. With a grace period, the client moves to a new application and client ID."),
-    label=_("new client secret"),
-    kind=FLAG,
-    default=False,
-    part=TOKEN,
-)
 REASON = Option(
     "reason",
     _("Reason for the change, in one line; it is kept in the history."),
@@ -394,12 +383,4 @@ REASON = Option(
     default="",
     max_length=LINE_MAX_LENGTH,
     empty=True,
-)
-GRACE = Option(
-    "grace",
-    _("Grace period in which the old credentials keep working, such as 24h or 7d. Default: none."),
-    label=_("grace period"),
-    kind=DURATION,
-    part=TOKEN,
-    **_DURATION,
 )

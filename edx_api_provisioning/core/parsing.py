@@ -47,6 +47,14 @@ def in_words(span: timedelta) -> str:
     return gettext("%d minutes") % (seconds // 60) if seconds >= 120 else gettext("%d seconds") % seconds
 
 
+def spell_lifetime(span: timedelta) -> str:
+    """Return a time span as :func:`parse_lifetime` reads it: ``30d``, ``36h`` or ``PT90S``."""
+    for unit in ("d", "h"):
+        if not span % _UNITS[unit]:
+            return f"{span // _UNITS[unit]}{unit}"
+    return f"PT{int(span.total_seconds())}S"
+
+
 def parse_instant(text: str) -> datetime:
     """Parse ``2027-01-31`` (midnight UTC) or ``2027-01-31T12:00Z``; UTC if no offset is given.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -20,7 +20,6 @@ from edx_api_provisioning.core.conflicts import (
 )
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.options import STORED
-from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
@@ -324,7 +323,7 @@ def _plan_token(
     spec: ClientSpec, client: CurrentClient | None, found: CurrentState, site: Site
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
-    if token is None or token.expires_at <= site.now:
+    if client is None or token is None or token.expires_at <= site.now:
         if not spec.wants_token:
             # A restricted client requests scopes with its client id and secret.
             return [], None, _union(site.default_scopes, spec.scopes or ()) if spec.restricted else ()
@@ -332,7 +331,7 @@ def _plan_token(
         expires_at = token_end(spec, site, lifetime=client.token_lifetime if client else None)
         scopes = spec.scopes or site.default_scopes
         return [token_step(expires_at, scopes)], expires_at, scopes
-    check_token(spec, token, found)
+    check_token(spec, token, client.token_lifetime or site.lifetime, found)
     if spec.scopes is None or set(spec.scopes) == set(token.scopes):
         return [], token.expires_at, token.scopes
     texts = (
@@ -359,7 +358,6 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
     # Labels are translated only for a change: in a batch most clients already match.
     for label, wanted, existing in (
         *fields,
-        (gettext_noop("token lifetime (from the next rotation on)"), spec.expires_in, client.token_lifetime),
         (gettext_noop("declared rights"), " ".join(declared), " ".join(client.declared)),
     ):
         if wanted is not None and wanted != existing:
@@ -372,11 +370,9 @@ def _registry_steps(spec: ClientSpec, client: CurrentClient, declared: tuple[str
     return steps
 
 
-def _in_words(value: str | bool | timedelta | None) -> str:
+def _in_words(value: str | bool | None) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    if isinstance(value, timedelta):
-        return in_words(value)
     return value or "-"
 
 

@@ -103,6 +103,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
+        """Return the secret itself."""
         return self._value
 
     def __repr__(self) -> str:

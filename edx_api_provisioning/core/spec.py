@@ -90,7 +90,7 @@ class ClientSpec(ClientFields):
     @property
     def wants_token(self) -> bool:
         """Return True if an opaque access token is wanted; the LMS expires those of a restricted application."""
-        return self.token and not self.restricted
+        return bool(self.token) and not self.restricted
 
     @property
     def rights(self) -> frozenset[str] | None:
@@ -118,7 +118,7 @@ def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]
     Raises:
         InvalidSpec: for a value that is wrong on every site.
     """
-    kept: dict[str, Any] = {"token": bool({"token", "expires_in", "expires_at"} & set(given))}
+    kept: dict[str, Any] = {"token": True if {"expires_in", "expires_at"} & set(given) else None}
     if not set(given).isdisjoint(USER_RIGHTS):
         kept |= {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}
     return ClientSpec(name=name, **{**kept, **given})

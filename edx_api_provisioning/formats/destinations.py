@@ -128,17 +128,21 @@ class Stream(Destination):
         write(self._out, "".join(texts))
 
     def stage(self, issued: Sequence[Credentials]) -> None:
+        """Write the credentials before they are committed."""
         self.spent = True  # until it is committed
         self.add(issued)
 
     def discard(self) -> None:
+        """Report that what was written is void."""
         if self.spent:
             raise files.refuse(_("The credentials above do not work: the database has rolled them back."))
 
     def done(self) -> None:
+        """Note that the credentials were committed."""
         self.spent = False
 
     def unknown(self) -> str:
+        """Return a sentence about what was written, if the commit was not confirmed."""
         return _("The credentials above work only if the database has committed them.") if self.spent else ""
 
 
@@ -229,6 +233,7 @@ class Files(Destination):
         self._staged: list[Path] = []
 
     def left(self, names: Iterable[str]) -> list[str]:
+        """Return the names of the clients with staged files of an earlier run."""
         targets = {name: self._target(name) for name in names}
         found = {directory: files.staged_in(directory) for directory in {path.parent for path in targets.values()}}
         return [name for name, target in targets.items() if files.staged_prefix(target) in found[target.parent]]
@@ -236,6 +241,7 @@ class Files(Destination):
     def check(
         self, client_ids: Callable[[Collection[str]], Mapping[str, Collection[str]]], names: Iterable[str]
     ) -> dict[str, OutputFailure]:
+        """Return the clients whose files cannot be written, with the reason."""
         problems, existing = {}, {}
         for name in names:
             target = self._target(name)
@@ -254,6 +260,7 @@ class Files(Destination):
         return problems
 
     def settle(self, issues: Mapping[str, IssueIds]) -> dict[str, ProvisioningError]:
+        """Publish the staged files that hold the current credentials, and delete the others."""
         problems: dict[str, ProvisioningError] = {}
         targets = {name: self._target(name) for name in issues}
         directories = {target.parent for target in targets.values()}
@@ -308,6 +315,7 @@ class Files(Destination):
 
     @scrub_tracebacks()
     def stage(self, issued: Sequence[Credentials]) -> None:
+        """Write the credentials to files beside their targets, before they are committed."""
         for credentials in issued:
             target = self._target(credentials.name)
             values = rendering.as_dict(credentials)
@@ -322,14 +330,17 @@ class Files(Destination):
             files.sync_directory(directory)
 
     def discard(self) -> None:
+        """Delete the staged files."""
         while self._staged:
             with suppress(OSError):
                 os.unlink(self._staged.pop())
 
     def done(self) -> None:
+        """Note that the staged files were published."""
         self._staged = []
 
     def unknown(self) -> str:
+        """Return a sentence about the staged files, if the commit was not confirmed."""
         staged = [path for path in self._staged if path.exists()]
         self._staged = []
         return _says(staged) if staged else ""

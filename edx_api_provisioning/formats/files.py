@@ -25,6 +25,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 
 
 def refuse(message: str) -> OutputFailure:
+    """Return the error for an output that cannot be written."""
     return OutputFailure(message, field="output")
 
 

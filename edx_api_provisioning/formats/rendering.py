@@ -310,7 +310,7 @@ def render_change(name: str, change: str, steps: list[str], warnings: list[str])
     if change == "unchanged":
         return ""
     lines = [f"{change} {name}", *(f"    {step}" for step in steps)]
-    lines += [f"    {_('Warning: %s') % warning}" for warning in warnings]
+    lines += ["    " + _("Warning: %s") % warning for warning in warnings]
     return "\n".join(lines) + "\n"
 
 
@@ -360,11 +360,11 @@ def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> It
 def _details(client: ClientSummary) -> Iterator[str]:
     declared = [right for right in client.rights if right not in ("superuser", "staff")]
     if client.profile:
-        yield f"    {_('profile')}: {client.profile}\n"
+        yield "    " + _("profile") + f": {client.profile}\n"
     if declared:
-        yield f"    {_('rights')}: {', '.join(declared)}\n"
+        yield "    " + _("rights") + f": {', '.join(declared)}\n"
     for right in client.excess:
-        yield f"    {_('beyond the declared rights')}: {right}\n"
+        yield "    " + _("beyond the declared rights") + f": {right}\n"
     for issue in client.issues:
         yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
 
@@ -397,7 +397,8 @@ def render_examination(
 
 def render_check(check: Check) -> str:
     """Return the result of one check as a line."""
-    return f"{check.what}: {check.meaning or _('works')}"
+    meaning = check.meaning or _("works")
+    return f"{check.what}: {meaning}"
 
 
 def _examined(values: dict[str, Any]) -> Iterator[str]:

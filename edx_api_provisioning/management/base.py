@@ -62,6 +62,7 @@ class ClientCommand(BaseCommand):
         self.help = _(self.table.help)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of the command, by group."""
         groups: dict[str, Any] = {"": parser}
         for option in self.table.options:
             part = "" if option.positional else option.part
@@ -72,11 +73,13 @@ class ClientCommand(BaseCommand):
             add_option(groups[option.exclusive or part], option)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
+        """Return the parser with the epilog of the command."""
         return super().create_parser(
             prog_name, subcommand, epilog=self.epilog, formatter_class=_HelpFormatter, **kwargs
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Run the command, and turn its errors into CommandError."""
         self.quiet = options["verbosity"] == 0
         try:
             self.run(**{name: _typed(value) for name, value in options.items()})
@@ -186,7 +189,7 @@ class IssuingCommand(ClientCommand):
         except ProvisioningError as error:
             raise CommandError(failed % error.message) from None
         for check in verification.checks:
-            self.say(_("Verified: %s.") % rendering.render_check(check).rstrip("."))
+            self.say(_("Check: %s.") % rendering.render_check(check).rstrip("."))
         if not verification.ok:
             raise CommandError(failed % _failures(verification))
 

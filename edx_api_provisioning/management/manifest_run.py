@@ -103,8 +103,7 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
         command.say(_("Nothing was pruned, because some clients failed."))
     for retired in [] if failed else _pruned(manifest, options, **request):
         _tell(command, retired, counts, failed)
-    summary = ", ".join(f"{status}: {count}" for status, count in counts.items())
-    command.say(_("Clients %s.") % summary if summary else _("No clients."))
+    command.say(_("Result: %s.") % (", ".join(f"{count} {status}" for status, count in counts.items()) or _("nothing")))
     if failed:
         shown = ", ".join(failed[:10]) + ("…" if len(failed) > 10 else "")
         raise CommandError(_("Not provisioned: %s.") % shown)
@@ -127,7 +126,7 @@ def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed
     credentials = applied.unwrap()
     counts[str(credentials.status)] += 1
     for warning in credentials.warnings:
-        command.say(f"{applied.name}: {_('Warning: %s') % warning}")
+        command.say(f"{applied.name}: " + _("Warning: %s") % warning)
 
 
 class _Progress:

@@ -65,6 +65,7 @@ class Request:
     """By the client's name."""
 
     def require_new(self, name: str) -> None:
+        """Raise AlreadyDone if the request for this client was executed before."""
         registry.require_new(self.request_ids.get(name))
 
 
@@ -323,7 +324,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
 def _describe(run: _Run) -> None:
     """Write what the spec says of the client to its row."""
     spec, client = run.plan.spec, run.client
-    if spec.expires_in is not None:
+    if run.plan.has(Action.ISSUE_TOKEN) and spec.expires_in is not None:
         client.token_lifetime = spec.expires_in
     for name in STORED:
         if (wanted := getattr(spec, name)) is not None:

@@ -128,7 +128,7 @@ def not_found() -> ClientNotFound:
 
 
 def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Authority) -> bool:
-    """Delete the application before the last rotation with all its tokens, if its grace period is over (or ``now`` is None).
+    """Delete the application before the last rotation and its tokens, if its grace period is over (or now is None).
 
     Returns:
         True if there was one; the caller saves the client.

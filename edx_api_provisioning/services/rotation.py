@@ -158,12 +158,9 @@ def _rotate(
     client.last_cut = site.now
     recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
+    changes = _changes(token, secret, grace, ended)
     result = current_credentials(
-        client,
-        Status.ROTATED,
-        client_secret=client_secret,
-        access_token=access_token,
-        changes=_changes(token, secret, grace, ended),
+        client, Status.ROTATED, client_secret=client_secret, access_token=access_token, changes=changes
     )
     details = {
         "token": token,

@@ -42,13 +42,11 @@ def verify_token(token: Secret, *, username: str, url: str) -> Verification:
         username: whose it is, from :func:`examine`.
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
     """
-
     return Verification((http_verification.token_over_http(token, username, url),))
 
 
 def examine(token: Secret) -> Presented:
     """Return the state and owner of a presented access token. Nothing is written."""
-
     with translate_errors(), no_sql_logging():
         return examine_token(token)
 
@@ -60,7 +58,6 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; there an opaque
             token and a JWT are asked for.
     """
-
     if not (client_id + client_secret.reveal()).isprintable():
         return Verification((unknown_client(),))  # They may be no text at all.
     with translate_errors(), no_sql_logging():
@@ -88,7 +85,6 @@ def try_profile(
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
         course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
     """
-
     if not client.profile or client.username is None:
         return Verification(())
     tokens = {"bearer": access_token} if access_token is not None else {}

@@ -52,11 +52,11 @@ def test_where_nothing_exists_everything_is_made_in_the_order_of_need() -> None:
 
 
 def test_every_step_says_in_words_what_will_be_done() -> None:
-    assert [step.says for step in plan(staff=True, scopes=("read",), expires_in=90 * DAY).steps] == [
-        "register the API client report",
-        "create the user report <report@lms.example.org>, staff, with an unusable password",
-        "create a confidential application report for the client credentials grant",
-        "issue an access token until 2026-05-30 12:00 UTC with the scopes read",
+    assert [step.planned for step in plan(staff=True, scopes=("read",), expires_in=90 * DAY).steps] == [
+        "Would register the API client report.",
+        "Would create the user report <report@lms.example.org>, staff, with an unusable password.",
+        "Would create the confidential application report for the client credentials grant.",
+        "Would issue an access token that expires at 2026-05-30 12:00 UTC, with the scopes read.",
     ]
 
 
@@ -129,7 +129,7 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do() -> None:
         {"email": "Report@LMS.example.org"},
         {"use_existing_user": True},
         {"expires_at": NOW + 30 * DAY},
-        {"token": False},
+        {"expires_in": 365 * DAY},
         {"scopes": ("write", "read")},
         {"client_id": "the-client-id"},
         {"client_secret": Secret(SECRET)},
@@ -193,7 +193,9 @@ def test_an_account_made_elsewhere_is_used_if_that_is_said() -> None:
     made = plan(CurrentState(user=user), use_existing_user=True)
 
     assert actions(made)[:2] == [Action.CREATE_CLIENT, Action.USE_USER]
-    assert made.steps[1].says == "make the account report, which is neither staff nor superuser, the service user"
+    assert made.steps[1].planned == (
+        "Would use the account report, which is neither staff nor superuser, as the service user."
+    )
     assert made.email == user.email
 
 
@@ -208,27 +210,29 @@ def test_other_scopes_are_changed_in_place() -> None:
     assert not made.has(Action.ISSUE_TOKEN)
     assert made.scopes == ("read", "email")
     assert made.expires_at == NOW + 30 * DAY
-    assert "change the scopes of the access token from read write to read email" in [step.says for step in made.steps]
+    assert "Would change the scopes of the access token from read write to read email." in [
+        step.planned for step in made.steps
+    ]
 
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ({"contact": "ops@example.org"}, "change the contact from - to ops@example.org"),
-        ({"purpose": "weekly report"}, "change the purpose from - to weekly report"),
+        ({"contact": "ops@example.org"}, "Would change the contact from - to ops@example.org."),
+        ({"purpose": "weekly report"}, "Would change the purpose from - to weekly report."),
     ],
 )
 def test_contact_and_purpose_are_brought_up_to_date(wanted: dict[str, str], says: str) -> None:
     made = plan(FoundFactory(), **wanted)
 
-    assert [(step.action, step.says) for step in made.steps] == [(Action.UPDATE_CLIENT, says)]
+    assert [(step.action, step.planned) for step in made.steps] == [(Action.UPDATE_CLIENT, says)]
     assert made.status is Status.UPDATED
 
 
 def test_a_contact_can_be_taken_away() -> None:
     (step,) = plan(FoundFactory(client__contact="ops@example.org"), contact="").steps
 
-    assert step.says == "change the contact from ops@example.org to -"
+    assert step.planned == "Would change the contact from ops@example.org to -."
 
 
 # What is refused
@@ -246,11 +250,11 @@ REFUSALS = {
     "too long a life": (InvalidSpec, "expires_in", "730 days", {"expires_in": 731 * DAY}, NOTHING, {}),
     "too far an end": (InvalidSpec, "expires_at", "730 days", {"expires_at": NOW + 731 * DAY}, NOTHING, {}),
     "a life beyond the site's limit": (
-        InvalidSpec, "expires_in", "at most 30 days.*MAX_TOKEN_LIFETIME", {"expires_in": 31 * DAY}, NOTHING,
+        InvalidSpec, "expires_in", "maximum is 30 days.*MAX_TOKEN_LIFETIME", {"expires_in": 31 * DAY}, NOTHING,
         {"max_lifetime": 30 * DAY, "lifetime": 30 * DAY},
     ),
     "an unknown scope": (
-        InvalidSpec, "scopes", "not grant admin, root; it grants email, grades:read, read, write",
+        InvalidSpec, "scopes", "unknown scope admin, root; available: email, grades:read, read, write",
         {"scopes": ("root", "read", "admin")}, NOTHING, {},
     ),
     "staff where the site has none": (
@@ -262,9 +266,9 @@ REFUSALS = {
     "a superuser where the site has none": (
         InvalidSpec, "superuser", "ALLOW_SUPERUSER", {"superuser": True}, NOTHING, {"superuser_allowed": False}
     ),
-    "nobody to answer for it": (InvalidSpec, "contact", "answer for", {}, NOTHING, {"contact_required": True}),
+    "nobody to answer for it": (InvalidSpec, "contact", "requires the email", {}, NOTHING, {"contact_required": True}),
     "nobody any more": (
-        InvalidSpec, "contact", "answer for", {"contact": ""}, FoundFactory(client__contact="ops@example.org"),
+        InvalidSpec, "contact", "requires the email", {"contact": ""}, FoundFactory(client__contact="ops@example.org"),
         {"contact_required": True},
     ),
     "a user name the site has rules against": (
@@ -272,19 +276,19 @@ REFUSALS = {
     ),
     "a guessed address that is none": (InvalidSpec, "email", "email address", {"username": "two words"}, NOTHING, {}),
     "an address of somebody else": (
-        Conflict, "email", "report@lms.example.org belongs to the user ada; give another",
+        Conflict, "email", "report@lms.example.org belongs to the user ada; choose another",
         {}, CurrentState(email_owner="ada"), {},
     ),
     "a name in another spelling": (
-        NearMatch, "name", "takes report and the existing Report for the same",
+        NearMatch, "name", "report conflicts with the existing Report",
         {}, FoundFactory(client__name="Report"), {},
     ),
     "a user name in another spelling": (
-        NearMatch, "username", "takes report and the existing repórt for the same",
+        NearMatch, "username", "report conflicts with the existing repórt",
         {"use_existing_user": True}, CurrentState(user=FoundUserFactory(username="repórt")), {},
     ),
     "a client_id in another spelling": (
-        NearMatch, "client_id", "takes id and the existing ID",
+        NearMatch, "client_id", "id conflicts with the existing ID",
         {"client_id": "id"}, CurrentState(client_id_owner="ID"), {},
     ),
     "a client_id of another application": (
@@ -297,49 +301,52 @@ REFUSALS = {
         Conflict, "username", "--use-existing-user", {}, CurrentState(user=FoundUserFactory(accepted=False)), {}
     ),
     "more rights than the account has": (
-        Conflict, "username", "is neither staff nor superuser, but staff is wanted.*not changed",
+        Conflict, "username", "is neither staff nor superuser, but this request says staff; .*not changed",
         {"staff": True}, EXISTING, {},
     ),
     "all rights, which the account has not": (
-        Conflict, "username", "is staff, but a superuser is wanted",
+        Conflict, "username", "is staff, but this request says a superuser;",
         {"superuser": True}, FoundFactory(user=STAFF), {},
     ),
     "fewer rights than the account has": (
-        Conflict, "username", "is staff, but neither staff nor superuser is wanted", {}, FoundFactory(user=STAFF), {}
+        Conflict, "username", "is staff, but .* says neither staff nor superuser;", {}, FoundFactory(user=STAFF), {}
     ),
     "staff, where the account is a superuser": (
-        Conflict, "username", "is a superuser, but staff is wanted", {"staff": True}, FoundFactory(user=SUPERUSER), {}
+        Conflict, "username", "is a superuser, but .* says staff;", {"staff": True}, FoundFactory(user=SUPERUSER), {}
     ),
     "a superuser, where the account is one without being staff": (
-        Conflict, "username", "is a superuser without staff rights, but a superuser is wanted",
+        Conflict, "username", "is a superuser without the staff flag, but this request says a superuser;",
         {"superuser": True}, FoundFactory(user=BARE_SUPERUSER), {},
     ),
     "an inactive account": (
         Conflict, "username", "not active; activate it", {}, FoundFactory(user=FoundUserFactory(active=False)), {}
     ),
     "another address than the account has": (
-        Conflict, "email", "has the address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
+        Conflict, "email", "has the email address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
-    "a retired client": (Conflict, "name", "retired; choose another", {}, FoundFactory(client__retired=True), {}),
+    "a retired client": (
+        Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}
+    ),
     "another user than the client has": (
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),
     "an application given to another user": (
-        Conflict, "name", "changed by somebody", {}, FoundFactory(client__application__user_pk=1), {}
+        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=1), {}
     ),
     "an application without a user": (
-        Conflict, "name", "changed by somebody", {}, FoundFactory(client__application__user_pk=None), {}
+        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=None), {}
     ),
     "an application left without its user": (
-        Conflict, "name", "changed by somebody", {},
+        Conflict, "name", "was changed; correct it", {},
         CurrentState(client=FoundClientFactory(user_pk=None, username=None, application__user_pk=None)), {},
     ),
     "an application for another grant": (
-        Conflict, "name", "put it right in the admin", {},
+        Conflict, "name", "correct it in the admin", {},
         FoundFactory(client__application__client_credentials=False), {},
     ),
     "another client_id than the client has": (
-        Conflict, "client_id", "has the client_id the-client-id", {"client_id": "other"}, EXISTING, {}
+        Conflict, "client_id", "has the client id the-client-id, which cannot be changed",
+        {"client_id": "other"}, EXISTING, {},
     ),
     "another secret than the client has": (
         Conflict, "client_secret", "has another secret",
@@ -353,7 +360,20 @@ REFUSALS = {
         Conflict, "access_token", "has another access token", {"access_token": Secret(TOKEN)}, EXISTING, {}
     ),
     "another end than the token has": (
-        Conflict, "expires_at", "ends at 2026-03-31T12:00:00", {"expires_at": NOW + DAY}, EXISTING, {}
+        Conflict, "expires_at",
+        "expires at 2026-03-31T12:00:00.*rotate_api_client report --expires-at 2026-03-02T12:00:00",
+        {"expires_at": NOW + DAY}, EXISTING, {},
+    ),
+    "another lifetime than the token has": (
+        Conflict, "expires_in", "issued for 90 days; .*rotate_api_client report --expires-in 30d",
+        {"expires_in": 30 * DAY}, FoundFactory(client__token_lifetime=90 * DAY), {},
+    ),
+    "another lifetime than the site's default": (
+        Conflict, "expires_in", "issued for 365 days; .*rotate_api_client report --expires-in 36h",
+        {"expires_in": timedelta(hours=36)}, EXISTING, {},
+    ),
+    "no token where there is one": (
+        Conflict, "token", "has an access token; .*revoke_api_client report", {"token": False}, EXISTING, {}
     ),
     "a token for a restricted application": (Conflict, "token", "--no-token.*JWTs", {}, RESTRICTED, {}),
 }  # fmt: skip
@@ -395,10 +415,10 @@ def test_default_email_is_valid_on_any_site(host: str | None) -> None:
     made = plan(site=SiteFactory(host=host))
 
     assert made.email == "report@api-client.invalid"
-    assert "create the user report <report@api-client.invalid>" in " ".join(step.says for step in made.steps)
+    assert "create the user report <report@api-client.invalid>" in " ".join(step.planned for step in made.steps)
     assert made.warnings == (
-        "the site's address is no mail domain, so the new user gets report@api-client.invalid, which receives no mail. "
-        "Pass --email.",
+        "the host of the site is not a mail domain, so the new user gets report@api-client.invalid, "
+        "which receives no mail. Pass --email.",
     )
     assert plan(site=SiteFactory(host=host), email="ops@example.org").warnings == ()
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url
+from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url, spell_lifetime
 from edx_api_provisioning.core.results import Check, Credentials, Status, Verification
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec, check_line
@@ -144,6 +144,13 @@ def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> Non
     assert parse_site_url(text) == root
 
 
+@pytest.mark.parametrize("text", ["30d", "36h", "P0DT90S", "52w"])
+def test_spelled_lifetime_parses_to_the_same(text: str) -> None:
+    span = parse_lifetime(text)
+
+    assert parse_lifetime(spell_lifetime(span)) == span
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -151,13 +158,13 @@ def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> Non
         ("http://localhost.example.org", "not sent over http"),
         ("http://127.0.0.1.example.org", "not sent over http"),
         ("http://127.evil.example", "not sent over http"),
-        ("lms.example.org", "not a web address"),
-        ("ftp://lms.example.org", "not a web address"),
-        ("https://", "not a web address"),
-        ("https://user:password@lms.example.org", "not a web address"),  # pragma: allowlist secret
-        ("https://lms.example.org:port", "not a web address"),
-        ("https://[::1", "not a web address"),
-        ("", "not a web address"),
+        ("lms.example.org", "not a URL"),
+        ("ftp://lms.example.org", "not a URL"),
+        ("https://", "not a URL"),
+        ("https://user:password@lms.example.org", "not a URL"),  # pragma: allowlist secret
+        ("https://lms.example.org:port", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("", "not a URL"),
     ],
 )
 def test_secrets_may_not_go_elsewhere(text: str, words: str) -> None:

@@ -365,7 +365,7 @@ Get a JWT:
   printf '%s' 'Authorization: {basic_authorization("the-client-id", Secret(SECRET))}' \
 | curl -H @- -d 'grant_type=client_credentials&token_type=jwt' https://lms.example.org/oauth2/access_token
 
-The secrets are shown this once. Keep them now.
+These secrets are shown only once. Save them now.
 """
     )
 
@@ -415,7 +415,7 @@ def test_a_plan_is_shown_as_sentences() -> None:
 def test_a_plan_to_do_nothing_says_so() -> None:
     plan = make_plan(ClientSpec(name="report"), FoundFactory(), SiteFactory())
 
-    assert rendering.render_plan(plan, format="text") == "Would change nothing.\n"
+    assert rendering.render_plan(plan, format="text") == "No changes: the client already matches.\n"
 
 
 def test_a_plan_is_shown_as_json() -> None:

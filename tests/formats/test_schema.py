@@ -93,7 +93,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert found["staff"] == "give true or false."
     assert found["scopes"] == "give a list of texts."
     assert found["email"] == "give one text."
-    assert found["expires_in"].startswith("not a time span")
+    assert found["expires_in"].startswith("not a positive time span")
     assert found["owner"].startswith("unknown field; use one of name, username")
     assert found["name"].startswith("use letters, digits")
     assert found["groups"] == "cannot be empty; leave it out for the default."

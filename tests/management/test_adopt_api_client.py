@@ -32,7 +32,7 @@ def test_an_application_of_another_command_is_adopted() -> None:
         "report", "--client-id", "the-id", "--contact", "owner@example.org", "--purpose", "reports", "--reason", "found"
     )
 
-    assert ran == Ran(0, "Done: adopted report.\n", "")
+    assert ran == Ran(0, "Adopted report.\n", "")
     row = client()
     assert (row.user, row.application.client_id, row.user_made) == (user, "the-id", False)
     assert (row.contact, row.purpose) == ("owner@example.org", "reports")
@@ -50,7 +50,7 @@ def test_json_says_what_is_managed_now_and_no_secret() -> None:
         "status": "adopted",
         "username": "reporter",
         "client_id": "the-id",
-        "changes": ["adopted report"],
+        "changes": ["Adopted report."],
     }
     assert client().access_token is not None
 
@@ -62,7 +62,7 @@ def test_a_second_time_there_is_nothing_to_do() -> None:
     run("report", "--client-id", "the-id")
     before = everything()
 
-    assert run("report", "--client-id", "the-id") == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", "--client-id", "the-id") == Ran(0, "No changes: the client already matches.\n", "")
     assert run("report", "--client-id", "the-id", "--format", "json").result["status"] == "unchanged"
     assert everything() == before
 

@@ -38,7 +38,7 @@ def test_one_request_is_explained(path: str) -> None:
         f"""\
 GET /api/grades/v1/courses/{ESCAPED}/: read the grades of a course
   send         Authorization: Bearer TOKEN or Authorization: JWT TOKEN
-  least right  filter:content_org:edX and restricted and scope:grades:read (by JWT, with the scope asked for)
+  minimum right filter:content_org:edX and restricted and scope:grades:read (by JWT, with the scope asked for)
   or           staff
   checked in   lms/djangoapps/grades/rest_api/v1/views.py CourseGradesView; \
 edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS
@@ -64,10 +64,10 @@ def test_one_request_is_explained_as_json() -> None:
 
 def test_what_is_open_to_all_what_to_none_and_what_nobody_tried_is_said_so() -> None:
     own = explain("GET", "/api/user/v1/me").stdout.splitlines()
-    assert own[2] == "  least right  none: any client"
+    assert own[2] == "  minimum right none: any client"
     assert own[-1] == "  profiles     none"
     closed = explain("GET", "/api/user/v1/users/").stdout
-    assert "  send         no token opens it\n  least right  not known\n" in closed
+    assert "  send         no token opens it\n  minimum right not known\n" in closed
     assert "\n  note         Answers to the X-Edx-Api-Key header only" in closed
     tasks = explain("GET", f"/api/instructor/v1/tasks/{COURSE}").stdout
     assert "\n  or, untried  course_role:limited_staff@edX\n" in tasks
@@ -163,7 +163,7 @@ def test_profiles_are_listed_with_what_they_grant_why_and_what_is_to_choose() ->
         """\
 gradebook: Read the gradebook and the grading policy of a course
   A role in the one course is enough; limited staff has no access to Studio.
-  you give     --course-role limited_staff@{course_key} \
+  to choose    --course-role limited_staff@{course_key} \
 (course_author_access_required and has_access take the least of the staff roles)
   opens        GET /api/grades/v1/gradebook/{course_key}/
   opens        GET /api/grades/v1/policy/courses/{course_key}/
@@ -195,7 +195,7 @@ def test_profiles_as_json_are_one_a_line() -> None:
         (("GET", "/api/user/v1/me", "--profiles"), "give METHOD and PATH or --profiles, not both."),
         (
             ("GET", "/nowhere"),
-            "nothing is known about this request; see the permission_classes of its view in the LMS.",
+            "unknown request; see the permission_classes of its view in the LMS.",
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_what_cannot_be_answered_is_refused_in_one_line(arguments: tuple[str, ..
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 def test_an_unknown_client_is_refused(name: str) -> None:
-    assert explain("--client", name).refusal == "NAME: there is no API client of this name; see list_api_clients."
+    assert explain("--client", name).refusal == "NAME: no API client has this name; see list_api_clients."
 
 
 def test_client_and_profiles_are_not_asked_for_at_once() -> None:

@@ -129,7 +129,7 @@ UNTOUCHED = ("notify", "list what nobody manages", "explain")
 # What a door says of what it looks for in vain.
 NOT_THERE = {
     "--client-id: no application has it.",
-    "NAME: there is no API client of this name; see list_api_clients.",
+    "NAME: no API client has this name; see list_api_clients.",
 }
 
 

@@ -88,7 +88,7 @@ def test_text_has_a_heading_a_line_for_each_and_what_is_wrong_with_it() -> None:
         f"{issued}  owner@example.org     {scopes}",
         "b                     active   user-b                superuser  0       -                     "
         f"{issued}  -                     -",
-        "    user_inactive: its user is not active; activate it in the admin, or retire the client",
+        "    user_inactive: the user is not active; activate it in the admin, or retire the client",
         "c                     active   user-c                -          0       -                     "
         f"{issued}  -                     -",
         "    profile: grades",
@@ -146,7 +146,7 @@ def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
     User.objects.get(username="report").groups.add(Group.objects.create(name="reporters"))
 
     assert [(row["name"], row["excess"]) for row in rows("--overprivileged")] == [("report", ["group:reporters"])]
-    assert "    beyond what was declared: group:reporters\n" in run("--overprivileged").stdout
+    assert "    beyond the declared rights: group:reporters\n" in run("--overprivileged").stdout
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
@@ -182,7 +182,7 @@ def test_monitoring_is_not_told_of_what_was_not_asked_for() -> None:
 @pytest.mark.parametrize("span", ["soon", "30", "-1d", "0d", ""])
 def test_what_is_no_time_span_is_refused_in_one_line(span: str) -> None:
     assert run(f"--expiring-within={span}").refusal == (
-        "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D."
+        "--expiring-within: not a positive time span; write it like 90d, 12h, 52w or P90D."
     )
 
 

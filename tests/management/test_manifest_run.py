@@ -56,7 +56,7 @@ def lines(ran: Ran) -> list[dict[str, Any]]:
 def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> None:
     ran = apply(manifest, "--format", "json")
 
-    assert (ran.code, ran.stderr) == (0, "Done: 3 created.\n")
+    assert (ran.code, ran.stderr) == (0, "Result: 3 created.\n")
     assert [line["name"] for line in lines(ran)] == NAMES
     one_a_line = apply(manifest, "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["name"] for line in one_a_line] == NAMES
@@ -75,7 +75,7 @@ def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
 
     ran = apply(manifest, "--format", "json")
 
-    assert (ran.code, ran.stderr) == (0, "Done: 3 unchanged.\n")
+    assert (ran.code, ran.stderr) == (0, "Result: 3 unchanged.\n")
     assert {line["status"] for line in lines(ran)} == {"unchanged"}
     assert {line["client_secret"] for line in lines(ran)} == {line["access_token"] for line in lines(ran)} == {None}
     assert [line["client_id"] for line in lines(ran)] == [line["client_id"] for line in lines(first)]
@@ -109,7 +109,7 @@ def test_a_file_for_each_in_a_directory_of_nobody_elses(manifest: Path, tmp_path
     secret = text.partition("OPENEDX_CLIENT_SECRET=")[2].partition("\n")[0]
     assert len(secret) == 128
     assert secret not in ran.stderr
-    assert apply(manifest, "--format", "env", "--output", str(directory)).stderr == "Done: 3 unchanged.\n"
+    assert apply(manifest, "--format", "env", "--output", str(directory)).stderr == "Result: 3 unchanged.\n"
 
 
 def test_file_in_the_way_refuses_its_client_alone(manifest: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_file_in_the_way_refuses_its_client_alone(manifest: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"clients.yaml", *(f"{name}.env" for name in NAMES)}
     assert (tmp_path / "grades.env").read_text() == "mine"
     forced = apply(manifest, "--format", "env", "--output", str(tmp_path), "--force")
-    assert forced.stderr == "Done: 2 unchanged, 1 created.\n"
+    assert forced.stderr == "Result: 2 unchanged, 1 created.\n"
     assert "OPENEDX_CLIENT_ID" in (tmp_path / "grades.env").read_text()
 
 
@@ -145,10 +145,10 @@ def test_file_that_appears_meanwhile_is_left_alone(manifest: Path, tmp_path: Pat
         f"grades.env exists and holds something else; give --force to replace it. The credentials are in {staged};"
         in (ran.stderr)
     )
-    assert ran.stderr.endswith("Done: 2 created, 1 failed.\nCommandError: Not provisioned: grades.\n")
+    assert ran.stderr.endswith("Result: 2 created, 1 failed.\nCommandError: Not provisioned: grades.\n")
     assert (tmp_path / "grades.env").read_text() == "mine"
     (tmp_path / "grades.env").unlink()
-    assert apply(manifest, "--format", "env", "--output", str(tmp_path)).stderr == "Done: 3 unchanged.\n"
+    assert apply(manifest, "--format", "env", "--output", str(tmp_path)).stderr == "Result: 3 unchanged.\n"
     assert not staged.exists()
     assert "OPENEDX_ACCESS_TOKEN" in (tmp_path / "grades.env").read_text()
 
@@ -161,8 +161,8 @@ def test_one_that_is_refused_is_named_and_the_others_are_made(manifest: Path) ->
     assert ran.code == 1
     assert [line["name"] for line in lines(ran)] == ["reports", "bare"]
     assert ran.stderr == (
-        "grades: email: grades@localhost belongs to the user somebody; give another address.\n"
-        "Done: 2 created, 1 failed.\n"
+        "grades: email: grades@localhost belongs to the user somebody; choose another address.\n"
+        "Result: 2 created, 1 failed.\n"
         "CommandError: Not provisioned: grades.\n"
     )
 
@@ -217,7 +217,9 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(manifest: Path) -> None
     ran = apply(manifest, "--plan")
 
     assert ran.code == 2
-    assert ran.stdout.startswith("create reports\n    register the API client reports\n    create the user reports")
+    assert ran.stdout.startswith(
+        "create reports\n    Would register the API client reports.\n    Would create the user reports"
+    )
     assert ran.stderr == "Plan: 3 to create, 0 to update, 0 to rotate, 0 to retire, 0 unchanged.\n"
     assert row_counts() == before
 
@@ -239,7 +241,7 @@ def test_a_plan_tells_changes_apart(manifest: Path) -> None:
         "bare": "retire",
     }
     assert ran.stderr == "Plan: 1 to create, 1 to update, 1 to rotate, 1 to retire, 0 unchanged.\n"
-    assert apply(manifest, "--prune").stderr == "Done: 2 updated, 1 created, 1 retired.\n"
+    assert apply(manifest, "--prune").stderr == "Result: 2 updated, 1 created, 1 retired.\n"
     assert ApiClient.objects.get(name="bare").state == "retired"
 
 
@@ -259,7 +261,7 @@ def test_a_plan_that_cannot_be_carried_out_says_so(manifest: Path) -> None:
 
     assert ran.code == 1
     assert "grades: email: grades@localhost belongs to" in ran.stderr
-    assert ran.stderr.endswith("CommandError: Not everything can be done; see above.\n")
+    assert ran.stderr.endswith("CommandError: Some clients are refused; see above.\n")
 
 
 @pytest.mark.databases
@@ -272,7 +274,7 @@ def test_nothing_is_pruned_where_not_everything_was_done(manifest: Path) -> None
     ran = apply(manifest, "--prune")
 
     assert ran.code == 1
-    assert "Nothing was pruned, because not everything was done.\n" in ran.stderr
+    assert "Nothing was pruned, because some clients failed.\n" in ran.stderr
     assert ApiClient.objects.get(name="grades").state == "active"
 
 
@@ -280,7 +282,7 @@ def test_only_a_manifest_with_a_name_can_be_pruned(manifest: Path) -> None:
     manifest.write_text("clients: []")
 
     assert apply(manifest, "--prune", "--plan").refusal == (
-        "--prune: the manifest needs a name of its own for this (manifest: NAME)."
+        "--prune: --prune needs a name in the manifest (manifest: NAME)."
     )
 
 
@@ -301,7 +303,7 @@ def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> Non
     assert (ran.code, ran.stdout) == (1, "")
     assert ran.stderr == (
         f"CommandError: {manifest}:2:25: clients[0].expires_in: "
-        "not a time span above zero; write it like 90d, 12h, 52w or P90D.\n"
+        "not a positive time span; write it like 90d, 12h, 52w or P90D.\n"
         f"{manifest}:3:20: clients[1].staff: give true or false.\n"
         "Nothing was done: 2 problems.\n"
     )
@@ -311,12 +313,15 @@ def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
-        (["name"], "NAME: not allowed together with --from-file: the file describes it."),
-        (["--staff"], "--staff: not allowed together with --from-file: the file describes it."),
-        (["--scope", "read"], "--scope: not allowed together with --from-file: the file describes it."),
-        (["--no-token"], "--token: not allowed together with --from-file: the file describes it."),
-        (["--dry-run"], "--dry-run: not allowed together with --from-file: the file describes it."),
-        (["--format", "env"], "--output: the variables of several clients have the same names; give a directory."),
+        (["name"], "NAME: not allowed together with --from-file; set it in the manifest."),
+        (["--staff"], "--staff: not allowed together with --from-file; set it in the manifest."),
+        (["--scope", "read"], "--scope: not allowed together with --from-file; set it in the manifest."),
+        (["--no-token"], "--token: not allowed together with --from-file; set it in the manifest."),
+        (["--dry-run"], "--dry-run: not allowed together with --from-file; set it in the manifest."),
+        (
+            ["--format", "env"],
+            "--output: several clients would write the same variables; pass a directory to --output.",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said(manifest: Path, arguments: list[str], refusal: str) -> None:
@@ -325,7 +330,7 @@ def test_what_does_not_go_together_is_said(manifest: Path, arguments: list[str],
 
 @pytest.mark.parametrize("option", ["--plan", "--prune", "--fail-fast"])
 def test_what_is_about_many_goes_with_many(option: str) -> None:
-    assert run(option).refusal == f"{option}: goes with --from-file."
+    assert run(option).refusal == f"{option}: needs --from-file."
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -333,7 +338,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
 
     assert apply(tmp_path / "none").refusal == "--from-file: cannot be read: No such file or directory."
     assert apply(tmp_path).refusal == "--from-file: cannot be read: Is a directory."
-    assert apply(tmp_path / "latin1").refusal == "--from-file: this is not text in UTF-8."
+    assert apply(tmp_path / "latin1").refusal == "--from-file: this is not UTF-8 text."
 
 
 def test_a_directory_that_cannot_be_made_is_said(manifest: Path) -> None:

@@ -53,7 +53,7 @@ def test_mails_that_fail_are_exit_code_1_in_one_line(settings: Any, expiring: No
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1  # Nobody listens there.
 
-    assert run().refusal == "2 mails could not be sent; they are tried again the next time. See the mail settings."
+    assert run().refusal == "2 mails could not be sent; they will be retried on the next run. Check the mail settings."
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     assert run().stdout == "a\nb\n"

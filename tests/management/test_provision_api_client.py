@@ -95,8 +95,8 @@ def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_
 
     assert list(json.loads(ran.stdout)) == KEYS
     lines = ran.stderr.splitlines()
-    assert [line for line in lines if not line.startswith(("Done: ", "Warning: "))] == []
-    assert sum(line.startswith("Done: ") for line in lines) == 4
+    assert [line for line in lines if not line.startswith(("Registered ", "Created ", "Issued ", "Warning: "))] == []
+    assert sum(line.startswith(("Registered ", "Created ", "Issued ")) for line in lines) == 4
     assert lines[0].startswith("Warning: a staff client can read and change nearly every course")
     assert run("--staff").stderr == (
         "No credentials were issued; to issue new ones, run: rotate_api_client api-client\n"
@@ -320,9 +320,9 @@ def test_what_differs_harmlessly_is_changed_and_told() -> None:
     ran = run("--contact", "ops@example.org", "--purpose", "weekly report", "--scope", "read", "--format", "json")
 
     assert (ran.result["status"], ran.result["scope"], ran.result["access_token"]) == ("updated", "read", None)
-    assert "Done: change the contact from - to ops@example.org." in ran.stderr
-    assert "Done: change the purpose from - to weekly report." in ran.stderr
-    assert "Done: change the scopes of the access token from read write email profile to read." in ran.stderr
+    assert "Changed the contact from - to ops@example.org." in ran.stderr
+    assert "Changed the purpose from - to weekly report." in ran.stderr
+    assert "Changed the scopes of the access token from read write email profile to read." in ran.stderr
 
 
 @pytest.mark.databases
@@ -391,7 +391,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "empty email": (nothing, ["--email", ""], "", "--email: .*leave it out"),
     "taken email": (
         lambda: UserFactory(username="ada", email="a@example.org"), ["--email", "a@example.org"], "",
-        "--email: a@example.org belongs to the user ada; give another address",
+        "--email: a@example.org belongs to the user ada; choose another address",
     ),
     "contact": (nothing, ["--contact", "nonsense"], "", "--contact: not an email address"),
     "purpose": (nothing, ["--purpose", "x" * 256], "", "--purpose: use at most 255"),
@@ -426,9 +426,9 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: not allowed together"),
     "another end": (
         lambda: provisioned("--expires-in", "9d"), ["--expires-at", NEAR], "",
-        "--expires-at: the client's access token ends at .*leave it out",
+        "--expires-at: the client's access token expires at .*rotate the client",
     ),
-    "scope": (nothing, ["--scope", "nonsense"], "", "--scope: the site would not grant nonsense; it grants .*read"),
+    "scope": (nothing, ["--scope", "nonsense"], "", "--scope: unknown scope nonsense; available: .*read"),
     "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: the site would not grant"),
     "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
     "empty scope": (nothing, ["--scope", ""], "", "--scope: cannot be empty"),
@@ -436,7 +436,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "long client_id": (nothing, ["--client-id", "x" * 101], "", "--client-id: use at most 100"),
     "taken client_id": (
         lambda: ApplicationFactory(client_id="the-id"), ["--client-id", "the-id"], "",
-        "--client-id: another application has it; choose another",
+        "--client-id: another application has this client id; choose another",
     ),
     "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client_id"),
     "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
@@ -449,7 +449,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     ),
     "another secret": (
         provisioned, ["--client-secret-from", "stdin"], SECRET,
-        "--client-secret-from: api-client has another secret; leave it out",
+        "--client-secret-from: api-client has another secret; omit it",
     ),
     "token with a blank": (
         nothing, ["--access-token-from", "stdin"], "a" * 32 + " b", "--access-token-from: .*RFC 6750"
@@ -458,7 +458,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         lambda: AccessTokenFactory(token=TOKEN), ["--access-token-from", "stdin"], TOKEN,
         "--access-token-from: another access token has this value",
     ),
-    "another token": (provisioned, ["--access-token-from", "stdin"], TOKEN, "--access-token-from: .*leave it out"),
+    "another token": (provisioned, ["--access-token-from", "stdin"], TOKEN, "--access-token-from: .*omit it"),
     "secret in the arguments": (
         nothing, ["--client-secret-from", SECRET], "", "--client-secret-from: give env:VARIABLE, file:PATH or stdin"
     ),
@@ -473,7 +473,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "public application": (made_then(client_type="public"), [], "", "NAME: .*changed by somebody"),
     "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
     "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
-    "retired": (retired, [], "", "NAME: api-client is retired; choose another name"),
+    "retired": (retired, [], "", "NAME: api-client is retired; provision a new client with another name"),
     "restricted": (restricted, [], "", "--token: the application is restricted"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
@@ -535,7 +535,7 @@ def test_on_mysql_a_near_match_is_an_error_that_names_both() -> None:
 
     for arguments, option in ((["REPORT"], "NAME"), (["other", "--username", "Report"], "--username")):
         refusal = run(*arguments).refusal
-        assert refusal.startswith(f"{option}: the database takes {arguments[-1]} and the existing report for the same")
+        assert refusal.startswith(f"{option}: {arguments[-1]} conflicts with the existing report")
     assert row_counts() == before
 
 
@@ -609,7 +609,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> Non
     )
 
     assert (ran.code, ran.stderr) == (0, "")
-    assert "create the user api-client <api-client@localhost>" in ran.stdout
+    assert "Would create the user api-client <api-client@localhost>" in ran.stdout
     assert SECRET not in ran.stdout
     assert row_counts() == before
 
@@ -617,7 +617,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> Non
 def test_a_dry_run_where_nothing_would_happen_says_so() -> None:
     provisioned()
 
-    assert run("--dry-run").stdout == "Would change nothing.\n"
+    assert run("--dry-run").stdout == "No changes: the client already matches.\n"
 
 
 def test_a_dry_run_refuses_what_a_run_would_refuse() -> None:
@@ -823,8 +823,8 @@ def test_failed_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch, tm
 
         assert (ran.stdout, [*tmp_path.iterdir()], row_counts()) == ("", [], before)
         assert ran.refusal == (
-            "Nothing was changed, because: access token at the site's Bearer authentication: token_expired: "
-            "the token's time is over, or its application is restricted. Issue a new one."
+            "Nothing was changed, because: access token with the site's Bearer authentication: token_expired: "
+            "the token has expired, or its application is restricted. Issue a new one."
         )
 
 

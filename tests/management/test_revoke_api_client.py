@@ -24,7 +24,7 @@ def run(*arguments: str) -> Ran:
 def test_tokens_are_ended_and_the_history_knows_by_whom_and_why() -> None:
     made = provisioned()
 
-    assert run("report", "--reason", "seen in a log") == Ran(0, "Done: revoke 1 access token.\n", "")
+    assert run("report", "--reason", "seen in a log") == Ran(0, "Revoked 1 access token.\n", "")
 
     assert answer(made.access_token) == "token_nonexistent"
     assert granted(made.client_id, made.client_secret)
@@ -43,10 +43,10 @@ def test_json_says_what_became_of_the_client() -> None:
         "username": "report",
         "client_id": made.client_id,
         "changes": [
-            "revoke 1 access token",
-            "retire the client",
-            "end the client secret",
-            "deactivate the user report",
+            "Revoked 1 access token.",
+            "Retired the client.",
+            "Revoked the client secret.",
+            "Deactivated the user report.",
         ],
     }
     assert client().state == "retired"
@@ -58,7 +58,7 @@ def test_a_second_time_there_is_nothing_to_do(how: tuple[str, ...]) -> None:
     run("report", *how)
     before = everything()
 
-    assert run("report", *how) == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", *how) == Ran(0, "No changes: the client already matches.\n", "")
     assert run("report", *how, "--format", "json").result["status"] == "unchanged"
     assert everything() == before
 
@@ -72,7 +72,7 @@ def test_a_deleted_client_is_gone_and_stays_so() -> None:
     assert not ApiClient.objects.exists()
     assert not get_application_model().objects.exists()
     before = everything()
-    assert run("report", "--delete") == Ran(0, "There was nothing to do.\n", "")
+    assert run("report", "--delete") == Ran(0, "No changes: the client already matches.\n", "")
     assert run("report", "--delete", "--format", "json").result == {
         "name": "report",
         "status": "unchanged",
@@ -86,7 +86,7 @@ def test_a_deleted_client_is_gone_and_stays_so() -> None:
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 @pytest.mark.parametrize("how", [(), ("--retire",), ("--delete",)])
 def test_who_was_never_there_is_refused(name: str, how: tuple[str, ...]) -> None:
-    assert run(name, *how).refusal == "NAME: there is no API client of this name; see list_api_clients."
+    assert run(name, *how).refusal == "NAME: no API client has this name; see list_api_clients."
 
 
 def test_a_deleted_client_cannot_be_revoked_or_retired() -> None:

@@ -63,8 +63,8 @@ def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
     assert ran.result["access_token"] is None
     assert answer(made.access_token) == "ok"
     assert ran.stderr.splitlines() == [
-        "Done: replace the client secret; the old one works no longer.",
-        "Done: leave the access tokens that were issued with the old secret: they live on.",
+        "Replaced the client secret; the old one no longer works.",
+        "Kept the access tokens that were issued with the old secret; they remain valid.",
     ]
 
 
@@ -95,8 +95,8 @@ def test_grace_keeps_the_old_ones_and_says_so() -> None:
 
         assert ran.result["client_id"] != made.client_id
         assert ran.stderr.splitlines() == [
-            "Done: issue a new access token; older ones work until the grace is over.",
-            "Done: make a successor application; the old client id and secret work until the grace is over.",
+            "Issued a new access token; older tokens keep working until the grace period ends.",
+            "Created a new application; the old client id and secret keep working until the grace period ends.",
         ]
         clock.forward(hours=24)
         assert answer(made.access_token) == "ok"
@@ -132,7 +132,7 @@ def test_text_tells_how_to_use_what_is_new() -> None:
 
     assert ran.code == 0
     assert "status:         rotated\n" in ran.stdout
-    assert ran.stdout.endswith("The secrets are shown this once. Keep them now.\n")
+    assert ran.stdout.endswith("These secrets are shown only once. Save them now.\n")
 
 
 @pytest.mark.django_db
@@ -218,21 +218,21 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
     ("arguments", "line"),
     [
         (("report", "--expires-in", "1d", "--expires-at", "2028-01-01"), None),
-        (("report", "--grace", "soon"), "--grace: not a time span above zero; write it like 90d, 12h, 52w or P90D."),
+        (("report", "--grace", "soon"), "--grace: not a positive time span; write it like 90d, 12h, 52w or P90D."),
         (("report", "--grace", "91d"), "--grace: at most 90 days."),
         (
             ("report", "--secret", "--expires-in", "1d"),
             "--expires-in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
             "leave it out.",
         ),
-        (("report", "--expires-at", "2020-01-01"), "--expires-at: this time is past; give one to come."),
+        (("report", "--expires-at", "2020-01-01"), "--expires-at: this date is in the past."),
         (("report", "--expires-at", "May"), None),
-        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("nobody",), "NAME: no API client has this name; see list_api_clients."),
         ((), "NAME: give either a NAME or --expiring-within."),
         (("report", "--expiring-within", "1d"), "NAME: give either a NAME or --expiring-within."),
         (
             ("--expiring-within", "soon"),
-            "--expiring-within: not a time span above zero; write it like 90d, 12h, 52w or P90D.",
+            "--expiring-within: not a positive time span; write it like 90d, 12h, 52w or P90D.",
         ),
         (("--expiring-within", "1d", "--output", "/dev/null/place"), None),
         (("report", "--verify-url", "http://lms.example.org"), None),
@@ -263,7 +263,7 @@ def test_failed_verification_changes_nothing(tmp_path: Path) -> None:
         patch.setattr(provisioning.credentials, "issue_tokens", _expired(provisioning.credentials.issue_tokens))
         ran = run("report", "--format", "json", "--output", str(tmp_path / "report.json"))
 
-    assert ran.refusal.startswith("Nothing was changed, because: access token at the site's Bearer authentication")
+    assert ran.refusal.startswith("Nothing was changed, because: access token with the site's Bearer authentication")
     assert "token_expired" in ran.stderr
     assert (everything(), [*tmp_path.iterdir()]) == (before, [])
     assert answer(made.access_token) == "ok"
@@ -328,7 +328,7 @@ def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -
     assert [secret["metadata"]["name"] for secret in applied] == ["a", "b"]
     before = everything()
     ran = run("--expiring-within", "20d", "--format", "env")
-    assert ran.refusal == "--output: the variables of several clients have the same names; give a directory."
+    assert ran.refusal == "--output: several clients would write the same variables; pass a directory to --output."
     assert everything() == before
 
 
@@ -359,7 +359,7 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
     assert ran.code == 1
     assert [one["name"] for one in json.loads(ran.stdout)] == ["b"]
     lines = ran.stderr.splitlines()
-    assert lines[0] == "a: its user is not active; activate it in the admin, or retire the client."
+    assert lines[0] == "a: the user is not active; activate it in the admin, or retire the client."
     assert lines[-1] == "CommandError: Not rotated, or not verified: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
 

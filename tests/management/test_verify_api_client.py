@@ -74,7 +74,7 @@ def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
     lines = ran.stdout.splitlines()
     assert lines[:2] == ["state:          valid", "username:       report"]
     assert "scopes:         read, email" in lines
-    assert lines[-1] == "No fault was found."
+    assert lines[-1] == "No issues found."
     assert shown(made.access_token) not in ran.stdout
 
 
@@ -97,7 +97,7 @@ def test_in_text_rights_and_time_left_are_in_words(monkeypatch: Any) -> None:
         "expires at:     2027-08-01T12:00:00Z",
         f"client id:      {made.client_id}",
         "expires in:     7776000 (90 days)",
-        "No fault was found.",
+        "No issues found.",
     ]
     assert "rights:         superuser, staff, permission:course_modes.change_coursemode, scope:grades:read" in lines
 
@@ -138,7 +138,7 @@ def test_of_a_token_that_does_not_work_it_is_told_why_and_what_to_do(made: Crede
     told = json.loads(ran.stdout)["token"]
     assert (ran.code, told["state"]) == (1, state)
     assert meaning in told["meaning"]
-    assert ran.stderr == f"CommandError: Not in order: {state}.\n"
+    assert ran.stderr == f"CommandError: Issues found: {state}.\n"
     assert shown(made.access_token) not in ran.stdout + ran.stderr
 
 
@@ -217,7 +217,7 @@ def test_text_says_that_they_work(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET", shown(made.client_secret))
 
     ran = run("--client-id", made.client_id, "--client-secret-from", "env:SECRET")
-    assert ran == Ran(0, "client credentials grant: works\nNo fault was found.\n", "")
+    assert ran == Ran(0, "client credentials grant: works\nNo issues found.\n", "")
 
 
 @pytest.mark.parametrize("wrong", ["secret", "id"])
@@ -230,7 +230,7 @@ def test_a_wrong_secret_or_id_is_told_with_what_it_means(made: Credentials, capl
     (check,) = json.loads(ran.stdout)["checks"]
     assert (ran.code, check["ok"]) == (1, False)
     assert check["meaning"] == f"invalid_client: {ERROR_MEANINGS['invalid_client']}"
-    assert ran.stderr == "CommandError: Not in order: client credentials grant.\n"
+    assert ran.stderr == "CommandError: Issues found: client credentials grant.\n"
     assert secret not in ran.stdout + ran.stderr + caplog.text
 
 
@@ -267,10 +267,10 @@ def test_what_became_of_a_client_is_told(made: Credentials) -> None:
 
     assert ran.code == 1
     assert ran.stdout.splitlines()[-2:] == [
-        "    user_promoted: its user has more rights than it was given here; take them away, or adopt it again",
-        "    token_gone: its access token was deleted, as a password reset does; rotate it",
+        "    user_promoted: the user has more rights than were granted here; remove them, or adopt the client again to accept them",
+        "    token_gone: the access token was deleted, for example by a password reset; rotate the client",
     ]
-    assert ran.stderr == "CommandError: Not in order: user_promoted, token_gone.\n"
+    assert ran.stderr == "CommandError: Issues found: user_promoted, token_gone.\n"
 
 
 def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeypatch: Any) -> None:
@@ -290,8 +290,8 @@ def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeyp
     ("arguments", "line"),
     [
         ((), "NAME: give a NAME, --token-from, or --client-id with --client-secret-from."),
-        (("nobody",), "NAME: there is no API client of this name; see list_api_clients."),
-        (("b\udced",), "NAME: there is no API client of this name; see list_api_clients."),
+        (("nobody",), "NAME: no API client has this name; see list_api_clients."),
+        (("b\udced",), "NAME: no API client has this name; see list_api_clients."),
         (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
         (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
         (

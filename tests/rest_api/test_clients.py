@@ -28,7 +28,7 @@ def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
     made = good(response, 201)
     assert (made["name"], made["status"], made["username"], made["verified"]) == ("report", "created", "report", True)
     assert answer(made["access_token"]) == "ok"
-    assert made["changes"][0] == "register the API client report"
+    assert made["changes"][0] == "Registered the API client report."
     assert response["Location"] == f"http://testserver{ROOT}/clients/report/"
     assert (client().user.is_staff, client().user.has_usable_password()) == (False, False)
     event = last_event()
@@ -75,6 +75,15 @@ def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, fie
     sent = {"name": "report", field: [value] if field == "groups" else value}
 
     assert field in problem(root.post("/clients/", sent), 400)["errors"]
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("body", ['{"name": "\\ud800"}', '{"groups": ["\\udc00"]}', '{"\\ud800": 1}'])
+def test_half_surrogate_is_rejected(root: Caller, body: str) -> None:
+    assert (
+        problem(root.post("/clients/", body), 400, "validation")["detail"]
+        == "The JSON has characters that are no text."
+    )
 
 
 @pytest.mark.parametrize(

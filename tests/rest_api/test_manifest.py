@@ -36,7 +36,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(root: Caller) -> None:
 
     assert everything() == before
     assert {each["status"] for each in planned.values()} == {"created"}
-    assert planned["report"]["steps"][0] == "register the API client report"
+    assert planned["report"]["steps"][0] == "Would register the API client report."
     assert "staff client" in planned["grades"]["warnings"][0]
 
 

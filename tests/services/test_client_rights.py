@@ -203,8 +203,7 @@ def test_what_a_profile_leaves_open_is_given_by_its_option() -> None:
 # What is refused: one line, exit code 1, and nothing written
 
 UNGRANTED = (
-    "the site would not grant %s; "
-    "it grants certificates:read, email, grades:read, profile, read, tpa:read, user_id, write."
+    "unknown scope %s; available: certificates:read, email, grades:read, profile, read, tpa:read, user_id, write."
 )
 COURSE_ROLE = "--course-role: write it like staff@course-v1:edX+DemoX+2026 or staff@edX."
 REFUSED = {
@@ -233,10 +232,10 @@ REFUSED = {
     "--filter :edX": "--filter: write it like content_org:edX.",
     "--filter content_org:edX,CET": "--filter: write it like content_org:edX.",
     f"--filter content_org:{'x' * 21}": (
-        "--filter: the LMS keeps at most 25 of 32 characters for an application."
+        "--filter: at most 25 entries of at most 32 characters (LMS limit)."
     ),
     " ".join(f"--filter content_org:{number}" for number in range(26)): (
-        "--filter: the LMS keeps at most 25 of 32 characters for an application."
+        "--filter: at most 25 entries of at most 32 characters (LMS limit)."
     ),
     "--profile grades": "--filter: the profile grades needs one of the form content_org:{org}.",
     "--profile grades --filter tpa_provider:saml": (
@@ -264,7 +263,7 @@ def test_what_cannot_be_given_is_one_line_and_nothing_written(arguments: str) ->
 def test_an_unknown_profile_is_answered_with_those_there_are() -> None:
     before = everything()
     refusal = run("bot", "--profile", "everything").refusal
-    assert refusal.startswith("--profile: there is no such profile; known are account-deactivation, accounts-read, ")
+    assert refusal.startswith("--profile: unknown profile; available: account-deactivation, accounts-read, ")
     assert everything() == before
 
 
@@ -279,10 +278,10 @@ def test_a_profile_for_a_user_that_the_settings_do_not_name_is_refused(settings:
     ("arguments", "refusal"),
     [
         ("--profile enrollments", "--staff: staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."),
-        ("--scope grades:read", "--scope: the site would not grant grades:read; it grants read."),
+        ("--scope grades:read", "--scope: unknown scope grades:read; available: read."),
         (
             "--profile grades --filter content_org:CET",
-            "--scope: the site would not grant grades:read; it grants read.",
+            "--scope: unknown scope grades:read; available: read.",
         ),
     ],
 )
@@ -300,13 +299,13 @@ def test_the_sites_policy_holds_for_rights_and_for_what_a_profile_brings(
 
 
 NO_ROLES = "this site has no course access roles (student.CourseAccessRole)."
-NO_ACCESS = "this site has no such thing (ApplicationAccess)."
+NO_ACCESS = "this site has no application access (oauth_dispatch.ApplicationAccess)."
 PLAIN = {
     f"--course-role staff@{COURSE}": f"--course-role: {NO_ROLES}",
     "--global-role support": f"--global-role: {NO_ROLES}",
     "--filter content_org:CET": f"--filter: {NO_ACCESS}",
     "--restricted": f"--restricted: {NO_ACCESS}",
-    "--scope grades:read": "--scope: the site would not grant grades:read; it grants email, profile, read, write.",
+    "--scope grades:read": "--scope: unknown scope grades:read; available: email, profile, read, write.",
     "--profile gradebook --course-role limited_staff@course-v1:a+b+c": f"--course-role: {NO_ROLES}",
 }
 
@@ -343,8 +342,8 @@ def test_of_a_user_made_here_declared_rights_are_reached_exactly() -> None:
     assert held() == {"permissions": {MODES, DEACTIVATE}, "roles": {("staff", "CET", "")}}
     assert changed.status == "updated"
     assert set(changed.changes) >= {
-        f"give the user course_role:staff@CET, permission:{DEACTIVATE}",
-        f"take from the user course_role:staff@{COURSE}, global_role:support, group:ops",
+        f"Granted the user course_role:staff@CET, permission:{DEACTIVATE}.",
+        f"Removed course_role:staff@{COURSE}, global_role:support, group:ops from the user.",
     }
     assert provision(permissions=(MODES, DEACTIVATE), course_roles=("staff@CET",)).status == "unchanged"
 
@@ -438,7 +437,7 @@ def test_an_existing_user_is_given_more_only_if_that_is_said(ada: User, argument
     before = everything(), held("ada")
     lacking = "course_role:staff@CET" if "--course-role" in arguments else f"permission:{MODES}"
     assert run("bot", *arguments).refusal == (
-        f"--username: the account ada was made elsewhere and lacks {lacking}; say so (--use-existing-user) to add it."
+        f"--username: the existing account ada lacks {lacking}; pass --use-existing-user to grant that."
     )
     assert (everything(), held("ada")) == before
     assert provisioned("bot", "--use-existing-user", *arguments)["status"] == "updated"
@@ -512,7 +511,7 @@ def test_a_client_with_a_live_token_is_not_restricted() -> None:
     provision()
     before = everything()
     assert run("bot", "--restricted").refusal == (
-        "--restricted: the client has an access token, which a restriction does not end; revoke it first."
+        "--restricted: the client has an access token, which a restriction would not revoke; revoke it first."
     )
     assert everything() == before
     api.revoke("bot", authority=OPERATOR)
@@ -572,11 +571,11 @@ def test_a_dry_run_says_what_would_be_given_and_writes_nothing() -> None:
     ran = run("bot", "--dry-run", "--restricted", "--scope", "grades:read", "--filter", "content_org:CET", *arguments)
     assert ran.code == 0
     assert (
-        f"Would give the user course_role:staff@{COURSE}, global_role:support, group:ops, permission:{MODES}."
+        f"Would grant the user course_role:staff@{COURSE}, global_role:support, group:ops, permission:{MODES}."
         in ran.stdout.splitlines()
     )
     assert (
-        "Would let the application ask for: scope:grades:read, filter:content_org:CET, restricted to these."
+        "Would let the application request: scope:grades:read, filter:content_org:CET, restricted to these."
         in ran.stdout.splitlines()
     )
     assert "access token" not in ran.stdout
@@ -587,8 +586,8 @@ def test_a_dry_run_says_what_would_be_taken_and_writes_nothing() -> None:
     provision(permissions=(MODES,), groups=("ops",), scopes=("grades:read",))
     before = everything(), held(), opened()
     ran = run("bot", "--dry-run", "--group", "ops", "--scope", "read")
-    assert f"Would take from the user permission:{MODES}." in ran.stdout.splitlines()
-    assert "Would let the application ask for: the default scopes only." in ran.stdout.splitlines()
+    assert f"Would remove permission:{MODES} from the user." in ran.stdout.splitlines()
+    assert "Would let the application request: the default scopes only." in ran.stdout.splitlines()
     assert (everything(), held(), opened()) == before
 
 
@@ -760,7 +759,7 @@ def test_the_list_names_the_excess_and_can_fail_on_it() -> None:
     ran = run("--overprivileged", command="list_api_clients")
     assert ran.code == 0
     assert [line.split()[0] for line in ran.stdout.splitlines()[1:]] == ["bot", "beyond"]
-    assert ran.stdout.endswith(f"beyond what was declared: permission:{MODES}\n")
+    assert ran.stdout.endswith(f"beyond the declared rights: permission:{MODES}\n")
     assert run("--overprivileged", "--fail-if-any", command="list_api_clients").code == 2
 
 
@@ -874,7 +873,7 @@ def test_what_is_proved_of_a_restricted_client_is_its_jwt(live_server: Any) -> N
     proof = api.verify(credentials, url=parse_site_url(live_server.url))
     assert proof.ok
     assert [check.what for check in proof.checks] == [
-        "client id and secret at the site's OAuth2 validator",
+        "client id and secret with the site's OAuth2 validator",
         "JWT for client id and secret over HTTP",
     ]
 
@@ -940,7 +939,7 @@ def test_unknown_course_is_warned_of() -> None:
     CourseOverview.objects.create(id=COURSE, org="CET")
     spec = ClientSpec(name="bot", course_roles=(f"staff@{COURSE}", "staff@course-v1:CET+GW_01+No", "staff@CET"))
     warning = (
-        "the LMS has no course course-v1:CET+GW_01+No; check the course key. The role opens nothing until the course "
+        "the LMS has no course course-v1:CET+GW_01+No; check the course key. The role has no effect until the course "
         "exists."
     )
 

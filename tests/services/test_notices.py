@@ -278,7 +278,7 @@ def test_a_mail_that_fails_stops_no_other_and_is_tried_again(settings: Any, capl
         notify()
 
     assert str(refused.value) == (
-        "2 mails could not be sent; they are tried again the next time. See the mail settings."
+        "2 mails could not be sent; they will be retried on the next run. Check the mail settings."
     )
     assert [client(name).noticed_days for name in "abcd"] == [1, None, 1, None]
     assert {event.client_name for event in ApiClientEvent.objects.filter(kind="notified")} == {"a", "c"}
@@ -299,7 +299,9 @@ def test_one_mail_that_fails_is_one(settings: Any) -> None:
     with pytest.raises(ProvisioningError) as refused:
         notify()
 
-    assert str(refused.value) == "1 mail could not be sent; it is tried again the next time. See the mail settings."
+    assert (
+        str(refused.value) == "1 mail could not be sent; it will be retried on the next run. Check the mail settings."
+    )
 
 
 @pytest.mark.databases

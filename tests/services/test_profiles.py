@@ -226,14 +226,14 @@ def test_provisioning_tells_what_was_tried_over_http_and_how_it_went(live_server
     )
     tried = [line for line in ran.stderr.splitlines() if line.startswith("Tried: ")]
     assert tried == [
-        "Tried: access token at the site's Bearer authentication: works.",
-        "Tried: client id and secret at the site's OAuth2 validator: works.",
-        "Tried: access token over HTTP: works.",
-        "Tried: opaque token for client id and secret over HTTP: works.",
-        "Tried: JWT for client id and secret over HTTP: works.",
-        "Tried: GET /api/courses/v1/courses/: allowed: 200.",
-        "Tried: GET /api/courses/v1/courses/{course_key}: not determined: it was not tried.",
-        "Tried: GET /api/organizations/v0/organizations/: allowed: 200.",
+        "Check: access token with the site's Bearer authentication: works.",
+        "Check: client id and secret with the site's OAuth2 validator: works.",
+        "Check: access token over HTTP: works.",
+        "Check: opaque token for client id and secret over HTTP: works.",
+        "Check: JWT for client id and secret over HTTP: works.",
+        "Check: GET /api/courses/v1/courses/: allowed: 200.",
+        "Check: GET /api/courses/v1/courses/{course_key}: not determined: not called.",
+        "Check: GET /api/organizations/v0/organizations/: allowed: 200.",
     ]
 
 
@@ -253,12 +253,12 @@ def test_without_a_course_what_needs_one_is_not_determined(live_server: Any, mon
     arguments = ["--client-id", made["client_id"], "--client-secret-from", "env:SECRET", "--url", live_server.url]
     ran = run("bot", *arguments, command="verify_api_client")
     assert ran.code == 0
-    assert "GET /api/course_modes/v1/courses/{course_key}/: not determined: it was not tried" in ran.stdout.splitlines()
+    assert "GET /api/course_modes/v1/courses/{course_key}/: not determined: not called" in ran.stdout.splitlines()
 
 
 def test_without_credentials_nothing_is_tried(live_server: Any, sent: list[tuple[str, str]]) -> None:
     provision("feature-toggles")
     ran = run("bot", "--url", live_server.url, command="verify_api_client")
     assert ran.code == 0
-    assert "GET /api/toggles/v0/state/: not determined: it was not tried" in ran.stdout.splitlines()
+    assert "GET /api/toggles/v0/state/: not determined: not called" in ran.stdout.splitlines()
     assert sent == []

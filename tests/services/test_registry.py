@@ -61,7 +61,7 @@ def test_who_is_not_there_is_not_found(name: str, lock_it: bool) -> None:
     assert registry.find(name, lock_it=lock_it) is None
     with pytest.raises(ClientNotFound) as refused:
         registry.get(name, lock_it=lock_it)
-    assert str(refused.value) == "name: there is no API client of this name; see list_api_clients."
+    assert str(refused.value) == "name: no API client has this name; see list_api_clients."
 
 
 @pytest.mark.vendor("mysql")

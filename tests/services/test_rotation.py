@@ -118,7 +118,7 @@ def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
     assert (rotated.username, rotated.email, rotated.client_id) == (made.username, made.email, made.client_id)
     assert (rotated.scopes, rotated.expires_at) == (made.scopes, client().access_token.expires)
     assert (client().contact, client().purpose, client().is_staff) == ("owner@example.org", "reports", True)
-    assert rotated.changes == ("issue a new access token; older ones work no longer",)
+    assert rotated.changes == ("Issued a new access token; older tokens no longer work.",)
 
 
 def test_rights_that_were_given_elsewhere_outlive_a_rotation() -> None:
@@ -179,8 +179,8 @@ def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
     assert rotated.client_id == made.client_id
     assert (answer(made.access_token), answer(other)) == ("ok", "ok")
     assert rotated.changes == (
-        "replace the client secret; the old one works no longer",
-        "leave the access tokens that were issued with the old secret: they live on",
+        "Replaced the client secret; the old one no longer works.",
+        "Kept the access tokens that were issued with the old secret; they remain valid.",
     )
 
 
@@ -197,8 +197,8 @@ def test_rotating_both_ends_everything_that_was_issued() -> None:
     assert answer(rotated.access_token) == "ok"
     assert granted(rotated.client_id, rotated.client_secret)
     assert rotated.changes == (
-        "issue a new access token; older ones work no longer",
-        "replace the client secret; the old one works no longer",
+        "Issued a new access token; older tokens no longer work.",
+        "Replaced the client secret; the old one no longer works.",
     )
 
 
@@ -230,7 +230,7 @@ def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock:
     assert [answer(token) for token in (*old, rotated.access_token)] == ["ok", "ok", "ok"]
     clock.forward(microseconds=1)
     assert [answer(token) for token in (*old, rotated.access_token)] == ["token_expired", "token_expired", "ok"]
-    assert rotated.changes == ("issue a new access token; older ones work until the grace is over",)
+    assert rotated.changes == ("Issued a new access token; older tokens keep working until the grace period ends.",)
 
 
 def test_grace_gives_no_token_a_longer_life(clock: Clock) -> None:
@@ -277,8 +277,8 @@ def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_acces
         assert (access.scopes, access.filters) == (["grades:read"], ["content_org:edX"])
     assert not RestrictedApplication.objects.exists()
     assert rotated.changes == (
-        "issue a new access token; older ones work until the grace is over",
-        "make a successor application; the old client id and secret work until the grace is over",
+        "Issued a new access token; older tokens keep working until the grace period ends.",
+        "Created a new application; the old client id and secret keep working until the grace period ends.",
     )
 
 
@@ -335,7 +335,7 @@ def test_a_revocation_ends_the_old_application_at_once(clock: Clock) -> None:
 
     revoked = revoke()
 
-    assert revoked.changes == ("revoke 1 access token", "end the application before the last rotation")
+    assert revoked.changes == ("Revoked 1 access token.", "Deleted the old application of the last rotation.")
     assert granted(made.client_id, made.client_secret) is None
     assert answer(made.access_token) == answer(rotated.access_token) == "token_nonexistent"
     assert granted(rotated.client_id, rotated.client_secret)
@@ -370,7 +370,7 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
 @pytest.mark.parametrize(
     ("wanted", "error", "line"),
     [
-        ({"token": False}, InvalidSpec, "token: say what to rotate: the token, the secret, or both."),
+        ({"token": False}, InvalidSpec, "token: choose what to rotate: the token, the secret, or both."),
         ({"grace": timedelta(0)}, InvalidSpec, "grace: at most 90 days."),
         ({"grace": timedelta(days=-1)}, InvalidSpec, "grace: at most 90 days."),
         ({"grace": timedelta(days=90, microseconds=1)}, InvalidSpec, "grace: at most 90 days."),
@@ -380,19 +380,19 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
             "expires_in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
             "leave it out.",
         ),
-        ({"expires_at": NOON}, InvalidSpec, "expires_at: this time is past; give one to come."),
+        ({"expires_at": NOON}, InvalidSpec, "expires_at: this date is in the past."),
         (
             {"expires_in": timedelta(days=731)},
             InvalidSpec,
-            "expires_in: at most 730 days, as EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] has it.",
+            "expires_in: the maximum is 730 days (EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME']).",
         ),
         (
             {"token": False, "secret": True, "grace": timedelta(days=1)},
             Conflict,
-            "grace: with grace the client moves to a new application, and its access token would end with the old; "
+            "grace: with a grace period the client gets a new application, and its access token would be deleted with the old one; "
             "rotate the token too.",
         ),
-        ({"name": "nobody"}, ClientNotFound, "name: there is no API client of this name; see list_api_clients."),
+        ({"name": "nobody"}, ClientNotFound, "name: no API client has this name; see list_api_clients."),
         ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
     ],
 )
@@ -426,7 +426,7 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
         rotate(token=True, secret=True, grace=timedelta(hours=1))
 
     assert str(refused.value) == (
-        "grace: the grace of its last rotation ends at 2027-05-04 12:00 UTC; wait, or rotate without grace."
+        "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or rotate without a grace period."
     )
     assert everything() == before
 
@@ -477,14 +477,14 @@ def give_to_another_user() -> None:
 
 
 BLOCKING = {
-    delete_user: "its user was deleted; provision it again.",
-    retire_user: "its user was retired by the LMS; retire the client and provision another.",
-    deactivate_user: "its user is not active; activate it in the admin, or retire the client.",
-    promote_user: "its user has more rights than it was given here; take them away, or adopt it again.",
-    delete_application: "its application was deleted; provision it again.",
-    change_grant_type: "its application has another user, client type or grant type; put it right.",
-    make_public: "its application has another user, client type or grant type; put it right.",
-    give_to_another_user: "its application has another user, client type or grant type; put it right.",
+    delete_user: "the user was deleted; provision the client again.",
+    retire_user: "the user was retired by the LMS; retire the client and provision a new one.",
+    deactivate_user: "the user is not active; activate it in the admin, or retire the client.",
+    promote_user: "the user has more rights than were granted here; remove them, or adopt the client again to accept them.",
+    delete_application: "the application was deleted; provision the client again.",
+    change_grant_type: "the user, client type or grant type of the application was changed; correct it in the admin.",
+    make_public: "the user, client type or grant type of the application was changed; correct it in the admin.",
+    give_to_another_user: "the user, client type or grant type of the application was changed; correct it in the admin.",
 }
 
 
@@ -530,7 +530,7 @@ def test_a_retired_client_is_not_rotated() -> None:
     with pytest.raises(Conflict) as refused:
         rotate()
 
-    assert str(refused.value) == "name: report is retired; choose another name."
+    assert str(refused.value) == "name: report is retired; provision a new client with another name."
     assert everything() == before
 
 
@@ -632,7 +632,7 @@ def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
     again = provisioned(expires_in=timedelta(days=90))
 
     assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
-    assert again.changes == ("change the token lifetime, from the next rotation on, from 30 days to 90 days",)
+    assert again.changes == ("Changed the token lifetime (from the next rotation on) from 30 days to 90 days.",)
     assert rotate().expires_at == NOON + timedelta(days=90)
     assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
 
@@ -663,7 +663,7 @@ def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None
 
     revoked = revoke()
 
-    assert (revoked.status, revoked.changes) == (Status.REVOKED, ("revoke 2 access tokens",))
+    assert (revoked.status, revoked.changes) == (Status.REVOKED, ("Revoked 2 access tokens.",))
     assert answer(made.access_token) == "token_nonexistent"
     assert answer(neighbour.access_token) == "ok"
     live = get_refresh_token_model().objects.filter(revoked=None)
@@ -725,10 +725,10 @@ def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
 
     assert retired.status is Status.RETIRED
     assert retired.changes == (
-        "revoke 1 access token",
-        "retire the client",
-        "end the client secret",
-        "deactivate the user report",
+        "Revoked 1 access token.",
+        "Retired the client.",
+        "Revoked the client secret.",
+        "Deactivated the user report.",
     )
     assert answer(made.access_token) == "token_nonexistent"
     assert granted(made.client_id, made.client_secret) is None
@@ -786,7 +786,11 @@ def test_a_revoked_client_can_still_be_retired() -> None:
     provisioned()
     revoke()
 
-    assert revoke(retire=True).changes == ("retire the client", "end the client secret", "deactivate the user report")
+    assert revoke(retire=True).changes == (
+        "Retired the client.",
+        "Revoked the client secret.",
+        "Deactivated the user report.",
+    )
 
 
 def of_an_existing_account() -> None:
@@ -851,7 +855,7 @@ def test_an_account_that_others_deactivated_is_left_so() -> None:
     provisioned()
     deactivate_user()
 
-    assert "deactivate the user report" not in revoke(retire=True).changes
+    assert "Deactivated the user report." not in revoke(retire=True).changes
 
 
 @pytest.mark.parametrize("how", [{}, {"retire": True}, {"delete": True}], ids=["revoked", "retired", "deleted"])
@@ -878,7 +882,7 @@ def test_a_deleted_client_leaves_its_history() -> None:
     deleted = revoke(delete=True, reason="no longer needed")
 
     assert deleted.status is Status.DELETED
-    assert deleted.changes[-1] == "delete the client, its application and the user that was made for it alone"
+    assert deleted.changes[-1] == "Deleted the client, its application and its service user."
     assert not ApiClient.objects.exists()
     assert not applications().exists()
     assert not tokens().exists()
@@ -1223,7 +1227,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         assert of("list", "--expiring-within", "30d") is None
 
         clock.to(utc(2028, 8, 27, 0, 0, 1))
-        assert run("report", command="verify_api_client").stderr == "CommandError: Not in order: secret_overdue.\n"
+        assert run("report", command="verify_api_client").stderr == "CommandError: Issues found: secret_overdue.\n"
         second = of("rotate", "report", "--token", "--secret", "--grace", "90d", "--reason", "its age")
         assert granted(made["client_id"], Secret(made["client_secret"]))
         clock.forward(days=90)
@@ -1357,7 +1361,7 @@ def test_a_request_is_not_carried_out_twice(second: str) -> None:
     with pytest.raises(AlreadyDone) as refused:
         SECOND[second](request_id="the-same")
 
-    assert str(refused.value) == "this was done already; what it issued is not shown again."
+    assert str(refused.value) == "this request was already executed; its credentials are not shown again."
     assert everything() == before
 
 

@@ -277,7 +277,7 @@ def test_of_8_successors_at_once_there_is_one(tmp_path: Path) -> None:
     results = at_once(tmp_path, [rotate] * 8)
 
     (successor,) = (result for result in results if isinstance(result, dict))
-    assert sum("the grace of its last rotation ends at" in str(result) for result in results) == 7
+    assert sum("the grace period of the last rotation ends at" in str(result) for result in results) == 7
     assert {row.client_id for row in get_application_model().objects.all()} == {made.client_id, successor["client_id"]}
     assert answer(successor["token"]) == answer(made.access_token) == "ok"
 

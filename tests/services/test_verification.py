@@ -50,8 +50,8 @@ def test_what_was_issued_works(issued: Credentials) -> None:
     checks = verification.in_process(issued)
 
     assert [(check.what, check.ok, check.meaning) for check in checks] == [
-        ("access token at the site's Bearer authentication", True, ""),
-        ("client id and secret at the site's OAuth2 validator", True, ""),
+        ("access token with the site's Bearer authentication", True, ""),
+        ("client id and secret with the site's OAuth2 validator", True, ""),
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_wrong_secret_is_told(issued: Credentials) -> None:
     )
 
     assert meanings(verification.in_process(wrong)) == [
-        "invalid_client: client id and secret do not belong together on this site."
+        "invalid_client: the client id and secret do not match on this site."
     ]
 
 
@@ -265,7 +265,7 @@ HTML = b"<!doctype html><title>Sorry</title>"
 EXPIRED = {"error_code": "token_expired", "developer_message": "The provided access token has expired."}
 ANSWERS = {
     "right": (200, {"username": "report"}, ""),
-    "another user": (200, {"username": "ada"}, "other_user: the credentials are those of another user."),
+    "another user": (200, {"username": "ada"}, "other_user: the credentials belong to another user."),
     "expired": (401, EXPIRED, "token_expired: the token's time is over, or its application is restricted."),
     "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token's time is over"),
     "unknown": (401, {"error_code": "token_nonexistent"}, "token_nonexistent: the site does not know the token"),
@@ -276,8 +276,8 @@ ANSWERS = {
     "no credentials seen": (401, {"detail": "Authentication credentials were not provided."}, "anonymous: the site"),
     "no credentials seen, wrapped": (401, {"developer_message": "Authentication credentials …"}, "anonymous: the site"),
     "forbidden": (403, {"detail": "You do not have permission."}, "403: the site knows the credentials and refuses"),
-    "absent": (404, HTML, "404: there is nothing at this address; is it that of the LMS?"),
-    "too often": (429, HTML, "429: the site limits how often it may be asked. Wait a minute."),
+    "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the LMS."),
+    "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),
     "bad gateway": (502, HTML, "500: the site failed; see its log."),
     "a new code": (401, {"error_code": "token_frozen"}, "token_frozen: the site refused; see its log."),
@@ -396,7 +396,7 @@ def test_nested_answer_is_explained(site: Site, key: str, depth: int, status: in
 def test_a_site_that_makes_no_jwts_is_told(site: Site) -> None:
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "Bearer"})
 
-    assert with_secret(site) == ["", "not_jwt: the site answered with a token that is not a JWT."]
+    assert with_secret(site) == ["", "not_jwt: the site returned a token that is not a JWT."]
 
 
 def test_a_granted_token_that_does_not_work_is_told(site: Site) -> None:

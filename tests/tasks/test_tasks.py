@@ -164,7 +164,7 @@ def test_one_that_cannot_be_rotated_is_named_in_the_log_and_one_that_is_not_due_
 
     assert answers(tmp_path) == {"due": "ok"}
     (line,) = [record.getMessage() for record in caplog.records if record.name == tasks.logger.name]
-    assert line.startswith("The credentials of API client off were not issued: name: its user is not active")
+    assert line.startswith("The credentials of API client off were not issued: name: the user is not active")
 
 
 def test_what_cannot_be_written_is_tried_again_and_not_lost(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class Site:
     def clients(self) -> list[dict[str, Any]]:
         listed = self.lms("list_api_clients", "--format=json")
         assert listed.code == 0, listed.stderr
-        return [json.loads(line) for line in listed.stdout.splitlines()]
+        return json.loads(listed.stdout or "[]")
 
     def configure(self, **values: Any) -> None:
         """Write into config.yml, as an operator does with an editor."""

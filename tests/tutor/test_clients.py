@@ -14,8 +14,8 @@ from tutor.exceptions import TutorError
 
 from edx_api_provisioning.tutor.clients import check, commands
 
-SECRET = "c" * 40
-TOKEN = "t" * 40
+SECRET = "declared-secret-7Qd0vXk2mZs9LbT4rWyH1u"
+TOKEN = "declared-token-x3Gf8JpN6cVq5RaE0tBiK2o"
 BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "token": False}
 INIT = ("do", "init", "--limit", "api-provisioning")
 
@@ -62,7 +62,7 @@ NASTY = 'it\'s "quoted" $HOME $(id) `id` $$ \\n | & ; <x> #'
 
 @pytest.mark.parametrize("mode", ["local", "k8s"])
 def test_a_secret_arrives_as_it_is(site: Any, mode: str) -> None:
-    secret, purpose = f"{NASTY} {'-' * 10}", f"{NASTY} é 漢"
+    secret, purpose = f"{NASTY} 4fK9wQz7Lm", f"{NASTY} é 漢"
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "client_secret": secret, "purpose": purpose}])
     site.works("config", "save")
     site.works(mode, *INIT)
@@ -102,7 +102,7 @@ def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None
     site.works("config", "save")
     done = site.tutor("local", *INIT)
     assert done.code == 1
-    assert "--scope: the site would not grant nonsense" in done.stderr
+    assert "--scope: unknown scope nonsense" in done.stderr
     assert site.clients() == []
 
 
@@ -169,13 +169,15 @@ SAMPLES = {
 # Which of the samples the specification takes.
 TAKEN = """
 import json, sys
-from edx_api_provisioning import data
 from edx_api_provisioning.core.exceptions import InvalidSpec
-parse = {"expires_in": data.parse_lifetime, "expires_at": data.parse_instant}
-parse |= dict.fromkeys(["client_secret", "access_token"], data.Secret)
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
+parse = {"expires_in": parse_lifetime, "expires_at": parse_instant}
+parse |= dict.fromkeys(["client_secret", "access_token"], Secret)
 def takes(field, text):
     try:
-        data.ClientSpec(**{field: parse.get(field, str)(text)})
+        ClientSpec(**{field: parse.get(field, str)(text)})
     except InvalidSpec:
         return False
     return True

@@ -11,7 +11,7 @@ import pytest
 
 # dev is local with other files: one test shows that both reach the LMS.
 MODES = ("local", "k8s")
-SECRET = "s" * 40
+SECRET = "typed-secret-7Qd0vXk2mZs9LbT4rWyH1u8e"
 # What Jinja, a shell, Kubernetes, argparse or an encoding might take for something of its own.
 VALUES = (
     "plain",
@@ -53,7 +53,7 @@ def test_what_an_operator_types_arrives_unchanged(site: Any, mode: str, tmp_path
     site.works(mode, "do", "provision-api-client", "--dry-run", "--staff", *words, f"--purpose={values[4]}", "--", "-n")
 
     seen = json.loads((recorder / "seen").read_text())
-    expected = ["--dry-run", "--staff", f"--purpose={values[4]}", *(f"--scope={value}" for value in values)]
+    expected = ["--staff", *(f"--scope={value}" for value in values), f"--purpose={values[4]}", "--dry-run"]
     assert seen == ["lms", "provision_api_client", *expected, "--", "-n"]
     assert not canary.exists()
 
@@ -66,7 +66,7 @@ def test_a_token_that_works_is_in_the_file_and_in_no_log(site: Any, mode: str, m
     issued = credentials(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     said = done.stdout + done.stderr + site.everything_said()
-    assert "Done: issue an access token" in said
+    assert "Issued an access token" in said
     assert issued["access_token"] not in said
     assert issued["client_secret"] not in said
     verified = site.lms("verify_api_client", "--token-from", "stdin", input=issued["access_token"])
@@ -120,7 +120,7 @@ def test_a_manifest_is_planned_and_carried_out(site: Any, mounted: Path) -> None
     manifest = json.dumps({"clients": [{"name": "bot"}, {"name": "reports"}]})
     job = ("local", "do", "provision-api-client", "--from-file", "-")
     planned = site.tutor(*job, "--plan", input=manifest)
-    assert "register the API client bot" in planned.stdout + planned.stderr
+    assert "Would register the API client bot." in planned.stdout + planned.stderr
     assert site.clients() == []
 
     refused = site.tutor(*job, input=manifest)

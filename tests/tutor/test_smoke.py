@@ -12,7 +12,7 @@ from conftest import TUTOR_VERSION
 
 from edx_api_provisioning.tutor import SMOKE_TEST
 
-SECRET = "s" * 40
+SECRET = "smoke-secret-7Qd0vXk2mZs9LbT4rWyH1u8e"
 TESTS = getattr(tutor.hooks.Filters, "TESTS", None)
 
 

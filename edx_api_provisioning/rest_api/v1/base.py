@@ -65,6 +65,7 @@ class ApiView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view without the transaction of ATOMIC_REQUESTS."""
         # Each brings a transaction of its own, which is begun again if the database ends it for a deadlock. That of a
         # whole request (ATOMIC_REQUESTS) could not be.
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
@@ -76,11 +77,13 @@ class ApiView(APIView):
     # statements, where DEBUG keeps one, not the tokens that the site's own authentication looks for.
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer the request without logging SQL or credentials."""
         with api.no_sql_logging():
             hide_credentials(request)
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Raise NotFound if the API is off; otherwise run the checks of DRF."""
         # Before anybody is asked who they are: what is off is not there.
         if not self._is_on():
             raise NotFound
@@ -89,6 +92,7 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
 
     def check_permissions(self, request: Request) -> None:
+        """Check the rate limit, then the permissions."""
         # Refusals count, too.
         super().check_throttles(request)
         super().check_permissions(request)
@@ -97,6 +101,7 @@ class ApiView(APIView):
         """Skip the check: it was made before the permissions were checked."""
 
     def handle_exception(self, exc: Exception) -> Any:
+        """Record a refused change in the history, and return the error response."""
         if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
             self.record_refusal(self.kwargs.get("name", self.subject), exc)
         return super().handle_exception(exc)
@@ -112,9 +117,11 @@ class ApiView(APIView):
             throttle.allow_request(self.request, self)
 
     def get_authenticators(self) -> list[Any]:
+        """Return the authenticators of the site."""
         return [each() for each in api.authentication_classes()]
 
     def perform_authentication(self, request: Request) -> None:
+        """Authenticate the request; treat a malformed header as failed authentication."""
         try:
             super().perform_authentication(request)
         except (UnicodeDecodeError, WrappedAttributeError):
@@ -122,9 +129,11 @@ class ApiView(APIView):
             raise AuthenticationFailed from None
 
     def get_exception_handler(self) -> Any:
+        """Return the handler that renders problem details."""
         return errors.respond
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the headers that forbid caching."""
         answer = super().finalize_response(request, response, *args, **kwargs)
         for header, value in _NO_STORE.items():
             answer.headers.setdefault(header, value)
@@ -167,7 +176,6 @@ class ApiView(APIView):
             name: of the client.
             status: of the answer where it is done now.
         """
-
         try:
             return api.in_transaction(lambda: self._answer(work(), status=status))
         except AlreadyDone:

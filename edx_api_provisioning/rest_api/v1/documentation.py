@@ -35,6 +35,7 @@ class AutoSchema(SwaggerAutoSchema):  # type: ignore[misc]
     """Add the media type of errors to the one of drf-yasg."""
 
     def get_produces(self) -> list[str]:
+        """Return the media types of responses."""
         return ["application/json", MEDIA_TYPE]
 
 

@@ -24,9 +24,11 @@ class CallerThrottle(SimpleRateThrottle):
     scope = "api_provisioning"
 
     def get_rate(self) -> Any:
+        """Return the rate limit from the settings."""
         return conf.get("REST_API_RATE")
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
+        """Return a key for each client or user; None for an anonymous request, which is refused."""
         if not request.user.is_authenticated:
             return None
         application = view.credential.application
@@ -40,6 +42,7 @@ class IsActive(BasePermission):
     message = _("The account is not active.")
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        """Return True if the user is authenticated and active."""
         return bool(request.user and request.user.is_authenticated and request.user.is_active)
 
 
@@ -51,6 +54,7 @@ class HasScope(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        """Return True if the credential is not restricted, or has the scope that the method needs."""
         credential = view.credential
         scope = RESTRICTED_READ_SCOPE if request.method in SAFE_METHODS else RESTRICTED_WRITE_SCOPE
         self.message = _("A restricted application needs a JWT with the scope %s.") % scope
@@ -61,6 +65,7 @@ class MayChange(BasePermission):
     """Require for changes a session, or a current credential of an active API client with the scope to write."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        """Return True if the method is safe, or the credential may make changes."""
         if request.method in SAFE_METHODS:
             return True
         try:
@@ -75,6 +80,7 @@ class HasRight(BasePermission):
     """Require the permissions that the view names for the method, and always that to view API clients."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        """Return True if the user has the permissions that the method needs."""
         wanted = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", *view.rights.get(request.method, ()))]
         self.message = _("It takes the permissions %s.") % ", ".join(wanted)
         return all(request.user.has_perm(permission) for permission in wanted)

@@ -14,9 +14,9 @@ from rest_framework.parsers import JSONParser
 from rest_framework.request import Request, is_form_media_type
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.commands import RETIRE
+from edx_api_provisioning.core.commands import GRACE, NEW_TOKEN, RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.options import CLIENT, GRACE, NEW_TOKEN, REASON, STORED, Option
+from edx_api_provisioning.core.options import CLIENT, REASON, STORED, Option
 from edx_api_provisioning.core.spec import change_client
 from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId
 from edx_api_provisioning.formats import rendering, schema
@@ -42,6 +42,7 @@ class BoundedJSONParser(JSONParser):
     """Parse JSON; reject what is nested too deeply for Python."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """Return the parsed JSON; refuse what a database cannot store."""
         try:
             data = super().parse(stream, media_type, parser_context)
             # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
