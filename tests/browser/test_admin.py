@@ -146,7 +146,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     ]
     tab_to(page, "Kubernetes Secret")
     page.keyboard.press("Enter")
-    expect(page.locator("pre", has_text="kind: Secret")).to_be_visible()
+    expect(page.locator("pre", has_text='kind: "Secret"')).to_be_visible()
     tab_to(page, "Download: Kubernetes Secret")
     with page.expect_download() as download:
         page.keyboard.press("Enter")
