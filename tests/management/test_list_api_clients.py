@@ -26,7 +26,7 @@ def run(*arguments: str) -> Ran:
 def rows(*arguments: str) -> list[dict[str, Any]]:
     ran = run(*arguments, "--format", "json")
     assert (ran.code, ran.stderr) == (0, "")
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    return json.loads(ran.stdout)
 
 
 def test_of_nothing_nothing_is_printed() -> None:

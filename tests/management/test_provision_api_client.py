@@ -414,10 +414,10 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a time span above zero"),
     "no time": (nothing, ["--expires-in", ""], "", "--expires-in: .*write it like 90d"),
     "odd time": (nothing, ["--expires-in", "90"], "", "--expires-in: .*write it like 90d"),
-    "long time": (nothing, ["--expires-in", "731d"], "", "--expires-in: at most 730 days.*MAX_TOKEN_LIFETIME"),
+    "long time": (nothing, ["--expires-in", "731d"], "", "--expires-in: the maximum is 730 days.*MAX_TOKEN_LIFETIME"),
     "endless time": (nothing, ["--expires-in", "999999w"], "", "--expires-in: "),
     "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this time is past"),
-    "far end": (nothing, ["--expires-at", FAR], "", "--expires-at: at most 730 days"),
+    "far end": (nothing, ["--expires-at", FAR], "", "--expires-at: the maximum is 730 days"),
     "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
     "empty end": (nothing, ["--expires-at", ""], "", "--expires-at: not a date"),
     "two ends": (
@@ -473,7 +473,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "public application": (made_then(client_type="public"), [], "", "NAME: .*changed by somebody"),
     "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
     "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
-    "retired": (retired, [], "", "NAME: api-client is retired; provision a new client with another name"),
+    "retired": (retired, [], "", "NAME: api-client is retired; provision a new client"),
     "restricted": (restricted, [], "", "--token: the application is restricted"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"

@@ -222,8 +222,7 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
         (("report", "--grace", "91d"), "--grace: at most 90 days."),
         (
             ("report", "--secret", "--expires-in", "1d"),
-            "--expires-in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
-            "leave it out.",
+            "--expires-in: not allowed together with --no-token or --restricted, which issue no access token.",
         ),
         (("report", "--expires-at", "2020-01-01"), "--expires-at: this date is in the past."),
         (("report", "--expires-at", "May"), None),

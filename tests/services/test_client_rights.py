@@ -248,7 +248,7 @@ REFUSED = {
         "--username: the profile retirement is for the user RETIREMENT_SERVICE_USER alone."
     ),
     "--restricted --expires-in 90d": (
-        "--expires-in: says how the token is to be, but none is wanted (a restricted client gets JWTs); leave it out."
+        "--expires-in: not allowed together with --no-token or --restricted, which issue no access token."
     ),
 }  # fmt: skip
 

@@ -559,7 +559,7 @@ def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
 def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
     before = row_counts()
 
-    with pytest.raises(InvalidSpec, match="one line") as refusal:
+    with pytest.raises(InvalidSpec, match="printable characters") as refusal:
         api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
 
     assert refusal.value.field == "reason"
@@ -630,7 +630,7 @@ def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
     credentials = provision(staff=True)
 
     assert plan.status is credentials.status
-    assert tuple(step.says for step in plan.steps) == credentials.changes
+    assert tuple(step.done for step in plan.steps) == credentials.changes
     assert (plan.username, plan.email, plan.scopes) == (credentials.username, credentials.email, credentials.scopes)
 
 

@@ -199,7 +199,7 @@ def test_however_many_clients_there_are_they_take_one_statement() -> None:
     with statements() as of_one:
         list(api.list_clients())
     for number in range(20):
-        provisioned(f"client-{number}", username="report")
+        provisioned(f"client-{number}")
     with statements() as of_many:
         assert len(list(api.list_clients())) == 21
 

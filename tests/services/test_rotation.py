@@ -377,8 +377,7 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         (
             {"token": False, "secret": True, "expires_in": timedelta(days=1)},
             InvalidSpec,
-            "expires_in: says how the token is to be, but none is wanted (a restricted client gets JWTs); "
-            "leave it out.",
+            "expires_in: not allowed together with --no-token or --restricted, which issue no access token.",
         ),
         ({"expires_at": NOON}, InvalidSpec, "expires_at: this date is in the past."),
         (
@@ -389,8 +388,8 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         (
             {"token": False, "secret": True, "grace": timedelta(days=1)},
             Conflict,
-            "grace: with a grace period the client gets a new application, and its access token would be deleted with the old one; "
-            "rotate the token too.",
+            "grace: with a grace period the client gets a new application, and its access token would be deleted "
+            "with the old one; rotate the token too.",
         ),
         ({"name": "nobody"}, ClientNotFound, "name: no API client has this name; see list_api_clients."),
         ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
@@ -426,7 +425,8 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
         rotate(token=True, secret=True, grace=timedelta(hours=1))
 
     assert str(refused.value) == (
-        "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or rotate without a grace period."
+        "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or "
+        "rotate without a grace period."
     )
     assert everything() == before
 
@@ -480,11 +480,15 @@ BLOCKING = {
     delete_user: "the user was deleted; provision the client again.",
     retire_user: "the user was retired by the LMS; retire the client and provision a new one.",
     deactivate_user: "the user is not active; activate it in the admin, or retire the client.",
-    promote_user: "the user has more rights than were granted here; remove them, or adopt the client again to accept them.",
+    promote_user: (
+        "the user has more rights than were granted here; remove them, or adopt the client again to accept them."
+    ),
     delete_application: "the application was deleted; provision the client again.",
-    change_grant_type: "the user, client type or grant type of the application was changed; correct it in the admin.",
-    make_public: "the user, client type or grant type of the application was changed; correct it in the admin.",
-    give_to_another_user: "the user, client type or grant type of the application was changed; correct it in the admin.",
+    change_grant_type: ("the user, client type or grant type of the application was changed; correct it in the admin."),
+    make_public: ("the user, client type or grant type of the application was changed; correct it in the admin."),
+    give_to_another_user: (
+        "the user, client type or grant type of the application was changed; correct it in the admin."
+    ),
 }
 
 
@@ -516,7 +520,7 @@ def test_a_restricted_application_gets_a_secret_but_no_token() -> None:
     RestrictedApplication.objects.create(application=applications().get())
     before = everything()
 
-    with pytest.raises(Conflict, match="restricted: access tokens of it expire at once; use JWTs"):
+    with pytest.raises(Conflict, match="the application is restricted, so its access tokens expire at once; use JWTs"):
         rotate()
     assert everything() == before
     assert rotate(token=False, secret=True).client_secret is not None
@@ -626,15 +630,36 @@ def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> No
     assert rotate().expires_at == NOON + MONTH
 
 
-def test_other_lifetime_of_an_existing_client_is_planned(clock: Clock) -> None:
-    made = provisioned(expires_in=MONTH)
+def test_other_lifetime_than_the_tokens_is_refused(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+    before = everything()
 
-    again = provisioned(expires_in=timedelta(days=90))
+    with pytest.raises(Conflict, match="rotate_api_client report --expires-in 90d") as refused:
+        provisioned(expires_in=timedelta(days=90), contact="owner@example.org")
 
-    assert (again.status, again.expires_at) == (Status.UPDATED, made.expires_at)
-    assert again.changes == ("Changed the token lifetime (from the next rotation on) from 30 days to 90 days.",)
-    assert rotate().expires_at == NOON + timedelta(days=90)
+    assert refused.value.field == "expires_in"
+    assert everything() == before
+    rotate(expires_in=timedelta(days=90))
     assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
+
+
+def test_lifetime_is_stored_when_a_token_is_issued(clock: Clock) -> None:
+    provisioned(expires_in=MONTH)
+    revoke()
+
+    assert provisioned(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
+    assert rotate().expires_at == NOON + timedelta(days=90)
+
+
+def test_no_token_is_refused_where_there_is_one() -> None:
+    provisioned()
+
+    with pytest.raises(Conflict, match="revoke_api_client report") as refused:
+        provisioned(token=False)
+
+    assert refused.value.field == "token"
+    revoke()
+    assert provisioned(token=False).status is Status.UNCHANGED
 
 
 # Revoking
@@ -656,7 +681,9 @@ def with_refresh_token_and_grant(application: Any) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None:
-    made, neighbour = provisioned(), provisioned("neighbour", username="report")
+    UserFactory(username="report")
+    made = provisioned(use_existing_user=True)
+    neighbour = provisioned("neighbour", username="report", use_existing_user=True)
     for application in applications().all():
         with_refresh_token_and_grant(application)
     granted(made.client_id, made.client_secret)
@@ -747,7 +774,7 @@ def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest
     monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked)
 
     assert revoke().status is Status.UNCHANGED  # It is none of the client's.
-    assert "revoke all other tokens of the user report" in revoke(retire=True).changes
+    assert "Revoked all other tokens of the user report." in revoke(retire=True).changes
 
     assert asked.mock_calls == [mock.call(by_hand.user)]
     assert [*tokens().all()] == [of_others]
@@ -809,8 +836,10 @@ def with_an_application_of_its_own() -> None:
 
 
 def with_another_client() -> None:
-    provisioned(username="person")
-    provisioned("neighbour", username="person")
+    """Two clients of one account that was there before."""
+    UserFactory(username="person")
+    provisioned(username="person", use_existing_user=True)
+    provisioned("neighbour", username="person", use_existing_user=True)
 
 
 def with_another_client_that_lost_its_application() -> None:
@@ -843,11 +872,11 @@ def test_a_user_that_is_not_its_alone_outlives_a_client(make: Callable[[], None]
 
 def test_the_last_of_several_clients_takes_their_user_with_it() -> None:
     provisioned()
-    provisioned("neighbour", username="report")
+    adopt("neighbour", client_id=ApplicationFactory(user=User.objects.get()).client_id)
 
-    revoke(retire=True)
-    assert User.objects.get().is_active
     revoke("neighbour", retire=True)
+    assert User.objects.get().is_active
+    revoke(retire=True)
     assert not User.objects.get().is_active
 
 
@@ -938,7 +967,7 @@ def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
 
     result = adopt(client_id=by_hand.client_id, contact="owner@example.org", purpose="reports")
 
-    assert (result.status, result.changes) == (Status.ADOPTED, ("take report under management",))
+    assert (result.status, result.changes) == (Status.ADOPTED, ("Adopted report.",))
     assert (result.client_secret, result.access_token) == (None, None)
     assert result.username == "reporter"
     after = everything()
@@ -1048,18 +1077,22 @@ def test_the_age_of_an_adopted_secret_counts_from_when_its_application_was_made(
 @pytest.mark.parametrize(
     ("changed", "field", "line"),
     [
-        ({"user": None}, "client_id", "the application has no user, so its tokens are of no use; set one first."),
+        ({"user": None}, "client_id", "the application has no user, so its tokens do not work; set its user first."),
         (
             {"client_type": "public"},
             "client_id",
-            "the application is not a confidential one for the client credentials grant; change that first.",
+            "the application is not confidential with the client credentials grant; change that first.",
         ),
         (
             {"authorization_grant_type": "password"},
             "client_id",
-            "the application is not a confidential one for the client credentials grant; change that first.",
+            "the application is not confidential with the client credentials grant; change that first.",
         ),
-        ({"client_id": "another"}, "client_id", "no application has it."),
+        (
+            {"client_id": "another"},
+            "client_id",
+            "no application has this client id; list them with list_api_clients --unmanaged.",
+        ),
     ],
 )
 def test_what_is_no_api_client_is_not_adopted(by_hand: Any, changed: dict[str, Any], field: str, line: str) -> None:
@@ -1083,8 +1116,8 @@ def test_what_belongs_to_another_client_is_not_adopted(by_hand: Any) -> None:
     with pytest.raises(Conflict) as has_another:
         adopt("report", client_id=made.client_id)
 
-    assert str(taken.value) == "client_id: it belongs to the API client report already."
-    assert str(has_another.value) == "name: this client has another application; choose another name."
+    assert str(taken.value) == "client_id: the application belongs to the API client report."
+    assert str(has_another.value) == "name: this client has another application; use another name."
     assert everything() == before
 
 
@@ -1218,13 +1251,13 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
 
         clock.to(utc(2028, 2, 22))
         assert of("notify_expiring") == ["report"]
-        assert of("list", "--expiring-within", "7d")["name"] == "report"
+        assert of("list", "--expiring-within", "7d")[0]["name"] == "report"
         first = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
         assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
 
         clock.to(utc(2028, 2, 29, 0, 0, 1))
         assert [answer(one["access_token"]) for one in (made, first)] == ["token_expired", "ok"]
-        assert of("list", "--expiring-within", "30d") is None
+        assert of("list", "--expiring-within", "30d") == []
 
         clock.to(utc(2028, 8, 27, 0, 0, 1))
         assert run("report", command="verify_api_client").stderr == "CommandError: Issues found: secret_overdue.\n"
@@ -1241,7 +1274,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         assert answer(third["access_token"]) == "ok"
         assert of("revoke", "report", "--retire")["status"] == "retired"
         assert answer(third["access_token"]) == "token_nonexistent"
-        assert of("list", "--expired") is None
+        assert of("list", "--expired") == []
         assert of("revoke", "report", "--delete")["status"] == "deleted"
         assert of("list") is None
 
