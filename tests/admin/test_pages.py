@@ -461,7 +461,7 @@ def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser
     browser.send(preview, _confirm="yes")
     assert [*client.user.user_permissions.all()] == [given]
 
-    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales_admin")
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="course_creator_group")
     assert "Would remove global_role:support, permission:course_modes.change_coursemode from the user." in text(preview)
 
 

@@ -131,7 +131,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")
     tab_to(page, "Preview")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="What will be done")).to_be_visible()
+    expect(page.get_by_role("heading", name="Preview")).to_be_visible()
     tab_to(page, "Provision")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Credentials")).to_be_visible()
@@ -146,7 +146,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     ]
     tab_to(page, "Kubernetes Secret")
     page.keyboard.press("Enter")
-    expect(page.locator("pre", has_text="kind: Secret")).to_be_visible()
+    expect(page.locator("pre", has_text='kind: "Secret"')).to_be_visible()
     tab_to(page, "Download: Kubernetes Secret")
     with page.expect_download() as download:
         page.keyboard.press("Enter")
