@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.http import HttpResponse
@@ -14,6 +15,7 @@ from django.test import override_settings
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import registry
 from tests.factories import row_counts
 from tests.lifecycle_helpers import answer, client, provisioned, shown
 from tests.rest_api.callers import ALL, Caller, by_session, good, problem, somebody
@@ -183,6 +185,18 @@ def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> Non
     assert {each["body"].get("type", "").rpartition("/")[2] for each in answers} == {"", "client-exists"}
     (made,) = (each["body"] for each in answers if each["status"] == 201)
     assert_one_client(made)
+
+
+def test_client_created_meanwhile_is_found() -> None:
+    provisioned("report")
+    missed = mock.Mock(return_value=[])
+    real = registry.find_all
+
+    def find_all(*arguments: Any, **options: Any) -> Any:
+        return real(*arguments, **options) if missed.called else missed()
+
+    with mock.patch.object(registry, "find_all", find_all):
+        problem(by_session(somebody(*ALL)).post("/clients/", {"name": "report"}), 409, "client-exists")
 
 
 @pytest.mark.databases

@@ -145,7 +145,7 @@ def test_a_client_is_listed_verified_rotated_and_revoked(site: Any, mode: str, m
     assert "bot" in do("verify-api-client", "bot")
     do("rotate-api-client", "bot", "--format=json", f"--output={second}")
     assert credentials(first)["access_token"] != credentials(second)["access_token"]
-    assert "Done:" in do("revoke-api-client", "bot", "--retire")
+    assert "Retired the client." in do("revoke-api-client", "bot", "--retire")
     assert [client["state"] for client in site.clients()] == ["retired"]
 
 
@@ -153,4 +153,4 @@ def test_a_client_is_listed_verified_rotated_and_revoked(site: Any, mode: str, m
 def test_a_job_that_fails_makes_tutor_fail(site: Any, mode: str) -> None:
     done = site.tutor(mode, "do", "revoke-api-client", "nobody")
     assert done.code == 1
-    assert "there is no API client of this name" in done.stderr + (site.pod_logs() if mode == "k8s" else "")
+    assert "no API client has this name" in done.stderr + (site.pod_logs() if mode == "k8s" else "")
