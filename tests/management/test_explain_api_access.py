@@ -93,7 +93,7 @@ def test_all_that_a_client_may_do_is_listed() -> None:
     assert "not determined  GET    /api/user/v1/preferences/{username}  (read preferences)" in lines
     assert "refused         GET    /api/toggles/v0/state/  (read the feature toggles)" in lines
     assert (ran.code, ran.stderr.count("\n")) == (0, 1)
-    assert ran.stderr.startswith("Not determined: it depends on what stands in the braces")
+    assert ran.stderr.startswith('"Not determined": depends on the path parameters')
 
 
 @pytest.mark.django_db

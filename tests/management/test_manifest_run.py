@@ -85,7 +85,7 @@ def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
 def test_text_shows_what_was_issued_and_nothing_of_the_rest(manifest: Path) -> None:
     ran = apply(manifest)
 
-    assert ran.stdout.count("The secrets are shown this once.") == 3
+    assert ran.stdout.count("These secrets are shown only once.") == 3
     assert apply(manifest).stdout == ""
 
 

@@ -124,7 +124,7 @@ STATES: dict[str, tuple[Callable[[], Any], str, str]] = {
         ERROR_MEANINGS["user_not_active"],
     ),
     "no application left": (without_application, "disabled", ERROR_MEANINGS["user_is_disabled"]),
-    "no user": (lambda: tokens().update(user=None), "unusable", "the token has no user: the site fails on it."),
+    "no user": (lambda: tokens().update(user=None), "unusable", "the token has no user, so the site fails."),
 }
 
 
@@ -267,7 +267,8 @@ def test_what_became_of_a_client_is_told(made: Credentials) -> None:
 
     assert ran.code == 1
     assert ran.stdout.splitlines()[-2:] == [
-        "    user_promoted: the user has more rights than were granted here; remove them, or adopt the client again to accept them",
+        "    user_promoted: the user has more rights than were granted here; "
+        "remove them, or adopt the client again to accept them",
         "    token_gone: the access token was deleted, for example by a password reset; rotate the client",
     ]
     assert ran.stderr == "CommandError: Issues found: user_promoted, token_gone.\n"

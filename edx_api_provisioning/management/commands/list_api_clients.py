@@ -35,8 +35,8 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
             )
         )
         first = next(rows, None)
-        if first is not None:
-            for text in rendering.render_rows(itertools.chain([first], rows), format=format):
-                self.show(text)
-            if options["fail_if_any"]:
-                raise SystemExit(2)
+        listed = [] if first is None else [first]
+        for text in rendering.render_rows(itertools.chain(listed, rows), format=format):
+            self.show(text)
+        if listed and options["fail_if_any"]:
+            raise SystemExit(2)
