@@ -50,6 +50,19 @@ class Process:
         self._process = FORK.Process(target=self._main, args=(work,))
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """As by `kill -9`; it may have ended already."""
+        self._process.kill()
+        self._process.join()
+
     def _main(self, work: Work) -> None:
         for number, path in ((1, self._stdout), (2, self._stderr)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)

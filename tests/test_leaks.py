@@ -37,9 +37,9 @@ import os, signal, sys
 import django
 from django.core.management import execute_from_command_line
 django.setup()
-from edx_api_provisioning.management.base import ClientCommand
-show = ClientCommand.show
-ClientCommand.show = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP) or show(*arguments)
+from edx_api_provisioning.formats.destinations import Stream
+stage = Stream.stage
+Stream.stage = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP) or stage(*arguments)
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """
 

@@ -99,12 +99,22 @@ def test_the_ears_hear_what_others_say(ears: Ears, tmp_path: Path) -> None:
 # Runs that succeed
 
 
-@pytest.mark.parametrize("format", rendering.FORMATS)
+@pytest.mark.parametrize("format", sorted({*rendering.FORMATS} - {"env"}))
 def test_with_a_file_nothing_is_printed_in_any_format(ears: Ears, tmp_path: Path, format: str) -> None:
     ran = run_with_own("--format", format, "--output", str(tmp_path / "file"))
 
-    assert ran.code == 0
-    assert found(OWN_TOKEN, (tmp_path / "file").read_text())
+    # No quoting in an env file is read alike by all readers for this secret.
+    assert ran.code == (format == "env")
+    assert format == "env" or found(OWN_TOKEN, (tmp_path / "file").read_text())
+    assert silent(ears, ran.stdout, ran.stderr)
+
+
+def test_unquotable_secret_is_not_repeated(ears: Ears, tmp_path: Path) -> None:
+    ran = run_with_own("--format", "env", "--output", str(tmp_path / "file"))
+
+    assert ran.code == 1
+    assert "OPENEDX_CLIENT_SECRET" in ran.stderr
+    assert not (tmp_path / "file").exists()
     assert silent(ears, ran.stdout, ran.stderr)
 
 
@@ -219,7 +229,7 @@ def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch:
     ears.raised.append(raised.value)
 
     assert silent(ears)
-    assert row_counts() == {**before, "ApiClientEvent": 2}
+    assert row_counts() == before
 
 
 def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:

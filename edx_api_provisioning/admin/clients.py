@@ -138,7 +138,7 @@ def _column(description: Any, value: Callable[[Any], Any], ordering: str | None 
 def _stored(option: Option) -> Callable[[Any], Any]:
     """Return a function that shows a field which the registry stores as it is, or a dash for empty text."""
 
-    @admin.display(description=gettext_lazy(option.label), boolean=option.kind == FLAG or None)
+    @admin.display(description=gettext_lazy(option.label), ordering=option.name, boolean=option.kind == FLAG or None)
     def shown(client: Any) -> Any:
         found = getattr(client, option.name)
         return "-" if found == "" else found
@@ -154,7 +154,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     """List and show API clients; the pages change them."""
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
-    list_display = ("name", "username", "rights", "state", "expires", "issues", "contact", "issued")
+    list_display = ("name", "username", "rights", "state", "expires", "issues", _stored(STORED["contact"]), "issued")
     list_filter = ("state", ExpiryFilter)
     search_fields = ("name", "contact", "user__username")
 
@@ -255,7 +255,6 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
     all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))
     excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
-    contact = _column(gettext_lazy("contact"), lambda client: client.contact, ordering="contact")
     issued = _column(
         gettext_lazy("last issued"), lambda client: _day(_summary(client).last_issued), ordering="token_issued"
     )

@@ -19,6 +19,7 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.auth import get_user_model
+from django.db import OperationalError, ProgrammingError, router, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -120,21 +121,24 @@ def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
 
 def _tools(request: HttpRequest, application: Any) -> Tools:
     """Return the buttons for one application that the person may use."""
-    if not api.may_be_client(application):
+    allowed = [choice for choice in _FOR_APPLICATIONS if may(request, choice[0].permission)]
+    if not (allowed or may(request, "view")) or not api.may_be_client(application):
         return []
-    client = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
-    if client is not None:
-        tools: Tools = []
-        if may(request, "view"):
-            url = reverse("admin:edx_api_provisioning_apiclient_change", args=[client.pk])
-            tools.append((url, _("API client %s") % client.name))
-        if client.state == ApiClient.State.RETIRED or client.application_id != application.pk:
-            return tools
-        offered = _FOR_APPLICATIONS[:-1]
-        return tools + [_tool(choice, application) for choice in offered if may(request, choice[0].permission)]
-    if not may(request, "provision"):
-        return []
-    return [_tool(choice, application) for choice in _FOR_APPLICATIONS if may(request, choice[0].permission)]
+    try:
+        # In a savepoint: PostgreSQL rejects all queries after a failed one.
+        with transaction.atomic(using=router.db_for_read(ApiClient)):
+            client = ApiClient.objects.filter(Q(application=application) | Q(predecessor=application)).first()
+    except (OperationalError, ProgrammingError):
+        return []  # The migrations of this app have not run yet.
+    if client is None:
+        return [_tool(choice, application) for choice in allowed] if may(request, "provision") else []
+    tools: Tools = []
+    if may(request, "view"):
+        url = reverse("admin:edx_api_provisioning_apiclient_change", args=[client.pk])
+        tools.append((url, _("API client %s") % client.name))
+    if client.state == ApiClient.State.RETIRED or client.application_id != application.pk:
+        return tools
+    return tools + [_tool(choice, application) for choice in allowed if choice is not _ADOPT]
 
 
 def _tool(choice: tuple[type[Page], Any, str], application: Any) -> tuple[str, Any]:
@@ -157,8 +161,8 @@ def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[tuple[t
     take_actions = model_admin.get_actions
 
     @wraps(take_actions)
-    def get_actions(request: HttpRequest) -> Any:
-        actions = take_actions(request)
+    def get_actions(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        actions = take_actions(request, *args, **kwargs)
         # None turns actions off.
         if model_admin.actions is None or IS_POPUP_VAR in request.GET:
             return actions

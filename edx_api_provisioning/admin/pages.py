@@ -207,7 +207,7 @@ class Page:
         for credentials in done:
             text = " ".join(credentials.changes) or _("No changes.")
             level = messages.SUCCESS if credentials.changes else messages.INFO
-            self.model_admin.message_user(self.request, f"{credentials.name}: {text}.", level)
+            self.model_admin.message_user(self.request, f"{credentials.name}: {text}", level)
         return redirect(self.way_back([credentials.name for credentials in done]))
 
     def way_back(self, names: list[str]) -> str:

@@ -173,7 +173,9 @@ COMMANDS: Mapping[str, Command] = {
                 exclusive="which",
             ),
             _switch("fail_if_any", _("Exit with code 2 if anything is listed.")),
-            _TEXT_OR_JSON._replace(help=_("Output format; json is one object a line. Default: text.")),
+            _TEXT_OR_JSON._replace(choices=("text", "json", "jsonl"))._replace(
+                help=_("Output format; json is one object a line. Default: text.")
+            ),
         ),
     ),
     "verify_api_client": Command(

@@ -34,6 +34,7 @@ from edx_api_provisioning.core.results import (
     Verification,
 )
 from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub_tracebacks
+from edx_api_provisioning.core.text import printable
 
 ENV_PREFIX = "OPENEDX_"
 
@@ -421,7 +422,8 @@ _UNMANAGED_COLUMNS = {"kind": 13, "name": 24, "client_id": 40, "username": 24, "
 
 
 def _columns(widths: dict[str, int], values: dict[str, Any]) -> str:
-    cells = [f"{'-' if values[key] in (None, '') else values[key]:<{width}}" for key, width in widths.items()]
+    texts = {key: "-" if values[key] in (None, "") else printable(str(values[key])) for key in widths}
+    cells = [f"{texts[key]:<{width}}" for key, width in widths.items()]
     return "  ".join(cells).rstrip() + "\n"
 
 

@@ -18,6 +18,7 @@ from edx_api_provisioning.core.commands import COMMANDS
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, Option
 from edx_api_provisioning.core.parsing import parse_site_url
+from edx_api_provisioning.core.text import printable
 from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
 from edx_api_provisioning.formats import destinations, files, rendering
 
@@ -115,7 +116,7 @@ class ClientCommand(BaseCommand):
     def warn(self, line: str) -> None:
         """Write a line to standard error, whose state never decides the outcome."""
         with suppress(AttributeError, OSError, ValueError):  # It is closed or full.
-            self.stderr.write(line)
+            self.stderr.write(printable(line, keep="\n"))
 
 
 class IssuingCommand(ClientCommand):

@@ -10,14 +10,16 @@ from typing import Any
 
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import DatabaseFailure, ProvisioningError
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import registry
+from edx_api_provisioning.services import registry, revocation
 
 _DAY = timedelta(days=1)
 
@@ -32,7 +34,8 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     The client's row is locked while its mail is sent, so that two workers send one; a mail that cannot be sent is
     tried again the next time.
 
-    Predecessors whose grace is over are deleted on the way.
+    Predecessors whose grace is over are deleted on the way, and tokens that a grant issued while its client was being
+    retired are ended.
 
     Raises:
         ProvisioningError: after everybody was tried, if a mail could not be sent.
@@ -45,6 +48,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
         ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
         expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
+    end_strays(authority=authority)
     for pk in succeeded:
         in_transaction(partial(_end_predecessor, pk, now, authority))
     told, failed = [], 0
@@ -63,6 +67,17 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
             % failed
         )
     return tuple(name for name in told if name is not None)
+
+
+def end_strays(*, authority: Authority) -> None:
+    """End tokens of retired clients: a grant that was in flight while its client was retired leaves one."""
+    tokens = oauth.get_access_token_model()._default_manager
+    with translate_errors():
+        retired = ApiClient.objects.filter(state=ApiClient.State.RETIRED).exclude(application=None)
+        live = tokens.filter(expires__gt=datetime.now(UTC), application__in=retired.values("application"))
+        strays = list(retired.filter(application__in=live.values("application")).values_list("name", flat=True))
+    for name in strays:
+        revocation.revoke(name, authority=authority, reason=_("issued while the client was being retired"))
 
 
 class _NotSent(Exception):

@@ -29,7 +29,14 @@ from edx_api_provisioning.services.registry import Kind, refuse_retired
 from edx_api_provisioning.services.site import current_site
 
 
-def rotate(name: str, **options: Any) -> Credentials:
+def rotate(
+    name: str,
+    *,
+    authority: Authority,
+    reason: str = "",
+    request_id: str | RequestId | None = None,
+    **options: Any,
+) -> Credentials:
     """Rotate one client as :func:`rotate_many` does, and return its credentials: they are not stored anywhere else.
 
     Args:
@@ -42,7 +49,8 @@ def rotate(name: str, **options: Any) -> Credentials:
         Conflict: the state of the client does not allow new credentials.
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
     """
-    [applied] = rotate_many([name], request_ids={name: options.pop("request_id", None)}, **options)
+    ids = {name: request_id}
+    [applied] = rotate_many([name], authority=authority, reason=reason, request_ids=ids, **options)
     return applied.unwrap()
 
 
@@ -141,10 +149,7 @@ def _rotate(
         client, None if secret and grace is None else site.now, authority=request.authority
     )
     _check_fit(client, site, token=token)
-    if not request.authority.trusted:
-        user = lock_user(client.user)
-        rights = rights_of(user, client.application, foreign=not client.user_made)
-        require_no_more(rights, authority=request.authority, restricted=lms.is_restricted(client.application_id))
+    _check_authority(client, request.authority)
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
@@ -175,6 +180,14 @@ def _rotate(
         request_ids=request.request_ids,
     )
     return result
+
+
+def _check_authority(client: ApiClient, authority: Authority) -> None:
+    """Refuse to issue credentials with rights that ``authority`` does not have; lock the account meanwhile."""
+    if authority.trusted:
+        return
+    rights = rights_of(lock_user(client.user), client.application, foreign=not client.user_made)
+    require_no_more(rights, authority=authority, restricted=lms.is_restricted(client.application_id))
 
 
 def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:

@@ -219,7 +219,7 @@ def test_what_one_does_not_have_one_does_not_get(gift: str, work: Callable[[User
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
+@pytest.mark.parametrize("work", [rotate, rotate_the_secret])
 @pytest.mark.parametrize("gift", CARRIED)
 def test_what_one_has_oneself_one_may_have_issued(gift: str, work: Callable[[User], None]) -> None:
     a_client(gift)

@@ -114,7 +114,7 @@ def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, se
     token = AccessTokenFactory(expires=datetime(2031, 3, 1, 18, 30, tzinfo=UTC))
     client = ApiClientFactory(name="report", application=token.application, access_token=token)
     without = ApiClientFactory(name="bare", application=None, user=None, access_token=None)
-    assert re.search(r"bare - - active - .* - - report \S+ - active March 2, 2031 - - - ", text(browser.get(LIST)))
+    assert re.search(r"bare - - active - .* - - report \S+ - active March 2, 2031 - - - 2 API", text(browser.get(LIST)))
     assert "Expires: March 2, 2031, 3:30 a.m. Scopes: " in text(browser.get(f"{LIST}{client.pk}/change/"))
     page = text(browser.get(f"{LIST}{without.pk}/change/"))
     assert "Expires: - Scopes: - " in page
@@ -259,7 +259,7 @@ def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser)
     client.user.save()
     page = browser.get(f"{LIST}{client.pk}/change/")
     assert "Adopt again" in text(page)
-    assert "more rights than it was given" in text(page)
+    assert "more rights than were granted here" in text(page)
     browser.send(browser.open("adopt", f"client={client.pk}"))
     client.refresh_from_db()
     assert client.is_staff

@@ -18,9 +18,9 @@ from oauth2_provider.admin import ApplicationAdmin
 from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning.admin.extensions import _with_tools, extend
-from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.admin_client import Browser, address, root, somebody, text
-from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
+from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -49,8 +49,8 @@ class TheirAdmin(ModelAdmin):
     def wave(self, _request: HttpRequest, _rows: Any) -> None:
         """An action that comes by way of get_actions."""
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        return {**super().get_actions(request), "wave": self.get_action("wave")}
+    def get_actions(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return {**super().get_actions(request, **kwargs), "wave": self.get_action("wave")}
 
 
 def request_of(user: Any, query: str = "") -> HttpRequest:
@@ -142,6 +142,52 @@ def test_actions_are_for_those_who_may(permission: str, expected: list[str]) -> 
     user = somebody(permission)
     assert [name for name in actions(admin.site, get_application_model(), user) if "api_client" in name] == expected
     assert ("api_client_provision" in actions(admin.site, get_user_model(), user)) == (permission == "provision")
+
+
+def test_arguments_of_get_actions_are_passed_on(site: AdminSite) -> None:
+    """Django 6.1 passes ``action_location``."""
+    received: list[Any] = []
+
+    class Newer(ModelAdmin):
+        def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            received.append((args, kwargs))
+            return {}
+
+    extend(site)
+    site.register(get_user_model(), Newer)
+    assert site.urls
+
+    found = site._registry[get_user_model()].get_actions(request_of(root()), 1, action_location="change_form")
+
+    assert received == [((1,), {"action_location": "change_form"})]
+    assert list(found) == ["api_client_provision"]
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("superuser", [True, False])
+def test_pages_of_the_host_work_without_our_tables(monkeypatch: pytest.MonkeyPatch, superuser: bool) -> None:
+    application = ApplicationFactory()
+    names = ("view_application", "view_user")
+    browser = Browser(root() if superuser else somebody(*names))
+    monkeypatch.setattr(ApiClient._meta, "db_table", "missing")
+    monkeypatch.setattr(ApiClientEvent._meta, "db_table", "missing")
+    for url in (
+        USERS,
+        f"{USERS}{application.user_id}/change/",
+        APPLICATIONS,
+        f"{APPLICATIONS}{application.pk}/change/",
+    ):
+        page = browser.get(url)
+        assert page.status_code == 200, url
+        assert application.user.username in text(page)
+
+
+def test_application_page_without_permission_sends_no_query() -> None:
+    client = ApiClientFactory()
+    browser = Browser(somebody("view_application"))
+    with statements() as sent:
+        assert browser.get(f"{APPLICATIONS}{client.application_id}/change/").status_code == 200
+    assert not [sql for sql in sent if "edx_api_provisioning" in sql]
 
 
 def test_no_other_model_has_them() -> None:

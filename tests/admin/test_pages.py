@@ -32,6 +32,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import verification
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.admin_client import Browser, address, client_named, form_of, root, shown, text, user_named
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
@@ -101,8 +102,8 @@ def test_the_files_are_those_of_the_command(browser: Browser) -> None:
     assert (as_json["access_token"], as_json["verified"]) == (values["access_token"], True)
     assert f"OPENEDX_ACCESS_TOKEN={values['access_token']}\n" in files["env"]
     assert "OPENEDX_VERIFIED=true\n" in files["env"]
-    assert f"OPENEDX_CLIENT_SECRET: {values['client_secret']}\n" in files["kubernetes-secret"]
-    assert "OPENEDX_VERIFIED: 'true'\n" in files["kubernetes-secret"]
+    assert f'OPENEDX_CLIENT_SECRET: "{values["client_secret"]}"\n' in files["kubernetes-secret"]
+    assert 'OPENEDX_VERIFIED: "true"\n' in files["kubernetes-secret"]
 
 
 def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None:
@@ -292,7 +293,7 @@ def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser
     assert "_confirm" not in preview.content.decode()
     answer = browser.send(preview, _confirm="yes")
     assert answer.status_code == 302
-    assert "no changes" in text(browser.get(answer.url))
+    assert "Report: No changes." in text(browser.get(answer.url))
 
 
 def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -> None:
@@ -310,10 +311,10 @@ def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -
         ({"name": ""}, "name", "This field is required."),
         ({"name": "a b"}, "name", "use letters"),
         ({"expires_in": "9 days"}, "expires_in", "write it like 90d"),
-        ({"expires_in": "9999d"}, "expires_in", "at most 730 days"),
-        ({"expires_at": "2001-01-01"}, "expires_at", "this time is past"),
+        ({"expires_in": "9999d"}, "expires_in", "the maximum is 730 days"),
+        ({"expires_at": "2001-01-01"}, "expires_at", "this date is in the past"),
         ({"expires_in": "9d", "expires_at": "2030-01-01"}, "expires_at", "not both"),
-        ({"scopes": "nonsense"}, "scopes", "would not grant nonsense"),
+        ({"scopes": "nonsense"}, "scopes", "unknown scope nonsense"),
         ({"contact": "nobody"}, "contact", "not an email address"),
         ({"email": "nobody"}, "email", "not an email address"),
         ({"username": "taken"}, "username", "was not created for this client"),
@@ -451,12 +452,12 @@ def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance:
 
 
 def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser: Browser) -> None:
-    browser.provision(name="report", global_roles="sales\r\nsupport")
+    browser.provision(name="report", global_roles="course_creator_group\r\nsupport")
     client = client_named("report")
     given = Permission.objects.get(codename="change_coursemode")
     client.user.user_permissions.add(given)
     preview = browser.send(browser.open("provision", f"client={client.pk}"), contact="ops@example.org")
-    assert "take from" not in text(preview)
+    assert "Would remove" not in text(preview)
     browser.send(preview, _confirm="yes")
     assert [*client.user.user_permissions.all()] == [given]
 
@@ -531,13 +532,13 @@ def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> 
 
 def test_of_several_all_are_made_or_none(browser: Browser) -> None:
     first, second = UserFactory(), UserFactory()
-    preview = browser.send(browser.open("provision", f"user={first.pk}&user={second.pk}"))
-    type(second).objects.filter(pk=second.pk).update(is_active=False)
+    form = browser.open("provision", f"user={first.pk}&user={second.pk}")
+    preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
+    api.provision(ClientSpec(name="other"), authority=OPERATOR)
     before = row_counts()
     page = browser.send(preview, _confirm="yes")
     [error] = page.context["form"].non_field_errors()
-    assert error.startswith(f"{second.username}: ")
-    assert "is not active" in error
+    assert error.startswith(f"{second.username}: other belongs to the user other; omit the username")
     assert row_counts() == before
 
 
@@ -574,7 +575,7 @@ def test_if_the_database_goes_away_while_they_are_proved_nothing_is_made(
     def go_away(_credentials: Any) -> None:
         raise DatabaseFailure("the database went away")
 
-    monkeypatch.setattr(api, "verify", go_away)
+    monkeypatch.setattr(verification, "in_process", go_away)
     preview = browser.send(browser.open("provision"), name="report")
     before = row_counts()
     page = browser.send(preview, _confirm="yes")
@@ -604,8 +605,8 @@ def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[
     query = f"client={client_named('report').pk}"
     page = browser.get(browser.send(browser.open("retire", query)).url)
     changes = LogEntry.objects.get().change_message
-    assert "; " in changes
-    assert f"Report: {changes}." in text(page)
+    assert "Revoked 1 access token. Retired the client." in changes
+    assert f"Report: {changes}" in text(page)
     assert '<li class="success">Report: ' in page.content.decode()
     page = browser.get(browser.send(browser.open("retire", query)).url)
     assert '<li class="info">Report: ' in page.content.decode()
@@ -835,16 +836,16 @@ def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
     assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
 
 
-def test_credentials_that_cannot_be_proved_are_shown_with_what_is_wrong(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_verification_creates_nothing(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "edx_api_provisioning.services.verification._bearer_problem", lambda *_arguments: "user_not_active"
     )
+    before = row_counts()
     page = browser.provision(name="report")
-    assert "The credentials were issued, but:" in text(page)
-    assert "user_not_active" in text(page)
-    assert "access_token" in shown(page)
+    [error] = page.context["form"].non_field_errors()
+    assert error.startswith("Nothing was changed, because: access token with the site's Bearer authentication: ")
+    assert "user_not_active" in error
+    assert row_counts() == before
 
 
 def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,9 @@ promotions = pytest.mark.parametrize(("promote", "right"), PROMOTIONS.items())
 def refused(page: Any, right: str) -> bool:
     """Whether a page refuses credentials with this right, in so many words."""
     said = re.search(r"has rights that you do not have: (.*?)\. Ask", text(page))
+    event = ApiClientEvent.objects.first()
+    assert event.kind == "refused"
+    assert event.details["says"] in text(page)
     return page.status_code == 200 and said is not None and right in said[1].split(", ")
 
 

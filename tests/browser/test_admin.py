@@ -125,7 +125,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     page.keyboard.type("report")
     tab_to(page, "Staff")
     page.keyboard.press("Space")
-    tab_to(page, "Rights beyond those of any account")
+    tab_to(page, "Permissions and scopes")
     page.keyboard.press("Enter")
     tab_to(page, "Permissions:")
     page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")

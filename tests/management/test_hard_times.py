@@ -125,16 +125,16 @@ def migrated(to: str) -> Iterator[None]:
 
 
 @pytest.mark.databases
-def test_with_the_tables_of_an_older_version_every_door_names_the_command_that_mends_it() -> None:
+def test_without_its_tables_every_command_names_the_migration() -> None:
     commands = WRITERS | READERS
     with migrated("zero"):
         refused = {line(*command) for name, command in commands.items() if name != "explain"}
-        code = run(*commands["explain"][1:], command=commands["explain"][0]).code
+        explained = run(*commands["explain"][1:], command=commands["explain"][0])
 
     assert refused == {
         "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
     }
-    assert code == 0
+    assert explained.code == 0
 
 
 # A row that somebody else has locked
@@ -206,23 +206,22 @@ def on_a_full_disk(folder: Path, work: Callable[[str], object], out: Path) -> En
     return Process(process, out).ended()
 
 
-def test_on_a_full_disk_a_new_client_is_taken_back(tmp_path: Path) -> None:
+def test_on_a_full_disk_nothing_is_created(tmp_path: Path) -> None:
     with database_for_processes(tmp_path):
         ended = on_a_full_disk(tmp_path / "full", provision_into, tmp_path / "out")
 
-        assert ended.stderr.endswith("cannot be written: No space left on device.\n")
+        assert ended.stderr.splitlines()[0].endswith("cannot be written: No space left on device.")
         assert (ended.code, ended.stdout, ApiClient.objects.exists()) == (0, "", False)
 
 
-def test_on_a_full_disk_the_old_credentials_keep_working(tmp_path: Path) -> None:
+def test_on_a_full_disk_nothing_is_rotated(tmp_path: Path) -> None:
     with database_for_processes(tmp_path):
         made = provisioned()
         ended = on_a_full_disk(tmp_path / "full", rotate_into, tmp_path / "out")
 
-        assert ended.stderr.endswith("cannot be written: No space left on device.\n")
+        assert ended.stderr.splitlines()[0].endswith("cannot be written: No space left on device.")
         assert (ended.code, ended.stdout) == (0, "")
         assert answer(made.access_token) == "ok"
-        assert answer(api.rotate("report", authority=OPERATOR).access_token) == "ok"
 
 
 def provision_into(path: str) -> None:

@@ -436,7 +436,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         provisioned, ["--no-token"], "", "--token: .*has an access token; .*revoke_api_client api-client"
     ),
     "scope": (nothing, ["--scope", "nonsense"], "", "--scope: unknown scope nonsense; available: .*read"),
-    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: unknown scope course_modes"),
+    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: unknown scope course"),
     "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
     "empty scope": (nothing, ["--scope", ""], "", "--scope: cannot be empty"),
     "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use printable ASCII"),

@@ -80,10 +80,9 @@ def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, fie
 @pytest.mark.versions
 @pytest.mark.parametrize("body", ['{"name": "\\ud800"}', '{"groups": ["\\udc00"]}', '{"\\ud800": 1}'])
 def test_half_surrogate_is_rejected(root: Caller, body: str) -> None:
-    assert (
-        problem(root.post("/clients/", body), 400, "validation")["detail"]
-        == "The JSON has characters that are no text."
-    )
+    rejected = problem(root.post("/clients/", body), 400, "validation")
+
+    assert rejected["detail"] == "The JSON has characters that are no text."
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,8 @@ def test_an_error_of_the_database_is_one_line_without_its_words(error: type[Exce
 def test_a_failure_of_ours_keeps_nothing_of_a_request_that_is_one_transaction(root: Caller) -> None:
     before = row_counts()
 
-    with mock.patch(
-        "edx_api_provisioning.api.verify", side_effect=UnusableToken("the site changed the token while it was saved.")
-    ):
+    changed = UnusableToken("the site changed the token while it was saved.")
+    with mock.patch("edx_api_provisioning.services.verification.in_process", side_effect=changed):
         problem(root.post("/clients/", {"name": "report"}), 409, "unusable-token")
 
     assert row_counts() == before

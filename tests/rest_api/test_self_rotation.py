@@ -106,6 +106,7 @@ def test_the_right_to_it_has_to_be_given_and_can_be_taken(root: Caller) -> None:
     before = row_counts()
     problem(own(made).post(ADDRESS), 403, "beyond-own-rights")
     assert row_counts() == before
+    assert last_event().kind == "refused"
 
     good(root.patch("/clients/report/", {"self_rotation": True}))
     made = good(own(made).post(ADDRESS))

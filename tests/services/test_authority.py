@@ -19,7 +19,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
-from tests.factories import OPERATOR, SECRET, ApplicationFactory, UserFactory, person
+from tests.factories import OPERATOR, SECRET, AccessTokenFactory, ApplicationFactory, UserFactory, person
 from tests.lifecycle_helpers import answer, client, everything, granted, last_event, provisioned, shown
 
 pytestmark = pytest.mark.django_db
@@ -341,3 +341,34 @@ def test_control_characters_in_a_label_are_escaped() -> None:
     provision(operator("command line: root\n2026 admin: bob\x1b[2J"))
 
     assert last_event().actor == "command line: root\\n2026 admin: bob\\x1b[2J"
+
+
+def test_control_characters_of_an_application_are_escaped() -> None:
+    from tests.factories import run
+
+    ApplicationFactory(name="evil\x1b[2J\nforged row", client_id="the-id")
+
+    shown_rows = run("--unmanaged", command="list_api_clients").stdout
+
+    assert "evil\\x1b[2J\\nforged row" in shown_rows
+    assert "\x1b" not in shown_rows
+
+
+def test_grant_in_flight_at_retirement_is_ended() -> None:
+    issued = provision()
+    api.revoke("report", retire=True, authority=OPERATOR)
+    token = AccessTokenFactory(application=client().application)
+
+    api.notify_expiring(authority=OPERATOR)
+
+    assert not get_access_token_model().objects.filter(pk=token.pk).exists()
+    assert (last_event().kind, last_event().client_name) == ("revoked", issued.name)
+    before = everything()
+    api.notify_expiring(authority=OPERATOR)
+    assert everything() == before
+
+
+def test_undefined_scope_is_refused() -> None:
+    """A site that has not defined the scopes of this API cannot give them to a restricted client by mistake."""
+    with pytest.raises(InvalidSpec, match="api_provisioning:write"):
+        provision(restricted=True, token=False, scopes=("api_provisioning:write",))

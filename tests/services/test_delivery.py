@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +26,7 @@ from edx_api_provisioning.formats.destinations import Files
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer
-from tests.sampling import FULL
+from tests.sampling import FULL, some
 from tests.subprocesses import FORK, KILLED, Ended, Points, Process, Work, database_for_processes, die
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -286,3 +288,110 @@ def test_deadlock_at_commit_is_repeated_or_reported(stopped: Stopped, tmp_path: 
         assert done.code == 1
         assert "The credentials above do not work" in done.stderr
     world.assert_nothing_is_lost() if stopped.exists or stopped.files else None
+
+
+# Two runs for one client and one target
+
+
+class Paused:
+    """A run that stops itself at one of its points until it is told to go on."""
+
+    def __init__(self, work: Work, number: int, folder: Path) -> None:
+        def stopped() -> None:
+            Points(number, self._stop, lines_of=LINES).install()
+            work()
+
+        self._stopped = FORK.Event()
+        self.process = Process(stopped, folder)
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def wait(self) -> None:
+        """Until it has stopped itself, or has come to its end without passing the point."""
+        while self.process.is_alive() and not self._stopped.is_set():
+            time.sleep(0.01)
+        time.sleep(0.02)
+
+    def go_on(self) -> None:
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGCONT)
+
+
+PAIRS = [
+    (provision_one, provision_one, False),
+    (rotate_token, rotate_token, True),
+    (rotate_token, rotate_secret, True),
+    (rotate_secret, rotate_token, True),
+    (rotate_due, rotation_task, True),
+]
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(("first", "second", "exists"), PAIRS, ids=lambda part: getattr(part, "__name__", None))
+def test_interleaved_runs_end_with_one_working_file(
+    first: Callable[[World], None], second: Callable[[World], None], exists: bool, tmp_path: Path
+) -> None:
+    stopped = Stopped(first, exists, NAMES if exists else NAMES[:1])
+    last = passed_points(stopped, tmp_path / "undisturbed")
+    others = passed_points(Stopped(second, exists, ()), tmp_path / "undisturbed-second")
+
+    for number in chosen(last):
+        world = new_world(tmp_path / f"paused-{number}", exists=exists)
+        one = Paused(lambda world=world: first(world), number, world.folder / "one")
+        one.wait()
+        # The other one waits for the first one's locks, or is stopped as well while the first one goes on.
+        other = Paused(lambda world=world: second(world), random.randint(1, others), world.folder / "other")  # noqa: S311
+        pause = time.monotonic()
+        while other.process.is_alive() and not other._stopped.is_set() and time.monotonic() < pause + 0.5:
+            time.sleep(0.01)
+        one.go_on()
+        for _time in range(20):
+            time.sleep(0.01)
+        other.go_on()
+        ended_ = [one.process.ended(), other.process.ended()]
+        other.go_on()
+
+        assert not any("Traceback" in each.stderr for each in ended_), (number, ended_)
+        world.seen += [each.stdout for each in ended_]
+        world.assert_nothing_is_lost()
+        # Whoever came too late for the lock of a row leaves what it found.
+        world.assert_every_file_works(stopped.files)
+
+
+# Many kills
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("exists", [False, True], ids=["manifest", "rotation"])
+def test_killed_often_every_file_authenticates_in_the_end(exists: bool, tmp_path: Path) -> None:
+    names = tuple(f"client-{number}" for number in range(some(30, 300)))
+    world = new_world(tmp_path, exists=False)
+    manifest = world.folder / "manifest.json"
+    manifest.write_text(json.dumps({"clients": [{"name": name} for name in names]}))
+
+    def provision_all() -> None:
+        command("provision_api_client", "--from-file", str(manifest), "--output", str(world.directory))
+
+    def rotate_all() -> None:
+        rotate_due(world)
+
+    if exists:
+        assert ended(provision_all, world).code == 0
+    work = rotate_all if exists else provision_all
+    began = time.monotonic()
+    assert ended(work, World(world.folder)).code == 0
+    took = time.monotonic() - began
+    if not exists:
+        world = new_world(tmp_path / "killed", exists=False)
+
+    for _time in range(some(8, 200)):
+        folder = world.folder / f"killed-{time.monotonic_ns()}"
+        process = Process(work, folder)
+        time.sleep(random.uniform(0, took))  # noqa: S311
+        process.kill()
+
+    assert ended(work, world).code == 0
+    world.assert_every_file_works(names)
+    assert ApiClient.objects.count() == len(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import closing
 from typing import Any
 
 from edx_api_provisioning import api
@@ -34,9 +35,10 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
                 expiring_within=within, expired=options["expired"], overprivileged=options["overprivileged"]
             )
         )
-        first = next(rows, None)
-        listed = [] if first is None else [first]
-        for text in rendering.render_rows(itertools.chain(listed, rows), format=format):
-            self.show(text)
-        if listed and options["fail_if_any"]:
+        with closing(rows):  # so that an unread output does not leave a cursor of the database behind
+            first = next(rows, None)
+            found = [] if first is None else [first]
+            for text in rendering.render_rows(itertools.chain(found, rows), format=format):
+                self.show(text)
+        if found and options["fail_if_any"]:
             raise SystemExit(2)

@@ -128,6 +128,7 @@ class ApplyView(ApiView):
         every `error`. Sending the same manifest again changes nothing and shows no secret. At most 100 clients.
         """
         specs, reason = requests.many_clients(request)
+        self.request_id()  # so that a wrong key is rejected without clients too
 
         def work() -> Response:
             return Response({"clients": [self._applied(spec, reason) for spec in specs]})
