@@ -22,24 +22,24 @@ INTRODUCTION = """\
 Access profiles
 ===============
 
-An access profile is all that a client needs for a purpose, and no more: ``provision_api_client --profile enrollments``.
-What stands in braces is for you to choose: ``--profile grades --filter content_org:edX``. The rights are those that a
-real LMS (mid-2025) was seen to ask for. The tests give each profile to a client of the sandbox, which answers as that
-LMS did: every endpoint below opens, and with any one right less the profile is not enough.
+An access profile grants the minimum permissions for one purpose: ``provision_api_client --profile enrollments``.
+Replace the placeholders in braces with your own values: ``--profile grades --filter content_org:edX``. The permissions
+were measured on a real LMS (mid-2025). The tests provision a sandbox client with each profile and check that every
+endpoint below works, and that the profile is not sufficient with any one permission removed.
 
-``explain_api_access --profiles`` shows the same on your site, with the profiles of its settings
+``explain_api_access --profiles`` shows the profiles of your site, including those in its settings
 (``EDX_API_PROVISIONING["ACCESS_PROFILES"]``).
 
-A profile with ``staff`` is no small thing: *is_staff* opens the endpoints of every other such profile as well. It is
-there where the LMS accepts nothing less.
+Profiles with ``staff`` are powerful: *is_staff* also opens the endpoints of every other profile with ``staff``. They
+use it only where the LMS accepts nothing less.
 """
 
 ENDPOINTS = """\
 Endpoints
 ---------
 
-What is known of each endpoint: which rights open it, the least first, and where the LMS checks that.
-``explain_api_access METHOD PATH`` tells it for one request.
+The permissions that open each endpoint, the minimum first, and where the LMS checks them.
+``explain_api_access METHOD PATH`` shows this for one request.
 """
 
 

@@ -20,7 +20,7 @@ from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, Option
 from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.core.text import printable
 from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
-from edx_api_provisioning.formats import destinations, files, rendering
+from edx_api_provisioning.formats import destinations, examination, files, rendering
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -190,7 +190,7 @@ class IssuingCommand(ClientCommand):
         except ProvisioningError as error:
             raise CommandError(failed % error.message) from None
         for check in verification.checks:
-            self.say(_("Check: %s.") % rendering.render_check(check).rstrip("."))
+            self.say(_("Check: %s.") % examination.render_check(check).rstrip("."))
         if not verification.ok:
             raise CommandError(failed % _failures(verification))
 

@@ -267,8 +267,8 @@ def test_what_became_of_a_client_is_told(made: Credentials) -> None:
 
     assert ran.code == 1
     assert ran.stdout.splitlines()[-2:] == [
-        "    user_promoted: the user has more rights than were granted here; "
-        "remove them, or adopt the client again to accept them",
+        "    user_promoted: the user has more rights than were granted here; remove them, or adopt the client again to "
+        "accept them",
         "    token_gone: the access token was deleted, for example by a password reset; rotate the client",
     ]
     assert ran.stderr == "CommandError: Issues found: user_promoted, token_gone.\n"

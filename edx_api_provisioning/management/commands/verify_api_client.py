@@ -12,7 +12,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.core.secrets import read_secret
 from edx_api_provisioning.data import Verification
-from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats import examination
 from edx_api_provisioning.management.base import ClientCommand
 
 
@@ -48,7 +48,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
                 client, url=root, access_token=token, client_secret=secret, course_key=options["course"]
             )
             verification = Verification(verification.checks + tried.checks)
-        self.show(rendering.render_examination(client, presented, verification, format=options["format"]))
+        self.show(examination.render_examination(client, presented, verification, format=options["format"]))
         faults = [
             *(client.issues if client else ()),
             *([presented.state] if presented and presented.state != "valid" else []),

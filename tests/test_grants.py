@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import ROOT
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.spec import ClientSpec
 
+ROOT = Path(__file__).parents[1]
 CI = (ROOT / "docs/how-to/ci.rst").read_text()
 # As in a form, or as a field of requests.post(data=...).
 POSTED = re.compile(
