@@ -399,24 +399,24 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "account of others": (existing, [], "", "--username: the account api-client exists.*--use-existing-user"),
     "account with more rights": (
         lambda: existing(is_staff=True), ["--use-existing-user"], "",
-        "--username: the account api-client is staff, but neither staff nor superuser is wanted",
+        "--username: the account api-client is staff, but this request says neither staff nor superuser;",
     ),
     "account with fewer rights": (
-        existing, ["--use-existing-user", "--superuser"], "", "--username: .* but a superuser is wanted"
+        existing, ["--use-existing-user", "--superuser"], "", "--username: .* this request says a superuser;"
     ),
     "inactive account": (
         lambda: existing(is_active=False), ["--use-existing-user"], "", "--username: .*not active; activate it"
     ),
-    "promoted user": (promoted, [], "", "--username: the account api-client is staff, but neither"),
-    "user to be promoted": (provisioned, ["--staff"], "", "--username: .*neither staff nor superuser, but staff"),
+    "promoted user": (promoted, [], "", "--username: the account api-client is staff, but this"),
+    "user to be promoted": (provisioned, ["--staff"], "", "--username: .*superuser, but this request says staff;"),
     "another user": (provisioned, ["--username", "other"], "", "--username: api-client belongs to the user api-client"),
-    "another email": (provisioned, ["--email", "b@example.org"], "", "--email: the account api-client has the address"),
-    "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a time span above zero"),
+    "another email": (provisioned, ["--email", "b@example.org"], "", "--email: the account api-client has the email"),
+    "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a positive time span"),
     "no time": (nothing, ["--expires-in", ""], "", "--expires-in: .*write it like 90d"),
     "odd time": (nothing, ["--expires-in", "90"], "", "--expires-in: .*write it like 90d"),
     "long time": (nothing, ["--expires-in", "731d"], "", "--expires-in: the maximum is 730 days.*MAX_TOKEN_LIFETIME"),
     "endless time": (nothing, ["--expires-in", "999999w"], "", "--expires-in: "),
-    "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this time is past"),
+    "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this date is in the past"),
     "far end": (nothing, ["--expires-at", FAR], "", "--expires-at: the maximum is 730 days"),
     "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
     "empty end": (nothing, ["--expires-at", ""], "", "--expires-at: not a date"),
@@ -426,10 +426,17 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: not allowed together"),
     "another end": (
         lambda: provisioned("--expires-in", "9d"), ["--expires-at", NEAR], "",
-        "--expires-at: the client's access token expires at .*rotate the client",
+        "--expires-at: the access token of api-client expires at .*rotate_api_client api-client --expires-at 2",
+    ),
+    "another lifetime": (
+        lambda: provisioned("--expires-in", "9d"), ["--expires-in", "30d"], "",
+        "--expires-in: .*issued for 9 days; .*rotate_api_client api-client --expires-in 30d",
+    ),
+    "no token where there is one": (
+        provisioned, ["--no-token"], "", "--token: .*has an access token; .*revoke_api_client api-client"
     ),
     "scope": (nothing, ["--scope", "nonsense"], "", "--scope: unknown scope nonsense; available: .*read"),
-    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: the site would not grant"),
+    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: unknown scope course"),
     "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
     "empty scope": (nothing, ["--scope", ""], "", "--scope: cannot be empty"),
     "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use printable ASCII"),
@@ -438,7 +445,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         lambda: ApplicationFactory(client_id="the-id"), ["--client-id", "the-id"], "",
         "--client-id: another application has this client id; choose another",
     ),
-    "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client_id"),
+    "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client id"),
     "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
     "long secret": (nothing, ["--client-secret-from", "stdin"], "x" * 256, "--client-secret-from: use 32 to 255"),
     "no secret": (nothing, ["--client-secret-from", "stdin"], "", "--client-secret-from: cannot be empty"),
@@ -470,15 +477,15 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         nothing, ["--client-secret-from", "stdin", "--access-token-from", "stdin"], SECRET,
         "--stdin: only one value can come from stdin",
     ),
-    "public application": (made_then(client_type="public"), [], "", "NAME: .*changed by somebody"),
-    "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
-    "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
+    "public application": (made_then(client_type="public"), [], "", "NAME: .*was changed; correct it"),
+    "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*correct it in the admin"),
+    "application without a user": (made_then(user=None), [], "", "NAME: .*was changed; correct it"),
     "retired": (retired, [], "", "NAME: api-client is retired; provision a new client"),
     "restricted": (restricted, [], "", "--token: the application is restricted"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
     ),
-    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a web address"),
+    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a URL"),
     "output in no folder": (nothing, ["--output", "/no/such/folder/x"], "", "--output: .*No such file or directory"),
     "output to a folder": (nothing, ["--output", "/"], "", "--output: .*Is a directory"),
 }  # fmt: skip
@@ -548,7 +555,9 @@ def test_the_site_s_policies_hold(settings: Any) -> None:
         "REQUIRE_CONTACT": True,
     }
 
-    assert run("--expires-in", "91d", "--contact", "a@example.org").refusal.startswith("--expires-in: at most 90 days")
+    assert run("--expires-in", "91d", "--contact", "a@example.org").refusal.startswith(
+        "--expires-in: the maximum is 90 days"
+    )
     assert run("--scope", "write", "--contact", "a@example.org").refusal.startswith("--scope: ")
     assert run("--superuser", "--contact", "a@example.org").refusal.startswith("--staff: ")
     assert run().refusal.startswith("--contact: ")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApplicationFactory, UserFactory, provisioned, run
 from tests.sampling import FULL, some
-from tests.subprocesses import table_counts
+from tests.subprocesses import as_of_a_test, table_counts
 from tests.test_secrecy import found
 
 pytestmark = pytest.mark.django_db
@@ -214,6 +214,7 @@ def throw(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
 def check(call: Call, *, dry_first: bool) -> str:
     """Make the call, twice if it succeeds, and leave the world as it was. The answer is how it ended."""
     with transaction.atomic(), overheard() as everything:
+        as_of_a_test()
         before = table_counts()
         dry = call.run("--dry-run") if dry_first else None
         assert table_counts() == before

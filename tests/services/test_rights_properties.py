@@ -276,7 +276,7 @@ def test_no_combination_of_options_gives_a_caller_more_than_they_have() -> None:
         else:
             outcomes.counted["not allowed"] += 1
             # And not for nothing: the operator, whom nobody limits, gets or has what is beyond the caller.
-            api.provision(spec, authority=operator("operator"))
+            api.provision(replace(spec, reissue=True), authority=operator("operator"))
             assert not within(of_client(spec.name) | before, limit)
 
     tries(

@@ -79,10 +79,10 @@ def password_of(user: Any) -> None:
 
 BREAKAGES = {
     "token deleted": (lambda user: tokens().delete(), ["token_nonexistent: the site does not know the token", ""]),
-    "token expired": (lambda user: tokens().update(expires=past()), ["token_expired: the token's time is over", ""]),
+    "token expired": (lambda user: tokens().update(expires=past()), ["token_expired: the token has expired", ""]),
     "token of another": (lambda user: tokens().update(user=UserFactory()), ["user_is_disabled: ", ""]),
     "token of a person": (
-        lambda user: tokens().update(user=ApplicationFactory().user), ["other_user: the credentials are those of", ""]
+        lambda user: tokens().update(user=ApplicationFactory().user), ["other_user: the credentials belong to", ""]
     ),
     "user not active": (
         lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
@@ -94,7 +94,7 @@ BREAKAGES = {
     ),
     "application deleted": (
         lambda user: get_application_model().objects.all().delete(),
-        ["token_nonexistent: ", "invalid_client: client id and secret do not belong together"],
+        ["token_nonexistent: ", "invalid_client: the client id and secret do not match"],
     ),
 }  # fmt: skip
 
@@ -266,16 +266,24 @@ EXPIRED = {"error_code": "token_expired", "developer_message": "The provided acc
 ANSWERS = {
     "right": (200, {"username": "report"}, ""),
     "another user": (200, {"username": "ada"}, "other_user: the credentials belong to another user."),
-    "expired": (401, EXPIRED, "token_expired: the token's time is over, or its application is restricted."),
-    "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token's time is over"),
+    "expired": (401, EXPIRED, "token_expired: the token has expired, or its application is restricted."),
+    "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token has expired"),
     "unknown": (401, {"error_code": "token_nonexistent"}, "token_nonexistent: the site does not know the token"),
     "malformed": (401, {"error_code": "token_malformed"}, "token_malformed: the Authorization header has more"),
     "not provided": (401, {"error_code": "token_not_provided"}, "token_not_provided: the Authorization header has no"),
     "disabled": (401, {"error_code": "user_is_disabled"}, "user_is_disabled: the service user has an unusable"),
     "inactive": (401, {"developer_message": {"error_code": "user_not_active"}}, "user_not_active: the service user"),
-    "no credentials seen": (401, {"detail": "Authentication credentials were not provided."}, "anonymous: the site"),
-    "no credentials seen, wrapped": (401, {"developer_message": "Authentication credentials …"}, "anonymous: the site"),
-    "forbidden": (403, {"detail": "You do not have permission."}, "403: the site knows the credentials and refuses"),
+    "no credentials seen": (
+        401,
+        {"detail": "Authentication credentials were not provided."},
+        "anonymous: the endpoint",
+    ),
+    "no credentials seen, wrapped": (
+        401,
+        {"developer_message": "Authentication credentials …"},
+        "anonymous: the endpoint",
+    ),
+    "forbidden": (403, {"detail": "You do not have permission."}, "403: the site accepts the credentials but refuses"),
     "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the LMS."),
     "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),
@@ -303,7 +311,7 @@ def test_a_page_that_is_not_the_answer_is_not_taken_for_another_user(site: Site,
     site.answer(ME, 200, body)
 
     assert "another user" not in with_token(site)
-    assert "is it that of the LMS?" in with_token(site)
+    assert "Check that the URL is that of the LMS." in with_token(site)
 
 
 @pytest.mark.parametrize("echoed", [TOKEN, "edxapi_" + "0123456789abcdef" * 3, "S3cr3t" * 6])
@@ -315,9 +323,13 @@ def test_a_site_that_echoes_the_secret_does_not_get_it_shown(site: Site, echoed:
 
 
 GRANTS = {
-    "wrong client": (401, {"error": "invalid_client"}, "invalid_client: client id and secret do not belong together"),
-    "wrong scope": (400, {"error": "invalid_scope"}, "invalid_scope: a scope was asked for"),
-    "other grant": (400, {"error": "unauthorized_client"}, "unauthorized_client: the application is not for the"),
+    "wrong client": (401, {"error": "invalid_client"}, "invalid_client: the client id and secret do not match"),
+    "wrong scope": (
+        400,
+        {"error": "invalid_scope"},
+        "invalid_scope: the site does not grant this client a requested scope",
+    ),
+    "other grant": (400, {"error": "unauthorized_client"}, "unauthorized_client: the application does not have the"),
     "not a form": (400, {"error": "unsupported_grant_type"}, "unsupported_grant_type: the site did not read"),
     "absent": (404, HTML, "404: "),
     "too often": (429, HTML, "429: the site limits"),
@@ -462,7 +474,7 @@ def test_a_site_that_does_not_answer_has_not_refused(db: None, monkeypatch: pyte
     assert len(checks) == 3
     for meaning in meanings(checks):
         assert "refused" not in meaning
-        assert "answer" in meaning
+        assert "no connection" in meaning
 
 
 def test_a_site_is_not_waited_for_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
