@@ -85,4 +85,4 @@ def test_django_finds_translation() -> None:
     with translation.override("ru"), pytest.raises(InvalidSpec) as refused:
         ClientSpec(groups=("",))
 
-    assert refused.value.message == "укажите название группы."
+    assert refused.value.message == "не может быть пустым; не указывайте его, чтобы взять значение по умолчанию."
