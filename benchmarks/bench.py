@@ -1,7 +1,7 @@
-"""`make bench`: what provision_api_client costs, beside doing nothing and beside the commands that it replaces.
+"""`make bench`: the cost of provision_api_client, beside doing nothing and beside the commands it replaces.
 
-Whole processes are timed, as an operator waits for them, in turn with each other so that all meet the same machine.
-On SQLite, or on the server that DATABASE_URL names, in a database made for it. Nothing fails for being slow.
+Whole processes are timed, in turn, so that all run under the same load. They use SQLite or the server in DATABASE_URL,
+with a database created for the run. Slow results do not fail.
 """
 
 # ruff: noqa: S603 - it runs our own commands.
@@ -28,7 +28,7 @@ ROOT = HERE.parent
 ROUNDS = 15
 
 NOTHING = ("shell", "-c", "pass")
-# One line of Python, as it stands in many a guide.
+# One line of Python, as many guides show it.
 ISSUE = (
     "from datetime import timedelta; from django.utils.timezone import now; from oauthlib.common import generate_token;"
     "from oauth2_provider.models import AccessToken, Application; application = Application.objects.get(name='{name}');"
@@ -38,14 +38,14 @@ ISSUE = (
 
 
 class Cost(NamedTuple):
-    """Seconds: how long somebody waits, and how long the processor works."""
+    """Seconds of elapsed and of processor time."""
 
     wall: float
     cpu: float
 
 
 def run(*arguments: str) -> str:
-    """What a Python script prints; it has to succeed."""
+    """Run a Python script that must succeed, and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -55,7 +55,7 @@ def run(*arguments: str) -> str:
 
 
 def cost(*commands: tuple[str, ...]) -> Cost:
-    """Of management commands, each in a process of its own, one after the other."""
+    """Measure management commands, each in its own process, one after the other."""
     cpu, wall = _cpu(), time.perf_counter()
     for command in commands:
         run("manage.py", "lms", *command)
@@ -68,18 +68,18 @@ def _cpu() -> float:
 
 
 def statements(*command: str) -> list[str]:
-    """What the command sends to the database."""
+    """Return the statements that the command sends to the database."""
     sent: list[str] = json.loads(run("benchmarks/statements.py", *command))
     return sent
 
 
 @contextmanager
 def database() -> Iterator[None]:
-    """A migrated database for us and our processes; it is gone afterwards."""
+    """Create a migrated database for this process and its children; drop it afterwards."""
     paths = [str(HERE), str(ROOT / "sandbox"), str(ROOT)]
     sys.path[:0] = paths
     for name in [name for name in os.environ if name.startswith("PYTHON")]:
-        # PYTHONDONTWRITEBYTECODE and others would have us measure Python's compiler.
+        # Without PYTHONDONTWRITEBYTECODE and others, which would measure Python's compiler.
         del os.environ[name]
     os.environ |= {"PYTHONPATH": os.pathsep.join(paths), "DJANGO_SETTINGS_MODULE": "bench_settings"}
 
@@ -116,7 +116,7 @@ def circumstances() -> str:
 
 
 def user_pk(username: str) -> str:
-    """The key that createapplication asks for; whoever runs that looks it up, which is not counted here."""
+    """Return the user key that createapplication needs; looking it up is not counted."""
     from django.contrib.auth import get_user_model
     from django.db import connection
 
@@ -158,7 +158,7 @@ def count_statements() -> None:
 
 
 def shortened(sql: str) -> str:
-    """The statement without its columns."""
+    """Return the statement without its columns."""
     sql = re.sub(r"[\"`]", "", sql)
     sql = re.sub(r"^SELECT .*? FROM ", "SELECT ... FROM ", sql, flags=re.DOTALL)
     sql = re.sub(r"^INSERT INTO (\S+).*", r"INSERT INTO \1", sql, flags=re.DOTALL)
@@ -167,7 +167,7 @@ def shortened(sql: str) -> str:
     return sql if len(sql) <= 110 else sql[:107] + "..."
 
 
-# A user, an application and a token, and the classes that the site proves them with: no plan, lock, history or output.
+# A user, an application and a token, and the classes that verify them: no plan, lock, history or output.
 BY_HAND = """
 from datetime import timedelta
 from django.contrib.auth.models import User

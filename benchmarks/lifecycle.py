@@ -1,8 +1,8 @@
-"""`make bench`: what each command costs beside 1,000 and beside 1,000,000 access tokens that are none of its business.
+"""`make bench`: the cost of each command beside 1,000 and beside 1,000,000 unrelated access tokens.
 
-Two databases are made, and every command is timed in both in turn, so that both meet the same machine. It is run in
-this process: starting a process costs the same whatever is in the database, and would only hide the difference.
-Afterwards the database is asked how it gets at the table of tokens, for each statement that touches it.
+Every command is timed in two databases in turn, so that both run under the same load. It runs in this process: the
+start of a process costs the same with either database and would hide the difference. Then the query plan of each
+statement that touches the token table is printed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SMALL, LARGE = 1_000, 1_000_000
 AT_MOST = 1.2
 SECRET = "a-secret-of-the-benchmark-0123456789"  # noqa: S105 - of a database that is thrown away
 
-# Who asks for the admin's pages.
+# The user of the admin pages.
 BROWSER: dict[str, Any] = {}
 
 Call = Callable[[str], object]
 
 
 class Work(NamedTuple):
-    """Something to time, and what is done before, both for a client of a name of its own."""
+    """Work to time, and its preparation, each for a client with its own name."""
 
     what: str
     prepare: Call
@@ -100,7 +100,7 @@ def overdue(name: str) -> None:
 
 
 def shown_in_admin(name: str) -> None:
-    """A client for the admin's pages to show, and somebody who is logged in there, whom every page is asked for."""
+    """Create a client for the admin pages, and a logged-in user who requests them."""
     from django.contrib.auth import get_user_model
     from django.test import Client
 
@@ -113,7 +113,7 @@ def shown_in_admin(name: str) -> None:
 
 
 def page(path: str) -> Call:
-    """Asks for a page of the admin; ``PK`` is the client's."""
+    """Request an admin page; ``PK`` stands for the client's key."""
 
     def get(name: str) -> None:
         from edx_api_provisioning.models import ApiClient
@@ -187,7 +187,7 @@ def token_table() -> str:
 
 
 def load(count: int) -> None:
-    """Fill the table with tokens of people who use apps: a thousand made one by one, the others copied from them."""
+    """Fill the table with user tokens: create a thousand one by one, and copy the others from them."""
     from django.contrib.auth import get_user_model
     from django.db import connection
     from oauth2_provider.models import get_access_token_model, get_application_model
@@ -226,7 +226,7 @@ def load(count: int) -> None:
 
 @contextmanager
 def databases() -> Iterator[dict[int, str]]:
-    """The names of a database for each size."""
+    """Return the name of a database for each size."""
     from django.conf import settings
     from django.db import connection
 
@@ -254,7 +254,7 @@ def switch(name: str) -> None:
 
 def time_works(names: dict[int, str]) -> None:
     times: dict[tuple[str, int], list[float]] = {}
-    for number in range(ROUNDS + 1):  # The first is to warm up.
+    for number in range(ROUNDS + 1):  # Warm up first.
         for position, work in enumerate(works()):
             for size in sorted(names, reverse=bool(number % 2)):
                 switch(names[size])
@@ -275,7 +275,7 @@ def time_works(names: dict[int, str]) -> None:
 
 
 def explain(name: str) -> None:
-    """How the database carries out each statement that touches the table of tokens."""
+    """Return the query plan of each statement that touches the token table."""
     from django.db import connection
 
     prefix, table = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ", token_table()
@@ -285,7 +285,7 @@ def explain(name: str) -> None:
     def statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         shape = shortened(sql)
         if table in sql and sql.startswith(("SELECT", "UPDATE", "DELETE")) and shape not in plans:
-            with connection.cursor() as cursor:  # Before it is carried out: then there is what it looks for.
+            with connection.cursor() as cursor:  # Before running it: its rows exist then.
                 cursor.execute(prefix + sql, params)
                 plans[shape] = current, accesses(cursor.fetchall(), sql)
         return execute(sql, params, many, context)
@@ -305,7 +305,7 @@ def explain(name: str) -> None:
 
 
 def accesses(plan: list[tuple[Any, ...]], sql: str) -> list[str]:
-    """The lines of a plan that are about the table of tokens, under its own name or another."""
+    """Return the lines of a plan that access the token table, by name or alias."""
     from django.db import connection
 
     table = token_table()
@@ -318,7 +318,7 @@ def accesses(plan: list[tuple[Any, ...]], sql: str) -> list[str]:
 
 
 def shortened(sql: str) -> str:
-    """The statement without its columns and the number of its parameters."""
+    """Return the statement without its columns and the number of its parameters."""
     sql = re.sub(r"[\"`]", "", sql)
     sql = re.sub(r"^SELECT .*? FROM (?!\w+ U0)", "SELECT ... FROM ", sql, flags=re.DOTALL)
     sql = re.sub(r"^UPDATE (\S+) SET .*? WHERE ", r"UPDATE \1 SET ... WHERE ", sql, flags=re.DOTALL)

@@ -1,7 +1,7 @@
-"""`make bench`: what a manifest of many clients costs, beside one client at a time, beside their users, and again.
+"""`make bench`: the cost of a manifest of many clients, beside single clients, beside users, and repeated.
 
-Everything happens in one run and in one database made for it: what is compared met the same machine. A ratio beyond
-what was aimed at is marked; nothing fails for it.
+Everything runs once in one database created for it, so that compared numbers come from the same machine. Ratios that
+miss their target are marked, without failing.
 """
 
 # ruff: noqa: S603 - it runs our own commands.
@@ -25,7 +25,7 @@ HASHED = 64
 
 
 def timed(work: Callable[[], object]) -> tuple[float, int]:
-    """Seconds, and statements."""
+    """Return seconds and statements."""
     from django.db import connection
 
     sent = 0
@@ -73,8 +73,8 @@ def users(prefix: str, count: int) -> None:
 
 
 @contextmanager
-def nobody_listening() -> Iterator[None]:
-    """A site whose receivers leave everything to be done at once: it has none."""
+def without_receivers() -> Iterator[None]:
+    """Disconnect all receivers that would prevent bulk creation."""
     from django.db.models import signals
 
     listened = [signals.pre_save, signals.post_save]
@@ -95,7 +95,7 @@ def row(what: str, value: str, aim: str = "", *, missed: bool = False) -> None:
 
 
 def peak(*command: str) -> float:
-    """The most memory that a management command held, in MB."""
+    """Return the peak memory of a management command in MB."""
     program = (
         "import json, resource, sys; sys.argv[0] = 'manage.py'; sys.argv.insert(1, 'lms');"
         "from runpy import run_path\n"
@@ -127,8 +127,8 @@ def rates() -> None:
     ):
         row(what, f"{count / seconds:,.0f}/s", f"{sent / count:.1f} statements each")
     row("rate together beside one by one", f"{(MANY / many_seconds) / (ALONE / alone_seconds):.2f}")
-    # What the LMS's receivers do for each user and token is not ours to do at once.
-    with nobody_listening():
+    # Exclude the work of the LMS's receivers for each user and token.
+    with without_receivers():
         alone_seconds, _statements = timed(lambda: alone("unheard-alone", ALONE))
         together_seconds, statements = timed(lambda: together("unheard", FEW))
     ratio = (FEW / together_seconds) / (ALONE / alone_seconds)
@@ -159,7 +159,7 @@ def overprivileged() -> None:
 def memory(folder: Path) -> None:
     from edx_api_provisioning.adapters import oauth
 
-    # A process of its own hashes as a site does, which takes its time.
+    # A separate process hashes secrets like a site, which takes time.
     count = MANY if oauth.secret_hasher() is None else FEW
     print("\nThe command, a process of its own, for a file of YAML; with verification, and a file for each:")
     path = folder / "bench-clients.yaml"
@@ -210,7 +210,7 @@ def main() -> None:
 
         print(circumstances())
         hashes()
-        # Where secrets are hashed, the rest could not be seen behind it.
+        # Hashing secrets would hide the rest.
         cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
         with override_settings(PASSWORD_HASHERS=[cheap, *settings.PASSWORD_HASHERS]):
             overprivileged()

@@ -1,4 +1,4 @@
-"""Run a management command in this process, and print the SQL statements that it sent, without parameters, as JSON.
+"""Run a management command in this process and print its SQL statements, without parameters, as JSON.
 
 They are counted by Django's execute_wrapper: the package keeps its statements out of Django's own SQL log.
 """
@@ -24,7 +24,7 @@ def statements(*command: str) -> list[str]:
         sent.append(sql)
         return execute(sql, *arguments)
 
-    connection.ensure_connection()  # What a driver says on connecting is not the command's.
+    connection.ensure_connection()  # Ignore statements that a driver sends on connecting.
     with connection.execute_wrapper(record), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         call_command(*command)
     return sent

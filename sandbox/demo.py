@@ -1,7 +1,7 @@
 """`make demo`: start the sandbox, provision API clients with the real command, and use them with the real curl.
 
-All of it happens in a temporary directory, which is gone at the end, and so is the server. Secrets go through standard
-input and output, never into the arguments of a process; what is shown of them is their beginning.
+Everything runs in a temporary directory; directory and server are removed at the end. Secrets go through standard
+input and output, never through the arguments of a process; only their beginning is shown.
 """
 
 # ruff: noqa: S603 - it runs our own commands, and the curl that the reader would run.
@@ -33,15 +33,15 @@ COURSE_MODES = f"/api/course_modes/v1/courses/{quote(COURSE, safe='')}/"
 ME = "/api/user/v1/me"
 TOKEN = "/oauth2/access_token"
 
-_TIMEOUT = 60  # seconds, for any one thing
+_TIMEOUT = 60  # seconds for each step
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-# What the sandbox's settings and curl would otherwise take from the environment of whoever runs this. A proxy could
-# not reach this machine, and would be told the tokens.
+# Variables that the sandbox's settings or curl would take from the user's environment. A proxy could not reach this
+# machine, and would receive the tokens.
 _NOT_FOR_CHILDREN = {"ALLOWED_HOSTS", "DEBUG", "DJANGO_SETTINGS_MODULE", "SECRET_KEY"} | {
     name for name in os.environ if name.lower().endswith("_proxy")
 }
-# The server lives as long as this process holds the other end of its standard input. So none is left behind, however
-# this process ends, be it by SIGKILL.
+# The server runs as long as this process holds the other end of its standard input, so it ends however this process
+# ends, even by SIGKILL.
 _SERVER = """
 import os, runpy, sys, threading
 threading.Thread(target=lambda: os.read(0, 1) or os._exit(0), daemon=True).start()
@@ -51,11 +51,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class DemoFailure(Exception):
-    """Something is not as it should be; the message says what."""
+    """Raised when a step of the demo does not give the expected result."""
 
 
 class Sandbox:
-    """A stand-in LMS that keeps its database and its log in a directory, and shows what is done with it."""
+    """A stand-in LMS with its database and log in a directory; prints the commands it runs."""
 
     def __init__(self, directory: Path) -> None:
         self._log = directory / "server.log"
@@ -65,11 +65,11 @@ class Sandbox:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The server, on a port that was free; it is gone afterwards."""
+        """Run the server on a free port; stop it afterwards."""
         for _attempt in range(5):
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 port = listener.getsockname()[1]
-            # By name, because the host of this address is also that of a new service user's email address.
+            # By name, because this host also appears in a new service user's email address.
             self.url = self._environment["LMS_ROOT_URL"] = f"http://localhost:{port}"
             arguments = ("manage.py", "lms", "runserver", "--noreload", f"127.0.0.1:{port}")
             with (
@@ -85,12 +85,12 @@ class Sandbox:
         raise DemoFailure("Each free port was taken by somebody else before the server had it.")
 
     def manage(self, *arguments: str) -> tuple[str, str]:
-        """Run a management command; what it says on standard output and standard error."""
+        """Run a management command; return its output and errors."""
         self.show(f"$ python manage.py lms {shlex.join(arguments)}")
         return self._run(sys.executable, "manage.py", "lms", *arguments)
 
     def provision(self, *arguments: str) -> dict[str, Any]:
-        """Run provision_api_client; its JSON object."""
+        """Run provision_api_client; return its JSON object."""
         result, remarks = self.manage("provision_api_client", *arguments, "--format", "json")
         credentials: dict[str, Any] = json.loads(result)
         self._secrets += filter(None, (credentials["access_token"], credentials["client_secret"]))
@@ -98,10 +98,10 @@ class Sandbox:
         return credentials
 
     def curl(self, path: str, *, header: str = "", form: str = "") -> tuple[int, Any]:
-        """Call the LMS; status and JSON. The header comes from standard input: no argument is private."""
+        """Call the LMS; return status and JSON. The header goes through standard input, arguments being public."""
         arguments = ["-i", *(["-H", "@-"] if header else []), *(["-d", form] if form else []), self.url + path]
         self.show(f"$ {f'printf %s {shlex.quote(header)} | ' if header else ''}curl {shlex.join(arguments)}")
-        # -q: a .curlrc is not to change what is shown here.
+        # -q: ignore the user's .curlrc.
         response, _remarks = self._run("curl", "-q", "-sS", *arguments, stdin=header)
         head, _blank_line, body = response.partition("\n\n")
         status_line = head.partition("\n")[0]
@@ -131,9 +131,9 @@ class Sandbox:
 
     @contextmanager
     def _process(self, *command: str, stdout: IO[str] | int, stderr: IO[str] | int) -> Iterator[subprocess.Popen[str]]:
-        """A process that is over afterwards."""
-        # A signal that came while it is started would leave it behind, known to nobody: it has to wait. The process
-        # inherits that, and so Ctrl-C, which reaches all of us, is for this one alone to act on.
+        """Run a process, and end it afterwards."""
+        # A signal during the start would leave an unknown process behind, so signals are blocked. The child inherits
+        # that, so only this process handles a Ctrl-C, which reaches all of them.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         with subprocess.Popen(
             command, cwd=ROOT, env=self._environment, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, text=True
@@ -148,7 +148,7 @@ class Sandbox:
         print(textwrap.indent(self.shortened(text).rstrip(), "   "), flush=True)
 
     def shortened(self, text: str) -> str:
-        """The text with no more of each secret than its beginning."""
+        """Return the text with each secret shortened to its beginning."""
         for secret in self._secrets:
             text = text.replace(secret, secret[:12] + "...")
         return text
@@ -164,7 +164,7 @@ def _answers(server: subprocess.Popen[str], port: int) -> bool:
         try:
             connection.request("GET", ME)
             connection.getresponse()
-            # It may have been another's answer: then ours could not have the port, and has ended or is about to.
+            # Another server may have answered: then ours did not get the port and has ended or is about to.
             return server.poll() is None
         except OSError:
             time.sleep(0.1)
@@ -179,7 +179,7 @@ def expect(what: str, found: Any, wanted: Any) -> None:
 
 
 def tour(sandbox: Sandbox) -> None:
-    """What a new API client is for, from nothing to the answers of the LMS."""
+    """Show the use of a new API client, from nothing to the answers of the LMS."""
     print(
         "An API client for Open edX, made in one command. It is tried here on a small stand-in for the LMS, with\n"
         "an empty database. Of secrets you see the beginning; in a terminal of your own you would see all."
@@ -240,7 +240,7 @@ def _bearer(token: str) -> str:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    """End by way of every clean-up; further signals would only interrupt that."""
+    """Exit through every clean-up; ignore further signals meanwhile."""
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""The admin's pages as a browser without JavaScript uses them: what a form holds is sent back with the answers."""
+"""Drive the admin pages like a browser without JavaScript: send forms back with values and answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Response = HttpResponse
 
 
 class _Form(HTMLParser):
-    """The names and values that a page's own form would send without any button."""
+    """Collect the names and values that a page's form sends without any button."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _Form(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._in_text:
-            # HTML drops one line break at the beginning, and a browser sends the others in their long form.
+            # HTML drops one line break at the start; a browser sends the others as CRLF.
             self.values[self._name] = data.removeprefix("\n").replace("\n", "\r\n")
 
     def handle_endtag(self, tag: str) -> None:
@@ -59,8 +59,8 @@ def form_of(response: Response) -> dict[str, str]:
     return parser.values
 
 
-def somebody(*permissions: str, **flags: Any) -> Any:
-    """A member of staff with some permissions: those of API clients by their first word, others by their codename."""
+def make_staff(*permissions: str, **flags: Any) -> Any:
+    """Create a staff user with permissions: "view" means view_apiclient, names with "_" are codenames."""
     user = UserFactory(**{"is_staff": True, **flags})
     codenames = [name if "_" in name else f"{name}_apiclient" for name in permissions]
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
@@ -68,12 +68,12 @@ def somebody(*permissions: str, **flags: Any) -> Any:
     return user
 
 
-def root(**values: Any) -> Any:
-    return somebody(is_superuser=True, **values)
+def make_superuser(**values: Any) -> Any:
+    return make_staff(is_superuser=True, **values)
 
 
 class Browser:
-    """Somebody who is logged in, with the protection against forged requests switched on."""
+    """A logged-in client with CSRF checks on."""
 
     def __init__(self, user: Any) -> None:
         self.user = user
@@ -87,19 +87,19 @@ class Browser:
         return self.get(address(page, query))
 
     def send(self, response: Response, **answers: Any) -> Response:
-        """Fill the form of a page in and send it; None leaves a checkbox empty or a field out."""
+        """Fill in and send the form of a page; None clears a checkbox or omits a field."""
         values = {**form_of(response), **answers}
         sent = {name: value for name, value in values.items() if value is not None}
         return self.client.post(response.wsgi_request.get_full_path(), sent)
 
     def post(self, address: str, **values: Any) -> Response:
-        """Send what no form of ours would, with the token against forgery that any page brings."""
+        """Send a request that no form of ours sends, with a valid CSRF token."""
         self.get("/admin/password_change/")
         token = self.client.cookies["csrftoken"].value
         return self.client.post(address, {"csrfmiddlewaretoken": token, **values})
 
     def provision(self, query: str = "", **answers: Any) -> Response:
-        """From the empty form over the preview to the end."""
+        """Go from the empty form through the preview to the result."""
         preview = self.send(self.open("provision", query), **answers)
         assert "_confirm" in preview.content.decode(), text(preview)
         return self.send(preview, _confirm="yes")
@@ -110,13 +110,13 @@ def address(page: str, query: str = "") -> str:
 
 
 def text(response: Response) -> str:
-    """What a page says, without its markup."""
+    """Return the text of a page without its markup."""
     body = re.sub(r"(?s)<(script|style|svg).*?</\1>", "", response.content.decode())
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
 def shown(response: Response, number: int = 0) -> dict[str, str]:
-    """The values on a page of credentials."""
+    """Return the values on a credentials page."""
     assert response.status_code == 200
     found = dict(re.findall(rf'id="value-{number}-(\w+)" dir="ltr">([^<]*)<', response.content.decode()))
     assert found, text(response)

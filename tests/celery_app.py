@@ -1,4 +1,4 @@
-"""The sandbox's Celery, for the workers of tests/tasks/test_workers.py: on a Redis that the environment names."""
+"""Configure the sandbox's Celery for tests/tasks/test_workers.py, with the Redis named by the environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app.conf.update(
     task_default_queue=os.environ["TEST_QUEUE"],
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
-    # What a worker that was killed had taken is delivered again after this many seconds.
+    # Tasks of a killed worker are redelivered after this many seconds.
     broker_transport_options={"visibility_timeout": 1},
 )
 app.autodiscover_tasks(["edx_api_provisioning"])

@@ -1,4 +1,4 @@
-"""What every test gets: an answering database, and the choice of tests that fit it."""
+"""Shared fixtures and hooks: check the database server, and deselect tests for other databases."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from django.db import connection
 from django.test import override_settings
 
 if TYPE_CHECKING:
-    from tests.leak_detection import Ears
+    from tests.leak_detection import LeakDetector
 
 ROOT = Path(__file__).parents[1]
-# Last on the path: `tests.…` is found, and the package is still the installed one.
+# Last on the path, so that `tests.…` is importable and the package is still the installed one.
 sys.path.append(str(ROOT))
 
-# They have environments of their own; see tox.ini.
+# They have their own environments; see tox.ini.
 collect_ignore = ["docs", "tutor"]
 
 
 class Progress:
-    """Tell tests/servers.py, where it listens, how far this job is and what fails."""
+    """Report progress and failures of this job to tests/servers.py."""
 
     def __init__(self) -> None:
         self.job, self.total, self.done = os.environ.get("TOX_ENV_NAME", "tests"), 0, 0
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Refuse in one line when the database server of this run does not answer."""
+    """Exit with a one-line error if the database server does not answer."""
     database = settings.DATABASES["default"]
     if not database.get("HOST"):
         return
@@ -68,14 +68,14 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often, and not among what lives until the end."""
+    """Collect garbage less often, and skip long-lived objects."""
     gc.freeze()
     gc.set_threshold(5_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest reads -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is about another database than this run's."""
+    """Deselect tests for other databases."""
     elsewhere = []
     for item in items:
         vendor = item.get_closest_marker("vendor")
@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI nothing is skipped: a test that cannot run there has failed."""
+    """In CI, count skipped tests as failures."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if "CI" in os.environ and reporter.stats.get("skipped"):
         reporter.write_line("\nCI skips no test; see the reasons below.", red=True)
@@ -98,25 +98,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cheap_hashes() -> Iterator[None]:
-    """Client secrets are hashed as of django-oauth-toolkit 2, and a hash that is any good takes its time."""
+def fast_password_hasher() -> Iterator[None]:
+    """Use a fast password hasher: django-oauth-toolkit 2 hashes client secrets."""
     cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[cheap, *settings.PASSWORD_HASHERS]):
         yield
 
 
 @pytest.fixture(autouse=True)
-def nobody_has_asked_before() -> None:
-    """Callers are counted in the cache, and refused if they ask too often."""
+def clear_cache() -> None:
+    """Clear the cache, in which throttles count requests."""
     cache.clear()
 
 
 @pytest.fixture
-def ears(
+def leak_detector(
     caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Ears]:
-    """All that could be overheard during a test."""
-    from tests.leak_detection import listening
+) -> Iterator[LeakDetector]:
+    """Capture everything that could leak a secret during a test."""
+    from tests.leak_detection import detecting_leaks
 
-    with listening(caplog, settings, monkeypatch, tmp_path / "home") as ears:
-        yield ears
+    with detecting_leaks(caplog, settings, monkeypatch, tmp_path / "home") as leak_detector:
+        yield leak_detector

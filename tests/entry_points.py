@@ -1,4 +1,4 @@
-"""Every door of the project, with a house behind it: what is there before, how one enters, what one is shown."""
+"""Every entry point of the project that handles secrets, with the data it needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edx_api_provisioning import api, tasks
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
-from tests.admin_client import Browser, root
+from tests.admin_client import Browser, make_superuser
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, run
-from tests.leak_detection import OWN_SECRET, OWN_TOKEN, Ears
+from tests.leak_detection import OWN_SECRET, OWN_TOKEN, LeakDetector
 
 OTHER_TOKEN = "other-token/with+signs.and~more_0123456789=="
 MANIFEST = """
@@ -32,14 +32,14 @@ KNOWN = (OWN_SECRET, OWN_TOKEN, OTHER_TOKEN)
 HOUR = timedelta(hours=1)
 
 
-Enter = Callable[[], list[str]]
-"""Does it, and returns what it printed beside what it shows on purpose; pages and errors it leaves with the ears."""
-Door = Callable[[Ears], Enter]
-"""Comes to the door, as far as nothing is at hand that is secret or changes anything."""
+Action = Callable[[], list[str]]
+"""Performs the action; returns its output except intended secrets, and hands pages to the leak detector."""
+EntryPoint = Callable[[LeakDetector], Action]
+"""Prepares the action, before any secret exists or anything changes."""
 
 
-def furnish() -> None:
-    """What each door finds: a client with secrets of the test's own, and an application that somebody made by hand."""
+def create_rows() -> None:
+    """Create a client with known secrets, and an application created by hand."""
     api.provision(
         ClientSpec(
             name="report",
@@ -55,140 +55,140 @@ def furnish() -> None:
     AccessTokenFactory(application=None, user=by_hand.user, token="nobody-s-" + OTHER_TOKEN)
 
 
-def _command(command: str, *arguments: str, shows: bool = False, stdin: str = "") -> Door:
-    """A command; ``shows`` says that its standard output is for the operator who wants the secrets."""
+def _command(command: str, *arguments: str, shows: bool = False, stdin: str = "") -> EntryPoint:
+    """Return the entry point of a command; with ``shows`` its standard output may contain secrets."""
 
-    def enter() -> list[str]:
+    def act() -> list[str]:
         ran = run(*arguments, command=command, stdin=stdin)
         return [ran.stderr] if shows else [ran.stdout, ran.stderr]
 
-    return lambda _ears: enter
+    return lambda _leak_detector: act
 
 
 _OWN = ("--client-secret-from", "env:MY_SECRET", "--access-token-from", "stdin")
 _NEW = f"new-{OWN_TOKEN}\n"
 
 
-def _into_a_file(ears: Ears) -> Enter:
+def _to_file(leak_detector: LeakDetector) -> Action:
     path = Path("credentials.json")
-    ears.delivered.add(path.absolute())
+    leak_detector.delivered.add(path.absolute())
 
-    def enter() -> list[str]:
+    def act() -> list[str]:
         path.unlink(missing_ok=True)
         ran = run("new", *_OWN, "--output", str(path), "--format", "json", stdin=_NEW)
         return [ran.stdout, ran.stderr]
 
-    return enter
+    return act
 
 
-def _page(page: str, **answers: Any) -> Door:
-    """One of the admin's pages, about the client ``report``, filled in and sent."""
+def _page(page: str, **answers: Any) -> EntryPoint:
+    """Return the entry point of an admin page about the client ``report``."""
 
-    def door(ears: Ears) -> Enter:
+    def entry_point(leak_detector: LeakDetector) -> Action:
         browser = _browser()
         opened = browser.open(page, f"client={_pk()}")
-        ears.pages.append(opened)
-        return partial(_send, ears, browser, opened, **answers)
+        leak_detector.pages.append(opened)
+        return partial(_send, leak_detector, browser, opened, **answers)
 
-    return door
+    return entry_point
 
 
-def _provision_page(ears: Ears) -> Enter:
+def _provision_page(leak_detector: LeakDetector) -> Action:
     browser = _browser()
     opened = browser.open("provision")
     preview = browser.send(opened, name="new", contact="owner@example.org")
-    ears.pages += [opened, preview]
-    return partial(_send, ears, browser, preview, _confirm="yes")
+    leak_detector.pages += [opened, preview]
+    return partial(_send, leak_detector, browser, preview, _confirm="yes")
 
 
 def _browser() -> Browser:
-    """Of somebody who may do everything, and is shown the pages of errors."""
-    browser = Browser(root())
+    """Return a superuser's browser that returns error pages instead of raising."""
+    browser = Browser(make_superuser())
     browser.client.raise_request_exception = False
     return browser
 
 
-def _send(ears: Ears, browser: Browser, page: HttpResponse, **answers: Any) -> list[str]:
+def _send(leak_detector: LeakDetector, browser: Browser, page: HttpResponse, **answers: Any) -> list[str]:
     answer = browser.send(page, **answers)
-    # A page of credentials shows them; what comes with it may not, nor may what it was made of.
+    # A credentials page shows secrets in its body; its headers and context must not contain them.
     if answer.status_code == 200 and answer.headers.get("Referrer-Policy") == "no-referrer":
         answer.content = b""
-    ears.pages.append(answer)
+    leak_detector.pages.append(answer)
     return []
 
 
-def _rest(path: str, **body: Any) -> Door:
-    """The REST API; what it shows on purpose is the body of a success."""
+def _rest(path: str, **body: Any) -> EntryPoint:
+    """Return a REST API entry point; only the body of a success may contain secrets."""
 
-    def door(ears: Ears) -> Enter:
+    def entry_point(leak_detector: LeakDetector) -> Action:
         client = Client(raise_request_exception=False)
-        client.force_login(root())
+        client.force_login(make_superuser())
         ours = {**settings.EDX_API_PROVISIONING, "REST_API": True}
 
-        def enter() -> list[str]:
+        def act() -> list[str]:
             with override_settings(EDX_API_PROVISIONING=ours):
                 address = f"/api/api-provisioning/v1/{path}"
                 answer = client.post(address, body, content_type="application/json")
             if answer.status_code in (200, 201):
                 answer.content = b""
-            ears.pages.append(answer)
+            leak_detector.pages.append(answer)
             return []
 
-        return enter
+        return act
 
-    return door
+    return entry_point
 
 
-def _looking_around(ears: Ears) -> Enter:
+def _browse(leak_detector: LeakDetector) -> Action:
     browser, base = _browser(), "/admin/edx_api_provisioning"
     paths = ("apiclient/", f"apiclient/{_pk()}/change/", f"apiclient/{_pk()}/history/", "apiclientevent/")
 
-    def enter() -> list[str]:
-        ears.pages.extend(browser.get(f"{base}/{path}") for path in paths)
+    def act() -> list[str]:
+        leak_detector.pages.extend(browser.get(f"{base}/{path}") for path in paths)
         return []
 
-    return enter
+    return act
 
 
 def _pk() -> int:
     return ApiClient.objects.values_list("pk", flat=True).get(name="report")
 
 
-def _python(call: Callable[[], object]) -> Door:
-    """A service function: who calls it gets no secret from anything that it returns but by ``reveal``."""
+def _python(call: Callable[[], object]) -> EntryPoint:
+    """Return the entry point of a service function; only ``reveal`` may return a secret."""
 
-    def enter() -> list[str]:
+    def act() -> list[str]:
         result = call()
         return [repr(result), str(result), f"{result}"]
 
-    return lambda _ears: enter
+    return lambda _leak_detector: act
 
 
-def _by_celery(task: Any, *arguments: Any) -> Door:
-    """A task that writes credentials to files of a directory."""
+def _task(task: Any, *arguments: Any) -> EntryPoint:
+    """Return the entry point of a task that writes credentials into a directory."""
 
-    def door(ears: Ears) -> Enter:
+    def entry_point(leak_detector: LeakDetector) -> Action:
         directory = Path("issued").absolute()
 
-        def enter() -> list[str]:
+        def act() -> list[str]:
             shutil.rmtree(directory, ignore_errors=True)
             result = task.apply(arguments, {"directory": str(directory)})
-            ears.delivered |= {*directory.rglob("*.env")}
+            leak_detector.delivered |= {*directory.rglob("*.env")}
             return [repr(result.result), str(result.traceback)]
 
-        return enter
+        return act
 
-    return door
+    return entry_point
 
 
 def _spec() -> ClientSpec:
     return ClientSpec(name="new", client_secret=Secret(OWN_SECRET), access_token=Secret(_NEW.strip()))
 
 
-DOORS: dict[str, Door] = {
+ENTRY_POINTS: dict[str, EntryPoint] = {
     "provision": _command("provision_api_client", "new", *_OWN, "--format", "json", stdin=_NEW, shows=True),
     "provision, generated": _command("provision_api_client", "new", shows=True),
-    "provision, into a file": _into_a_file,
+    "provision, into a file": _to_file,
     "provision, again": _command("provision_api_client", "report"),
     "provision, as a preview": _command("provision_api_client", "new", *_OWN, "--dry-run", stdin=_NEW),
     "a manifest": _command("provision_api_client", "--from-file", "-", stdin=MANIFEST, shows=True),
@@ -212,12 +212,12 @@ DOORS: dict[str, Door] = {
     "list what nobody manages": _command("list_api_clients", "--unmanaged"),
     "notify": _command("notify_expiring_api_clients"),
     "Celery: notify": _python(lambda: tasks.notify_expiring.apply().result),
-    "Celery: a manifest": _by_celery(tasks.provision_manifest, MANIFEST),
-    "Celery: rotate": _by_celery(tasks.rotate_expiring, ["report"]),
+    "Celery: a manifest": _task(tasks.provision_manifest, MANIFEST),
+    "Celery: rotate": _task(tasks.rotate_expiring, ["report"]),
     "admin: provision": _provision_page,
     "admin: rotate": _page("rotate", token="on", secret="on"),
     "admin: revoke": _page("revoke"),
-    "admin: look": _looking_around,
+    "admin: look": _browse,
     "Python: plan": _python(lambda: api.plan_client(_spec(), authority=OPERATOR)),
     "Python: provision": _python(lambda: api.provision(_spec(), authority=OPERATOR)),
     "Python: rotate": _python(lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR)),

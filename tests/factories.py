@@ -1,4 +1,4 @@
-"""Rows and values for the tests, and one way to run a command."""
+"""Factories for rows and values, and a function to run commands."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ApiClientFactory(DjangoModelFactory):
 
 
 class CredentialsFactory(factory.Factory):
-    """As of a run that made everything."""
+    """Credentials of a run that created everything."""
 
     class Meta:
         model = Credentials
@@ -118,7 +118,7 @@ class SiteFactory(factory.Factory):
     available_scopes = ("read", "write", "email", "grades:read")
 
 
-class FoundUserFactory(factory.Factory):
+class CurrentUserFactory(factory.Factory):
     class Meta:
         model = CurrentUser
 
@@ -131,7 +131,7 @@ class FoundUserFactory(factory.Factory):
     accepted = True
 
 
-class FoundApplicationFactory(factory.Factory):
+class CurrentApplicationFactory(factory.Factory):
     class Meta:
         model = CurrentApplication
 
@@ -142,7 +142,7 @@ class FoundApplicationFactory(factory.Factory):
     restricted = False
 
 
-class FoundTokenFactory(factory.Factory):
+class CurrentTokenFactory(factory.Factory):
     class Meta:
         model = CurrentToken
 
@@ -151,7 +151,7 @@ class FoundTokenFactory(factory.Factory):
     scopes = ("read", "write")
 
 
-class FoundClientFactory(factory.Factory):
+class CurrentClientFactory(factory.Factory):
     class Meta:
         model = CurrentClient
 
@@ -162,23 +162,23 @@ class FoundClientFactory(factory.Factory):
     retired = False
     contact = ""
     purpose = ""
-    application = factory.SubFactory(FoundApplicationFactory)
-    token = factory.SubFactory(FoundTokenFactory)
+    application = factory.SubFactory(CurrentApplicationFactory)
+    token = factory.SubFactory(CurrentTokenFactory)
 
 
-class FoundFactory(factory.Factory):
-    """A client that is complete."""
+class StateFactory(factory.Factory):
+    """The state of a complete client."""
 
     class Meta:
         model = CurrentState
 
-    client = factory.SubFactory(FoundClientFactory)
-    user = factory.SubFactory(FoundUserFactory)
+    client = factory.SubFactory(CurrentClientFactory)
+    user = factory.SubFactory(CurrentUserFactory)
 
 
 @dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
+class CommandResult:
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -186,13 +186,13 @@ class Ran:
 
     @property
     def result(self) -> dict[str, Any]:
-        """Its JSON; nothing but that is on standard output, and nothing went wrong."""
+        """Return the JSON output of a successful command."""
         assert self.code == 0, self.stderr
         return json.loads(self.stdout)
 
     @property
     def refusal(self) -> str:
-        """Its one line of error; nothing else was printed, and the exit code says so too."""
+        """Return the one-line error of a failed command."""
         assert (self.code, self.stdout, self.stderr.count("\n")) == (1, "", 1), self
         return self.stderr.removeprefix("CommandError: ").rstrip("\n")
 
@@ -202,8 +202,8 @@ def run(
     stdin: str | bytes = "",
     stdout: io.StringIO | None = None,
     command: str = "provision_api_client",
-) -> Ran:
-    """Run a command in this process, as `manage.py lms` would."""
+) -> CommandResult:
+    """Run a command in this process, like `manage.py lms`."""
     stdout, stderr = stdout or io.StringIO(), io.StringIO()
     source = io.BytesIO(stdin if isinstance(stdin, bytes) else stdin.encode())
     code = 0
@@ -211,23 +211,23 @@ def run(
         redirect_stdout(stdout),
         redirect_stderr(stderr),
         mock.patch("sys.stdin", io.TextIOWrapper(source, "utf-8")),
-        # The tests have their own use for the connection that a command closes at its end.
+        # The tests need the connection that a command closes at its end.
         mock.patch("django.core.management.base.connections"),
     ):
         try:
             load_command_class("edx_api_provisioning", command).run_from_argv(["manage.py", command, *arguments])
         except SystemExit as end:
             code = end.code
-    return Ran(code, stdout.getvalue(), stderr.getvalue())
+    return CommandResult(code, stdout.getvalue(), stderr.getvalue())
 
 
 def provisioned(*arguments: str, **options: Any) -> dict[str, Any]:
-    """The JSON of a run that succeeds."""
+    """Run a command that succeeds and return its JSON."""
     return run(*arguments, "--format", "json", **options).result
 
 
 def row_counts() -> dict[str, int]:
-    """How many rows each table has that a run may write to."""
+    """Return the number of rows in each table that a run may write to."""
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
     # Of refusals there is an event and nothing else.
     refusals = ApiClientEvent.objects.filter(kind="refused").count()
@@ -237,7 +237,7 @@ def row_counts() -> dict[str, int]:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """The SQL statements sent meanwhile. The package keeps them out of Django's own log, so they are counted here."""
+    """Collect the SQL statements sent. The package keeps them out of Django's own log."""
     sent: list[str] = []
 
     def record(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:

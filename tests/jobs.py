@@ -19,13 +19,13 @@ SUPPORTED = ("py311", "py312")
 LMS, NEWEST = "dj42-dot171", "dj52-dot34"
 
 
-def there(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Return whether tox finds that Python: py312 is python3.12."""
     command = shutil.which(f"python3.{name[3:]}")
     return command is not None and subprocess.run([command, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
-def chosen(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
+def select_jobs(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
     """Return the jobs of a target, the longest first, and what is not tested for want of a Python."""
     newest = f"{next((name for name in reversed(SUPPORTED) if name in pythons), pythons[-1])}-{NEWEST}"
     if target == "newest":
@@ -44,9 +44,9 @@ def chosen(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
 
 
 def main(target: str) -> int:
-    # A Python that was named by its path is found like the others, which come first.
+    # Find a Python given by its path like the others, which come first.
     os.environ["PATH"] += os.pathsep + str(Path(os.path.realpath(sys.executable)).parent)
-    jobs, missing = chosen(target, [name for name in ("py311", "py312", "py313") if there(name)])
+    jobs, missing = select_jobs(target, [name for name in ("py311", "py312", "py313") if is_installed(name)])
     print("Jobs:", *jobs, flush=True)
     command = [TOX, "run-parallel", "--parallel", "3", "--parallel-no-spinner", "-e", ",".join(jobs)]
     code = servers.main(command)

@@ -1,4 +1,4 @@
-"""Everything that could be overheard while a secret is at hand, and every spelling that it could be overheard in."""
+"""Detect secrets in every place where they could leak, in every encoding."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from django.test.utils import ContextList
 from edx_api_provisioning.core.secrets import Secret
 
 TESTS = str(Path(__file__).parent)
-# Characters that come out differently in each spelling.
+# Characters that differ in each encoding.
 OWN_SECRET = "own \"secret\" <with> 'quotes' & blanks/+=%\\ 0123456789"
 OWN_TOKEN = "own-token/with+signs.and~more_0123456789=="
-# Where django-oauth-toolkit keeps them itself.
-KEPT = {("oauth2_provider_application", "client_secret"), ("oauth2_provider_accesstoken", "token")}
+# Columns in which django-oauth-toolkit stores secrets itself.
+STORED_BY_DOT = {("oauth2_provider_application", "client_secret"), ("oauth2_provider_accesstoken", "token")}
 
 
 @cache
-def spellings(secret: str) -> dict[str, str]:
-    """How a secret looks in the places where it might turn up."""
+def encodings(secret: str) -> dict[str, str]:
+    """Return the encodings in which a secret might appear."""
     value = secret.encode()
     return {
         "in clear": secret,
@@ -48,22 +48,22 @@ def spellings(secret: str) -> dict[str, str]:
         "in the path of a URL": quote(secret),
         "in a form": quote_plus(secret),
         "in HTML": html.escape(secret),
-        # Behind other bytes, as in HTTP Basic, it comes out in one of three ways; its ends depend on what is beside.
+        # After other bytes, as in HTTP Basic, there are three encodings; the ends depend on the neighbors.
         **{f"in base64 at {at}": base64.b64encode(b"x" * at + value).decode()[4 : -6 if at else -4] for at in range(3)},
         "in URL-safe base64": base64.urlsafe_b64encode(value).decode()[:-4],
         "in hexadecimal": value.hex(),
     }
 
 
-def found(secret: str, text: str) -> list[str]:
-    """In which spellings a text holds a secret."""
-    return [name for name, spelling in spellings(secret).items() if spelling in text]
+def find_encodings(secret: str, text: str) -> list[str]:
+    """Return the encodings in which the text contains the secret."""
+    return [name for name, encoding in encodings(secret).items() if encoding in text]
 
 
-def rows() -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, but without what django-oauth-toolkit itself keeps of secrets and tokens."""
+def table_rows() -> dict[str, list[dict[str, Any]]]:
+    """Return every row of every table, except the secrets and tokens that django-oauth-toolkit stores itself."""
     tables = {}
-    # Django's log is for what is listened to.
+    # Keep these statements out of Django's SQL log.
     with mock.patch.object(connection, "make_debug_cursor", connection.make_cursor), connection.cursor() as cursor:
         names = connection.introspection.table_names(cursor)
         one = "SELECT '{}' FROM (SELECT 1) AS one WHERE EXISTS (SELECT 1 FROM {})"
@@ -72,26 +72,26 @@ def rows() -> dict[str, list[dict[str, Any]]]:
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
             columns = [column[0] for column in cursor.description]
             tables[table] = [
-                {name: value for name, value in zip(columns, row, strict=True) if (table, name) not in KEPT}
+                {name: value for name, value in zip(columns, row, strict=True) if (table, name) not in STORED_BY_DOT}
                 for row in cursor.fetchall()
             ]
     return tables
 
 
-class Ears:
-    """What is overheard from the moment they are there, from :func:`listening`."""
+class LeakDetector:
+    """Records everything that could leak a secret; created by :func:`detecting_leaks`."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture, folder: Path) -> None:
         self.folder = folder
         self.secrets: list[str] = []
-        """Every value that was a Secret meanwhile: given, generated or presented."""
+        """Every value of a Secret created meanwhile: given, generated or presented."""
         self.raised: list[BaseException] = []
         self.pages: list[HttpResponse] = []
-        """Pages that are to show no secret."""
+        """Pages that must not show a secret."""
         self.delivered: set[Path] = set()
-        """Files that hold secrets because the operator wants it so."""
+        """Files that contain secrets on purpose."""
         self.events: list[str] = []
-        """Processes started, variables put into their environment, addresses called."""
+        """Processes started, environment variables set, addresses connected to."""
         self.written: set[Path] = set()
         self._caplog = caplog
 
@@ -101,8 +101,8 @@ class Ears:
         self._caplog.clear()
         connection.queries_log.clear()
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """What the interpreter does, by its audit events."""
+    def record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Record an audit event of the interpreter."""
         if event == "open":
             path, _mode, flags = arguments
             if flags & (os.O_WRONLY | os.O_RDWR) and isinstance(path, str | os.PathLike):
@@ -110,18 +110,18 @@ class Ears:
         elif event in ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.putenv", "socket.connect"):
             self.events.append(f"{event} {arguments!r}")
 
-    def heard(self) -> dict[str, str]:
-        """Each source, and all that is heard from it."""
+    def sources(self) -> dict[str, str]:
+        """Return the recorded text of each source."""
         records = [f"{record.getMessage()} {record.args!r} {vars(record)!r}" for record in self._caplog.records]
         return {
             "log": "\n".join([self._caplog.text, *records]),
             "SQL log": repr(connection.queries),
-            "errors": "\n".join(map(_told, self.raised)),
+            "errors": "\n".join(map(_error_report, self.raised)),
             "mails": "\n".join(str(message.message()) + repr(vars(message)) for message in mail.outbox),
             "processes": "\n".join(self.events) + Path("/proc/self/cmdline").read_text(),
             "sessions": repr([session.get_decoded() for session in Session.objects.all()]),
-            **{f"page {number}": _all_of(page) for number, page in enumerate(self.pages)},
-            **{f"table {table}": repr(content) for table, content in rows().items()},
+            **{f"page {number}": _page_text(page) for number, page in enumerate(self.pages)},
+            **{f"table {table}": repr(content) for table, content in table_rows().items()},
             **{f"file {path}": path.read_bytes().decode("latin-1") for path in self._files()},
         }
 
@@ -134,20 +134,20 @@ class Ears:
                 yield path
 
     def leaks(self, *more: str, secrets: tuple[str, ...] = ()) -> list[str]:
-        """Which secret was heard where, and in which spelling."""
-        sources = {**self.heard(), **{f"printed {number}": text for number, text in enumerate(more)}}
-        # Shorter ones are no secrets: what stands where none was found.
+        """Return each leaked secret with its encoding and source."""
+        sources = {**self.sources(), **{f"printed {number}": text for number, text in enumerate(more)}}
+        # Shorter values are not secrets: they stand for missing ones.
         known = {secret for secret in (*self.secrets, *secrets) if len(secret) >= 30}
         return [
-            f"{secret} {spelling}: {source}"
+            f"{secret} {encoding}: {source}"
             for source, text in sources.items()
             for secret in known
-            for spelling in found(secret, text)
+            for encoding in find_encodings(secret, text)
         ]
 
 
-def _told(error: BaseException) -> str:
-    """All that a report of an error could hold: its traceback, and the variables of every function but the tests'."""
+def _error_report(error: BaseException) -> str:
+    """Return the text of an error report: the traceback and local variables, except those of the tests."""
     told = ["".join(traceback.format_exception(error)), repr(error.args)]
     link: BaseException | None = error
     while link is not None:
@@ -163,43 +163,43 @@ def _frames(trace: TracebackType | None) -> Iterator[TracebackType]:
         trace = trace.tb_next
 
 
-def _all_of(page: HttpResponse) -> str:
+def _page_text(page: HttpResponse) -> str:
     contexts = [*page.context] if isinstance(page.context, ContextList) else [page.context]
     return "\n".join([page.content.decode(), repr(page.headers), str(page.cookies), repr(contexts)])
 
 
-_listening: Ears | None = None
+_active: LeakDetector | None = None
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listening is not None:
-        _listening.hear(event, arguments)
+    if _active is not None:
+        _active.record_event(event, arguments)
 
 
 @cache
 def _begin_audit() -> None:
-    sys.addaudithook(_audit)  # There is no way to remove it.
+    sys.addaudithook(_audit)  # Audit hooks cannot be removed.
 
 
 @contextmanager
-def _heeding(ears: Ears) -> Iterator[None]:
-    global _listening
+def _auditing(leak_detector: LeakDetector) -> Iterator[None]:
+    global _active
     _begin_audit()
-    _listening = ears
+    _active = leak_detector
     try:
         yield
     finally:
-        _listening = None
+        _active = None
 
 
 @contextmanager
-def listening(
+def detecting_leaks(
     caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> Iterator[Ears]:
-    """With DEBUG on, so that the page of an error shows more than any mail about it, and every logger at DEBUG.
+) -> Iterator[LeakDetector]:
+    """Switch on DEBUG and all loggers, and record everything that could leak a secret.
 
     Args:
-        folder: made, to be home, working and temporary directory alike.
+        folder: created as home, working and temporary directory.
     """
     settings.DEBUG = True
     folder.mkdir()
@@ -215,13 +215,13 @@ def listening(
         monkeypatch.setattr(logger, "level", logging.DEBUG)
         logger.manager._clear_cache()
     caplog.set_level(logging.DEBUG)
-    ears, real = Ears(caplog, folder), Secret.__init__
+    leak_detector, real = LeakDetector(caplog, folder), Secret.__init__
 
     def made(secret: Secret, value: str) -> None:
-        ears.secrets.append(value)
+        leak_detector.secrets.append(value)
         real(secret, value)
 
     monkeypatch.setenv("MY_SECRET", OWN_SECRET)
-    with mock.patch.object(Secret, "__init__", made), _heeding(ears):
-        yield ears
+    with mock.patch.object(Secret, "__init__", made), _auditing(leak_detector):
+        yield leak_detector
     logging.root.manager._clear_cache()

@@ -1,4 +1,4 @@
-"""What the tests of a client's life share: a clock that they set, and what a site answers to credentials."""
+"""Helpers for lifecycle tests: a settable clock, and the site's answers to credentials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.factories import OPERATOR
 
 
 class Clock:
-    """The time that everybody is told: this project, Django, django-oauth-toolkit and the sandbox."""
+    """The time seen by this project, Django, django-oauth-toolkit and the sandbox."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -41,7 +41,7 @@ class Clock:
 
 
 class _AsDatetime(type):
-    """A class whose instances are all datetimes."""
+    """Metaclass that makes every datetime an instance."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, datetime)
@@ -51,7 +51,7 @@ class _AsDatetime(type):
 def clock_at(instant: datetime) -> Iterator[Clock]:
     clock = Clock(instant)
 
-    class Told(datetime, metaclass=_AsDatetime):
+    class FakeDatetime(datetime, metaclass=_AsDatetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:
             return clock.now.astimezone(tz)
@@ -61,7 +61,7 @@ def clock_at(instant: datetime) -> Iterator[Clock]:
         for name, module in sys.modules.items()
         if name.startswith("edx_api_provisioning.") and getattr(module, "datetime", None) is datetime
     ]
-    patches = [mock.patch.object(module, "datetime", Told) for module in ours]
+    patches = [mock.patch.object(module, "datetime", FakeDatetime) for module in ours]
     patches.append(mock.patch("django.utils.timezone.now", clock.read))
     for patch in patches:
         patch.start()
@@ -81,13 +81,13 @@ def provisioned(name: str = "report", **wanted: Any) -> Credentials:
 
 
 def shown(secret: Secret | None) -> str:
-    """The value of a secret that has to be there."""
+    """Return the value of a secret that must exist."""
     assert secret is not None
     return secret.reveal()
 
 
 def answer(token: Secret | str | None) -> str:
-    """What the LMS's Bearer authentication says to a token: ``ok``, or the code of its refusal."""
+    """Return ``ok``, or the error code of the LMS's Bearer authentication for a token."""
     value = token if isinstance(token, str) else shown(token)
     request = Request(RequestFactory().get("/", headers={"Authorization": f"Bearer {value}"}))
     try:
@@ -98,7 +98,7 @@ def answer(token: Secret | str | None) -> str:
 
 
 def granted(client_id: str, client_secret: Secret | None) -> str | None:
-    """The opaque token that the site's token endpoint gives for id and secret; None if it refuses them."""
+    """Return the opaque token that the token endpoint grants for id and secret, or None if it refuses."""
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": shown(client_secret)}
     response = Client().post("/oauth2/access_token", form)
     assert response.status_code in (200, 401), response.content
@@ -115,7 +115,7 @@ def last_event() -> ApiClientEvent:
     return event
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
+def all_rows() -> dict[str, list[dict[str, Any]]]:
     """Every row that the life of a client is made of, column by column; of refusals there is an event beside."""
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
     found = {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}

@@ -1,4 +1,4 @@
-"""For ``make mutants``, as a plugin of pytest: what mutmut is to know of this package."""
+"""Configure mutmut for this package; a pytest plugin for ``make mutants``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ at_start: set[str] = set()
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart() -> None:
-    """Start the admin anew: its forms and addresses are made once, in the process that all mutants are forked from."""
+    """Reload the admin: its forms and URLs are created once, in the process from which all mutants fork."""
     for name in [*sys.modules]:
         made_once = ".admin" in name and not name.startswith("django.contrib.admin")
         if made_once or name == settings.ROOT_URLCONF or name.startswith("tests.test_admin"):
@@ -32,7 +32,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Of what was reached, leave what the test is named after: all that mutmut finds is tested by it, as it sees it."""
+    """Keep only the functions that the test file is named after, so that mutmut runs only those tests."""
     about = item.path.stem.removeprefix("test_")
     reached = state()._stats
     reached |= at_start
@@ -40,6 +40,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Count no mutant as noticed because a test was not found: mutmut takes what it raises then for a failed test."""
+    """Do not count a mutant as killed because a test was not found."""
     if exitstatus == pytest.ExitCode.USAGE_ERROR and os.environ.get("MUTANT_UNDER_TEST"):
         os._exit(exitstatus)

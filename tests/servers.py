@@ -123,7 +123,7 @@ def wait(server: subprocess.Popen[bytes], folder: Path, port: int) -> None:
 def show_progress(pipe: Path) -> None:
     """Print whatever is written to the pipe, from now on."""
     os.mkfifo(pipe)
-    lines = os.fdopen(os.open(pipe, os.O_RDWR))  # It writes too, so that it never ends.
+    lines = os.fdopen(os.open(pipe, os.O_RDWR))  # Keep a writer open, so that reading never ends.
     Thread(target=lambda: [print(line, end="", flush=True) for line in lines], daemon=True).start()
 
 

@@ -1,6 +1,6 @@
-"""Processes that run the command at once, or that end at a chosen point, against the database of the tests.
+"""Run the command in parallel processes, or interrupt it at a chosen point, with the test database.
 
-They are forked: Django is loaded already, so that many start together and one for each point costs little.
+Processes are forked with Django loaded, so they start together and cost little.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from django.core.management import call_command, execute_from_command_line
 from django.db import OperationalError, connection, connections, transaction
 
 FORK = multiprocessing.get_context("fork")
-TIMEOUT = 120  # seconds, for what takes a few: a process that waits for ever is to fail its test
+TIMEOUT = 120  # seconds; a process that never ends must fail its test
 KILLED = -signal.SIGKILL
 
 Work = Callable[[], object]
 
 
 def provision(*argv: str) -> None:
-    """The command as `manage.py lms` runs it: its exit code is the process's."""
+    """Run the command like `manage.py lms`, which sets the exit code of the process."""
     execute_from_command_line(["manage.py", "provision_api_client", *argv])
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     code: int
     stdout: str
     stderr: str
 
 
 class Process:
-    """Work in a process of its own, with its own connection and its own standard streams."""
+    """Run work in a separate process with its own connection and standard streams."""
 
     def __init__(self, work: Work, folder: Path, *, stdout: str | None = None) -> None:
         folder.mkdir(parents=True)
         self._stdout, self._stderr = Path(stdout or folder / "stdout"), folder / "stderr"
-        connections.close_all()  # A connection that two processes speak through is of no use to either.
+        connections.close_all()  # Two processes cannot share a connection.
         self._process = FORK.Process(target=self._main, args=(work,))
         self._process.start()
 
@@ -70,19 +70,19 @@ class Process:
         sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
         work()
 
-    def ended(self) -> Ended:
+    def ended(self) -> ProcessResult:
         self._process.join(TIMEOUT)
         if self._process.exitcode is None:
             self._process.kill()
             self._process.join()
             raise TimeoutError(f"A process did not end in {TIMEOUT} s: {self._stderr.read_text()}")
         stdout = self._stdout.read_text() if self._stdout.is_file() else ""
-        return Ended(self._process.exitcode, stdout, self._stderr.read_text())
+        return ProcessResult(self._process.exitcode, stdout, self._stderr.read_text())
 
 
 @contextmanager
 def database_for_processes(folder: Path) -> Iterator[None]:
-    """A database that others reach as well: that of the tests, or a file like it where that is in memory."""
+    """Provide a database that other processes can open: the test database, or a copy of one in memory."""
     usual, name = connections["default"], connection.settings_dict["NAME"]
     if usual.vendor == "sqlite":
         file = str(folder / "database.sqlite3")
@@ -91,7 +91,7 @@ def database_for_processes(folder: Path) -> Iterator[None]:
         usual.settings_dict["NAME"] = file
         connections["default"] = usual.copy()
     try:
-        # What a run imports, it imports here, once for all of them.
+        # Import once here, for all forked runs.
         with transaction.atomic():
             as_of_a_test()
             call_command("provision_api_client", stdout=StringIO(), stderr=StringIO())
@@ -109,7 +109,7 @@ def as_of_a_test() -> None:
 
 
 def table_counts() -> dict[str, int]:
-    """How many rows each table of the site has, in one query."""
+    """Return the number of rows in each table, in one query."""
     tables = [model._meta.db_table for model in apps.get_models()]
     counts = (f"SELECT '{table}', COUNT(*) FROM {connection.ops.quote_name(table)}" for table in tables)  # noqa: S608
     with connection.cursor() as cursor:
@@ -117,20 +117,20 @@ def table_counts() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-class Points:
-    """The points at which the world may end for a run: before each statement, around each commit, at some of our lines.
+class InterruptionPoints:
+    """The points where a run may be interrupted: before each statement, around each commit, at chosen lines.
 
-    At the chosen one, counted from 1, ``happens`` is called; 0 is none.
+    ``happens`` is called at the chosen point, counted from 1; 0 is none.
 
     Args:
-        lines_of: what the qualified names of the functions begin with whose lines count as well.
+        lines_of: prefixes of the qualified names of functions in which every line is a point too.
     """
 
     def __init__(self, chosen: int, happens: Work, *, lines_of: tuple[str, ...] = ()) -> None:
         self.passed, self._chosen, self._happens, self._lines_of = 0, chosen, happens, lines_of
 
     def install(self) -> None:
-        """In this process, from here on."""
+        """Install in this process."""
         commit = connection._commit
 
         def around_commit() -> None:
@@ -161,13 +161,13 @@ class Points:
         return self._line
 
 
-def die() -> None:
-    """As by `kill -9`, by the kernel when memory runs out, or by a power cut."""
+def kill_process() -> None:
+    """Kill this process, like `kill -9`, the OOM killer or a power cut."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def lose_connection() -> None:
-    """The server ends this process's session, as when it is restarted; SQLite has none and fails at its disk."""
+    """End the database session of this process, as a restart does; on SQLite raise a disk error."""
     if connection.vendor == "sqlite":
         raise OperationalError("disk I/O error")
     session, administrator = connection.connection, connection.copy()

@@ -10,5 +10,5 @@ from django.db.models import Model
 
 
 @pytest.mark.parametrize("model", [*apps.get_app_config("edx_api_provisioning").get_models()])
-def test_each_model_says_whether_it_holds_personal_data(model: type[Model]) -> None:
+def test_models_declare_personal_data(model: type[Model]) -> None:
     assert re.search(r"^\s*\.\. (no_)?pii:", model.__doc__ or "", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The public Python API: what other plugins may rely on."""
+"""Test the public Python API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edx_api_provisioning import api
 
 
 @pytest.mark.parametrize("name", api.__all__)
-def test_every_public_function_says_what_it_does_and_the_module_names_it(name: str) -> None:
+def test_public_functions_are_documented(name: str) -> None:
     function = getattr(api, name)
 
     assert inspect.isfunction(function)
@@ -19,7 +19,7 @@ def test_every_public_function_says_what_it_does_and_the_module_names_it(name: s
 
 
 @pytest.mark.parametrize("name", ["provision", "rotate", "revoke", "adopt"])
-def test_every_public_function_that_writes_wants_to_know_by_whom_and_runs_once_for_a_request(name: str) -> None:
+def test_writing_functions_need_actor(name: str) -> None:
     parameters = inspect.signature(getattr(api, name)).parameters
 
     assert parameters["authority"].default is inspect.Parameter.empty

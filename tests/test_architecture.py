@@ -116,7 +116,7 @@ def test_map_names_existing_files() -> None:
 
 
 @pytest.mark.django_db
-def test_the_migrations_are_those_of_the_models(capsys: pytest.CaptureFixture[str]) -> None:
+def test_migrations_match_models(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True)
     except SystemExit:

@@ -24,8 +24,8 @@ from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests import admin_client
 from tests.admin_client import Browser
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory
-from tests.lifecycle_helpers import everything
-from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, by_session, somebody, token_of
+from tests.lifecycle_helpers import all_rows
+from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, by_session, make_user, token_of
 from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
@@ -194,17 +194,17 @@ def test_rest_follows_the_rule(name: str, target: str) -> None:
     build, who = REST[name]
     make, seen = TARGETS[target]
     make()
-    caller = build(somebody(*(who.permissions if not who.superuser else ()), is_superuser=who.superuser))
+    caller = build(make_user(*(who.permissions if not who.superuser else ()), is_superuser=who.superuser))
     wrong = []
     for action in ACTIONS:
         method, path, body = PATHS[action]
         with transaction.atomic():
-            before = everything()
+            before = all_rows()
             answer = caller(method, path, body)
             worked = answer.status_code in (200, 201)
             if worked != allowed(who, action, seen, view=True):
                 wrong.append(f"{action}: {answer.status_code} {answer.content.decode()[:300]}")
-            elif not worked and (everything() != before or HIDDEN in answer.content.decode()):
+            elif not worked and (all_rows() != before or HIDDEN in answer.content.decode()):
                 wrong.append(f"{action}: refused, but it changed or told something")
             transaction.set_rollback(True)
     assert not wrong, "\n".join(wrong)
@@ -244,10 +244,10 @@ def test_admin_follows_the_rule(name: str, target: str) -> None:
     wrong = []
     for action, (page, answers) in PAGES.items():
         with transaction.atomic():
-            before = everything()
+            before = all_rows()
             query = "" if action == "create" else f"client={ApiClient.objects.get(name='report').pk}"
             answer = sent(browser, page, query, answers)
-            worked = {k: v for k, v in everything().items() if k != "ApiClientEvent"} != {
+            worked = {k: v for k, v in all_rows().items() if k != "ApiClientEvent"} != {
                 k: v for k, v in before.items() if k != "ApiClientEvent"
             }
             # The permission to view clients is for the lists alone.

@@ -1,4 +1,4 @@
-"""System checks name what is wrong or dangerous in the settings, each under an id of its own."""
+"""Test system checks: each reports one problem in the settings under its own id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check(settings: Any, **ours: Any) -> list[CheckMessage]:
 
 @pytest.fixture
 def deployed(settings: Any) -> Any:
-    """A site as it should be."""
+    """Configure a secure site."""
     settings.DEBUG = False
     settings.LMS_ROOT_URL = "https://lms.example.org"
     settings.EDX_API_PROVISIONING = {}
@@ -32,16 +32,16 @@ def deployed(settings: Any) -> Any:
     return settings
 
 
-# Whether the settings can be meant
+# Valid settings
 
 
-def test_nothing_is_said_where_nothing_is_set(settings: Any) -> None:
+def test_empty_settings_pass(settings: Any) -> None:
     assert check(settings) == []
     del settings.EDX_API_PROVISIONING
     assert checks.check_settings(None) == []
 
 
-def test_nothing_is_said_of_what_can_be_meant(settings: Any) -> None:
+def test_valid_settings_pass(settings: Any) -> None:
     assert (
         check(
             settings,
@@ -57,7 +57,7 @@ def test_nothing_is_said_of_what_can_be_meant(settings: Any) -> None:
     assert check(settings, MAX_TOKEN_LIFETIME="90d", MAX_SECRET_AGE=None, NOTICE_DAYS=(), ALLOWED_SCOPES=[]) == []
 
 
-def test_e001_names_settings_that_there_are_not(settings: Any) -> None:
+def test_e001_reports_unknown_settings(settings: Any) -> None:
     hint = f"Use {', '.join(sorted(conf.DEFAULTS))}."
     assert check(settings, TOKEN_LIFE="90d", ALLOW_ROOT=True, ALLOW_STAFF=True) == [
         Error("EDX_API_PROVISIONING has no setting 'ALLOW_ROOT'.", hint=hint, id=f"{APP}.E001"),
@@ -65,7 +65,7 @@ def test_e001_names_settings_that_there_are_not(settings: Any) -> None:
     ]
 
 
-def test_e002_names_every_invalid_value(settings: Any) -> None:
+def test_e002_reports_every_invalid_value(settings: Any) -> None:
     hint = "See the reference of settings in the documentation."
     assert check(settings, TOKEN_PREFIX="a b", MAX_TOKEN_LIFETIME="999999w", ALLOWED_SCOPES="read") == [
         Error(f"Invalid setting: EDX_API_PROVISIONING{text}.", hint=hint, id=f"{APP}.E002")
@@ -78,15 +78,15 @@ def test_e002_names_every_invalid_value(settings: Any) -> None:
     ]
 
 
-# Whether they are dangerous
+# Dangerous settings
 
 
-def test_nothing_is_said_of_a_site_as_it_should_be(deployed: Any) -> None:
+def test_secure_deployment_passes(deployed: Any) -> None:
     assert checks.check_deployment(None) == []
 
 
 @pytest.mark.parametrize("setting", ["LMS_ROOT_URL", "ROOT_URL"])
-def test_w001_names_an_address_without_tls(deployed: Any, setting: str) -> None:
+def test_w001_reports_plain_http(deployed: Any, setting: str) -> None:
     if setting == "ROOT_URL":
         deployed.EDX_API_PROVISIONING = {"ROOT_URL": "http://lms.example.org/"}
     else:
@@ -101,13 +101,13 @@ def test_w001_names_an_address_without_tls(deployed: Any, setting: str) -> None:
     ]
 
 
-def test_without_an_address_there_is_nothing_to_say_of_it(deployed: Any) -> None:
+def test_missing_url_passes(deployed: Any) -> None:
     deployed.LMS_ROOT_URL = None
 
     assert checks.check_deployment(None) == []
 
 
-def test_w002_names_debug(deployed: Any) -> None:
+def test_w002_reports_debug(deployed: Any) -> None:
     deployed.DEBUG = True
 
     assert checks.check_deployment(None) == [
@@ -120,7 +120,7 @@ def test_w002_names_debug(deployed: Any) -> None:
 
 
 @pytest.mark.parametrize("hasher", ["MD5", "PBKDF2", "Scrypt"])
-def test_w003_names_a_weak_hasher_where_secrets_are_hashed(deployed: Any, hasher: str) -> None:
+def test_w003_reports_weak_hasher(deployed: Any, hasher: str) -> None:
     deployed.PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{hasher}PasswordHasher"]
 
     assert checks.check_deployment(None) == (
@@ -136,7 +136,7 @@ def test_w003_names_a_weak_hasher_where_secrets_are_hashed(deployed: Any, hasher
     )
 
 
-def test_w004_names_tokens_that_live_for_years(deployed: Any) -> None:
+def test_w004_reports_long_token_lifetime(deployed: Any) -> None:
     deployed.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": timedelta(days=3 * 366)}
     assert checks.check_deployment(None) == []
 
@@ -150,16 +150,16 @@ def test_w004_names_tokens_that_live_for_years(deployed: Any) -> None:
     ]
 
 
-def test_what_the_other_check_names_is_not_named_twice(deployed: Any) -> None:
+def test_deployment_check_skips_invalid_settings(deployed: Any) -> None:
     deployed.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": "soon"}
 
     assert checks.check_deployment(None) == []
 
 
-# What the settings name elsewhere
+# References to code and scopes
 
 
-def test_e006_names_a_profile_that_is_none(settings: Any) -> None:
+def test_e006_reports_invalid_profile(settings: Any) -> None:
     assert check(settings, ACCESS_PROFILES={"reports": {"title": "Reports"}}) == [
         Error(
             "Invalid access profile: EDX_API_PROVISIONING['ACCESS_PROFILES']['reports']: KeyError: 'opens'",
@@ -169,7 +169,7 @@ def test_e006_names_a_profile_that_is_none(settings: Any) -> None:
     ]
 
 
-def test_e007_names_an_authentication_class_that_is_not_there(settings: Any) -> None:
+def test_e007_reports_missing_class(settings: Any) -> None:
     (error,) = check(settings, BEARER_AUTHENTICATION="openedx.core.lib.api.authentication.BearerAuth")
 
     assert error == Error(
@@ -180,7 +180,7 @@ def test_e007_names_an_authentication_class_that_is_not_there(settings: Any) -> 
     )
 
 
-def test_w005_names_scopes_that_the_site_does_not_have(settings: Any) -> None:
+def test_w005_reports_unknown_scopes(settings: Any) -> None:
     (warning,) = check(settings, ALLOWED_SCOPES=["read", "raed", "course_modes:read"])
 
     assert warning.id == f"{APP}.W005"
@@ -188,7 +188,7 @@ def test_w005_names_scopes_that_the_site_does_not_have(settings: Any) -> None:
     assert warning.hint.startswith("Use scopes of OAUTH2_PROVIDER['SCOPES']: certificates:read, email, ")
 
 
-# How Django asks
+# Registration
 
 
 def ids(**which: Any) -> set[str | None]:
@@ -196,7 +196,7 @@ def ids(**which: Any) -> set[str | None]:
 
 
 @pytest.mark.django_db
-def test_django_asks_for_both_and_for_the_second_on_deployment_only(deployed: Any) -> None:
+def test_checks_are_registered(deployed: Any) -> None:
     deployed.DEBUG = True
     deployed.EDX_API_PROVISIONING = {"NO_SUCH_SETTING": 1}
 
@@ -208,7 +208,7 @@ def test_django_asks_for_both_and_for_the_second_on_deployment_only(deployed: An
 
 
 @pytest.mark.parametrize("without", ["a rate", "a cache"])
-def test_w010_warns_of_a_rest_api_that_nothing_slows_down(deployed: Any, without: str) -> None:
+def test_w010_reports_unthrottled_rest_api(deployed: Any, without: str) -> None:
     deployed.EDX_API_PROVISIONING = {"REST_API": True}
     assert checks.check_deployment(None) == []
     if without == "a rate":

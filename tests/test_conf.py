@@ -1,4 +1,4 @@
-"""Settings: the operator's value or the default, read at every call."""
+"""Test settings: the operator's value or the default, read at every call."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from edx_api_provisioning.core.exceptions import ProvisioningError
 pytestmark = pytest.mark.versions
 
 
-def test_every_setting_has_a_default_where_the_operator_sets_nothing(settings: Any) -> None:
+def test_every_setting_has_a_default(settings: Any) -> None:
     del settings.EDX_API_PROVISIONING
 
     assert {name: conf.get(name) for name in conf.DEFAULTS} == conf.DEFAULTS
 
 
-def test_what_the_operator_sets_is_taken_and_the_rest_stays(settings: Any) -> None:
+def test_set_value_overrides_default(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {"TOKEN_PREFIX": "acme_"}
 
     assert conf.get("TOKEN_PREFIX") == "acme_"
     assert conf.get("TOKEN_PATH") == "/oauth2/access_token"
 
 
-def test_a_setting_that_does_not_exist_is_an_error() -> None:
+def test_unknown_setting_is_an_error() -> None:
     with pytest.raises(KeyError):
         conf.get("TOKEN_LIFETIMES")
 
 
-def test_a_token_lives_365_days_and_at_most_730_if_nothing_is_set() -> None:
+def test_default_lifetimes() -> None:
     assert conf.get("TOKEN_LIFETIME") == timedelta(days=365)
     assert conf.get("MAX_TOKEN_LIFETIME") == timedelta(days=730)
 
@@ -119,7 +119,7 @@ def test_every_kind_of_value_is_tried() -> None:
 
 
 @pytest.mark.parametrize("value", ["text", ["TOKEN_PREFIX"], 5])
-def test_settings_that_are_no_dictionary_are_one_line(settings: Any, value: object) -> None:
+def test_non_dict_settings_are_one_line(settings: Any, value: object) -> None:
     settings.EDX_API_PROVISIONING = value
 
     with pytest.raises(conf.InvalidSetting, match="EDX_API_PROVISIONING is not a dictionary"):
@@ -153,7 +153,7 @@ def test_command_reports_invalid_setting(settings: Any) -> None:
         (None, None, None),
     ],
 )
-def test_the_root_of_the_site_is_the_lms_s_unless_set_here(
+def test_root_url_defaults_to_lms(
     settings: Any, lms_root_url: str | None, root_url: str | None, expected: str | None
 ) -> None:
     settings.LMS_ROOT_URL = lms_root_url
@@ -162,7 +162,7 @@ def test_the_root_of_the_site_is_the_lms_s_unless_set_here(
     assert conf.root_url() == expected
 
 
-def test_addresses_and_the_host_follow_the_root(settings: Any) -> None:
+def test_urls_and_host_follow_root_url(settings: Any) -> None:
     settings.LMS_ROOT_URL = "https://lms.example.org:8443"
     settings.EDX_API_PROVISIONING = {}
 
@@ -171,13 +171,13 @@ def test_addresses_and_the_host_follow_the_root(settings: Any) -> None:
     assert conf.host() == "lms.example.org"
 
 
-def test_plain_django_may_have_no_address_at_all(settings: Any) -> None:
+def test_plain_django_may_have_no_url(settings: Any) -> None:
     del settings.LMS_ROOT_URL
 
     assert (conf.root_url(), conf.url("TOKEN_PATH"), conf.host()) == (None, None, None)
 
 
-def test_host_of_an_invalid_lms_root_url_is_unknown(settings: Any) -> None:
+def test_invalid_root_url_has_no_host(settings: Any) -> None:
     settings.LMS_ROOT_URL = "https://[lms"
 
     assert conf.host() is None
@@ -187,7 +187,7 @@ def test_host_of_an_invalid_lms_root_url_is_unknown(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("environment", ["common", "production", "test"])
-def test_in_the_lms_the_bearer_authentication_is_the_lms_s_own(environment: str) -> None:
+def test_lms_bearer_class_is_default(environment: str) -> None:
     path = ApiProvisioningConfig.plugin_app["settings_config"]["lms.djangoapp"][environment]["relative_path"]
     of_the_lms = SimpleNamespace()
 
@@ -198,7 +198,7 @@ def test_in_the_lms_the_bearer_authentication_is_the_lms_s_own(environment: str)
     }
 
 
-def test_the_plugin_overrides_nothing_that_the_operator_has_set() -> None:
+def test_plugin_keeps_operator_settings() -> None:
     operators = {"BEARER_AUTHENTICATION": "acme.Bearer", "TOKEN_PREFIX": ""}
     of_the_lms = SimpleNamespace(EDX_API_PROVISIONING=operators)
 
@@ -216,6 +216,6 @@ def test_plugin_starts_with_odd_settings(value: object) -> None:
     assert bool(value) == (value == lms.EDX_API_PROVISIONING)
 
 
-def test_the_sandbox_loads_the_plugin_as_the_lms_does(settings: Any) -> None:
+def test_sandbox_loads_plugin_like_lms(settings: Any) -> None:
     assert "edx_api_provisioning.apps.ApiProvisioningConfig" in settings.INSTALLED_APPS
     assert conf.get("BEARER_AUTHENTICATION") == "openedx.core.lib.api.authentication.BearerAuthentication"

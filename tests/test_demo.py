@@ -1,4 +1,4 @@
-"""`make demo` shows what it promises, says what is wrong, and leaves nothing behind."""
+"""Test `make demo`: its output, its errors and its clean-up."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).parents[1] / "sandbox/demo.py"
-TIMEOUT = 120  # seconds: what the demo may take
+TIMEOUT = 120  # seconds for the whole demo
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The empty directory in which the demo makes its temporary ones."""
+    """Return the empty directory in which the demo creates temporary directories."""
     path = tmp_path / "temporary"
     path.mkdir()
     monkeypatch.setenv("TMPDIR", str(path))
@@ -29,7 +29,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory that is searched for programs before any other."""
+    """Put an empty directory first on the PATH."""
     path = tmp_path / "programs"
     path.mkdir()
     monkeypatch.setenv("PATH", str(path), prepend=os.pathsep)
@@ -43,7 +43,7 @@ def write_curl(programs: Path, script: str) -> None:
 
 
 def start() -> subprocess.Popen[str]:
-    """The demo, in a process group of its own."""
+    """Start the demo in its own process group."""
     return subprocess.Popen(
         [sys.executable, DEMO],
         stdin=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def assert_nothing_is_left(demo: subprocess.Popen[str], shown: str, temporary: P
     assert list(temporary.iterdir()) == []
 
 
-def test_it_shows_every_answer_and_no_secret(tmp_path: Path, temporary: Path, programs: Path) -> None:
+def test_demo_shows_answers_and_no_secret(tmp_path: Path, temporary: Path, programs: Path) -> None:
     record = tmp_path / "record"
     record.mkdir()
     real_curl = shutil.which("curl", path=os.environ["PATH"])
@@ -95,19 +95,19 @@ def test_it_shows_every_answer_and_no_secret(tmp_path: Path, temporary: Path, pr
     for secret in secrets:
         assert secret not in shown
         assert secret not in arguments
-    # And none that curl did not meet: the longest thing that may be shown is a client_id.
+    # No other secret: the longest text shown is a client_id.
     assert max(map(len, re.findall(r"[A-Za-z0-9]+", shown))) == 40
 
 
 @pytest.mark.parametrize(("number", "to_the_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
-def test_interrupted_it_leaves_nothing_behind(number: signal.Signals, to_the_group: bool, temporary: Path) -> None:
+def test_interrupted_demo_cleans_up(number: signal.Signals, to_the_group: bool, temporary: Path) -> None:
     with start() as demo:
         shown = ""
         while "runserver" not in shown:
             line = demo.stdout.readline()
             assert line, demo.stderr.read()
             shown += line
-        # Ctrl-C reaches every process of the terminal; kill only the one.
+        # Ctrl-C reaches every process of the terminal; kill reaches only one.
         (os.killpg if to_the_group else os.kill)(demo.pid, number)
         rest, complaints = demo.communicate(timeout=TIMEOUT)
 
@@ -115,7 +115,7 @@ def test_interrupted_it_leaves_nothing_behind(number: signal.Signals, to_the_gro
     assert_nothing_is_left(demo, shown + rest, temporary)
 
 
-def test_an_answer_that_is_not_as_it_should_be_fails_it_in_one_line(temporary: Path, programs: Path) -> None:
+def test_unexpected_answer_fails_demo(temporary: Path, programs: Path) -> None:
     write_curl(programs, r"""printf 'HTTP/1.1 418 Teapot\r\n\r\n{"detail": "short and stout"}'""")
 
     with start() as demo:
@@ -126,7 +126,7 @@ def test_an_answer_that_is_not_as_it_should_be_fails_it_in_one_line(temporary: P
     assert_nothing_is_left(demo, shown, temporary)
 
 
-def test_without_curl_it_says_so(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_curl_is_reported(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(programs))
 
     with start() as demo:

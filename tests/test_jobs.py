@@ -24,7 +24,7 @@ from tests import jobs, servers
         ("py313", ["py313"], "py313-dj52-dot34", None),
     ],
 )
-def test_the_jobs_fit_the_pythons(
+def test_jobs_match_pythons(
     python: str, pythons: list[str], first: str, newest: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "TOOLS", python)
@@ -70,6 +70,6 @@ def test_servers_end_with_the_command(number: signal.Signals | None) -> None:
     assert not Path(progress).parent.exists()
 
 
-def test_a_missing_server_is_named() -> None:
+def test_missing_server_is_named() -> None:
     with pytest.raises(SystemExit, match="no-such-server is not installed"):
         servers.program("no-such-server")

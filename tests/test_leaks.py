@@ -1,4 +1,4 @@
-"""Through whatever door credentials are made, nobody but who asked for them hears a secret, and no error tells it."""
+"""Test that no entry point leaks a secret."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from tests.entry_points import DOORS, KNOWN, Door, furnish
-from tests.leak_detection import OWN_TOKEN, Ears, found
+from tests.entry_points import ENTRY_POINTS, KNOWN, EntryPoint, create_rows
+from tests.leak_detection import OWN_TOKEN, LeakDetector, find_encodings
 from tests.subprocesses import TIMEOUT, database_for_processes
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-def test_nothing_is_overheard(ears: Ears, door: Door) -> None:
-    furnish()
-    ears.clear()
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
+def test_entry_points_leak_nothing(leak_detector: LeakDetector, entry_point: EntryPoint) -> None:
+    create_rows()
+    leak_detector.clear()
 
-    printed = door(ears)()
+    printed = entry_point(leak_detector)()
 
-    assert [page.status_code for page in ears.pages if page.status_code >= 400] == []
-    assert ears.leaks(*printed, secrets=KNOWN) == []
-    assert ears.events == []
+    assert [page.status_code for page in leak_detector.pages if page.status_code >= 400] == []
+    assert leak_detector.leaks(*printed, secrets=KNOWN) == []
+    assert leak_detector.events == []
 
 
-# Stops before it writes its result out, when everything is at hand.
+# Stop before writing the result, when all secrets are in memory.
 STOPPING = """
 import os, signal, sys
 import django
@@ -46,7 +46,7 @@ execute_from_command_line(["manage.py", *sys.argv[1:]])
 
 @pytest.mark.vendor("sqlite")
 @pytest.mark.django_db(transaction=True)
-def test_nobody_sees_a_secret_of_a_process_in_the_list_of_processes_or_in_proc(tmp_path: Path) -> None:
+def test_process_list_shows_no_secret(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     arguments = ("--access-token-from", "stdin", "--format", "json")
@@ -86,4 +86,4 @@ def test_nobody_sees_a_secret_of_a_process_in_the_list_of_processes_or_in_proc(t
     assert str(process.pid) in seen["ps"]
     assert children == ""
     for secret in (result["client_secret"], OWN_TOKEN):
-        assert [source for source, text in seen.items() if found(secret, text)] == []
+        assert [source for source, text in seen.items() if find_encodings(secret, text)] == []

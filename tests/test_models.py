@@ -1,4 +1,4 @@
-"""The registry's rows: what they outlive, and the history that is only ever added to."""
+"""Test the models: client rows outlive related rows, and events are append-only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def event(client: ApiClient) -> ApiClientEvent:
     return ApiClientEvent.objects.create(client=client, client_name=client.name, kind="created", actor="the test")
 
 
-def test_a_client_and_its_events_are_named_for_people() -> None:
+def test_rows_have_readable_names() -> None:
     client = ApiClientFactory(name="report")
 
     assert str(client) == "report"
     assert str(event(client)) == "report: created"
 
 
-def test_a_name_is_given_once() -> None:
+def test_name_is_unique() -> None:
     ApiClientFactory(name="report")
 
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -32,7 +32,7 @@ def test_a_name_is_given_once() -> None:
 
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("name", ["REPORT", "repórt"])
-def test_on_mysql_another_spelling_is_the_same_name(name: str) -> None:
+def test_mysql_name_ignores_case_and_accents(name: str) -> None:
     ApiClientFactory(name="report")
 
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -40,14 +40,14 @@ def test_on_mysql_another_spelling_is_the_same_name(name: str) -> None:
     assert ApiClient.objects.get(name=name).name == "report"
 
 
-def test_an_application_belongs_to_one_client() -> None:
+def test_application_has_one_client() -> None:
     client = ApiClientFactory()
 
     with pytest.raises(IntegrityError), transaction.atomic():
         ApiClientFactory(application=client.application)
 
 
-def test_many_clients_may_have_lost_their_applications() -> None:
+def test_clients_may_lack_applications() -> None:
     for _time in range(2):
         ApiClientFactory(user=None, application=None, access_token=None)
 
@@ -58,7 +58,7 @@ def reloaded(client: ApiClient) -> ApiClient:
     return ApiClient.objects.select_related("user", "application", "access_token").get(pk=client.pk)
 
 
-def test_a_client_outlives_its_token() -> None:
+def test_client_outlives_token() -> None:
     client = ApiClientFactory()
     token = client.access_token_id
 
@@ -68,7 +68,7 @@ def test_a_client_outlives_its_token() -> None:
     assert reloaded(client).access_token_id == token
 
 
-def test_a_token_can_be_deleted_without_a_look_at_the_registry() -> None:
+def test_raw_token_delete_is_allowed() -> None:
     client = ApiClientFactory()
 
     get_access_token_model()._base_manager.filter(pk=client.access_token_id)._raw_delete("default")
@@ -76,7 +76,7 @@ def test_a_token_can_be_deleted_without_a_look_at_the_registry() -> None:
     assert reloaded(client).access_token is None
 
 
-def test_a_client_outlives_its_application() -> None:
+def test_client_outlives_application() -> None:
     client = ApiClientFactory()
 
     client.application.delete()
@@ -85,7 +85,7 @@ def test_a_client_outlives_its_application() -> None:
     assert reloaded(client).user == client.user
 
 
-def test_a_client_outlives_its_user_and_with_it_all_else() -> None:
+def test_client_outlives_user() -> None:
     client = ApiClientFactory()
 
     client.user.delete()
@@ -93,7 +93,7 @@ def test_a_client_outlives_its_user_and_with_it_all_else() -> None:
     assert (reloaded(client).user, reloaded(client).application, reloaded(client).access_token) == (None, None, None)
 
 
-def test_an_event_outlives_its_client() -> None:
+def test_event_outlives_client() -> None:
     client = ApiClientFactory(name="report")
     kept = event(client)
 
@@ -103,7 +103,7 @@ def test_an_event_outlives_its_client() -> None:
     assert (kept.client, kept.client_name) == (None, "report")
 
 
-def test_an_event_is_neither_changed_nor_deleted() -> None:
+def test_event_is_append_only() -> None:
     kept = event(ApiClientFactory())
     kept.actor = "somebody else"
 
@@ -118,7 +118,7 @@ def test_an_event_is_neither_changed_nor_deleted() -> None:
     assert ApiClientEvent.objects.get().actor == "the test"
 
 
-def test_a_request_is_recorded_once() -> None:
+def test_request_id_is_unique() -> None:
     client = ApiClientFactory()
     same = {"client": client, "client_name": client.name, "kind": "created", "actor": "the test", "request_id": "r-1"}
     ApiClientEvent.objects.create(**same)
@@ -127,7 +127,7 @@ def test_a_request_is_recorded_once() -> None:
         ApiClientEvent.objects.create(**same)
 
 
-def test_no_column_of_ours_holds_a_secret() -> None:
+def test_own_columns_hold_no_secret() -> None:
     client = ApiClientFactory(access_token__token=TOKEN)
     event(client)
 

@@ -1,4 +1,4 @@
-"""Sites that are no LMS: plain Django, and one with its own Application and AccessToken models."""
+"""Test other sites: plain Django, and one with its own Application and AccessToken models."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 @pytest.mark.versions
 @pytest.mark.databases
 @pytest.mark.parametrize("site", ["plain", "swapped"])
-def test_the_main_job_is_done_on_a_site_that_is(site: str) -> None:
-    # Settings are read once in a process, so each site has its own. -P: they meet the installed package there too.
+def test_other_sites_pass_main_tests(site: str) -> None:
+    # Settings are read once per process, so each site has its own process. -P: import the installed package there too.
     environment = {**os.environ, "PYTEST_ADDOPTS": ""}  # All of its tests, whatever was selected here.
     done = subprocess.run(
         [

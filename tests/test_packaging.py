@@ -1,4 +1,4 @@
-"""What is built is whole, and installing it into an LMS moves none of the LMS's own libraries."""
+"""Test that the built package is complete, and that installing it keeps the LMS's pins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "mutants", "*.egg
 
 
 def run(*command: str | Path) -> str:
-    """What the command prints; a failure shows all it said."""
+    """Run a command and return its output; show everything if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
@@ -39,7 +39,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist of a clean copy, and the wheel made from that sdist."""
+    """Build the sdist of a clean copy, and the wheel from that sdist."""
     folder = tmp_path_factory.mktemp("packaging")
     shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE, symlinks=True)
     run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", folder / "dist", folder / "source")
@@ -48,13 +48,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(folder / "source", wheel, sdist)
 
 
-def test_built_twice_it_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_is_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
 
     def build(name: str, mode: int) -> dict[str, bytes]:
         source = tmp_path / name
         shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile, symlinks=True)
-        for path in source.rglob("*"):  # as with another umask, and cloned at another time
+        for path in source.rglob("*"):  # as with another umask and a later clone
             path.chmod(path.stat().st_mode & mode)
         run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", tmp_path / f"{name}-dist", source)
         return {path.name: path.read_bytes() for path in (tmp_path / f"{name}-dist").glob("edx_*")}
@@ -63,12 +63,12 @@ def test_built_twice_it_is_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def package_files(source: Path) -> set[str]:
-    """Every file of the package in a clean copy of the repository."""
+    """Return every package file of a clean copy of the repository."""
     files = (source / "edx_api_provisioning").rglob("*")
     return {str(file.relative_to(source)) for file in files if file.is_file()}
 
 
-def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Built) -> None:
+def test_wheel_has_exactly_the_package(built: Built) -> None:
     with ZipFile(built.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
@@ -76,7 +76,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Built) -> Non
     assert {"edx_api_provisioning/py.typed", "edx_api_provisioning/migrations/0001_initial.py"} <= names
 
 
-def test_the_licence_goes_with_wheel_and_sdist(built: Built) -> None:
+def test_wheel_and_sdist_have_license(built: Built) -> None:
     with ZipFile(built.wheel) as wheel:
         in_wheel = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/LICENSE")]
     with tarfile.open(built.sdist) as sdist:
@@ -86,7 +86,7 @@ def test_the_licence_goes_with_wheel_and_sdist(built: Built) -> None:
     assert len(in_sdist) == 1
 
 
-def test_the_sdist_holds_the_package_and_its_papers_but_no_tests(built: Built) -> None:
+def test_sdist_has_no_tests(built: Built) -> None:
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames() if not sdist.getmember(name).isdir()}
 
@@ -94,18 +94,18 @@ def test_the_sdist_holds_the_package_and_its_papers_but_no_tests(built: Built) -
     assert not [name for name in names if name.startswith(("tests/", "sandbox/"))]
 
 
-def test_the_package_index_accepts_the_description(built: Built) -> None:
+def test_twine_accepts_description(built: Built) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", built.wheel, built.sdist)
 
 
-def test_installing_beside_the_pins_of_the_lms_moves_none_of_them(built: Built, tmp_path: Path) -> None:
+def test_install_keeps_lms_pins(built: Built, tmp_path: Path) -> None:
     uv = find_uv_bin()
     python = tmp_path / "bin/python"
     run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path)
     run(uv, "pip", "install", "--quiet", "--python", python, "--requirements", ROOT / "requirements/lms.txt")
     before = set(run(uv, "pip", "freeze", "--quiet", "--python", python).splitlines())
 
-    # With the extra, which names all that is imported: the bare wheel requires nothing and could move nothing.
+    # With the extra, which lists all imports: the bare wheel requires nothing and could change nothing.
     wanted = f"edx-api-provisioning[django] @ {built.wheel.as_uri()}"
     run(uv, "pip", "install", "--quiet", "--python", python, wanted)
 
@@ -122,5 +122,5 @@ def test_installing_beside_the_pins_of_the_lms_moves_none_of_them(built: Built, 
 
 
 @pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="outside of tox the package may be editable")
-def test_it_is_the_installed_package_that_is_tested() -> None:
+def test_installed_package_is_tested() -> None:
     assert Path(edx_api_provisioning.__file__).is_relative_to(sys.prefix)

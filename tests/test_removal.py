@@ -1,4 +1,4 @@
-"""Going back: to an older version, to no tables, to no package."""
+"""Test going back: to an older version, to no tables, and uninstalling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.factories import provisioned
 
 ROOT = Path(__file__).parents[1]
 APP = "edx_api_provisioning"
-# Asks the site as a caller would; the site's own test client, for no server has to be started.
+# Call the site with its own test client, without starting a server.
 ASK_ME = """
 import json, sys
 from django.test import Client
@@ -30,7 +30,7 @@ print(answer.status_code, answer.json()["username"])
 
 
 def migrations() -> list[str]:
-    """Ours, the oldest first."""
+    """Return our migrations, oldest first."""
     return sorted(name for app, name in MigrationLoader(connection).disk_migrations if app == APP)
 
 
@@ -45,7 +45,7 @@ def migrate(to: str) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
-def test_every_migration_can_be_taken_back_with_clients_there_and_made_again() -> None:
+def test_migrations_are_reversible() -> None:
     result = provisioned("report")
     before = tables()
     assert before
@@ -57,14 +57,14 @@ def test_every_migration_can_be_taken_back_with_clients_there_and_made_again() -
         migrate(migrations()[-1])
 
     assert tables() == before
-    # What the LMS has is left: the user and its application are there, and the client can be taken up again.
+    # The LMS's rows remain: user and application exist, and the client can be adopted again.
     call_command("adopt_api_client", "report", client_id=result["client_id"])
     again = provisioned("report")
     assert (again["status"], again["expires_at"]) == ("unchanged", result["expires_at"])
 
 
 class Site:
-    """An environment with the LMS's pins and a stand-in LMS, in which nothing but the wheel of this project is."""
+    """An environment with the LMS's pins, a stand-in LMS and only the wheel of this project."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -95,7 +95,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def test_the_lms_starts_without_the_package_and_with_its_tables(site: Site, tmp_path: Path) -> None:
+def test_lms_starts_after_uninstall(site: Site, tmp_path: Path) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored, symlinks=True)
@@ -104,7 +104,7 @@ def test_the_lms_starts_without_the_package_and_with_its_tables(site: Site, tmp_
     lms, sandbox = ROOT / "requirements/lms.txt", ROOT / "requirements/sandbox.txt"
     site.pip("install", "--constraints", lms, "--requirements", lms, "--requirements", sandbox)
 
-    # Without the extra: what the LMS has is enough.
+    # Without the extra: the LMS has everything needed.
     site.pip("install", "--no-deps", wheel)
     site.lms("migrate", "--verbosity=0")
     result: dict[str, Any] = json.loads(site.lms("provision_api_client", "report", "--format=json"))
@@ -115,6 +115,6 @@ def test_the_lms_starts_without_the_package_and_with_its_tables(site: Site, tmp_
     site.lms("migrate", "--check")
     assert site.lms("shell", "-c", ASK_ME, input=result["access_token"]) == "200 report\n"
 
-    # Installed again, all of it is there.
+    # Installed again, everything is back.
     site.pip("install", "--no-deps", wheel)
     assert json.loads(site.lms("provision_api_client", "report", "--format=json"))["status"] == "unchanged"

@@ -1,4 +1,4 @@
-"""Nobody but the operator sees a secret: not a log, a record, an error or a traceback, in whatever spelling."""
+"""Test that secrets stay out of logs, events, errors and tracebacks, in every encoding."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.services import http_verification
-from tests.factories import OPERATOR, SECRET, TOKEN, CredentialsFactory, Ran, row_counts, run
-from tests.leak_detection import OWN_SECRET, OWN_TOKEN, Ears, found
+from tests.factories import OPERATOR, SECRET, TOKEN, CommandResult, CredentialsFactory, row_counts, run
+from tests.leak_detection import OWN_SECRET, OWN_TOKEN, LeakDetector, find_encodings
 
 pytestmark = pytest.mark.django_db
 
@@ -46,79 +46,81 @@ pytestmark = pytest.mark.django_db
         lambda secret: repr(secret.encode()),
     ],
 )  # fmt: skip
-def test_a_secret_is_found_in_each_spelling(secret: str, spell: Callable[[str], str]) -> None:
-    assert found(secret, f"before {spell(secret)} after")
-    assert not found(secret, f"before {spell(secret[:20])} after")
+def test_secret_is_found_in_each_spelling(secret: str, spell: Callable[[str], str]) -> None:
+    assert find_encodings(secret, f"before {spell(secret)} after")
+    assert not find_encodings(secret, f"before {spell(secret[:20])} after")
 
 
 OWN = ("--client-secret-from", "env:MY_SECRET", "--access-token-from", "stdin")
 
 
-def run_with_own(*arguments: str) -> Ran:
+def run_with_own(*arguments: str) -> CommandResult:
     return run(*OWN, *arguments, stdin=f"{OWN_TOKEN}\n")
 
 
-def silent(ears: Ears, *more: str, secrets: tuple[str, ...] = (OWN_SECRET, OWN_TOKEN)) -> bool:
-    return ears.leaks(*more, secrets=secrets) == []
+def leaks_nothing(leak_detector: LeakDetector, *more: str, secrets: tuple[str, ...] = (OWN_SECRET, OWN_TOKEN)) -> bool:
+    return leak_detector.leaks(*more, secrets=secrets) == []
 
 
-def test_the_ears_hear_what_others_say(ears: Ears, tmp_path: Path) -> None:
+def test_leak_detector_detects_leaks(leak_detector: LeakDetector, tmp_path: Path) -> None:
     def heard() -> set[str]:
-        return {leak.rpartition(": ")[2].partition(" ")[0] for leak in ears.leaks(secrets=(OWN_SECRET, OWN_TOKEN))}
+        return {
+            leak.rpartition(": ")[2].partition(" ")[0] for leak in leak_detector.leaks(secrets=(OWN_SECRET, OWN_TOKEN))
+        }
 
     assert heard() == set()
 
     get_access_token_model().objects.filter(token=OWN_TOKEN).first()
     assert heard() == {"SQL", "log"}
-    ears.clear()
+    leak_detector.clear()
     logging.getLogger("oauth2_provider").debug("a secret: %s", OWN_SECRET)
     assert heard() == {"log"}
-    ears.clear()
+    leak_detector.clear()
     User.objects.create(username="somebody", email="somebody@example.org", last_name=OWN_SECRET)
-    ears.clear()
+    leak_detector.clear()
     assert heard() == {"table"}
     User.objects.all().delete()
-    ears.clear()
-    for path in (ears.folder / ".bash_history", tmp_path / "elsewhere"):
+    leak_detector.clear()
+    for path in (leak_detector.folder / ".bash_history", tmp_path / "elsewhere"):
         path.write_text(quote(OWN_SECRET))
         assert heard() == {"file"}
         path.unlink()
     subprocess.run(["true"], env={"TOKEN": OWN_TOKEN}, check=True)
     assert heard() == {"processes"}
-    ears.clear()
+    leak_detector.clear()
     mail.send_mail("Report", OWN_TOKEN, None, ["somebody@example.org"])
     assert heard() == {"mails"}
-    ears.clear()
+    leak_detector.clear()
     with pytest.raises(Error) as raised, transaction.atomic():
         connection.cursor().execute("SELECT %s FROM nowhere", [OWN_TOKEN])
-    ears.clear()
-    ears.raised.append(raised.value)
+    leak_detector.clear()
+    leak_detector.raised.append(raised.value)
     assert heard() == {"errors"}
 
 
-# Runs that succeed
+# Successful runs
 
 
 @pytest.mark.parametrize("format", sorted({*rendering.FORMATS} - {"env"}))
-def test_with_a_file_nothing_is_printed_in_any_format(ears: Ears, tmp_path: Path, format: str) -> None:
+def test_output_file_prints_nothing(leak_detector: LeakDetector, tmp_path: Path, format: str) -> None:
     ran = run_with_own("--format", format, "--output", str(tmp_path / "file"))
 
     # No quoting in an env file is read alike by all readers for this secret.
     assert ran.code == (format == "env")
-    assert format == "env" or found(OWN_TOKEN, (tmp_path / "file").read_text())
-    assert silent(ears, ran.stdout, ran.stderr)
+    assert format == "env" or find_encodings(OWN_TOKEN, (tmp_path / "file").read_text())
+    assert leaks_nothing(leak_detector, ran.stdout, ran.stderr)
 
 
-def test_unquotable_secret_is_not_repeated(ears: Ears, tmp_path: Path) -> None:
+def test_unquotable_secret_is_not_repeated(leak_detector: LeakDetector, tmp_path: Path) -> None:
     ran = run_with_own("--format", "env", "--output", str(tmp_path / "file"))
 
     assert ran.code == 1
     assert "OPENEDX_CLIENT_SECRET" in ran.stderr
     assert not (tmp_path / "file").exists()
-    assert silent(ears, ran.stdout, ran.stderr)
+    assert leaks_nothing(leak_detector, ran.stdout, ran.stderr)
 
 
-def test_a_second_run_a_new_token_and_a_dry_run_tell_nothing(ears: Ears) -> None:
+def test_later_runs_show_no_secret(leak_detector: LeakDetector) -> None:
     run_with_own()
     again = run_with_own()
     get_access_token_model().objects.all().delete()
@@ -126,10 +128,10 @@ def test_a_second_run_a_new_token_and_a_dry_run_tell_nothing(ears: Ears) -> None
     newer = run_with_own("--output", "/dev/null")
 
     assert (again.code, dry.code, newer.code) == (0, 0, 1)
-    assert silent(ears, *(text for ran in (again, dry, newer) for text in (ran.stdout, ran.stderr)))
+    assert leaks_nothing(leak_detector, *(text for ran in (again, dry, newer) for text in (ran.stdout, ran.stderr)))
 
 
-def test_the_proof_over_http_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_verification_leaks_nothing(leak_detector: LeakDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def echo(method: str, url: str, *_sent: Any) -> Any:
@@ -141,10 +143,10 @@ def test_the_proof_over_http_tells_nothing(ears: Ears, monkeypatch: pytest.Monke
     ran = run_with_own("--verify-url", "https://lms.example.org", "--format", "json")
 
     assert (ran.code, len(asked)) == (1, 3)
-    assert silent(ears, ran.stderr, repr(asked))
+    assert leaks_nothing(leak_detector, ran.stderr, repr(asked))
 
 
-# Runs that fail
+# Failing runs
 
 
 REFUSED = {
@@ -157,34 +159,34 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("secret", "token"), REFUSED.values(), ids=REFUSED)
-def test_a_secret_that_is_refused_is_not_repeated(
-    ears: Ears, monkeypatch: pytest.MonkeyPatch, secret: str, token: str
+def test_rejected_secret_is_not_repeated(
+    leak_detector: LeakDetector, monkeypatch: pytest.MonkeyPatch, secret: str, token: str
 ) -> None:
     monkeypatch.setenv("MY_SECRET", secret)
-    ears.clear()
+    leak_detector.clear()
 
     ran = run(*OWN, stdin=token)
 
     assert ran.code == 1
-    assert silent(ears, ran.stdout, ran.stderr, secrets=(secret, token))
+    assert leaks_nothing(leak_detector, ran.stdout, ran.stderr, secrets=(secret, token))
 
 
 @pytest.mark.parametrize("option", ["--client-secret-from", "--access-token-from", "--client-secret", "--access-token"])
-def test_a_secret_typed_as_an_argument_is_not_repeated(ears: Ears, option: str) -> None:
+def test_secret_as_argument_is_not_repeated(leak_detector: LeakDetector, option: str) -> None:
     ran = run(option, OWN_SECRET)
 
     assert ran.code == 1
-    assert silent(ears, ran.stdout, ran.stderr)
+    assert leaks_nothing(leak_detector, ran.stdout, ran.stderr)
 
 
-def test_secrets_that_differ_from_those_that_are_there_are_not_repeated(ears: Ears) -> None:
+def test_differing_secret_is_not_repeated(leak_detector: LeakDetector) -> None:
     shown = run("--format", "json").result
 
     for arguments, stdin in ((OWN[:2], ""), (OWN[2:], OWN_TOKEN)):
         ran = run(*arguments, stdin=stdin)
         assert ran.code == 1
-        assert silent(ears, ran.stdout, ran.stderr)
-    assert silent(ears, secrets=(shown["client_secret"], shown["access_token"]))
+        assert leaks_nothing(leak_detector, ran.stdout, ran.stderr)
+    assert leaks_nothing(leak_detector, secrets=(shown["client_secret"], shown["access_token"]))
 
 
 ERRORS = {
@@ -195,7 +197,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("make", ERRORS.values(), ids=ERRORS)
-def test_an_error_from_the_site_s_own_receivers_tells_nothing(ears: Ears, make: Callable[[], Exception]) -> None:
+def test_receiver_errors_leak_nothing(leak_detector: LeakDetector, make: Callable[[], Exception]) -> None:
     for model in (User, get_application_model(), get_access_token_model()):
         for signal in (pre_save, post_save):
 
@@ -209,14 +211,14 @@ def test_an_error_from_the_site_s_own_receivers_tells_nothing(ears: Ears, make: 
                 shown = ran.stdout + ran.stderr
                 assert ran.code == 1
             except ZeroDivisionError as error:
-                ears.raised.append(error)
+                leak_detector.raised.append(error)
             finally:
                 signal.disconnect(fail, sender=model)
 
-            assert silent(ears, shown)
+            assert leaks_nothing(leak_detector, shown)
 
 
-def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_error_leaks_nothing(leak_detector: LeakDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     before, real = row_counts(), rendering.as_dict
 
     def fail_afterwards(*arguments: Any) -> None:
@@ -226,13 +228,13 @@ def test_an_error_while_it_is_written_out_tells_nothing(ears: Ears, monkeypatch:
     monkeypatch.setattr(rendering, "as_dict", fail_afterwards)
     with pytest.raises(ZeroDivisionError) as raised:
         run_with_own()
-    ears.raised.append(raised.value)
+    leak_detector.raised.append(raised.value)
 
-    assert silent(ears)
+    assert leaks_nothing(leak_detector)
     assert row_counts() == before
 
 
-def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_verification_leaks_nothing(leak_detector: LeakDetector, monkeypatch: pytest.MonkeyPatch) -> None:
     real = oauth.create_access_tokens
 
     def create_expired(wanted: Any) -> Any:
@@ -249,32 +251,34 @@ def test_a_failing_proof_tells_nothing(ears: Ears, monkeypatch: pytest.MonkeyPat
     assert "token_expired" in ran.stderr
     assert "invalid_client" in ran.stderr
     assert rolled_back.code == 1
-    assert silent(ears, ran.stderr, rolled_back.stdout, rolled_back.stderr)
+    assert leaks_nothing(leak_detector, ran.stderr, rolled_back.stdout, rolled_back.stderr)
 
 
-def test_a_caller_in_python_meets_no_secret_either(ears: Ears) -> None:
+def test_python_callers_see_no_secret(leak_detector: LeakDetector) -> None:
     spec = ClientSpec(name="report", client_secret=Secret(OWN_SECRET), access_token=Secret(OWN_TOKEN))
 
     plan = api.plan_client(spec, authority=OPERATOR)
     credentials = api.provision(spec, authority=OPERATOR)
     proof = api.verify(credentials)
 
-    assert silent(ears, repr(spec), repr(plan), str(plan), repr(credentials), f"{credentials}", repr(proof))
+    assert leaks_nothing(
+        leak_detector, repr(spec), repr(plan), str(plan), repr(credentials), f"{credentials}", repr(proof)
+    )
     for holder in (spec, plan, credentials):
         for take in (pickle.dumps, copy.deepcopy):
             with pytest.raises(TypeError) as refusal:
                 take(holder)
-            assert silent(ears, str(refusal.value))
+            assert leaks_nothing(leak_detector, str(refusal.value))
 
 
-def test_credentials_shown_by_a_debugger_show_none() -> None:
+def test_credentials_repr_hides_secrets() -> None:
     shown = f"{CredentialsFactory()!r} {CredentialsFactory()} {vars(CredentialsFactory)}"
 
-    assert found(SECRET, shown) == []
-    assert found(TOKEN, shown) == []
+    assert find_encodings(SECRET, shown) == []
+    assert find_encodings(TOKEN, shown) == []
 
 
-def test_the_result_of_the_command_is_not_returned_to_who_calls_it_from_python(
+def test_call_command_returns_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert call_command("provision_api_client", "--format", "json") is None

@@ -1,4 +1,4 @@
-"""Other plugins are told what became of a client: after it is committed, without secrets, and come what may of them."""
+"""Test signals: sent after commit, without secrets, and isolated from failing receivers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def listening(signal: Signal, receiver: Callable[..., None]) -> Iterator[None]:
 
 @pytest.fixture
 def told() -> Iterator[Told]:
-    """What receivers were told, in order."""
+    """Return what receivers were sent, in order."""
     heard: Told = []
     with ExitStack() as stack:
         for which, signal in SIGNALS.items():
@@ -70,9 +70,7 @@ DEEDS: dict[str, tuple[Callable[[], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_each_deed_is_told_once_and_only_if_something_was_done(
-    told: Told, django_capture_on_commit_callbacks: Any, deed: str
-) -> None:
+def test_each_change_sends_one_signal(told: Told, django_capture_on_commit_callbacks: Any, deed: str) -> None:
     provisioned()
     do, expected = DEEDS[deed]
 
@@ -82,7 +80,7 @@ def test_each_deed_is_told_once_and_only_if_something_was_done(
     assert [name for name, _payload in told] == expected
 
 
-def test_what_is_told_is_what_the_history_says(told: Told, django_capture_on_commit_callbacks: Any) -> None:
+def test_signal_matches_history(told: Told, django_capture_on_commit_callbacks: Any) -> None:
     provisioned()
 
     with django_capture_on_commit_callbacks(execute=True):
@@ -98,7 +96,7 @@ def test_what_is_told_is_what_the_history_says(told: Told, django_capture_on_com
     }
 
 
-def test_nobody_is_told_a_secret(told: Told, django_capture_on_commit_callbacks: Any) -> None:
+def test_signals_carry_no_secret(told: Told, django_capture_on_commit_callbacks: Any) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         life = [
             provisioned(),
@@ -115,14 +113,14 @@ def test_nobody_is_told_a_secret(told: Told, django_capture_on_commit_callbacks:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_receivers_hear_of_it_when_others_can_see_it(told: Told) -> None:
+def test_signals_are_sent_after_commit(told: Told) -> None:
     def must_be_committed(**_payload: Any) -> None:
         assert not transaction.get_connection().in_atomic_block
         assert ApiClient.objects.filter(name="report").exists()
         seen.append(True)
 
     seen: list[bool] = []
-    with listening(signals.api_client_provisioned, must_be_committed), transaction.atomic():  # As a web request is.
+    with listening(signals.api_client_provisioned, must_be_committed), transaction.atomic():  # Like a web request.
         provisioned()
         assert told == []
     assert seen == [True]
@@ -130,7 +128,7 @@ def test_receivers_hear_of_it_when_others_can_see_it(told: Told) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_is_told_of_what_was_rolled_back(told: Told) -> None:
+def test_rolled_back_run_sends_no_signal(told: Told) -> None:
     with transaction.atomic():
         provisioned()
         transaction.set_rollback(True)
@@ -143,7 +141,7 @@ def test_nobody_is_told_of_what_was_rolled_back(told: Told) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS)
-def test_a_receiver_that_fails_does_no_harm(told: Told, signal: Signal, caplog: Any) -> None:
+def test_failing_receiver_is_harmless(told: Told, signal: Signal, caplog: Any) -> None:
     def fails(**_payload: Any) -> None:
         raise RuntimeError("the plugin's own affair")
 

@@ -1,4 +1,4 @@
-"""What is supported is said once, in pyproject.toml: nothing else claims more or tests less."""
+"""Test that pyproject.toml, the classifiers, the matrix and the pages agree on supported versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ README = " ".join((ROOT / "README.rst").read_text().split())
 
 
 def environments(label: str) -> set[str]:
-    """The names of a label's environments, with their braces expanded."""
+    """Return the environment names of a label, with braces expanded."""
     tox = ConfigParser()
     tox.read(ROOT / "tox.ini")
     (names,) = re.findall(rf"^{label} = (.+)$", tox["tox"]["labels"], re.MULTILINE)
@@ -35,19 +35,19 @@ def listed(versions: list[str], last: str) -> str:
 @pytest.mark.parametrize(
     ("thing", "classifier"), [("Python", "Programming Language :: Python :: 3."), ("Django", "Framework :: Django :: ")]
 )
-def test_the_classifiers_claim_what_is_supported(thing: str, classifier: str) -> None:
+def test_classifiers_match_support(thing: str, classifier: str) -> None:
     claimed = distribution("edx-api-provisioning").metadata.get_all("Classifier") or []
 
     assert [one.rpartition(" ")[2] for one in claimed if one.startswith(classifier)] == SUPPORT[thing]
 
 
-def test_the_matrix_tests_every_combination_of_what_is_supported() -> None:
+def test_matrix_covers_supported_versions() -> None:
     matrix = environments("matrix")
     pythons, djangos, toolkits = (
         [version.replace(".", "") for version in SUPPORT[thing]]
         for thing in ("Python", "Django", "django-oauth-toolkit")
     )
-    # Of 1.7 it is the one version that the LMS has.
+    # For 1.7 it is the LMS's version.
     toolkits[0] += "1"
     versions = {
         f"py{python}-dj{django}-dot{dot}" for python, django, dot in itertools.product(pythons, djangos, toolkits)
@@ -63,22 +63,22 @@ def test_the_matrix_tests_every_combination_of_what_is_supported() -> None:
     }
 
 
-def test_the_oldest_versions_are_those_of_the_lms_and_the_newest_are_pinned() -> None:
+def test_oldest_and_newest_versions_are_pinned() -> None:
     for pins, position in (("lms", 0), ("newest", -1)):
         pinned = dict(re.findall(r"^([\w-]+)==(.+)$", (ROOT / f"requirements/{pins}.txt").read_text(), re.MULTILINE))
         for thing in ("Django", "django-oauth-toolkit"):
             assert f"{pinned[thing]}.".startswith(f"{SUPPORT[thing][position]}.")
 
 
-def test_the_readme_names_what_is_supported() -> None:
+def test_readme_names_supported_versions() -> None:
     for thing, last in (("Python", "and"), ("Django", "and"), ("Tutor", "and"), ("django-oauth-toolkit", "or")):
         assert f"{thing} {listed(SUPPORT[thing], last)}" in README
     assert listed(SUPPORT["databases"], "or") in README
 
 
-def test_the_tutorial_for_tutor_names_what_is_supported() -> None:
+def test_tutor_page_names_supported_versions() -> None:
     assert f"Tutor {listed(SUPPORT['Tutor'], 'and')}" in (ROOT / "docs/tutor.rst").read_text()
 
 
-def test_python_is_required_as_it_is_supported() -> None:
+def test_requires_python_matches_support() -> None:
     assert distribution("edx-api-provisioning").metadata["Requires-Python"] == ">=3.10", "Tutor runs on Python 3.10"

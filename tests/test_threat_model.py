@@ -1,4 +1,4 @@
-"""The threat model claims nothing without a test that there is."""
+"""Test that every claim of the threat model cites an existing test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CITED = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", MODEL)
 
 
 @pytest.mark.parametrize(("file", "name"), CITED)
-def test_a_test_that_is_cited_is_there(file: str, name: str) -> None:
+def test_cited_test_exists(file: str, name: str) -> None:
     functions = {
         node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
     }

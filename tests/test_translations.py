@@ -1,4 +1,4 @@
-"""Translations by Open edX's conventions, and one that is whole: Russian."""
+"""Test that translations follow Open edX's conventions, and that Russian is complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Text = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def extracted(tmp_path_factory: pytest.TempPathFactory) -> set[Text]:
-    """The texts that the code has now."""
+    """Return the texts in the code."""
     copy = tmp_path_factory.mktemp("extracted") / PACKAGE.name
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("locale", "conf", "__pycache__"))
     (copy / "locale").mkdir()
@@ -39,12 +39,12 @@ def texts(catalog: Path) -> set[Text]:
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_the_catalogs_have_the_texts_of_the_code(language: str, extracted: set[Text]) -> None:
-    """If not: `make extract_translations`, translate, `make compile_translations`."""
+def test_catalogs_match_code(language: str, extracted: set[Text]) -> None:
+    """To fix: `make extract_translations`, translate, `make compile_translations`."""
     assert texts(PACKAGE / "locale" / language / CATALOG) ^ extracted == set()
 
 
-def test_the_catalogs_are_where_open_edx_looks_for_them() -> None:
+def test_catalogs_are_in_place() -> None:
     assert (PACKAGE / "conf/locale/en" / CATALOG).is_file()
 
 
@@ -54,17 +54,17 @@ def test_russian_is_complete() -> None:
     assert [entry.msgid for entry in catalog if not entry.translated() or entry.fuzzy] == []
 
 
-def test_translations_have_the_placeholders_of_their_texts() -> None:
+def test_translations_keep_placeholders() -> None:
     for entry in polib.pofile(str(PACKAGE / "locale/ru" / CATALOG)):
         wanted = Counter(PLACEHOLDER.findall(entry.msgid_plural or entry.msgid))
         for translated in entry.msgstr_plural.values() or [entry.msgstr]:
             assert Counter(PLACEHOLDER.findall(translated)) == wanted, entry.msgid
-            # What joins others keeps its blanks, and what is a line by itself its end.
+            # Parts keep their surrounding blanks, and whole lines their line end.
             assert [text[:1].isspace() for text in (translated, entry.msgid)] in ([True] * 2, [False] * 2), entry.msgid
             assert [text[-1:].isspace() for text in (translated, entry.msgid)] in ([True] * 2, [False] * 2), entry.msgid
 
 
-def test_options_and_names_of_the_code_stay_as_they_are() -> None:
+def test_translations_keep_options_and_names() -> None:
     named = re.compile(r"--[a-z-]+|[A-Z]{2,}_[A-Z_]+|\b[a-z]+_[a-z_]+\b|https?://\S+")
     for entry in polib.pofile(str(PACKAGE / "locale/ru" / CATALOG)):
         for translated in entry.msgstr_plural.values() or [entry.msgstr]:
@@ -72,7 +72,7 @@ def test_options_and_names_of_the_code_stay_as_they_are() -> None:
             assert [name for name in named.findall(text) if name not in translated] == [], entry.msgid
 
 
-def test_what_is_compiled_is_what_is_translated(tmp_path: Path) -> None:
+def test_compiled_catalog_is_current(tmp_path: Path) -> None:
     catalog = PACKAGE / "locale/ru" / CATALOG
     subprocess.run(["msgfmt", "--check-format", f"--output-file={tmp_path / 'django.mo'}", catalog], check=True)
 
@@ -81,8 +81,8 @@ def test_what_is_compiled_is_what_is_translated(tmp_path: Path) -> None:
     assert one == other
 
 
-def test_django_finds_it() -> None:
+def test_django_finds_translation() -> None:
     with translation.override("ru"), pytest.raises(InvalidSpec) as refused:
         ClientSpec(groups=("",))
 
-    assert refused.value.message == "укажите название группы."
+    assert refused.value.message == "не может быть пустым; не указывайте его, чтобы взять значение по умолчанию."

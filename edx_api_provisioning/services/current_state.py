@@ -170,6 +170,9 @@ def _found_users(
     }
     asked = {spec.name for spec in specs if spec.name in users and (spec.rights is not None or not linked[spec.name])}
     others = _other_clients({users[name].pk for name in asked})
+    if any(each.name == name for name in asked - clients.keys() for each in others.get(users[name].pk, ())):
+        # Another run created this very client since it was looked up: look again, as for a taken unique value.
+        raise IntegrityError("the client was created meanwhile")
     made = {
         name: clients[name].user_made if linked[name] else any(each.user_made for each in others.get(user.pk, ()))
         for name, user in users.items()

@@ -207,8 +207,7 @@ def record_refusal(name: str, says: str, *, authority: Authority) -> None:
     """
     name = printable(name)[:NAME_MAX_LENGTH]
     with translate_errors():
-        client = find(name, lock_it=False) if name else None
-        record(client, name or "-", Kind.REFUSED, details={"says": says}, authority=authority)
+        record(None, name or "-", Kind.REFUSED, details={"says": says}, authority=authority)
 
 
 def record_all(

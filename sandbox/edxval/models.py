@@ -1,4 +1,4 @@
-"""A model of the package edx-val that the LMS brings: its permissions are what is asked for."""
+"""A model of the package edx-val, whose permissions can be requested."""
 
 from __future__ import annotations
 

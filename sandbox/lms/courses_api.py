@@ -1,4 +1,4 @@
-"""End points of the LMS about courses and their teams, each with its own rule about who may call it."""
+"""Endpoints of the LMS about courses and their teams, each with its own permission rule."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from openedx.core.lib.api.view_utils import DeveloperErrorViewMixin
 
 # lms/djangoapps/course_api/views.py
 class CourseListView(DeveloperErrorViewMixin, generics.ListAPIView):
-    """Public, and yet a bad token is refused."""
+    """Public, but rejects an invalid token."""
 
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = ()
@@ -49,7 +49,7 @@ class CourseListView(DeveloperErrorViewMixin, generics.ListAPIView):
     serializer_class = serializers.Serializer
 
     def get_queryset(self) -> Any:
-        """lms/djangoapps/course_api/permissions.py: what others see is for staff, and 401 is never said."""
+        """lms/djangoapps/course_api/permissions.py: other users' courses need staff, and 401 is never returned."""
         username = self.request.GET.get("username", self.request.user.username)
         if username != self.request.user.username and not self.request.user.is_staff:
             raise PermissionDenied
@@ -68,7 +68,7 @@ class CourseDetailView(DeveloperErrorViewMixin, View):
 
 # lms/djangoapps/course_api/views.py
 class CourseIdListView(DeveloperErrorViewMixin, View):
-    """The courses in which a user has a role."""
+    """Return the courses in which a user has a role."""
 
     def get(self, request: Request) -> Response:
         username, role = request.GET.get("username"), request.GET.get("role")
@@ -82,7 +82,7 @@ class CourseIdListView(DeveloperErrorViewMixin, View):
 
 # lms/djangoapps/commerce/api/v1/views.py
 class CommerceCourseListView(View):
-    """The courses that have modes."""
+    """Return the courses that have modes."""
 
     name = "Course List"
     authentication_classes = AUTHENTICATION
@@ -159,7 +159,7 @@ class CourseUserDiscountWithUserParam(DeveloperErrorViewMixin, View):
 
 # lms/djangoapps/instructor/views/api.py
 class _InstructorView(DeveloperErrorViewMixin, View):
-    """The course is looked for before anybody asks who wants it."""
+    """Looks up the course before it checks permissions."""
 
     answer: ClassVar[dict[str, Any]]
 
@@ -178,7 +178,7 @@ class _InstructorView(DeveloperErrorViewMixin, View):
 
 
 class InstructorTasks(_InstructorView):
-    """Open to everybody with a role in the course's team (permission instructor.show_tasks)."""
+    """Open to everyone with a role in the course team (permission instructor.show_tasks)."""
 
     answer: ClassVar[dict[str, Any]] = {"tasks": []}
 
@@ -187,7 +187,7 @@ class InstructorTasks(_InstructorView):
 
 
 class ReportDownloads(_InstructorView):
-    """Open to data researchers and to staff of the site (permission instructor.research)."""
+    """Open to data researchers and to site staff (permission instructor.research)."""
 
     answer: ClassVar[dict[str, Any]] = {"downloads": []}
 

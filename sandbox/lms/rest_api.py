@@ -1,6 +1,6 @@
-"""Further end points of the LMS, each with its own rule about who may call it and as little else as possible.
+"""More endpoints of the LMS, each with its own permission rule and otherwise minimal.
 
-There are no course contents, programs or providers in the sandbox: whoever may ask for one is told that it is absent.
+The sandbox has no course contents, programs or providers: callers with permission get "not found".
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class GradebookView(AbsentView):
 
 # lms/djangoapps/grades/rest_api/v1/views.py
 class SectionGradesBreakdown(JwtView):
-    """The Bearer tokens that it takes are another package's."""
+    """Takes the Bearer tokens of another package."""
 
     permission_classes = (IsStaff,)
 
@@ -96,9 +96,9 @@ class SectionGradesBreakdown(JwtView):
 
 # lms/djangoapps/certificates/apis/v0/views.py
 class CertificatesListView(View):
-    """Nobody has made certificates public.
+    """No certificate is public.
 
-    A user without a profile is an error, in the LMS too.
+    A user without a profile causes an error, as in the LMS.
     """
 
     permission_classes = (IsAuthenticated & (IsStaff | IsUserInUrl),)
@@ -166,7 +166,7 @@ class NotificationCountView(View):
 
 # common/djangoapps/third_party_auth/api/views.py
 class UserView(View):
-    """Being staff is not enough, and 401 is never said."""
+    """Staff alone is not sufficient, and 401 is never returned."""
 
     authentication_classes = AUTHENTICATION
     permission_classes = ()
@@ -179,7 +179,7 @@ class UserView(View):
 
 # common/djangoapps/third_party_auth/api/views.py
 class ThirdPartyAuthUserStatusView(EmptyView):
-    """The providers that a user is linked with."""
+    """The identity providers linked to a user."""
 
 
 class JwtHasTpaProviderFilterForRequestedProvider(BasePermission):
@@ -237,7 +237,7 @@ class OrganizationsViewSet(JwtView):
 
 
 class ReadRestrictedDjangoModelPermissions(DjangoModelPermissions):
-    """edxval/views.py of edx-val: who may not change a thing may not see it either."""
+    """edxval/views.py of edx-val: viewing needs the change permission."""
 
     perms_map = {**DjangoModelPermissions.perms_map, "GET": ["%(app_label)s.change_%(model_name)s"]}  # noqa: RUF012
 
@@ -252,7 +252,7 @@ class VideoList(JwtView):
 
 
 class IsAdminOrSupportOrAuthenticatedReadOnly(BasePermission):
-    """common/djangoapps/entitlements/rest_api/v1/permissions.py: support is a role in no course and no organization."""
+    """common/djangoapps/entitlements/rest_api/v1/permissions.py: support is a role outside courses and orgs."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.method in SAFE_METHODS or request.user.is_staff or SupportStaffRole().has_user(request.user)

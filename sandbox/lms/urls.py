@@ -23,7 +23,7 @@ urlpatterns = [
     *rest_api.urlpatterns,
     path("survey_report/", include("openedx.features.survey_report.urls")),
     path("api-docs/", api_docs.with_ui("swagger")),
-    # A sandbox has no web server in front of it: the admin's files are served even without DEBUG.
+    # A sandbox has no web server in front: serve the admin's files even without DEBUG.
     path("static/<path:path>", serve, {"insecure": True}),
     *get_plugin_url_patterns("lms.djangoapp"),
 ]

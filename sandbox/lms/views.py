@@ -1,4 +1,4 @@
-"""What the further end points of the sandbox have in common."""
+"""Shared base classes of the sandbox's further endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openedx.core.lib.api.authentication_lists import AUTHENTICATION_ALLOW_INACT
 
 
 class JwtView(APIView):
-    """Has the default authentication classes: no Bearer token opens it."""
+    """Has the default authentication classes: Bearer tokens are not accepted."""
 
     permission_classes: tuple[Any, ...] = (IsAuthenticated,)
 
@@ -26,7 +26,7 @@ class View(JwtView):
 
 
 class AbsentView(View):
-    """What is asked for is never there."""
+    """Always answers 404."""
 
     def get(self, request: Request, **kwargs: str) -> NoReturn:
         raise NotFound
@@ -35,7 +35,7 @@ class AbsentView(View):
 
 
 class EmptyView(View):
-    """What is asked for is there, and there is nothing in it."""
+    """Answers with an empty result."""
 
     def get(self, request: Request, **kwargs: str) -> Response:
         return Response([])

@@ -1,4 +1,4 @@
-"""The access catalogue as code: loading, finding, judging, applying. What it says is tested in tests/contract/."""
+"""Test loading, searching, evaluating and applying the access catalogue. tests/contract/ tests its content."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def endpoint(*rights: set[str], untried: tuple[set[str], ...] = (), **fields: An
         f"/api/course_modes/v1/courses/{COURSE}/?page=2",
     ],
 )
-def test_an_endpoint_is_found_however_the_request_is_written(path: str) -> None:
+def test_find_endpoint_ignores_url_spelling(path: str) -> None:
     found = access_catalogue.find_endpoint("get", path)
     assert (found.name, found.path) == ("read course modes", f"/api/course_modes/v1/courses/{ESCAPED}/")
 
@@ -87,7 +87,7 @@ def test_an_endpoint_is_found_however_the_request_is_written(path: str) -> None:
         ("GET", "/api/courses/v1/courses/?username=somebody", "list courses as another user sees them"),
     ],
 )
-def test_method_path_and_query_decide_which_endpoint_it_is(method: str, path: str, name: str) -> None:
+def test_find_endpoint_by_method_path_query(method: str, path: str, name: str) -> None:
     assert access_catalogue.find_endpoint(method, path).name == name
 
 
@@ -101,24 +101,24 @@ def test_method_path_and_query_decide_which_endpoint_it_is(method: str, path: st
         ("GET", ""),
     ],
 )
-def test_what_is_not_in_the_catalogue_is_not_found(method: str, path: str) -> None:
+def test_unknown_endpoint_is_not_found(method: str, path: str) -> None:
     assert access_catalogue.find_endpoint(method, path) is None
 
 
-def test_what_the_address_tells_is_filled_into_the_rights() -> None:
+def test_url_values_fill_rights() -> None:
     found = access_catalogue.find_endpoint("GET", f"/api/grades/v1/courses/{ESCAPED}/?username=somebody%2B1")
     assert frozenset({"username:somebody+1"}) in found.rights
     assert frozenset({"restricted", "scope:grades:read", "filter:content_org:edX"}) in found.untried
     assert found.unknown == ()
 
 
-def test_a_plus_in_a_query_is_a_plus() -> None:
+def test_plus_in_query_is_kept() -> None:
     found = access_catalogue.find_endpoint("GET", f"/api/ccx/v0/ccx/?master_course_id={COURSE}")
     assert found.path == f"/api/ccx/v0/ccx/?master_course_id={ESCAPED}"
     assert frozenset({f"course_role:staff@{COURSE}"}) in found.rights
 
 
-def test_an_endpoint_names_what_it_still_needs() -> None:
+def test_endpoint_lists_unknown_parameters() -> None:
     (found,) = (each for each in access_catalogue.endpoints() if each.name == "read a certificate")
     assert found.unknown == ("username", "course_key")
     assert found.fill({"username": "somebody"}).unknown == ("course_key",)
@@ -140,9 +140,7 @@ def test_an_endpoint_names_what_it_still_needs() -> None:
         ({"scope:a", "filter:content_org:edX"}, Answer.REFUSED),
     ],
 )
-def test_a_restricted_client_has_its_scopes_and_filters_and_no_right_of_its_user(
-    rights: set[str], answer: Answer
-) -> None:
+def test_restricted_client_needs_scopes(rights: set[str], answer: Answer) -> None:
     asked = endpoint({"staff"}, {"restricted", "scope:a", "filter:content_org:edX"})
     assert access_catalogue.allows(rights, asked) is answer
 
@@ -158,7 +156,7 @@ def test_a_restricted_client_has_its_scopes_and_filters_and_no_right_of_its_user
         ({f"course_role:beta@{COURSE}"}, Answer.NOT_DETERMINED),
     ],
 )
-def test_a_course_role_counts_in_its_course_or_organization(rights: set[str], answer: Answer) -> None:
+def test_course_role_covers_course_and_org(rights: set[str], answer: Answer) -> None:
     role, org = {"course_role:staff@{course_key}"}, {"course_role:staff@{org}"}
     asked = endpoint(role, org, untried=({"course_role:beta@{course_key}"},)).fill({"course_key": COURSE})
     assert access_catalogue.allows(rights, asked) is answer
@@ -173,26 +171,26 @@ def test_a_course_role_counts_in_its_course_or_organization(rights: set[str], an
         (set(), Answer.REFUSED),
     ],
 )
-def test_while_the_course_is_not_known_a_role_in_some_course_settles_nothing(rights: set[str], answer: Answer) -> None:
+def test_course_role_without_course_is_unsure(rights: set[str], answer: Answer) -> None:
     assert access_catalogue.allows(rights, endpoint({"course_role:staff@{course_key}"})) is answer
 
 
-def test_a_superuser_has_every_permission_and_nothing_else() -> None:
+def test_superuser_has_only_permissions() -> None:
     assert access_catalogue.allows({"superuser"}, endpoint({"permission:a.b"})) is Answer.ALLOWED
     assert access_catalogue.allows({"superuser"}, endpoint({"staff", "permission:a.b"})) is Answer.REFUSED
 
 
-def test_a_role_that_is_not_looked_at_settles_nothing() -> None:
+def test_unread_role_is_not_determined() -> None:
     assert access_catalogue.allows(set(), endpoint({f"forum_role:Moderator@{COURSE}"})) is Answer.NOT_DETERMINED
     assert access_catalogue.allows({"staff"}, endpoint({"forum_role:Moderator@x"}, {"staff"})) is Answer.ALLOWED
 
 
-def test_an_endpoint_for_every_client_is_not_for_restricted_ones() -> None:
+def test_open_endpoint_refuses_restricted() -> None:
     assert access_catalogue.allows(set(), endpoint(set())) is Answer.ALLOWED
     assert access_catalogue.allows({"restricted"}, endpoint(set())) is Answer.REFUSED
 
 
-def test_no_right_opens_what_no_token_opens() -> None:
+def test_closed_endpoint_refuses_everyone() -> None:
     assert access_catalogue.allows({"superuser", "staff"}, endpoint()) is Answer.REFUSED
 
 
@@ -212,21 +210,21 @@ def test_no_right_opens_what_no_token_opens() -> None:
         (500, False, Answer.NOT_DETERMINED),
     ],
 )
-def test_the_status_of_a_response_says_this(status: int, hidden: bool, answer: Answer) -> None:
+def test_status_code_gives_answer(status: int, hidden: bool, answer: Answer) -> None:
     assert endpoint(hidden=hidden).answered(status) is answer
 
 
 # Profiles
 
 
-def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+def test_unknown_profile_lists_known_ones() -> None:
     with pytest.raises(InvalidSpec) as caught:
         access_catalogue.profile("nonsense")
     assert caught.value.field == "profile"
     assert "course-modes, course-visibility" in caught.value.message
 
 
-def test_a_profile_gives_what_it_grants_keeps_what_was_chosen_and_takes_the_rest() -> None:
+def test_profile_apply_keeps_chosen_values() -> None:
     spec = ClientSpec(name="report", scopes=("read",), filters=("content_org:MITx", "content_org:edX"))
     assert access_catalogue.profile("grades").apply(spec) == ClientSpec(
         name="report",
@@ -241,7 +239,7 @@ def test_a_profile_gives_what_it_grants_keeps_what_was_chosen_and_takes_the_rest
     )
 
 
-def test_a_profile_given_twice_is_the_same_as_once() -> None:
+def test_profile_apply_is_idempotent() -> None:
     profile = access_catalogue.profile("commerce")
     once = profile.apply(ClientSpec())
     assert once.permissions == ("course_modes.change_coursemode",)
@@ -260,13 +258,13 @@ def test_a_profile_given_twice_is_the_same_as_once() -> None:
         ("grades", {"filters": ("content_org:edX",), "expires_in": timedelta(days=1)}, "expires_in"),
     ],
 )
-def test_what_does_not_go_with_the_profile_is_refused(name: str, given: dict[str, Any], field: str) -> None:
+def test_profile_rejects_conflicting_options(name: str, given: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
         access_catalogue.profile(name).apply(ClientSpec(**given))
     assert caught.value.field == field
 
 
-def test_the_retirement_worker_is_whom_the_setting_names(settings: Any) -> None:
+def test_retirement_worker_comes_from_setting(settings: Any) -> None:
     settings.RETIREMENT_SERVICE_WORKER_USERNAME = 'the "worker"'
     assert access_catalogue.profile("retirement").apply(ClientSpec()).username == 'the "worker"'
     assert (
@@ -277,7 +275,7 @@ def test_the_retirement_worker_is_whom_the_setting_names(settings: Any) -> None:
     )
 
 
-def test_where_the_setting_is_missing_the_error_names_it(settings: Any) -> None:
+def test_missing_retirement_setting_is_named(settings: Any) -> None:
     del settings.RETIREMENT_SERVICE_WORKER_USERNAME
     with pytest.raises(InvalidSpec, match="RETIREMENT_SERVICE_WORKER_USERNAME"):
         access_catalogue.profile("retirement").apply(ClientSpec())
@@ -285,13 +283,13 @@ def test_where_the_setting_is_missing_the_error_names_it(settings: Any) -> None:
     assert access_catalogue.allows({"username:somebody"}, asked) is Answer.REFUSED
 
 
-def test_a_superuser_profile_is_staff_too(settings: Any) -> None:
+def test_superuser_profile_includes_staff(settings: Any) -> None:
     more = {**MORE, "opens": ["list videos", "list all enrollments"], "grants": {"superuser": "both ask for it"}}
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"all": more}}
     assert access_catalogue.profile("all").rights == {"superuser", "staff"}
 
 
-def test_a_site_adds_profiles_and_endpoints(settings: Any) -> None:
+def test_site_adds_profiles_and_endpoints(settings: Any) -> None:
     before = access_catalogue.profiles()
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": MORE}}
     profile = access_catalogue.profile("reports")
@@ -301,20 +299,20 @@ def test_a_site_adds_profiles_and_endpoints(settings: Any) -> None:
     assert {each.name for each in access_catalogue.profiles()} == {*(each.name for each in before), "reports"}
 
 
-def test_a_site_replaces_a_profile_by_its_name(settings: Any) -> None:
+def test_site_replaces_profile(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"course-modes": MORE}}
     assert access_catalogue.profile("course-modes").title == "Read reports"
 
 
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Another plugin, which brings profiles."""
+    """Install another plugin that adds profiles."""
     return lambda given: monkeypatch.setattr(
         apps.get_app_config("student"), "api_access_profiles", given, raising=False
     )
 
 
-def test_another_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None]) -> None:
+def test_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None]) -> None:
     before = access_catalogue.profiles()
 
     plugin({"reports": MORE})
@@ -324,7 +322,7 @@ def test_another_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None
     assert len(access_catalogue.profiles()) == len(before) + 1
 
 
-def test_the_settings_have_the_last_word_over_a_plugin(plugin: Callable[[Any], None], settings: Any) -> None:
+def test_settings_override_plugin_profiles(plugin: Callable[[Any], None], settings: Any) -> None:
     plugin({"reports": MORE, "course-modes": MORE})
     assert access_catalogue.profile("course-modes").title == "Read reports"
 
@@ -334,9 +332,7 @@ def test_the_settings_have_the_last_word_over_a_plugin(plugin: Callable[[Any], N
 
 
 @pytest.mark.parametrize("given", [{"reports": {**MORE, "grants": {}}}, ["reports"], "reports"], ids=str)
-def test_what_a_plugin_brings_that_is_no_profile_is_refused_with_its_place(
-    plugin: Callable[[Any], None], given: Any
-) -> None:
+def test_invalid_plugin_profile_is_rejected(plugin: Callable[[Any], None], given: Any) -> None:
     plugin(given)
 
     with pytest.raises(ImproperlyConfigured, match=r"^common\.djangoapps\.student: api_access_profiles"):
@@ -362,7 +358,7 @@ def test_what_a_plugin_brings_that_is_no_profile_is_refused_with_its_place(
         ),
     ],
 )
-def test_what_is_no_profile_is_refused_with_its_place(settings: Any, change: dict[str, Any], reason: str) -> None:
+def test_invalid_site_profile_is_rejected(settings: Any, change: dict[str, Any], reason: str) -> None:
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {**MORE, **change}}}
     with pytest.raises(ImproperlyConfigured) as caught:
         access_catalogue.profile("reports")
@@ -370,7 +366,7 @@ def test_what_is_no_profile_is_refused_with_its_place(settings: Any, change: dic
     assert reason in str(caught.value)
 
 
-def test_every_grant_and_profile_says_why() -> None:
+def test_profiles_and_grants_give_reasons() -> None:
     for profile in access_catalogue.profiles():
         assert profile.title
         assert profile.why
@@ -378,6 +374,6 @@ def test_every_grant_and_profile_says_why() -> None:
         assert all(grant.why for grant in profile.grants)
 
 
-def test_the_page_of_the_documentation_is_made_of_what_is_here_now() -> None:
+def test_access_table_page_is_current() -> None:
     made = subprocess.run([sys.executable, DOCS / "make_access_table.py"], check=True, capture_output=True, text=True)
     assert made.stdout == (DOCS / "access-profiles.rst").read_text()

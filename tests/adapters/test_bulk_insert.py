@@ -1,4 +1,4 @@
-"""Many rows are saved in one statement, and whoever hears of rows being saved hears the same."""
+"""Test that bulk saves use one statement and send the same signals as single saves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def listening(receiver: Callable[..., None]) -> Iterator[None]:
 
 
 def heard(save: Callable[[list[Group]], object], *, again: bool = False) -> list[dict[str, Any]]:
-    """What is heard of three groups being saved, for the first time or again; and whether each was in the database."""
+    """Return the signals sent when saving three groups (the second time with ``again``), and each row's state."""
     told: list[dict[str, Any]] = []
 
     def receiver(signal: Any, instance: Any, **about: Any) -> None:
@@ -57,20 +57,20 @@ def heard(save: Callable[[list[Group]], object], *, again: bool = False) -> list
     return sorted(told, key=lambda each: (each["name"], each["when"]))
 
 
-def test_what_is_heard_is_what_save_tells() -> None:
+def test_bulk_insert_sends_same_signals() -> None:
     assert heard(lambda groups: bulk_insert(groups, key="name")) == heard(
         lambda groups: [group.save() for group in groups]
     )
 
 
-def test_what_is_heard_of_saving_again_is_what_save_tells() -> None:
+def test_bulk_update_sends_same_signals() -> None:
     def together(groups: list[Group]) -> None:
         bulk_update(groups, but="id")
 
     assert heard(together, again=True) == heard(lambda groups: [group.save() for group in groups], again=True)
 
 
-def test_many_are_saved_again_in_one_statement_and_keep_when_they_were_made() -> None:
+def test_bulk_update_uses_one_statement() -> None:
     with clock_at(NOON) as clock:
         clients = [ApiClientFactory(name=name) for name in NAMES]
         clock.forward(hours=1)
@@ -90,7 +90,7 @@ def test_many_are_saved_again_in_one_statement_and_keep_when_they_were_made() ->
         assert values["updated"] == NOON + timedelta(hours=1)
 
 
-def test_one_or_none_are_saved_again_as_ever() -> None:
+def test_bulk_update_accepts_one_or_none() -> None:
     client = ApiClientFactory(name="one", purpose="old")
     client.purpose = "new"
 
@@ -103,7 +103,7 @@ def test_one_or_none_are_saved_again_as_ever() -> None:
     assert client.purpose == "new"
 
 
-def test_what_a_receiver_changes_is_saved() -> None:
+def test_receiver_changes_are_saved() -> None:
     def rename(signal: Any, instance: Any, **_about: Any) -> None:
         if signal is pre_save:
             instance.name = instance.name.upper()
@@ -114,7 +114,7 @@ def test_what_a_receiver_changes_is_saved() -> None:
     assert {*Group.objects.values_list("name", flat=True)} == {"ONE", "TWO", "THREE"}
 
 
-def test_many_take_one_statement() -> None:
+def test_bulk_insert_uses_one_statement() -> None:
     with statements() as sent:
         bulk_insert([Group(name=f"group {number}") for number in range(50)], key="name")
 
@@ -123,7 +123,7 @@ def test_many_take_one_statement() -> None:
     assert len(sent) <= (1 if told else 2)
 
 
-def test_a_database_that_tells_no_keys_is_asked_for_them() -> None:
+def test_missing_keys_are_read_back() -> None:
     groups = [Group(name=name) for name in NAMES]
 
     with mock.patch.object(type(connection.features), "can_return_rows_from_bulk_insert", new=False):
@@ -132,7 +132,7 @@ def test_a_database_that_tells_no_keys_is_asked_for_them() -> None:
     assert [group.pk for group in groups] == [Group.objects.get(name=name).pk for name in NAMES]
 
 
-def test_where_nobody_needs_the_keys_nobody_asks_for_them() -> None:
+def test_unneeded_keys_are_not_read_back() -> None:
     without = mock.patch.object(type(connection.features), "can_return_rows_from_bulk_insert", new=False)
     with without, statements() as sent:
         bulk_insert([Group(name=name) for name in NAMES])
@@ -140,14 +140,14 @@ def test_where_nobody_needs_the_keys_nobody_asks_for_them() -> None:
     assert len(sent) == 1
 
 
-def test_a_model_with_a_save_of_its_own_is_saved_by_it() -> None:
+def test_custom_save_method_is_called() -> None:
     with mock.patch.object(User, "save", autospec=True, side_effect=Model.save) as save:
         bulk_insert([User(username=name, email=f"{name}@example.org") for name in NAMES], key="username")
 
     assert save.call_count == len(NAMES)
 
 
-def test_a_save_that_is_known_is_not_called() -> None:
+def test_named_save_method_is_not_called() -> None:
     events = [ApiClientEvent(client_name=name, kind="created", actor="ann") for name in NAMES]
 
     with statements() as sent:
@@ -157,7 +157,7 @@ def test_a_save_that_is_known_is_not_called() -> None:
     assert ApiClientEvent.objects.count() == len(NAMES)
 
 
-def test_nothing_is_saved_of_nothing() -> None:
+def test_bulk_insert_of_nothing_is_silent() -> None:
     with statements() as sent:
         bulk_insert([])
     assert sent == []

@@ -1,4 +1,4 @@
-"""One transaction, another attempt where another run was faster, one line for every error, and no secret in a log."""
+"""Test transactions: one commit, retries after conflicts, one-line errors, no SQL in the logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions
 
 
 class Work:
-    """Registers a client, and then fails a number of times."""
+    """Register a client, then fail the given number of times."""
 
     def __init__(self, error: Exception, *, times: int = 1000) -> None:
         self.error, self.times, self.calls = error, times, 0
@@ -42,27 +42,27 @@ class Work:
 
 
 def with_state(error: DatabaseError, state: str) -> DatabaseError:
-    """As psycopg's errors arrive: the SQLSTATE is the cause's."""
+    """Return the error as psycopg raises it: the SQLSTATE is on its cause."""
     error.__cause__ = type("OfTheDriver", (Exception,), {"sqlstate": state})()
     return error
 
 
-def test_what_the_work_returns_is_returned_and_kept() -> None:
+def test_in_transaction_returns_and_commits() -> None:
     assert in_transaction(Work(IntegrityError(), times=0)) == "done"
     assert ApiClient.objects.count() == 1
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_where_another_run_was_faster_the_work_looks_again(times: int) -> None:
+def test_conflict_retries_the_work(times: int) -> None:
     work = Work(IntegrityError(1062, "Duplicate entry"), times=times)
 
     assert in_transaction(work) == "done"
     assert work.calls == times + 1
-    # Each attempt found nothing of the one before: the unique name would have refused it.
+    # Each attempt started empty: otherwise the unique name would have refused it.
     assert ApiClient.objects.count() == 1
 
 
-def test_the_work_is_not_repeated_for_ever() -> None:
+def test_retries_are_limited() -> None:
     work = Work(IntegrityError(1062, f"Duplicate entry '{SECRET}' for key 'token'"))
 
     with pytest.raises(DatabaseFailure, match=r"^a value of the column token is already taken") as refusal:
@@ -92,12 +92,12 @@ LASTING = {
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
-def test_a_deadlock_is_met_by_another_attempt(error: Exception) -> None:
+def test_deadlock_is_retried(error: Exception) -> None:
     assert in_transaction(Work(error, times=1)) == "done"
 
 
 @pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
-def test_a_deadlock_inside_somebody_else_s_transaction_is_the_end(error: Exception) -> None:
+def test_deadlock_in_outer_transaction_fails(error: Exception) -> None:
     work = Work(error)
 
     with pytest.raises(DatabaseFailure), transaction.atomic():
@@ -107,7 +107,7 @@ def test_a_deadlock_inside_somebody_else_s_transaction_is_the_end(error: Excepti
 
 
 @pytest.mark.parametrize("error", LASTING.values(), ids=LASTING)
-def test_any_other_error_is_the_end_and_one_line_that_repeats_nothing(error: Exception) -> None:
+def test_other_error_fails_without_values(error: Exception) -> None:
     work = Work(error)
 
     with pytest.raises(DatabaseFailure, match=r"nothing was changed.*run the command again") as refusal:
@@ -125,13 +125,13 @@ def test_any_other_error_is_the_end_and_one_line_that_repeats_nothing(error: Exc
     ("error", "name"),
     [(OperationalError(2006, "gone"), "OperationalError 2006"), (LASTING["PostgreSQL gone"], "OperationalError 57P01")],
 )
-def test_the_database_s_number_is_named_for_whoever_looks_it_up(error: Exception, name: str) -> None:
+def test_database_error_code_is_named(error: Exception, name: str) -> None:
     with pytest.raises(DatabaseFailure, match=rf"\({name}\)"):
         in_transaction(Work(error))
 
 
 @pytest.mark.parametrize("error", [Conflict("no"), ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
-def test_whatever_else_goes_wrong_is_passed_on_and_leaves_nothing(error: BaseException) -> None:
+def test_foreign_exception_rolls_back(error: BaseException) -> None:
     with pytest.raises(type(error)):
         in_transaction(Work(error))
 
@@ -140,18 +140,16 @@ def test_whatever_else_goes_wrong_is_passed_on_and_leaves_nothing(error: BaseExc
 
 @pytest.fixture
 def not_migrated() -> None:
-    """As in the time between the installation of a new release and `migrate`."""
+    """Simulate a new release before `migrate` has run."""
     MigrationRecorder.Migration.objects.filter(app="edx_api_provisioning").delete()
 
 
-def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named(not_migrated: None) -> None:
+def test_missing_migration_names_command(not_migrated: None) -> None:
     with pytest.raises(NotMigrated, match=r"manage\.py lms migrate edx_api_provisioning"), translate_errors():
         raise ProgrammingError("no such table: edx_api_provisioning_apiclient")
 
 
-def test_a_database_that_cannot_say_what_has_run_is_not_said_to_lack_a_migration(
-    monkeypatch: pytest.MonkeyPatch, not_migrated: None
-) -> None:
+def test_connection_loss_is_not_migration(monkeypatch: pytest.MonkeyPatch, not_migrated: None) -> None:
     def fail(*_arguments: Any) -> None:
         raise OperationalError(2006, "Server has gone away")
 
@@ -166,7 +164,7 @@ def test_a_database_that_cannot_say_what_has_run_is_not_said_to_lack_a_migration
 
 @pytest.fixture
 def sql_log(caplog: pytest.LogCaptureFixture, settings: Any) -> Callable[[], str]:
-    """Everything that Django keeps of SQL statements with DEBUG on."""
+    """Return all SQL that Django records with DEBUG on."""
     settings.DEBUG = True
     caplog.set_level(logging.DEBUG)
     connection.queries_log.clear()
@@ -177,20 +175,20 @@ def ask(word: str) -> None:
     ApiClient.objects.filter(name=word).first()
 
 
-def test_statements_stay_out_of_django_s_log(sql_log: Callable[[], str]) -> None:
+def test_statements_are_not_logged(sql_log: Callable[[], str]) -> None:
     with no_sql_logging():
         ask(SECRET)
 
     assert SECRET not in sql_log()
 
 
-def test_statements_of_a_transaction_stay_out_of_django_s_log(sql_log: Callable[[], str]) -> None:
+def test_transaction_statements_not_logged(sql_log: Callable[[], str]) -> None:
     in_transaction(lambda: ask(SECRET))
 
     assert SECRET not in sql_log()
 
 
-def test_statements_of_others_are_logged_as_ever(sql_log: Callable[[], str]) -> None:
+def test_other_statements_are_logged(sql_log: Callable[[], str]) -> None:
     ask("before")
     with no_sql_logging():
         ask("meanwhile")
@@ -199,7 +197,7 @@ def test_statements_of_others_are_logged_as_ever(sql_log: Callable[[], str]) -> 
     assert [word in sql_log() for word in ("before", "meanwhile", "after")] == [True, False, True]
 
 
-def test_blocks_may_be_nested(sql_log: Callable[[], str]) -> None:
+def test_no_sql_logging_nests(sql_log: Callable[[], str]) -> None:
     with no_sql_logging():
         with no_sql_logging():
             ask("inner")
@@ -209,7 +207,7 @@ def test_blocks_may_be_nested(sql_log: Callable[[], str]) -> None:
     assert [word in sql_log() for word in ("inner", "outer", "after")] == [False, False, True]
 
 
-def test_the_log_is_on_again_after_an_error(sql_log: Callable[[], str]) -> None:
+def test_logging_resumes_after_error(sql_log: Callable[[], str]) -> None:
     with pytest.raises(ZeroDivisionError), no_sql_logging():
         raise ZeroDivisionError
     ask("after")
@@ -219,9 +217,7 @@ def test_the_log_is_on_again_after_an_error(sql_log: Callable[[], str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("usable", [True, False])
-def test_a_connection_that_was_lost_since_the_last_time_is_opened_again(
-    monkeypatch: pytest.MonkeyPatch, usable: bool
-) -> None:
+def test_lost_connection_is_reopened(monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
     closed: list[bool] = []
     monkeypatch.setattr(connection, "errors_occurred", True)
     monkeypatch.setattr(connection, "is_usable", lambda: usable)
@@ -233,7 +229,7 @@ def test_a_connection_that_was_lost_since_the_last_time_is_opened_again(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_deadlock_within_is_for_the_outermost_transaction_to_repeat() -> None:
+def test_inner_deadlock_retries_outermost() -> None:
     tries: list[str] = []
 
     def inner() -> str:

@@ -1,4 +1,4 @@
-"""What is the LMS's: user names, accounts, roles, restrictions. And plain Django, where all that is missing."""
+"""Test the LMS adapter: usernames, accounts, roles, restrictions; and plain Django, which has none of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 @pytest.fixture
 def plain_django(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if no app of the LMS were installed."""
+    """Simulate a site without any LMS app."""
     monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
 
 
@@ -57,7 +57,7 @@ def create(**options: Any) -> User:
 
 
 @pytest.mark.databases
-def test_all_tokens_of_an_account_end_by_the_lmss_own_revocation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_tokens_end_through_lms(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked.append)
     user = UserFactory()
@@ -81,7 +81,7 @@ def of_one_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.databases
 @pytest.mark.parametrize("site", [plain, of_another_release, of_one_without_its_module])
-def test_where_the_lms_has_none_they_end_all_the_same(
+def test_user_tokens_end_without_lms_helper(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     site(monkeypatch)
@@ -97,7 +97,7 @@ def test_where_the_lms_has_none_they_end_all_the_same(
 
 
 @pytest.mark.parametrize("username", ["ab", "a" * 30, "api-client", "API_Client", "007", "-_"])
-def test_a_user_name_that_the_lms_registers_is_taken(username: str) -> None:
+def test_lms_username_is_accepted(username: str) -> None:
     assert lms.username_problem(username) is None
 
 
@@ -116,11 +116,11 @@ def test_a_user_name_that_the_lms_registers_is_taken(username: str) -> None:
         ("RETIRED__user_1", "begin with retired__user_"),
     ],
 )
-def test_a_user_name_that_the_lms_would_not_register_is_refused(username: str, words: str) -> None:
+def test_invalid_lms_username_is_rejected(username: str, words: str) -> None:
     assert words in lms.username_problem(username)
 
 
-def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: Any) -> None:
+def test_unicode_username_follows_lms_pattern(settings: Any) -> None:
     settings.FEATURES = {"ENABLE_UNICODE_USERNAME": True}
     settings.USERNAME_REGEX_PARTIAL = r"[\w .@_+-]+"
 
@@ -136,11 +136,11 @@ def test_where_the_lms_allows_unicode_user_names_its_pattern_decides(settings: A
 @pytest.mark.parametrize(
     ("username", "taken"), [("a", True), ("a.b@c+d", True), ("a" * 150, True), ("a" * 151, False), ("a b", False)]
 )
-def test_in_plain_django_its_user_model_decides(plain_django: None, username: str, taken: bool) -> None:
+def test_plain_django_username_rules_apply(plain_django: None, username: str, taken: bool) -> None:
     assert (lms.username_problem(username) is None) is taken
 
 
-def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: None) -> None:
+def test_plain_django_lists_all_name_errors(plain_django: None) -> None:
     name = "a b" * 51
     with pytest.raises(ValidationError) as refusal:
         User._meta.get_field("username").clean(name, None)
@@ -153,7 +153,7 @@ def test_in_plain_django_all_that_is_wrong_with_a_name_is_said(plain_django: Non
 
 
 @pytest.mark.databases
-def test_a_new_user_has_a_profile_and_no_usable_password_and_no_rights() -> None:
+def test_new_user_has_no_password_or_rights() -> None:
     user = User.objects.get(pk=create().pk)
 
     assert (user.username, user.email) == ("report", "report@example.org")
@@ -163,14 +163,14 @@ def test_a_new_user_has_a_profile_and_no_usable_password_and_no_rights() -> None
 
 
 @pytest.mark.parametrize("rights", [{"staff": True}, {"staff": True, "superuser": True}], ids=str)
-def test_a_new_user_has_the_rights_that_are_asked_for(rights: dict[str, bool]) -> None:
+def test_new_user_gets_requested_flags(rights: dict[str, bool]) -> None:
     user = create(**rights)
 
     assert (user.is_staff, user.is_superuser) == (True, rights.get("superuser", False))
 
 
 @pytest.mark.databases
-def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one() -> None:
+def test_bulk_users_equal_single_users() -> None:
     wanted = [
         lms.NewUser("report", "report@EXAMPLE.org", staff=True, superuser=False, full_name="Reports"),
         lms.NewUser("boss", "boss@example.org", staff=False, superuser=True, full_name="Her"),
@@ -194,7 +194,7 @@ def test_accounts_that_are_made_together_are_like_those_that_are_made_one_by_one
 
 
 @pytest.mark.databases
-def test_a_site_that_makes_its_users_in_its_own_way_makes_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_user_manager_creates_each(monkeypatch: pytest.MonkeyPatch) -> None:
     class OwnManager(UserManager[User]):
         def create_user(self, username: str, *arguments: Any, **fields: Any) -> User:
             return super().create_user(username, *arguments, **fields, first_name="Robot")
@@ -207,14 +207,14 @@ def test_a_site_that_makes_its_users_in_its_own_way_makes_each(monkeypatch: pyte
     assert [user.first_name for user in lms.create_users(wanted)] == ["Robot", "Robot"]
 
 
-def test_the_receivers_of_the_lms_run() -> None:
+def test_lms_receivers_run() -> None:
     user = create()
 
     assert UserTour.objects.filter(user=user).count() == 1
     assert NotificationPreference.objects.filter(user=user).count() == 14
 
 
-def test_the_lms_is_not_told_to_report_the_user_to_marketing() -> None:
+def test_new_user_is_not_sent_to_marketing() -> None:
     seen: list[bool] = []
 
     def look(instance: User, **_signal: Any) -> None:
@@ -227,12 +227,12 @@ def test_the_lms_is_not_told_to_report_the_user_to_marketing() -> None:
 
 
 @pytest.mark.databases
-def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
+def test_existing_profile_is_kept() -> None:
     def make(instance: User, created: bool, **_signal: Any) -> None:
         if created:
             UserProfile.objects.create(user=instance, name="by the site")
 
-    UserFactory()  # so that the account has not the primary key of its profile
+    UserFactory()  # so that the account's primary key differs from its profile's
     with receiver(post_save, make):
         user = create()
 
@@ -251,7 +251,7 @@ def test_a_profile_that_a_receiver_has_made_is_left_as_it_is() -> None:
     ],
     ids=["of the LMS, for the name", "for the address", "for nothing", "of an LMS that names no field", "of Django"],
 )
-def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: str, words: str) -> None:
+def test_receiver_refusal_is_reported(error: Exception, field: str, words: str) -> None:
     def refuse(**_signal: Any) -> None:
         raise error
 
@@ -261,7 +261,7 @@ def test_a_receiver_that_refuses_the_account_is_heard(error: Exception, field: s
     assert (refusal.value.field, refusal.value.message) == (field, words)
 
 
-def test_a_receiver_that_is_broken_is_not_taken_for_a_refusal() -> None:
+def test_broken_receiver_is_not_a_refusal() -> None:
     def fail(**_signal: Any) -> None:
         raise ZeroDivisionError
 
@@ -269,7 +269,7 @@ def test_a_receiver_that_is_broken_is_not_taken_for_a_refusal() -> None:
         create()
 
 
-def test_in_plain_django_there_is_no_profile_to_make(plain_django: None) -> None:
+def test_plain_django_creates_no_profile(plain_django: None) -> None:
     user = create()
 
     assert not UserProfile.objects.filter(user=user).exists()
@@ -278,11 +278,11 @@ def test_in_plain_django_there_is_no_profile_to_make(plain_django: None) -> None
 @pytest.mark.parametrize(
     ("username", "retired"), [("retired__user_abc", True), ("report", False), ("RETIRED__USER_abc", False)]
 )
-def test_the_lms_marks_retired_accounts_by_their_names(username: str, retired: bool) -> None:
+def test_retired_prefix_marks_account(username: str, retired: bool) -> None:
     assert lms.is_retired(username) is retired
 
 
-def test_without_the_lms_s_setting_nobody_is_retired(settings: Any) -> None:
+def test_no_retired_prefix_means_no_retired(settings: Any) -> None:
     del settings.RETIRED_USERNAME_PREFIX
 
     assert lms.is_retired("retired__user_abc") is False
@@ -307,7 +307,7 @@ def test_course_roles_are_read_as_rights() -> None:
 
 
 @pytest.mark.databases
-def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
+def test_course_roles_round_trip() -> None:
     user = UserFactory()
     rights = frozenset({"course_role:staff@course-v1:edX+DemoX+2026", "course_role:staff@edX", "global_role:support"})
 
@@ -325,8 +325,8 @@ def test_course_roles_are_given_and_taken_as_they_are_read() -> None:
 
 
 @pytest.mark.databases
-def test_an_application_is_restricted_if_the_lms_says_so() -> None:
-    # In this order their primary keys are not those of the restrictions.
+def test_restricted_application_is_detected() -> None:
+    # In this order their primary keys differ from those of the restrictions.
     other, application = ApplicationFactory(), ApplicationFactory()
     RestrictedApplication.objects.create(application=application)
 
@@ -335,7 +335,7 @@ def test_an_application_is_restricted_if_the_lms_says_so() -> None:
 
 
 @pytest.mark.databases
-def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
+def test_set_access_replaces_access() -> None:
     application = ApplicationFactory()
     assert lms.access(application.pk) == ((), ())
 
@@ -353,11 +353,11 @@ def test_the_access_of_an_application_is_what_it_is_set_to() -> None:
     assert not lms.is_restricted(application.pk)
 
 
-def test_the_lms_knows_roles_and_access() -> None:
+def test_lms_has_roles_and_access() -> None:
     assert (lms.has_course_roles(), lms.has_access()) == (True, True)
 
 
-def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) -> None:
+def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
     application = ApplicationFactory()
 
     lms.set_access(application, scopes=("read",), filters=(), restricted=True)
@@ -369,7 +369,7 @@ def test_plain_django_knows_no_roles_restrictions_or_access(plain_django: None) 
     assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)
 
 
-def test_where_an_app_is_not_installed_its_models_are_none() -> None:
+def test_missing_app_gives_no_model() -> None:
     assert lms._model("no_such_app", "Model") is None
     assert lms._model("student", "NoSuchModel") is None
 
@@ -377,25 +377,25 @@ def test_where_an_app_is_not_installed_its_models_are_none() -> None:
 # The REST API
 
 
-def test_in_an_lms_jwts_are_taken_before_bearer_tokens_and_sessions() -> None:
+def test_lms_authentication_prefers_jwt() -> None:
     assert lms.authentication_classes() == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
 
 
-def test_where_drf_knows_no_jwts_bearer_tokens_and_sessions_are_taken(settings: Any) -> None:
+def test_without_jwt_bearer_comes_first(settings: Any) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
 
     assert lms.authentication_classes() == (BearerAuthentication, SessionAuthentication)
     assert lms.jwt_claims("", JwtAuthentication()) is None
 
 
-def test_what_is_in_a_jwt_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jwt_claims_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder, "configured_jwt_decode_handler", lambda token: {"decoded": token})
 
     assert lms.jwt_claims("a.b.c", JwtAuthentication()) == {"decoded": "a.b.c"}
     assert lms.jwt_claims("a.b.c", BearerAuthentication()) is None
 
 
-def test_lists_are_in_the_lms_s_pages_where_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lms_pagination_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lms.pagination_class() is DefaultPagination
 
     monkeypatch.setitem(sys.modules, "edx_rest_framework_extensions.paginators", None)

@@ -1,4 +1,4 @@
-"""django-oauth-toolkit in every version: what is shown is what authenticates, and the site's own settings hold."""
+"""Test the adapter on every django-oauth-toolkit: issued credentials authenticate, and site settings apply."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
 
 
 def folded(text: str) -> str:
-    """As MySQL's collations compare: without case, accents and trailing blanks."""
+    """Fold text as MySQL's collations do: without case, accents and trailing blanks."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character)).rstrip(" ")
 
@@ -60,14 +60,14 @@ def with_settings(settings: Any, **changes: Any) -> None:
 
 
 def bearer_user(token: str) -> Any:
-    """Whom the site's own authentication class takes the token for."""
+    """Return the user that the site's Bearer authentication finds for the token."""
     request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
     user, _row = import_string(conf.get("BEARER_AUTHENTICATION"))().authenticate(request)
     return user
 
 
 def issued(token: str = TOKEN, **changes: Any) -> Any:
-    """The row of a token that was issued."""
+    """Issue a token and return its row."""
     application = changes.pop("application", None) or ApplicationFactory()
     wanted = {"user": application.user, "scopes": ("read", "write"), "expires_at": TOMORROW, **changes}
     [pk] = oauth.create_access_tokens([oauth.NewAccessToken(application=application, token=Secret(token), **wanted)])
@@ -77,7 +77,7 @@ def issued(token: str = TOKEN, **changes: Any) -> Any:
 # Generated tokens
 
 
-def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
+def test_token_is_prefix_body_checksum() -> None:
     token = oauth_server.generate_access_token(PREFIX).reveal()
 
     match = re.fullmatch(r"edxapi_([a-z0-9]{40})([0-9a-z]{7})", token)
@@ -85,7 +85,7 @@ def test_a_token_is_a_prefix_forty_symbols_and_their_checksum() -> None:
     assert int(match[2], 36) == zlib.crc32(match[1].encode())
 
 
-def test_the_checksum_has_seven_places_however_small_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checksum_is_zero_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     body = next(body for n in itertools.count() if zlib.crc32((body := f"{n:040}").encode()) < 36**3)
     monkeypatch.setattr(oauth_server, "generate_token", lambda length, chars: body)
 
@@ -95,12 +95,12 @@ def test_the_checksum_has_seven_places_however_small_it_is(monkeypatch: pytest.M
     assert int(token[-7:], 36) == zlib.crc32(body.encode())
 
 
-def test_the_prefix_is_the_site_s_and_without_one_there_is_no_checksum() -> None:
+def test_empty_prefix_omits_checksum() -> None:
     assert oauth_server.generate_access_token("acme_").reveal().startswith("acme_")
     assert re.fullmatch(r"[a-z0-9]{40}", oauth_server.generate_access_token("").reveal())
 
 
-def test_a_token_fits_every_database_column_and_header() -> None:
+def test_token_fits_columns_and_headers() -> None:
     token = oauth_server.generate_access_token(PREFIX).reveal()
 
     assert token.isascii()
@@ -108,21 +108,21 @@ def test_a_token_fits_every_database_column_and_header() -> None:
     assert len(token) <= 255
 
 
-def test_a_token_has_160_bits_of_randomness_after_the_database_has_folded_it() -> None:
+def test_folded_token_has_160_bits() -> None:
     tokens = [oauth_server.generate_access_token("").reveal() for _ in range(500)]
 
-    # Forty places, drawn one by one; folding leaves every symbol that occurs there a symbol of its own.
+    # Forty characters, drawn one by one; folding keeps different symbols different.
     for place in zip(*tokens, strict=True):
         assert len({folded(symbol) for symbol in place}) == len(set(place))
     symbols = {folded(symbol) for token in tokens for symbol in token}
     assert len(symbols) == 36
     assert 40 * math.log2(len(symbols)) >= 160
-    # None of the places is fixed or narrow: 500 draws of 36 symbols miss more than 6 of them less than once in 10^9.
+    # All positions vary: 500 draws of 36 symbols miss more than 6 of them less than once in 10^9.
     assert all(len(set(place)) >= 30 for place in zip(*tokens, strict=True))
     assert len({folded(token) for token in tokens}) == 500
 
 
-def test_tokens_are_drawn_from_a_source_that_no_seed_repeats() -> None:
+def test_tokens_ignore_random_seed() -> None:
     random.seed(1)
     first = oauth_server.generate_access_token("")
     random.seed(1)
@@ -137,7 +137,7 @@ def strong_generator(request: Any) -> str:
     return f"{request.user.username}.{request.client.client_id}.{'+'.join(request.scopes)}.{request.expires_in}"
 
 
-def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings: Any) -> None:
+def test_site_generator_gets_request(settings: Any) -> None:
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
     application = ApplicationFactory(user__username="grades-report-service-user", client_id="the-client-id-0123456789")
 
@@ -156,9 +156,7 @@ def test_a_site_s_generator_makes_the_token_and_may_look_at_the_request(settings
     ],
     ids=["empty", "one symbol", "short", "too long", "not ASCII", "blanks", "two symbols"],
 )  # fmt: skip
-def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, made: str
-) -> None:
+def test_weak_site_generator_is_rejected(settings: Any, monkeypatch: pytest.MonkeyPatch, made: str) -> None:
     monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
 
@@ -168,7 +166,7 @@ def test_a_site_s_generator_that_makes_unfit_tokens_is_refused(
     assert made == "" or made not in str(refusal.value)
 
 
-def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generator_sees_token_request(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = []
     monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: requests.append(request) or TOKEN)
     monkeypatch.setattr(OAuth2Validator, "authenticate_client", lambda self, request: requests.append(request))
@@ -181,7 +179,7 @@ def test_whoever_looks_at_the_request_sees_one_for_a_token(settings: Any, monkey
 
 
 @pytest.mark.parametrize("length", [40, 255])
-def test_one_that_makes_just_enough_is_not(settings: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+def test_site_generator_limits_are_inclusive(settings: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     made = ("0123456789abcdef" * 16)[:length]
     monkeypatch.setattr(sys.modules[__name__], "strong_generator", lambda request: made)
     with_settings(settings, ACCESS_TOKEN_GENERATOR="tests.adapters.test_oauth.strong_generator")
@@ -194,7 +192,7 @@ class Constant(BaseHashGenerator):
         return "made-by-the-site-0123456789-0123456789"
 
 
-def test_ids_and_secrets_are_made_by_the_site_s_generators(settings: Any) -> None:
+def test_site_generators_make_id_and_secret(settings: Any) -> None:
     path = f"{__name__}.Constant"
     with_settings(settings, CLIENT_ID_GENERATOR_CLASS=path, CLIENT_SECRET_GENERATOR_CLASS=path)
 
@@ -203,19 +201,19 @@ def test_ids_and_secrets_are_made_by_the_site_s_generators(settings: Any) -> Non
 
 
 @pytest.mark.parametrize("length", [64, 255])
-def test_a_secret_has_the_site_s_length(settings: Any, length: int) -> None:
+def test_secret_has_site_length(settings: Any, length: int) -> None:
     with_settings(settings, CLIENT_SECRET_GENERATOR_LENGTH=length)
 
     assert len(oauth.new_client_secret().reveal()) == length
 
 
-def test_without_settings_ids_and_secrets_are_those_of_django_oauth_toolkit() -> None:
+def test_default_id_and_secret_match_dot() -> None:
     assert re.fullmatch(r"[A-Za-z0-9]{40}", oauth.new_client_id())
     assert len(oauth.new_client_secret().reveal()) == 128
 
 
 @pytest.mark.databases
-def test_a_generated_client_id_fits_the_column(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_client_id_fits_column(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Constant, "hash", lambda self: "i" * 300)
     with_settings(settings, CLIENT_ID_GENERATOR_CLASS=f"{__name__}.Constant")
 
@@ -233,7 +231,7 @@ HASHES = [
 
 
 @pytest.mark.parametrize("value", HASHES)
-def test_a_secret_that_would_be_taken_for_a_hash_is_a_problem(settings: Any, value: str) -> None:
+def test_hash_like_secret_is_rejected(settings: Any, value: str) -> None:
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.PBKDF2PasswordHasher",
         "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
@@ -247,7 +245,7 @@ def test_a_secret_that_would_be_taken_for_a_hash_is_a_problem(settings: Any, val
 
 
 @pytest.mark.parametrize("value", [SECRET, "$2b$12$" + SECRET, "sha256$" + SECRET, "$" * 8 + SECRET])
-def test_any_other_secret_is_not(value: str) -> None:
+def test_ordinary_secret_is_accepted(value: str) -> None:
     assert oauth.secret_problem(Secret(value)) is None
 
 
@@ -255,7 +253,7 @@ NASTY = "'\"\\`$(rm -rf ~)%s{}&=+ #;<>|*?!/%41%00&client_id=x"
 
 
 @pytest.mark.parametrize("secret", [SECRET, "s" * 255, NASTY], ids=["plain", "longest", "nasty"])
-def test_the_secret_that_is_shown_is_the_one_that_authenticates(secret: str) -> None:
+def test_given_secret_authenticates(secret: str) -> None:
     user = UserFactory()
 
     application = oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
@@ -266,7 +264,7 @@ def test_the_secret_that_is_shown_is_the_one_that_authenticates(secret: str) -> 
     assert oauth.is_client_credentials(application)
 
 
-def test_what_the_database_keeps_of_a_secret_is_not_read_from_the_new_application() -> None:
+def test_new_application_hides_stored_secret() -> None:
     application = oauth.create_application(
         name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET)
     )
@@ -276,7 +274,7 @@ def test_what_the_database_keeps_of_a_secret_is_not_read_from_the_new_applicatio
     assert application.authorization_grant_type == "client-credentials"
 
 
-def test_an_application_that_the_site_s_model_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_model_refusal_creates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Any) -> None:
         raise ValidationError(["Applications need a ticket number.", "And an owner."])
 
@@ -290,7 +288,7 @@ def test_an_application_that_the_site_s_model_refuses_is_not_made(monkeypatch: p
     )  # fmt: skip
 
 
-def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
+def test_create_application_skips_user_query() -> None:
     user = UserFactory()
 
     with statements() as sent:
@@ -300,7 +298,7 @@ def test_the_user_of_a_new_application_is_not_looked_up_again() -> None:
 
 
 @pytest.mark.databases
-def test_applications_and_tokens_that_are_made_together_are_written_in_one_statement() -> None:
+def test_bulk_create_uses_one_statement_each() -> None:
     user = UserFactory()
     wanted = [oauth.NewApplication(f"name-{n}", user, f"id-{n}", Secret(f"{SECRET}{n}")) for n in range(3)]
     with statements() as sent:
@@ -322,13 +320,13 @@ def test_applications_and_tokens_that_are_made_together_are_written_in_one_state
     [{"client_type": "public"}, {"authorization_grant_type": "password"}, {"authorization_grant_type": "implicit"}],
     ids=str,
 )
-def test_an_application_of_another_kind_is_not_one_for_client_credentials(change: dict[str, str]) -> None:
+def test_other_grants_not_client_credentials(change: dict[str, str]) -> None:
     assert oauth.is_client_credentials(ApplicationFactory()) is True
     assert oauth.is_client_credentials(ApplicationFactory(**change)) is False
 
 
 @pytest.mark.databases
-def test_an_application_is_found_by_its_client_id() -> None:
+def test_find_application_by_client_id() -> None:
     application = ApplicationFactory(client_id="the-id")
 
     assert oauth.find_application("the-id") == application
@@ -336,14 +334,14 @@ def test_an_application_is_found_by_its_client_id() -> None:
 
 
 @pytest.mark.databases
-def test_applications_are_found_by_their_client_ids() -> None:
+def test_find_applications_by_client_ids() -> None:
     ApplicationFactory(client_id="other")
     wanted = [ApplicationFactory(client_id="one"), ApplicationFactory(client_id="two")]
 
     assert list(oauth.find_applications(iter(["one", "two", "three"])).order_by("pk")) == wanted
 
 
-def test_the_only_application_of_a_user_is_found() -> None:
+def test_only_application_of_user_is_found() -> None:
     only = ApplicationFactory()
     one = ApplicationFactory()
     ApplicationFactory(user=one.user)
@@ -354,13 +352,13 @@ def test_the_only_application_of_a_user_is_found() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_on_mysql_an_application_is_found_in_another_spelling_too() -> None:
+def test_mysql_finds_client_id_in_other_case() -> None:
     ApplicationFactory(client_id="the-id")
 
     assert oauth.find_application("THE-ID").client_id == "the-id"
 
 
-def test_a_new_secret_ends_the_old_one() -> None:
+def test_new_secret_replaces_old() -> None:
     application = ApplicationFactory(client_id="id")
     get_application_model().objects.update(name="renamed meanwhile")
 
@@ -373,16 +371,16 @@ def test_a_new_secret_ends_the_old_one() -> None:
 
 
 class ClientSecretField(CharField):
-    """By this name a django-oauth-toolkit is known that hashes secrets."""
+    """Stand in for django-oauth-toolkit's hashing field, which is detected by this class name."""
 
 
 @pytest.fixture
 def keep_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
-    """Has client secrets kept in this kind of field."""
+    """Make the application model store client secrets in this kind of field."""
     return partial(monkeypatch.setattr, get_application_model()._meta.get_field("client_secret"), "__class__")
 
 
-def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Callable[[type], None]) -> None:
+def test_plain_secrets_are_stored_plain(keep_as: Callable[[type], None]) -> None:
     keep_as(CharField)
 
     assert oauth.secret_hasher() is None
@@ -391,7 +389,7 @@ def test_where_secrets_are_kept_in_clear_they_are_kept_as_they_are(keep_as: Call
 
 
 @pytest.mark.parametrize(("hasher", "algorithm"), [(None, "md5"), ("pbkdf2_sha1", "pbkdf2_sha1")])
-def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
+def test_hashed_secrets_use_site_hasher(
     keep_as: Callable[[type], None], monkeypatch: pytest.MonkeyPatch, hasher: str | None, algorithm: str
 ) -> None:
     keep_as(ClientSecretField)
@@ -407,7 +405,7 @@ def test_where_secrets_are_hashed_their_hashes_are_kept_by_the_site_s_hasher(
     assert oauth.new_secrets([]) == []
 
 
-def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
+def test_secret_hasher_matches_dot_version() -> None:
     ApplicationFactory(client_id="id")
 
     stored = get_application_model().objects.get(client_id="id").client_secret
@@ -415,7 +413,7 @@ def test_the_hasher_is_named_where_this_version_hashes_secrets() -> None:
 
 
 @pytest.mark.databases
-def test_the_applications_of_a_user_are_looked_for_but_some() -> None:
+def test_has_applications_excludes_given() -> None:
     application = ApplicationFactory()
 
     assert oauth.has_applications(application.user) is True
@@ -423,7 +421,7 @@ def test_the_applications_of_a_user_are_looked_for_but_some() -> None:
     assert oauth.has_applications(UserFactory()) is False
 
 
-def test_only_applications_for_the_client_credentials_grant_are_listed() -> None:
+def test_list_only_client_credentials() -> None:
     application = ApplicationFactory()
     ApplicationFactory(authorization_grant_type="password")
 
@@ -439,7 +437,7 @@ def test_only_applications_for_the_client_credentials_grant_are_listed() -> None
 
 @pytest.mark.databases
 @pytest.mark.parametrize("token", [TOKEN, "t" * 255], ids=["plain", "longest"])
-def test_a_token_opens_the_site_for_its_user(token: str) -> None:
+def test_token_authenticates_its_user(token: str) -> None:
     row = issued(token)
 
     assert bearer_user(token) == row.user
@@ -453,7 +451,7 @@ def test_a_token_opens_the_site_for_its_user(token: str) -> None:
 
 
 @pytest.mark.databases
-def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_and_is_not_stored(settings: Any) -> None:
+def test_checksum_only_token_storage_works(settings: Any) -> None:
     with_settings(settings, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=True)
     known = hasattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE")
 
@@ -465,7 +463,7 @@ def test_where_the_site_wants_tokens_stored_as_checksums_alone_the_token_works_a
 
 
 @pytest.mark.vendor("mysql")
-def test_on_mysql_a_token_is_found_in_another_case_as_the_site_finds_it() -> None:
+def test_mysql_finds_token_like_site_does() -> None:
     row = issued()
     by_checksum = "token_checksum" in {field.name for field in get_access_token_model()._meta.get_fields()}
 
@@ -474,7 +472,7 @@ def test_on_mysql_a_token_is_found_in_another_case_as_the_site_finds_it() -> Non
 
 @pytest.fixture
 def receiver() -> Iterator[Any]:
-    """Connects a receiver of the site to the saving of tokens."""
+    """Connect a site's receiver to the saving of tokens."""
     model, connected = get_access_token_model(), []
 
     def connect(function: Any) -> None:
@@ -496,7 +494,7 @@ def receiver() -> Iterator[Any]:
     ],
     ids=["expired", "without a user", "of another user"],
 )
-def test_a_token_that_the_site_changes_on_the_way_is_refused(receiver: Any, change: Any) -> None:
+def test_token_changed_by_receiver_is_rejected(receiver: Any, change: Any) -> None:
     def change_it(instance: Any, **_signal: Any) -> None:
         change(instance)
 
@@ -506,7 +504,7 @@ def test_a_token_that_the_site_changes_on_the_way_is_refused(receiver: Any, chan
         issued()
 
 
-def test_receivers_that_come_with_the_site_s_validator_are_there_in_time(
+def test_validator_receivers_load_in_time(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Any
 ) -> None:
     (tmp_path / "late_validator.py").write_text(
@@ -528,7 +526,7 @@ def test_receivers_that_come_with_the_site_s_validator_are_there_in_time(
     del sys.modules["late_validator"]
 
 
-def test_scopes_are_changed_without_touching_anything_else_of_the_token(receiver: Any) -> None:
+def test_set_scopes_changes_only_scopes(receiver: Any) -> None:
     row = issued()
 
     def fail(**_signal: Any) -> None:
@@ -544,7 +542,7 @@ def test_scopes_are_changed_without_touching_anything_else_of_the_token(receiver
 
 
 @pytest.mark.databases
-def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
+def test_longest_token_matches_user() -> None:
     application = ApplicationFactory()
     now = datetime.now(UTC)
     for days in (2, 3, 1):
@@ -557,7 +555,7 @@ def test_the_longest_token_is_that_of_the_application_and_its_user() -> None:
 
 
 @pytest.mark.databases
-def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed() -> None:
+def test_long_lived_tokens_without_application() -> None:
     user, now = UserFactory(), datetime.now(UTC)
     usual = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
     long = AccessTokenFactory(application=None, user=user, expires=now + usual + timedelta(hours=1))
@@ -572,7 +570,7 @@ def test_only_tokens_that_outlive_the_grant_s_and_have_no_application_are_listed
 
 
 @pytest.mark.databases
-def test_or_those_that_have_some_applications() -> None:
+def test_long_lived_tokens_of_applications() -> None:
     end = datetime.now(UTC) + timedelta(seconds=2 * oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS)
     long = AccessTokenFactory(expires=end)
     AccessTokenFactory(expires=end)
@@ -599,7 +597,7 @@ def end_user(token: Any) -> None:
 
 
 @pytest.mark.databases
-def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -> None:
+def test_end_tokens_ends_all_renewals() -> None:
     mine, other = AccessTokenFactory(), AccessTokenFactory()
     get_refresh_token_model().objects.create(
         user=mine.user, application=mine.application, token="r" * 40, access_token=mine
@@ -616,7 +614,7 @@ def test_all_tokens_of_an_application_end_at_once_with_what_could_renew_them() -
 
 
 @pytest.mark.databases
-def test_all_tokens_of_a_user_end_whatever_they_are_of() -> None:
+def test_end_tokens_of_user_ends_all() -> None:
     token, other = AccessTokenFactory(), AccessTokenFactory()
     AccessTokenFactory(application=None, user=token.user)
 
@@ -630,7 +628,7 @@ def of_a_site_without_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_a_site_with_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of DOT 3.4; on that, its own."""
+    """Provide the revocation helper of django-oauth-toolkit 3.4 where the installed version lacks it."""
     if not hasattr(models, "revoke_access_token"):
         monkeypatch.setattr(models, "revoke_access_token", oauth._revoke_access_token, raising=False)
 
@@ -638,7 +636,7 @@ def of_a_site_with_dots_helper(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.databases
 @pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
 @pytest.mark.parametrize("end", [end_application, end_user])
-def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
+def test_refresh_tokens_are_revoked(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None], end: Callable[[Any], None]
 ) -> None:
     site(monkeypatch)
@@ -649,7 +647,7 @@ def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
     end(token)
 
     assert list(get_access_token_model().objects.all()) == [other]
-    # What is kept of them is how a site notices that somebody tries them again.
+    # The remaining rows let a site detect reuse of a revoked token.
     revoked = get_refresh_token_model().objects.exclude(revoked=None)
     assert set(revoked.values_list("pk", "access_token")) == {(bound.pk, None), (orphan.pk, None)}
     of_other.refresh_from_db()
@@ -658,7 +656,7 @@ def test_what_could_renew_a_token_is_revoked_as_the_site_itself_revokes_it(
 
 @pytest.mark.databases
 @pytest.mark.parametrize("site", [of_a_site_without_dots_helper, of_a_site_with_dots_helper])
-def test_what_could_renew_the_token_in_use_ends_whatever_application_it_is_of(
+def test_current_refresh_token_is_revoked(
     monkeypatch: pytest.MonkeyPatch, site: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     site(monkeypatch)
@@ -673,10 +671,10 @@ def test_what_could_renew_the_token_in_use_ends_whatever_application_it_is_of(
     assert set(get_refresh_token_model().objects.filter(revoked=None)) == {of_other, orphan}
 
 
-def test_the_helper_of_django_oauth_toolkit_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dot_revocation_helper_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     token = AccessTokenFactory()
     refresh_token_of(token)
-    AccessTokenFactory(application=token.application)  # Nothing renews it: deleting it is all that there is to do.
+    AccessTokenFactory(application=token.application)  # Nothing renews it: deleting it is sufficient.
     helped = []
     monkeypatch.setattr(models, "revoke_access_token", helped.append, raising=False)
 
@@ -686,7 +684,7 @@ def test_the_helper_of_django_oauth_toolkit_is_used_where_there_is_one(monkeypat
     assert not get_access_token_model().objects.exists()
 
 
-def test_a_model_of_the_site_that_revokes_in_its_own_way_is_let(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_revoke_method_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     revoked = []
 
     def revoke(token: Any) -> None:
@@ -702,7 +700,7 @@ def test_a_model_of_the_site_that_revokes_in_its_own_way_is_let(monkeypatch: pyt
 
 
 @pytest.mark.databases
-def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
+def test_end_tokens_uses_few_statements() -> None:
     token = AccessTokenFactory()
     AccessTokenFactory.create_batch(30, application=token.application)
 
@@ -713,7 +711,7 @@ def test_however_many_tokens_there_are_they_end_in_as_few_statements() -> None:
 
 
 @pytest.mark.databases
-def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one_stay() -> None:
+def test_end_tokens_keeps_other_orphans() -> None:
     current, other = AccessTokenFactory(), AccessTokenFactory(application=None, user=UserFactory())
 
     assert oauth.end_tokens(None, at=None, current=current.pk) == 1
@@ -723,7 +721,7 @@ def test_where_there_is_no_application_any_more_the_tokens_of_others_without_one
 
 
 @pytest.mark.databases
-def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:
+def test_end_tokens_only_shortens() -> None:
     long = AccessTokenFactory(expires=TOMORROW + timedelta(days=9))
     short = AccessTokenFactory(application=long.application, expires=TOMORROW - timedelta(hours=1))
 
@@ -733,7 +731,7 @@ def test_tokens_can_be_shortened_and_are_never_lengthened() -> None:
     assert ends == {long.pk: TOMORROW, short.pk: TOMORROW - timedelta(hours=1)}
 
 
-def test_a_token_ends_even_if_somebody_gave_it_to_another_application() -> None:
+def test_end_tokens_follows_moved_token() -> None:
     moved = AccessTokenFactory()
 
     assert oauth.end_tokens(ApplicationFactory().pk, at=None, current=moved.pk) == 1
@@ -742,14 +740,14 @@ def test_a_token_ends_even_if_somebody_gave_it_to_another_application() -> None:
 
 @pytest.mark.databases
 @pytest.mark.parametrize(("left", "live"), [(timedelta(minutes=1), True), (timedelta(minutes=-1), False)], ids=str)
-def test_a_token_is_live_until_it_ends(left: timedelta, live: bool) -> None:
+def test_token_is_live_until_expiry(left: timedelta, live: bool) -> None:
     token = AccessTokenFactory(expires=datetime.now(UTC) + left)
 
     assert oauth.has_live_tokens(token.application_id) is live
     assert oauth.has_live_tokens(ApplicationFactory().pk) is False
 
 
-def test_a_user_has_tokens_also_when_they_have_ended() -> None:
+def test_has_tokens_counts_expired() -> None:
     token = AccessTokenFactory(expires=datetime.now(UTC) - timedelta(days=1))
 
     assert oauth.has_tokens(token.user) is True
@@ -759,7 +757,7 @@ def test_a_user_has_tokens_also_when_they_have_ended() -> None:
 # Scopes
 
 
-def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
+def test_scopes_come_from_site_backend(settings: Any) -> None:
     assert set(oauth_server.default_scopes()) == {"read", "write", "email", "profile"}
     assert set(oauth_server.available_scopes()) == {"read", "write", "email", "profile"}
     assert set(oauth_server.all_scopes()) == {*settings.OAUTH2_PROVIDER["SCOPES"]}
@@ -769,13 +767,13 @@ def test_the_scopes_are_those_of_the_site_s_backend(settings: Any) -> None:
 
 
 class ScopesOfEach(SettingsScopes):
-    """A backend that grants an application what others do not get."""
+    """Grant each application scopes of its own."""
 
     def get_available_scopes(self, application: Any = None, **_request: Any) -> list[str]:
         return [application.name] if application is not None else []
 
 
-def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> None:
+def test_scopes_may_depend_on_application(settings: Any) -> None:
     with_settings(settings, SCOPES_BACKEND_CLASS=f"{__name__}.ScopesOfEach")
 
     assert oauth_server.available_scopes(ApplicationFactory(name="grades:read")) == ("grades:read",)
@@ -785,7 +783,7 @@ def test_what_may_be_granted_may_depend_on_the_application(settings: Any) -> Non
 # The grant
 
 
-def test_a_grant_is_what_the_site_answers() -> None:
+def test_grant_returns_site_answer() -> None:
     application = ApplicationFactory(client_id="id")
 
     status, body = oauth_server.grant("id", Secret(SECRET))
@@ -795,7 +793,7 @@ def test_a_grant_is_what_the_site_answers() -> None:
     assert oauth_server.grant("id", Secret("w" * 40)) == (401, {"error": "invalid_client"})
 
 
-def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grant_sends_ordinary_request(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def answer(self: Any, request: Any) -> Any:
@@ -815,7 +813,7 @@ def test_the_site_sees_an_ordinary_request_for_it(monkeypatch: pytest.MonkeyPatc
 # Logs
 
 
-def test_a_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     ApplicationFactory(client_id="id")
     caplog.set_level(logging.DEBUG)
 
@@ -825,7 +823,7 @@ def test_a_wrong_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "wrong-secret" not in caplog.text
 
 
-def test_what_other_threads_log_meanwhile_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_threads_keep_logging(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     logger = logging.getLogger("oauth2_provider")
 

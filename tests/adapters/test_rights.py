@@ -1,4 +1,4 @@
-"""Nobody makes or takes credentials of somebody with more rights than their own."""
+"""Test that users cannot issue or take over credentials with more rights than they have."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from edx_api_provisioning.core.exceptions import NotAllowed
 from edx_api_provisioning.core.spec import ClientSpec
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.factories import ApplicationFactory, UserFactory, operator, person
-from tests.lifecycle_helpers import everything, provisioned
+from tests.lifecycle_helpers import all_rows, provisioned
 
 COURSE = "course-v1:edX+DemoX+2026"
 WORKER = "RETIREMENT_SERVICE_USER"
 
-# Which rights are more than which
+# Comparing rights
 
 
 OTHERS = (
@@ -47,26 +47,24 @@ def within(some: Rights, limit: Rights) -> bool:
 
 
 @given(any_rights)
-def test_nobody_has_more_than_they_have(some: Rights) -> None:
+def test_rights_are_within_themselves(some: Rights) -> None:
     assert within(some, some)
 
 
 @given(any_rights, any_rights, any_rights)
-def test_who_has_no_more_than_one_who_has_no_more_than_a_third_has_no_more_than_the_third(
-    some: Rights, more: Rights, most: Rights
-) -> None:
+def test_within_is_transitive(some: Rights, more: Rights, most: Rights) -> None:
     if within(some, more) and within(more, most):
         assert within(some, most)
 
 
 @given(any_rights, any_rights)
-def test_two_who_have_no_more_than_each_other_have_the_same_or_everything(some: Rights, other: Rights) -> None:
+def test_within_is_antisymmetric(some: Rights, other: Rights) -> None:
     if within(some, other) and within(other, some):
         assert some == other or (some.superuser and other.superuser)
 
 
 @given(any_rights, any_rights)
-def test_what_is_missing_is_named_and_nothing_else(some: Rights, limit: Rights) -> None:
+def test_exceeds_lists_only_missing_rights(some: Rights, limit: Rights) -> None:
     missing = some.exceeds(limit)
 
     if limit.superuser:
@@ -79,7 +77,7 @@ def test_what_is_missing_is_named_and_nothing_else(some: Rights, limit: Rights) 
 
 
 @given(any_rights, any_rights)
-def test_a_right_more_is_never_within_what_one_had(some: Rights, more: Rights) -> None:
+def test_added_right_exceeds_old_rights(some: Rights, more: Rights) -> None:
     both = Rights(
         superuser=some.superuser or more.superuser, staff=some.staff or more.staff, others=some.others | more.others
     )
@@ -88,7 +86,7 @@ def test_a_right_more_is_never_within_what_one_had(some: Rights, more: Rights) -
     assert within(both, some) is (some.superuser or both == some)
 
 
-# Which rights an account has
+# Rights of an account
 
 
 def permission(codename: str = "change_coursemode") -> Permission:
@@ -146,12 +144,12 @@ def account(gift: str, **fields: Any) -> User:
 @pytest.mark.django_db
 @pytest.mark.parametrize("active", [True, False])
 @pytest.mark.parametrize("gift", GIFTS)
-def test_every_kind_of_right_counts_and_so_do_those_of_an_inactive_account(gift: str, active: bool) -> None:
+def test_rights_include_inactive_accounts(gift: str, active: bool) -> None:
     assert rights_of(account(gift, is_active=active)) == GIFTS[gift][1]
 
 
 @pytest.mark.django_db
-def test_what_an_application_may_ask_for_counts_as_a_right_of_its_credentials() -> None:
+def test_application_access_counts_as_rights() -> None:
     application = ApplicationFactory()
     assert rights_of(application.user, application) == Rights()
     ApplicationAccess.objects.create(application=application, scopes=["grades:read"], filters=["content_org:edX"])
@@ -161,7 +159,7 @@ def test_what_an_application_may_ask_for_counts_as_a_right_of_its_credentials() 
 
 
 @pytest.mark.django_db
-def test_to_be_a_person_is_a_right_of_that_person_alone() -> None:
+def test_person_is_a_right_of_that_person() -> None:
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
 
     assert rights_of(ann, foreign=True).exceeds(rights_of(bob, foreign=True)) == ("username:ann",)
@@ -175,7 +173,7 @@ def viewer(**fields: Any) -> User:
     return user
 
 
-# What the doors are refused
+# Refusals of the services
 
 
 def rotate(asked_by: User) -> None:
@@ -191,7 +189,7 @@ def adopt(asked_by: User) -> None:
 
 
 def a_client(gift: str) -> None:
-    """A client without a token whose user was made here and has a right, and an application with the same user."""
+    """Create a client without a token whose user has one right, and an application with the same user."""
     provisioned(token=False, staff=gift == "staff", superuser=gift == "superuser")
     user = User.objects.get(username="report")
     if gift not in ("staff", "superuser", "the retirement worker's name"):
@@ -205,23 +203,23 @@ CARRIED = [gift for gift in GIFTS if gift not in ("nothing", "the retirement wor
 @pytest.mark.django_db
 @pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
 @pytest.mark.parametrize("gift", CARRIED)
-def test_what_one_does_not_have_one_does_not_get(gift: str, work: Callable[[User], None]) -> None:
+def test_cannot_issue_rights_one_lacks(gift: str, work: Callable[[User], None]) -> None:
     a_client(gift)
     asker = viewer()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(NotAllowed) as refused:
         work(asker)
 
     missing = ", ".join(GIFTS[gift][1].exceeds(Rights()))
     assert missing in str(refused.value)
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("work", [rotate, rotate_the_secret])
 @pytest.mark.parametrize("gift", CARRIED)
-def test_what_one_has_oneself_one_may_have_issued(gift: str, work: Callable[[User], None]) -> None:
+def test_may_issue_rights_one_has(gift: str, work: Callable[[User], None]) -> None:
     a_client(gift)
     asker, user = UserFactory(), User.objects.get(username="report")
     asker.is_staff, asker.is_superuser = user.is_staff, user.is_superuser
@@ -237,7 +235,7 @@ def test_what_one_has_oneself_one_may_have_issued(gift: str, work: Callable[[Use
 @pytest.mark.django_db
 @pytest.mark.parametrize("work", [rotate, rotate_the_secret, adopt])
 @pytest.mark.parametrize("gift", CARRIED)
-def test_a_superuser_may_have_everything_issued(gift: str, work: Callable[[User], None]) -> None:
+def test_superuser_may_issue_anything(gift: str, work: Callable[[User], None]) -> None:
     a_client(gift)
 
     work(UserFactory(is_superuser=True))
@@ -245,7 +243,7 @@ def test_a_superuser_may_have_everything_issued(gift: str, work: Callable[[User]
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more() -> None:
+def test_group_permission_counts_group_not() -> None:
     a_client("a permission")
     asker = account("a group with a permission")
     asker.user_permissions.add(permission("view_user"))
@@ -258,7 +256,7 @@ def test_a_permission_by_group_is_as_good_as_one_of_ones_own_but_a_group_is_more
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", [WORKER, WORKER.lower()])
-def test_the_name_that_retires_people_is_for_superusers_to_give(name: str) -> None:
+def test_only_superuser_may_use_retirement_name(name: str) -> None:
     spec = ClientSpec(name="retirement", username=name)
     with pytest.raises(NotAllowed, match="name:retirement"):
         api.provision(spec, authority=person(viewer(is_staff=True), "ann"))
@@ -270,14 +268,14 @@ def test_the_name_that_retires_people_is_for_superusers_to_give(name: str) -> No
 
 
 @pytest.mark.django_db
-def test_the_operator_at_the_machine_is_asked_nothing() -> None:
+def test_command_line_operator_is_not_limited() -> None:
     a_client("superuser")
 
     api.rotate("report", authority=operator("root"))
 
 
 @pytest.mark.django_db
-def test_of_many_missing_rights_the_first_are_named() -> None:
+def test_only_first_missing_rights_are_named() -> None:
     a_client("nothing")
     user = User.objects.get(username="report")
     for number in range(7):
@@ -293,7 +291,7 @@ def test_of_many_missing_rights_the_first_are_named() -> None:
 
 
 @pytest.mark.django_db
-def test_a_person_is_nobodys_to_rotate_or_adopt() -> None:
+def test_only_owner_may_rotate_or_adopt_person() -> None:
     adam = UserFactory(username="person")
     ApplicationFactory(client_id="the-id", user=adam)
     with pytest.raises(NotAllowed, match="username:person"):

@@ -1,4 +1,4 @@
-"""Rights as they lie in the database: read, asked for, given and taken."""
+"""Test rights in the database: reading, checking, granting and removing them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions
 COURSE = "course-v1:edX+DemoX+2026"
 MODES = "permission:course_modes.change_coursemode"
 DEACTIVATE = "permission:student.can_deactivate_users"
-# Each kind of right, and where it lies.
+# Each kind of right, and its row.
 EVERY_KIND = frozenset(
     {
         MODES,
@@ -48,7 +48,7 @@ def without_course_roles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def received(*signals: Any, sender: Any) -> Iterator[list[tuple[Any, dict[str, Any]]]]:
-    """What the receivers of these signals get meanwhile."""
+    """Collect what receivers of these signals get."""
     got: list[tuple[Any, dict[str, Any]]] = []
 
     def receiver(signal: Any, **values: Any) -> None:
@@ -71,10 +71,10 @@ def change(user: User, *, add: AbstractSet[str] = frozenset(), remove: AbstractS
     rights.change_user_rights(user, add=frozenset(add), remove=frozenset(remove))
 
 
-# What a user has
+# Rights of a user
 
 
-def test_what_was_given_to_a_user_is_read_as_rights(user: User) -> None:
+def test_user_rights_reads_every_kind(user: User) -> None:
     user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
     user.groups.add(Group.objects.get(name="Data Science"))
     CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id=COURSE)
@@ -83,11 +83,11 @@ def test_what_was_given_to_a_user_is_read_as_rights(user: User) -> None:
     assert rights.user_rights(user) == EVERY_KIND
 
 
-def test_a_user_without_rights_has_none(user: User) -> None:
+def test_user_without_rights_has_none(user: User) -> None:
     assert rights.user_rights(user) == frozenset()
 
 
-def test_what_groups_bring_and_what_others_have_is_not_the_users_own(user: User) -> None:
+def test_user_rights_excludes_inherited(user: User) -> None:
     group = Group.objects.get(name="Data Science")
     group.permissions.add(Permission.objects.get(codename="change_coursemode"))
     user.groups.add(group)
@@ -95,19 +95,19 @@ def test_what_groups_bring_and_what_others_have_is_not_the_users_own(user: User)
     assert rights.user_rights(user) == {"group:Data Science"}
 
 
-def test_the_flags_of_a_user_are_no_rights_of_this_kind() -> None:
+def test_user_flags_are_not_listed_rights() -> None:
     assert rights.user_rights(UserFactory(is_staff=True, is_superuser=True)) == frozenset()
 
 
-def test_where_there_are_no_course_roles_the_rest_is_read(user: User, without_course_roles: None) -> None:
+def test_rights_without_course_roles_are_read(user: User, without_course_roles: None) -> None:
     user.groups.add(Group.objects.get(name="Data Science"))
     assert rights.user_rights(user) == {"group:Data Science"}
 
 
-# What the site has
+# Rights known to the site
 
 
-def test_rights_of_every_kind_that_the_site_has_are_known(user: User) -> None:
+def test_known_rights_pass(user: User) -> None:
     rights.require_known(EVERY_KIND)
 
 
@@ -124,7 +124,7 @@ def test_rights_of_every_kind_that_the_site_has_are_known(user: User) -> None:
         ("group:Nobody", "groups", "this site has no group Nobody."),
     ],
 )
-def test_what_the_site_lacks_is_named(user: User, right: str, field: str, message: str) -> None:
+def test_unknown_right_is_named(user: User, right: str, field: str, message: str) -> None:
     with pytest.raises(InvalidSpec) as raised:
         rights.require_known(EVERY_KIND | {right})
     assert (raised.value.field, raised.value.message) == (field, message)
@@ -138,7 +138,7 @@ def test_what_the_site_lacks_is_named(user: User, right: str, field: str, messag
         ("permission:course_modes.CHANGE_coursemode", "permissions"),
     ],
 )
-def test_another_spelling_is_another_right_on_every_database(user: User, right: str, field: str) -> None:
+def test_right_spelling_is_exact(user: User, right: str, field: str) -> None:
     with pytest.raises(InvalidSpec) as raised:
         rights.require_known([right])
     assert raised.value.field == field
@@ -148,9 +148,7 @@ def test_another_spelling_is_another_right_on_every_database(user: User, right: 
     ("right", "field"),
     [(f"course_role:staff@{COURSE}", "course_roles"), ("global_role:support", "global_roles")],
 )
-def test_a_site_without_course_roles_says_what_it_lacks(
-    user: User, without_course_roles: None, right: str, field: str
-) -> None:
+def test_missing_course_roles_are_reported(user: User, without_course_roles: None, right: str, field: str) -> None:
     rights.require_known([MODES, "group:Data Science"])
     with pytest.raises(InvalidSpec) as raised:
         rights.require_known([right])
@@ -158,16 +156,16 @@ def test_a_site_without_course_roles_says_what_it_lacks(
     assert raised.value.message == "this site has no course access roles (student.CourseAccessRole)."
 
 
-# Giving and taking
+# Granting and removing
 
 
-def test_what_is_given_is_what_is_read(user: User) -> None:
+def test_given_rights_are_read_back(user: User) -> None:
     change(user, add=EVERY_KIND)
     assert rights.user_rights(user) == EVERY_KIND
 
 
 @pytest.mark.parametrize("right", sorted(EVERY_KIND))
-def test_one_right_is_taken_and_all_others_stay(user: User, right: str) -> None:
+def test_removing_right_keeps_others(user: User, right: str) -> None:
     other = UserFactory()
     for each in (user, other):
         change(each, add=EVERY_KIND)
@@ -176,24 +174,24 @@ def test_one_right_is_taken_and_all_others_stay(user: User, right: str) -> None:
     assert rights.user_rights(other) == EVERY_KIND
 
 
-def test_giving_and_taking_happen_in_one_go(user: User) -> None:
+def test_add_and_remove_together(user: User) -> None:
     change(user, add={MODES, f"course_role:staff@{COURSE}"})
     change(user, add={DEACTIVATE, "course_role:staff@edX"}, remove={MODES, f"course_role:staff@{COURSE}"})
     assert rights.user_rights(user) == {DEACTIVATE, "course_role:staff@edX"}
 
 
-def test_a_role_lies_where_the_lms_looks_for_it(user: User) -> None:
+def test_role_is_stored_as_lms_expects(user: User) -> None:
     change(user, add={f"course_role:staff@{COURSE}", "course_role:instructor@edX", "global_role:support"})
     assert roles(user) == {("staff", "edX", COURSE), ("instructor", "edX", ""), ("support", "", "")}
 
 
-def test_the_role_in_a_course_and_the_role_in_its_organization_are_two(user: User) -> None:
+def test_course_and_org_roles_are_separate(user: User) -> None:
     change(user, add={f"course_role:staff@{COURSE}", "course_role:staff@edX", "global_role:staff"})
     change(user, remove={"course_role:staff@edX"})
     assert roles(user) == {("staff", "edX", COURSE), ("staff", "", "")}
 
 
-def test_a_permission_of_several_models_of_an_app_is_given_for_all_of_them(user: User) -> None:
+def test_permission_covers_all_models_of_app(user: User) -> None:
     content_type = ContentType.objects.create(app_label="course_modes", model="another")
     Permission.objects.create(content_type=content_type, codename="change_coursemode", name="another")
     change(user, add={MODES})
@@ -202,7 +200,7 @@ def test_a_permission_of_several_models_of_an_app_is_given_for_all_of_them(user:
     assert user.user_permissions.count() == 0
 
 
-def test_receivers_see_each_course_role_come_and_go(user: User) -> None:
+def test_receivers_see_course_role_changes(user: User) -> None:
     wanted = {f"course_role:staff@{COURSE}", "course_role:staff@edX"}
     with received(post_save, post_delete, sender=CourseAccessRole) as got:
         change(user, add=wanted)
@@ -220,7 +218,7 @@ def test_receivers_see_each_course_role_come_and_go(user: User) -> None:
     ("right", "through"),
     [(MODES, User.user_permissions.through), ("group:Data Science", User.groups.through)],
 )
-def test_receivers_see_permissions_and_groups_come_and_go(user: User, right: str, through: Any) -> None:
+def test_receivers_see_permission_changes(user: User, right: str, through: Any) -> None:
     with received(m2m_changed, sender=through) as got:
         change(user, add={right})
         change(user, remove={right})
@@ -236,13 +234,13 @@ def test_receivers_see_permissions_and_groups_come_and_go(user: User, right: str
     ],
     ids=["a course without its organization", "a course of the old kind", "a library"],
 )
-def test_a_role_that_others_gave_in_another_form_is_taken_too(user: User, row: dict[str, str]) -> None:
+def test_irregular_role_rows_are_removed(user: User, row: dict[str, str]) -> None:
     CourseAccessRole.objects.create(user=user, **row)
     change(user, remove={*rights.user_rights(user)})
     assert roles(user) == set()
 
 
-def test_where_there_are_no_course_roles_nobody_is_asked_for_them(user: User, without_course_roles: None) -> None:
+def test_course_roles_not_queried_if_absent(user: User, without_course_roles: None) -> None:
     with statements() as sent:
         change(user, add={MODES})
     assert rights.user_rights(user) == {MODES}
@@ -258,7 +256,7 @@ def _what_it_has(user: User) -> None:
 
 
 @pytest.mark.parametrize("again", [_nothing, _what_it_has])
-def test_nothing_is_doubled(user: User, again: Callable[[User], None]) -> None:
+def test_repeated_grant_adds_no_row(user: User, again: Callable[[User], None]) -> None:
     change(user, add={MODES, "group:Data Science"})
     again(user)
     assert rights.user_rights(user) == {MODES, "group:Data Science"}

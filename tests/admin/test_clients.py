@@ -1,4 +1,4 @@
-"""The list of API clients, the page of one, and its history."""
+"""Test the client list, the client page and its history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_client import Browser, address, client_named, root, somebody, text
+from tests.admin_client import Browser, address, client_named, make_staff, make_superuser, text
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, operator, statements
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
 
 @pytest.fixture
 def browser() -> Browser:
-    return Browser(root())
+    return Browser(make_superuser())
 
 
 def client_that_expires(name: str, days: float | None, **values: Any) -> ApiClient:
@@ -44,20 +44,20 @@ def names(page: Any) -> list[str]:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_list_says_what_is_to_be_known(browser: Browser) -> None:
+def test_list_shows_client_columns(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
     page = text(browser.get(LIST))
     assert re.search(r"report report staff active \w+\. \d+, \d{4} - ops@example\.org \w+\. \d+, \d{4} ", page)
     assert "Provision API client" in page
 
 
-def test_the_button_to_provision_is_for_those_who_may() -> None:
+def test_provision_button_needs_permission() -> None:
     for permission, expected in (("provision", [(address("provision"), "Provision API client")]), ("rotate", [])):
-        page = Browser(somebody("view", permission)).get(LIST)
+        page = Browser(make_staff("view", permission)).get(LIST)
         assert page.context["api_client_tools"] == expected
 
 
-def test_troubles_are_said_in_words(browser: Browser) -> None:
+def test_list_shows_issues(browser: Browser) -> None:
     client_that_expires("report", -1)
     assert "the access token has expired; rotate the client" in text(browser.get(LIST))
 
@@ -80,8 +80,8 @@ def test_troubles_are_said_in_words(browser: Browser) -> None:
         ("o=-5", ["late", "early", "over", "without"]),
     ],
 )
-@pytest.mark.vendor("sqlite", "mysql")  # PostgreSQL has what is absent last
-def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expected: list[str]) -> None:
+@pytest.mark.vendor("sqlite", "mysql")  # PostgreSQL sorts NULL last
+def test_list_filters_searches_and_sorts(browser: Browser, query: str, expected: list[str]) -> None:
     client_that_expires("early", 29)
     client_that_expires("late", 31, contact="ops@example.org")
     client_that_expires("over", -1)
@@ -89,7 +89,7 @@ def test_it_is_filtered_searched_and_sorted(browser: Browser, query: str, expect
     assert names(browser.get(f"{LIST}?{query}")) == expected
 
 
-def test_all_that_it_is_filtered_by_is_offered(browser: Browser) -> None:
+def test_list_offers_expiry_filters(browser: Browser) -> None:
     page = browser.get(LIST)
     [choices] = [each.lookup_choices for each in page.context["cl"].filter_specs if each.title == "next expiry"]
     assert [expires for expires, _words in choices] == ["soon", "expired", "later", "none"]
@@ -103,13 +103,13 @@ def test_all_that_it_is_filtered_by_is_offered(browser: Browser) -> None:
         ("revoke", ["api_client_revoke", "api_client_retire"]),
     ],
 )
-def test_its_actions_are_for_those_who_may(permission: str, expected: list[str]) -> None:
+def test_list_actions_need_permission(permission: str, expected: list[str]) -> None:
     ApiClientFactory()
-    form = Browser(somebody("view", permission)).get(LIST).context["action_form"]
+    form = Browser(make_staff("view", permission)).get(LIST).context["action_form"]
     assert [name for name, _words in (form.fields["action"].choices if form else ()) if name] == expected
 
 
-def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, settings: Any) -> None:
+def test_dates_use_site_time_zone(browser: Browser, settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     token = AccessTokenFactory(expires=datetime(2031, 3, 1, 18, 30, tzinfo=UTC))
     client = ApiClientFactory(name="report", application=token.application, access_token=token)
@@ -123,7 +123,7 @@ def test_days_and_moments_are_those_of_the_site_s_time_zone(browser: Browser, se
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_is_shown_of_a_client_is_worked_out_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_is_computed_once_per_client(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     worked_out, summary = [], api.summary
 
     def work_out(client: ApiClient, now: datetime) -> Any:
@@ -136,14 +136,14 @@ def test_what_is_shown_of_a_client_is_worked_out_once(browser: Browser, monkeypa
     assert sorted(worked_out) == sorted(client.name for client in clients)
 
 
-def test_it_is_found_by_the_name_of_its_user(browser: Browser) -> None:
+def test_search_by_username(browser: Browser) -> None:
     wanted, _other = client_that_expires("a", 1), client_that_expires("b", 1)
     assert names(browser.get(f"{LIST}?q={wanted.user.username}")) == ["a"]
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_number_of_statements_is_the_same_for_every_page(browser: Browser) -> None:
+def test_list_query_count_is_constant(browser: Browser) -> None:
     client_that_expires("first", 1)
     browser.get(LIST)
     with CaptureQueriesContext(connection) as few:
@@ -158,7 +158,7 @@ def test_the_number_of_statements_is_the_same_for_every_page(browser: Browser) -
 
 @pytest.fixture
 def million() -> None:
-    """SQLite plans as if there were a million access tokens, and knows nothing of the other tables."""
+    """Make SQLite plan for a million access tokens and no statistics on other tables."""
     table = AccessTokenFactory._meta.model._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(f"ANALYZE {table}")
@@ -180,7 +180,7 @@ def million() -> None:
         *("{pk}/change/", "{pk}/history/", "rotate/?client={pk}", "provision/?client={pk}"),
     ],
 )
-def test_no_statement_reads_the_whole_table_of_tokens(browser: Browser, address: str, request: Any) -> None:
+def test_no_query_scans_token_table(browser: Browser, address: str, request: Any) -> None:
     client = client_that_expires("report", 1)
     request.getfixturevalue("million")
     with statements() as sent, CaptureQueriesContext(connection) as captured:
@@ -192,12 +192,12 @@ def test_no_statement_reads_the_whole_table_of_tokens(browser: Browser, address:
             with connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                 plan = [row[3] for row in cursor.fetchall()]
-            # To make a Bloom filter it reads all of it as well.
+            # It also reads the whole table to build a Bloom filter.
             whole = re.compile(rf"(SCAN|BLOOM FILTER ON) ({table}|U\d)\b")
             assert not [step for step in plan if whole.match(step)], plan
 
 
-def test_secrets_are_not_even_read(browser: Browser) -> None:
+def test_secrets_are_not_read(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     with statements() as sent:
         browser.get(LIST)
@@ -210,7 +210,7 @@ def test_secrets_are_not_even_read(browser: Browser) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Browser) -> None:
+def test_client_page_is_read_only(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), authority=OPERATOR)
     client = client_named("report")
     page = browser.get(f"{LIST}{client.pk}/change/")
@@ -220,7 +220,7 @@ def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Brows
     assert "Contact: -" in text(page)
     assert "Manifest: -" in text(page)
     assert "None" not in text(page)
-    assert page.content.decode().count("icon-yes") == 1  # the user was made for it; it may not rotate itself
+    assert page.content.decode().count("icon-yes") == 1  # the user was created for it; it may not rotate itself
     assert 'name="_save"' not in page.content.decode()
     assert [str(title) for _url, title in page.context["api_client_tools"]] == [
         "Rotate",
@@ -230,7 +230,7 @@ def test_the_page_of_a_client_says_everything_and_changes_nothing(browser: Brows
     ]
 
 
-def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
+def test_list_names_declared_rights(browser: Browser) -> None:
     api.provision(ClientSpec(name="a-shop", profile="commerce"), authority=OPERATOR)
     api.provision(
         ClientSpec(name="roles", global_roles=("finance_admin", "sales_admin", "staff", "support"), staff=True),
@@ -241,7 +241,7 @@ def test_the_list_names_the_rights_that_were_declared(browser: Browser) -> None:
     assert "roles roles staff global_role:finance_admin global_role:sales_admin global_role:staff … active" in page
 
 
-def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declared(browser: Browser) -> None:
+def test_client_page_names_undeclared_rights(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", profile="commerce"), authority=OPERATOR)
     client = client_named("report")
     page = text(browser.get(f"{LIST}{client.pk}/change/"))
@@ -252,7 +252,7 @@ def test_the_page_of_a_client_names_all_its_rights_and_what_is_beyond_the_declar
     assert "Rights beyond the declared ones: group:finance" in text(browser.get(f"{LIST}{client.pk}/change/"))
 
 
-def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser) -> None:
+def test_promoted_client_can_be_adopted_again(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     client.user.is_staff = True
@@ -265,7 +265,7 @@ def test_a_client_whose_user_was_promoted_can_be_adopted_again(browser: Browser)
     assert client.is_staff
 
 
-def test_the_buttons_of_a_client_lead_to_the_pages_about_it(browser: Browser) -> None:
+def test_client_buttons_link_to_its_pages(browser: Browser) -> None:
     client = ApiClientFactory()
     page = browser.get(f"{LIST}{client.pk}/change/")
     assert [url for url, _title in page.context["api_client_tools"]] == [
@@ -273,12 +273,12 @@ def test_the_buttons_of_a_client_lead_to_the_pages_about_it(browser: Browser) ->
     ]
 
 
-def test_a_retired_client_has_no_buttons(browser: Browser) -> None:
+def test_retired_client_has_no_buttons(browser: Browser) -> None:
     client = client_that_expires("report", None, state="retired")
     assert browser.get(f"{LIST}{client.pk}/change/").context["api_client_tools"] == []
 
 
-def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
+def test_client_without_rows_is_shown(browser: Browser) -> None:
     client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
     client.user.delete()
     for url in (LIST, f"{LIST}{client.pk}/change/"):
@@ -287,7 +287,7 @@ def test_a_client_that_lost_everything_is_still_shown(browser: Browser) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
+def test_history_covers_all_entry_points(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=operator("command line: ops"), reason="a new report")
     client = client_named("report")
     browser.send(browser.open("revoke", f"client={client.pk}"), reason="leaked")
@@ -298,17 +298,17 @@ def test_the_history_has_what_was_done_by_every_way(browser: Browser) -> None:
     assert browser.get(f"{LIST}x/history/").status_code == 302
 
 
-def test_the_history_leads_to_the_details_of_each_event_for_those_who_may_see_them(browser: Browser) -> None:
+def test_history_link_needs_event_permission(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     link = f'href="{EVENTS}{client.events.get().pk}/change/"'
     history = f"{LIST}{client.pk}/history/"
     assert link in browser.get(history).content.decode()
-    assert link not in Browser(somebody("view")).get(history).content.decode()
-    assert link in Browser(somebody("view", "view_apiclientevent")).get(history).content.decode()
+    assert link not in Browser(make_staff("view")).get(history).content.decode()
+    assert link in Browser(make_staff("view", "view_apiclientevent")).get(history).content.decode()
 
 
-def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: Browser) -> None:
+def test_event_list_outlives_clients(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     api.revoke("report", delete=True, authority=OPERATOR)
     page = browser.get(EVENTS)
@@ -319,7 +319,7 @@ def test_the_history_of_all_outlives_the_clients_and_cannot_be_changed(browser: 
     assert browser.get(f"{EVENTS}add/").status_code == 403
 
 
-def test_an_event_says_what_was_done_in_words(browser: Browser) -> None:
+def test_event_page_describes_steps(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR, reason="a new report")
     page = browser.get(f"{EVENTS}{ApiClientEvent.objects.get().pk}/change/")
     assert "steps: create_client, create_user, create_application, issue_token" in text(page)
@@ -328,7 +328,7 @@ def test_an_event_says_what_was_done_in_words(browser: Browser) -> None:
     assert "api-client-page" in page.content.decode()
 
 
-def test_an_event_says_what_is_true_and_nothing_of_what_is_not(browser: Browser) -> None:
+def test_event_page_omits_false_details(browser: Browser) -> None:
     event = ApiClientEvent.objects.create(kind="rotated", actor="test", details={"secret": True, "token": False})
     page = text(browser.get(f"{EVENTS}{event.pk}/change/"))
     assert "secret: yes" in page
@@ -336,7 +336,7 @@ def test_an_event_says_what_is_true_and_nothing_of_what_is_not(browser: Browser)
 
 
 @pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
-def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str) -> None:
+def test_list_actions_open_their_pages(browser: Browser, page: str) -> None:
     clients = [client_that_expires("a", 1), client_that_expires("b", 1)]
     selected = [client.pk for client in clients]
     answer = browser.post(LIST, action=f"api_client_{page}", _selected_action=selected)
@@ -344,9 +344,7 @@ def test_the_actions_of_the_list_lead_to_their_pages(browser: Browser, page: str
     assert [subject.client for subject in browser.get(answer.url).context["subjects"]] == clients
 
 
-def test_what_has_no_page_in_the_admin_is_named_without_a_link(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_outside_admin_has_no_link(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     client = client_that_expires("report", 1)
     page = f"{LIST}{client.pk}/change/"
     link = f'/change/">{client.application}</a></div>'

@@ -1,4 +1,4 @@
-"""The admin of users and applications leads to our pages, whoever wrote it and whenever it was registered."""
+"""Test that the user and application admin link to our pages, whichever class is registered, and when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning.admin.extensions import _with_tools, extend
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_client import Browser, address, root, somebody, text
+from tests.admin_client import Browser, address, make_staff, make_superuser, text
 from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory, statements
 
 pytestmark = pytest.mark.django_db
@@ -47,14 +47,14 @@ class TheirAdmin(ModelAdmin):
 
     @admin.action(description="Wave")
     def wave(self, _request: HttpRequest, _rows: Any) -> None:
-        """An action that comes by way of get_actions."""
+        """Add an action through get_actions."""
 
     def get_actions(self, request: HttpRequest, **kwargs: Any) -> Any:
         return {**super().get_actions(request, **kwargs), "wave": self.get_action("wave")}
 
 
 def request_of(user: Any, query: str = "") -> HttpRequest:
-    resolve("/admin/")  # As for any request: the site's addresses are loaded by now.
+    resolve("/admin/")  # As in any request: the site's URLs are loaded by now.
     request = RequestFactory().get(f"/{query}")
     request.user = user
     return request
@@ -72,7 +72,7 @@ def site() -> AdminSite:
 
 @pytest.fixture(params=["before us", "after us", "anew after us"])
 def theirs(site: AdminSite, request: pytest.FixtureRequest) -> AdminSite:
-    """A site with another's admin classes, registered in every order, and the URLs loaded as a project does."""
+    """Return a site with another plugin's admin classes, registered in every order, with its URLs loaded."""
     models = (get_user_model(), get_application_model())
     if request.param == "before us":
         site.register(models, TheirAdmin)
@@ -86,9 +86,9 @@ def theirs(site: AdminSite, request: pytest.FixtureRequest) -> AdminSite:
     return site
 
 
-def test_the_actions_are_added_to_theirs_in_every_order(theirs: AdminSite) -> None:
+def test_actions_are_added_in_any_order(theirs: AdminSite) -> None:
     own = {"delete_selected": "Delete selected %(verbose_name_plural)s", "greet": "Greet", "wave": "Wave"}
-    boss = root()
+    boss = make_superuser()
     assert actions(theirs, get_user_model(), boss) == {
         **own,
         "api_client_provision": "Provision API client for selected users",
@@ -96,7 +96,7 @@ def test_the_actions_are_added_to_theirs_in_every_order(theirs: AdminSite) -> No
     assert actions(theirs, get_application_model(), boss) == {**own, **FOR_APPLICATIONS}
 
 
-def test_all_that_is_theirs_stays_as_it_is(theirs: AdminSite) -> None:
+def test_extended_admin_keeps_its_own(theirs: AdminSite) -> None:
     for model in (get_user_model(), get_application_model()):
         model_admin = theirs._registry[model]
         assert type(model_admin) is TheirAdmin
@@ -106,27 +106,27 @@ def test_all_that_is_theirs_stays_as_it_is(theirs: AdminSite) -> None:
     assert TheirAdmin.get_actions.__qualname__ == "TheirAdmin.get_actions"
 
 
-def test_the_urls_may_be_loaded_again(theirs: AdminSite) -> None:
+def test_urls_can_be_loaded_again(theirs: AdminSite) -> None:
     before = [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())]
     assert theirs.urls
     assert [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())] == before
 
 
-def test_a_site_without_such_models_is_left_alone(site: AdminSite) -> None:
+def test_site_without_models_is_unchanged(site: AdminSite) -> None:
     extend(site)
     assert site.urls
     assert not site._registry
 
 
-def test_who_wants_no_actions_gets_none(site: AdminSite) -> None:
+def test_admin_without_actions_gets_none(site: AdminSite) -> None:
     extend(site)
     site.register(get_user_model(), type("Without", (ModelAdmin,), {"actions": None}))
     assert site.urls
-    assert actions(site, get_user_model(), root()) == {}
+    assert actions(site, get_user_model(), make_superuser()) == {}
 
 
-def test_there_are_no_actions_in_a_window_that_picks_a_row() -> None:
-    assert actions(admin.site, get_user_model(), root(), "?_popup=1") == {}
+def test_popup_has_no_actions() -> None:
+    assert actions(admin.site, get_user_model(), make_superuser(), "?_popup=1") == {}
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_there_are_no_actions_in_a_window_that_picks_a_row() -> None:
         ("revoke", ["api_client_revoke", "api_client_retire"]),
     ],
 )
-def test_actions_are_for_those_who_may(permission: str, expected: list[str]) -> None:
-    user = somebody(permission)
+def test_actions_need_permission(permission: str, expected: list[str]) -> None:
+    user = make_staff(permission)
     assert [name for name in actions(admin.site, get_application_model(), user) if "api_client" in name] == expected
     assert ("api_client_provision" in actions(admin.site, get_user_model(), user)) == (permission == "provision")
 
@@ -157,7 +157,7 @@ def test_arguments_of_get_actions_are_passed_on(site: AdminSite) -> None:
     site.register(get_user_model(), Newer)
     assert site.urls
 
-    found = site._registry[get_user_model()].get_actions(request_of(root()), 1, action_location="change_form")
+    found = site._registry[get_user_model()].get_actions(request_of(make_superuser()), 1, action_location="change_form")
 
     assert received == [((1,), {"action_location": "change_form"})]
     assert list(found) == ["api_client_provision"]
@@ -168,7 +168,7 @@ def test_arguments_of_get_actions_are_passed_on(site: AdminSite) -> None:
 def test_pages_of_the_host_work_without_our_tables(monkeypatch: pytest.MonkeyPatch, superuser: bool) -> None:
     application = ApplicationFactory()
     names = ("view_application", "view_user")
-    browser = Browser(root() if superuser else somebody(*names))
+    browser = Browser(make_superuser() if superuser else make_staff(*names))
     monkeypatch.setattr(ApiClient._meta, "db_table", "missing")
     monkeypatch.setattr(ApiClientEvent._meta, "db_table", "missing")
     for url in (
@@ -184,21 +184,21 @@ def test_pages_of_the_host_work_without_our_tables(monkeypatch: pytest.MonkeyPat
 
 def test_application_page_without_permission_sends_no_query() -> None:
     client = ApiClientFactory()
-    browser = Browser(somebody("view_application"))
+    browser = Browser(make_staff("view_application"))
     with statements() as sent:
         assert browser.get(f"{APPLICATIONS}{client.application_id}/change/").status_code == 200
     assert not [sql for sql in sent if "edx_api_provisioning" in sql]
 
 
-def test_no_other_model_has_them() -> None:
-    boss = root()
+def test_other_models_have_no_actions() -> None:
+    boss = make_superuser()
     for model in admin.site._registry:
         if model not in (get_user_model(), get_application_model(), ApiClient):
             assert not [name for name in actions(admin.site, model, boss) if "api_client" in name], model
 
 
-def test_the_action_of_the_users_leads_to_the_page_about_them() -> None:
-    browser = Browser(root())
+def test_user_action_opens_provision_page() -> None:
+    browser = Browser(make_superuser())
     users = [UserFactory(), UserFactory()]
     answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users])
     assert answer.url == f"/admin/edx_api_provisioning/apiclient/provision/?user={users[0].pk}&user={users[1].pk}"
@@ -206,8 +206,8 @@ def test_the_action_of_the_users_leads_to_the_page_about_them() -> None:
     assert [subject.user for subject in browser.get(answer.url).context["subjects"]] == users
 
 
-def test_an_action_on_too_many_says_so() -> None:
-    browser = Browser(root())
+def test_action_rejects_too_many_rows() -> None:
+    browser = Browser(make_superuser())
     users = [UserFactory() for _number in range(51)]
     answer = browser.post(USERS, action="api_client_provision", _selected_action=[user.pk for user in users])
     assert answer.url == USERS
@@ -217,8 +217,8 @@ def test_an_action_on_too_many_says_so() -> None:
 
 
 @pytest.mark.parametrize(("action", "title"), FOR_APPLICATIONS.items())
-def test_every_action_of_the_applications_leads_to_its_page(action: str, title: str) -> None:
-    browser = Browser(root())
+def test_application_action_opens_its_page(action: str, title: str) -> None:
+    browser = Browser(make_superuser())
     application = ApplicationFactory()
     page = browser.get(browser.post(APPLICATIONS, action=action, _selected_action=application.pk).url)
     assert page.status_code == 200
@@ -232,30 +232,30 @@ def tools(page: Any) -> list[str]:
     return [str(title) for _url, title in page.context.get("api_client_tools") or []]
 
 
-def test_the_list_of_applications_has_our_button_beside_its_own() -> None:
-    page = Browser(root()).get(APPLICATIONS)
+def test_application_list_has_button() -> None:
+    page = Browser(make_superuser()).get(APPLICATIONS)
     assert tools(page) == ["Provision API client"]
     assert "Add application" in text(page)
-    assert tools(Browser(root()).get(f"{APPLICATIONS}?_popup=1")) == []
+    assert tools(Browser(make_superuser()).get(f"{APPLICATIONS}?_popup=1")) == []
 
 
-def test_an_application_that_nobody_manages_can_be_taken_over() -> None:
+def test_unmanaged_application_has_adopt_button() -> None:
     application = ApplicationFactory()
-    page = Browser(root()).get(f"{APPLICATIONS}{application.pk}/change/")
+    page = Browser(make_superuser()).get(f"{APPLICATIONS}{application.pk}/change/")
     assert tools(page) == [*FOR_APPLICATIONS.values()]
     assert "History" in text(page)
     assert page.content.decode().count("api-client-tool") == 5
 
 
-def test_an_application_of_a_client_leads_to_it() -> None:
+def test_managed_application_links_to_client() -> None:
     client = ApiClientFactory()
-    page = Browser(root()).get(f"{APPLICATIONS}{client.application_id}/change/")
+    page = Browser(make_superuser()).get(f"{APPLICATIONS}{client.application_id}/change/")
     assert tools(page) == [f"API client {client.name}", *[*FOR_APPLICATIONS.values()][:-1]]
 
 
-def test_the_application_before_a_rotation_only_leads_to_its_client() -> None:
+def test_predecessor_links_to_client_only() -> None:
     client = ApiClientFactory(predecessor=ApplicationFactory())
-    page = Browser(root()).get(f"{APPLICATIONS}{client.predecessor_id}/change/")
+    page = Browser(make_superuser()).get(f"{APPLICATIONS}{client.predecessor_id}/change/")
     assert tools(page) == [f"API client {client.name}"]
 
 
@@ -263,14 +263,14 @@ def test_the_application_before_a_rotation_only_leads_to_its_client() -> None:
     "changed",
     [{"authorization_grant_type": "authorization-code", "redirect_uris": "https://a"}, {"client_type": "public"}],
 )
-def test_an_application_for_something_else_has_no_buttons(changed: dict[str, str]) -> None:
+def test_other_application_has_no_buttons(changed: dict[str, str]) -> None:
     application = ApplicationFactory(**changed)
-    assert tools(Browser(root()).get(f"{APPLICATIONS}{application.pk}/change/")) == []
+    assert tools(Browser(make_superuser()).get(f"{APPLICATIONS}{application.pk}/change/")) == []
 
 
 @pytest.mark.parametrize("permissions", [("view",), ("rotate", "revoke")])
-def test_who_may_not_take_over_sees_no_buttons(permissions: tuple[str, ...]) -> None:
-    user = somebody(*permissions)
+def test_buttons_hidden_without_permission(permissions: tuple[str, ...]) -> None:
+    user = make_staff(*permissions)
     user.user_permissions.add(Permission.objects.get(codename="view_application"))
     page = Browser(user).get(f"{APPLICATIONS}{ApplicationFactory().pk}/change/")
     assert (page.status_code, tools(page)) == (200, [])
@@ -290,19 +290,19 @@ TITLES = [*FOR_APPLICATIONS.values()]
         (("provision", "rotate"), TITLES[:2], [*TITLES[:2], *TITLES[4:]]),
     ],
 )
-def test_each_permission_brings_its_own_buttons(
+def test_permission_shows_its_buttons(
     permissions: tuple[str, ...], of_a_client: list[str], of_nobody: list[str]
 ) -> None:
-    browser = Browser(somebody(*permissions, "view_application"))
+    browser = Browser(make_staff(*permissions, "view_application"))
     client, application = ApiClientFactory(name="report"), ApplicationFactory()
     assert tools(browser.get(f"{APPLICATIONS}{client.application_id}/change/")) == of_a_client
     assert tools(browser.get(f"{APPLICATIONS}{application.pk}/change/")) == of_nobody
     assert tools(browser.get(APPLICATIONS)) == ["Provision API client"] * ("provision" in permissions)
 
 
-def test_every_button_leads_to_its_page_about_the_application() -> None:
+def test_buttons_link_to_application_pages() -> None:
     client = ApiClientFactory()
-    page = Browser(root()).get(f"{APPLICATIONS}{client.application_id}/change/")
+    page = Browser(make_superuser()).get(f"{APPLICATIONS}{client.application_id}/change/")
     about = f"application={client.application_id}"
     assert [url for url, _title in page.context["api_client_tools"]] == [
         f"/admin/edx_api_provisioning/apiclient/{client.pk}/change/",
@@ -315,7 +315,7 @@ def test_every_button_leads_to_its_page_about_the_application() -> None:
 
 @pytest.fixture
 def own_template(tmp_path: Any, settings: Any) -> None:
-    """A theme that has its own page for the list of applications."""
+    """Install a theme with its own template for the application list."""
     folder = tmp_path / "admin/oauth2_provider/application"
     folder.mkdir(parents=True)
     items = "{% block object-tools-items %}{{ block.super }}<li>Theirs</li>{% endblock %}"
@@ -323,24 +323,24 @@ def own_template(tmp_path: Any, settings: Any) -> None:
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
 
 
-def test_a_template_of_theirs_is_kept(own_template: None) -> None:
-    page = Browser(root()).get(APPLICATIONS)
+def test_custom_template_is_kept(own_template: None) -> None:
+    page = Browser(make_superuser()).get(APPLICATIONS)
     assert "Theirs Provision API client" in text(page)
 
 
-def test_the_pages_of_a_site_without_the_lms_admin_are_served_too() -> None:
-    """django-oauth-toolkit's own class, as plain Django has it."""
+def test_plain_dot_admin_is_extended() -> None:
+    """Use django-oauth-toolkit's own admin class, as plain Django does."""
     model = get_application_model()
     site = AdminSite("plain")
     site.register(model, ApplicationAdmin)
     extend(site)
     assert site.urls
-    assert set(FOR_APPLICATIONS) <= set(actions(site, model, root()))
+    assert set(FOR_APPLICATIONS) <= set(actions(site, model, make_superuser()))
 
 
-def test_who_may_not_see_api_clients_is_led_to_none() -> None:
+def test_client_link_hidden_without_view() -> None:
     application = ApiClientFactory().application
-    browser = Browser(somebody("rotate", "view_application"))
+    browser = Browser(make_staff("rotate", "view_application"))
 
     page = text(browser.get(f"{APPLICATIONS}{application.pk}/change/"))
 
@@ -348,18 +348,18 @@ def test_who_may_not_see_api_clients_is_led_to_none() -> None:
     assert "API client " not in page
 
 
-def test_a_page_of_another_template_engine_is_left_as_it_is() -> None:
+def test_other_template_engine_is_unchanged() -> None:
     template = TemplateStrings({"NAME": "strings", "DIRS": [], "APP_DIRS": False, "OPTIONS": {}}).from_string("$title")
-    response = TemplateResponse(request_of(root()), template, {"title": "theirs"})
+    response = TemplateResponse(request_of(make_superuser()), template, {"title": "theirs"})
 
     assert _with_tools(response, [("/", "ours")]) is response
     assert response.render().content == b"theirs"
 
 
-def test_a_page_of_a_template_that_says_nothing_of_itself_is_too() -> None:
+def test_unnamed_template_is_unchanged() -> None:
     class Theirs:
         def render(self, context: Any, request: HttpRequest) -> str:
             return context["title"]
 
-    response = TemplateResponse(request_of(root()), Theirs(), {"title": "theirs"})
+    response = TemplateResponse(request_of(make_superuser()), Theirs(), {"title": "theirs"})
     assert _with_tools(response, [("/", "ours")]).render().content == b"theirs"

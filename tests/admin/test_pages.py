@@ -1,4 +1,4 @@
-"""The pages of the admin: asked, previewed, done once, shown once."""
+"""Test the admin pages: form, preview, execution once, credentials shown once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import verification
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
-from tests.admin_client import Browser, address, client_named, form_of, root, shown, text, user_named
+from tests.admin_client import Browser, address, client_named, form_of, make_superuser, shown, text, user_named
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
 
 pytestmark = pytest.mark.django_db
@@ -42,12 +42,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def browser() -> Browser:
-    return Browser(root())
+    return Browser(make_superuser())
 
 
 @pytest.fixture
 def report() -> dict[str, Any]:
-    """The credentials of a client that is there already."""
+    """Return the credentials of an existing client."""
     return rendering.as_dict(api.provision(ClientSpec(name="report"), authority=OPERATOR))
 
 
@@ -64,7 +64,7 @@ def works(token: str) -> bool:
     return api.examine(Secret(token)).state == "valid"
 
 
-def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: Browser) -> None:
+def test_provision_previews_then_creates(browser: Browser) -> None:
     before = row_counts()
     preview = browser.send(
         browser.open("provision"),
@@ -92,7 +92,7 @@ def test_a_client_is_made_after_a_preview_and_shown_with_all_it_needs(browser: B
     assert page.content.decode().count(values["access_token"]) == 5  # itself, the call, and the three files
 
 
-def test_the_files_are_those_of_the_command(browser: Browser) -> None:
+def test_files_match_command_output(browser: Browser) -> None:
     page = browser.provision(name="report")
     values, body = shown(page), page.content.decode()
     found = re.findall(r'(?s)<pre id="file-0-([\w-]+)"[^>]*>(.*?)</pre>', body)
@@ -106,7 +106,7 @@ def test_the_files_are_those_of_the_command(browser: Browser) -> None:
     assert 'OPENEDX_VERIFIED: "true"\n' in files["kubernetes-secret"]
 
 
-def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None:
+def test_credentials_page_is_not_cached(browser: Browser) -> None:
     page = browser.provision(name="report")
     assert "no-store" in page["Cache-Control"]
     assert page["Referrer-Policy"] == "no-referrer"
@@ -118,13 +118,13 @@ def test_the_page_of_the_credentials_is_kept_by_nobody(browser: Browser) -> None
     assert "<form" not in body
 
 
-def test_whatever_the_admin_adds_it_is_protected_by_itself() -> None:
+def test_protect_sets_headers_itself() -> None:
     response = protect(HttpResponse())
     assert (response["Cache-Control"], response["Referrer-Policy"]) == ("no-store", "no-referrer")
     assert response["Content-Security-Policy"].startswith("default-src 'none'; ")
 
 
-def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Browser) -> None:
+def test_credentials_page_shows_everything(browser: Browser) -> None:
     page = browser.provision(name="report", username="bot", staff="on")
     said, values = text(page), shown(page)
     assert said.startswith("Credentials | ")
@@ -150,7 +150,7 @@ def test_it_says_whose_they_are_what_they_are_and_what_to_beware_of(browser: Bro
     assert "nav-sidebar" not in body
 
 
-def test_of_several_those_without_new_credentials_are_said_to_have_none(browser: Browser) -> None:
+def test_credentials_page_marks_unissued(browser: Browser) -> None:
     users = [UserFactory(username="first"), UserFactory(username="second")]
     api.provision(ClientSpec(name="first", username="first", use_existing_user=True), authority=OPERATOR)
     page = text(browser.provision(f"user={users[0].pk}&user={users[1].pk}", contact=""))
@@ -162,7 +162,7 @@ def test_of_several_those_without_new_credentials_are_said_to_have_none(browser:
     ("static_url", "source"),
     [("/static/", "'self'"), ("https://cdn.example.org/static/", "https://cdn.example.org"), ("//cdn/", "cdn")],
 )
-def test_its_policy_allows_the_sites_static_files_and_nothing_else(
+def test_credentials_csp_allows_static_only(
     browser: Browser, static_url: str, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edx_api_provisioning.admin.credentials_page.static", lambda path: static_url + path)
@@ -181,9 +181,7 @@ def test_its_policy_allows_the_sites_static_files_and_nothing_else(
     }
 
 
-def test_no_secret_is_kept_in_session_messages_record_or_log(
-    browser: Browser, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_secrets_stay_out_of_session_and_logs(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     page = browser.provision(name="report", reason="a new report")
     rotated = browser.send(browser.open("rotate", f"client={client_named('report').pk}"), secret="on")
@@ -204,7 +202,7 @@ def test_no_secret_is_kept_in_session_messages_record_or_log(
         assert secret not in kept
 
 
-def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
+def test_provision_writes_both_histories(browser: Browser) -> None:
     browser.provision(name="report", reason="a new report")
     (event,) = ApiClientEvent.objects.all()
     (entry,) = LogEntry.objects.all()
@@ -227,9 +225,7 @@ def test_what_is_done_is_in_both_histories(browser: Browser) -> None:
         ("adopt", ["adopted"]),
     ],
 )
-def test_every_page_keeps_both_records_with_who_and_why(
-    browser: Browser, report: dict[str, Any], page: str, kinds: list[str]
-) -> None:
+def test_each_page_writes_both_histories(browser: Browser, report: dict[str, Any], page: str, kinds: list[str]) -> None:
     client = client_named("report")
     client.user.is_staff = True  # so that there is something to adopt
     client.user.save()
@@ -247,7 +243,7 @@ def test_every_page_keeps_both_records_with_who_and_why(
     assert "Reason: because" in entry.change_message
 
 
-def test_the_same_request_is_done_once(browser: Browser) -> None:
+def test_repeated_provision_runs_once(browser: Browser) -> None:
     preview = browser.send(browser.open("provision"), name="report")
     values = shown(browser.send(preview, _confirm="yes"))
     before = row_counts()
@@ -263,7 +259,7 @@ def test_the_same_request_is_done_once(browser: Browser) -> None:
     assert works(values["access_token"])
 
 
-def test_a_rotation_is_done_once(browser: Browser, report: dict[str, Any]) -> None:
+def test_repeated_rotation_runs_once(browser: Browser, report: dict[str, Any]) -> None:
     form = browser.open("rotate", f"client={client_named('report').pk}")
     values = shown(browser.send(form))
     assert not works(report["access_token"])
@@ -272,22 +268,20 @@ def test_a_rotation_is_done_once(browser: Browser, report: dict[str, Any]) -> No
 
     assert again.status_code == 409
     assert works(values["access_token"])
-    # The page is asked for anew for another rotation.
+    # Another rotation needs a new page.
     shown(browser.send(browser.open("rotate", f"client={client_named('report').pk}")))
     assert not works(values["access_token"])
 
 
 @pytest.mark.parametrize("request_id", ["", "x", "a" * 64, None])
-def test_a_request_without_its_own_number_is_refused(
-    browser: Browser, report: dict[str, Any], request_id: str | None
-) -> None:
+def test_invalid_request_id_is_rejected(browser: Browser, report: dict[str, Any], request_id: str | None) -> None:
     form = browser.open("rotate", f"client={client_named('report').pk}")
     answer = browser.send(form, request_id=request_id)
     assert "Please correct" in text(answer)
     assert works(report["access_token"])
 
 
-def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser, report: dict[str, Any]) -> None:
+def test_provision_again_shows_no_secret(browser: Browser, report: dict[str, Any]) -> None:
     preview = browser.send(browser.open("provision"), name="report")
     assert "No changes" in text(preview)
     assert "_confirm" not in preview.content.decode()
@@ -296,7 +290,7 @@ def test_provisioning_again_changes_nothing_and_shows_no_secret(browser: Browser
     assert "Report: No changes." in text(browser.get(answer.url))
 
 
-def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -> None:
+def test_preview_edit_returns_to_form(browser: Browser) -> None:
     preview = browser.send(browser.open("provision"), name="report", staff="on", token=None, purpose="a & b")
     form = form_of(browser.send(preview, _edit="yes"))
     assert (form["name"], form["staff"], form["purpose"], "token" in form) == ("report", "on", "a & b", False)
@@ -323,7 +317,7 @@ def test_the_preview_leads_back_to_the_form_with_its_answers(browser: Browser) -
         ({"token": None, "expires_in": "9d"}, "expires_in", "not allowed together with --no-token"),
     ],
 )
-def test_what_is_refused_is_said_beside_its_field(
+def test_refused_value_is_shown_at_its_field(
     browser: Browser, answers: dict[str, Any], field: str, message: str
 ) -> None:
     UserFactory(username="taken")
@@ -332,11 +326,11 @@ def test_what_is_refused_is_said_beside_its_field(
     assert list(page.context["form"].errors) == [field]
     assert message in text(page)
     assert row_counts() == before
-    # What was typed is still there.
+    # The typed values are kept.
     assert form_of(page).items() >= {key: value for key, value in answers.items() if value}.items()
 
 
-def test_a_line_break_in_the_reason_is_refused_and_nothing_is_made(browser: Browser) -> None:
+def test_line_break_in_reason_is_rejected(browser: Browser) -> None:
     preview = browser.send(browser.open("provision"), name="report")
     before = row_counts()
     page = browser.send(preview, _confirm="yes", reason="a\x07b")
@@ -364,7 +358,7 @@ THEIR_RIGHTS = [
 
 @pytest.fixture
 def finance() -> Group:
-    """A group that brings a permission."""
+    """Create a group that has a permission."""
     group = Group.objects.create(name="finance team")
     group.permissions.add(Permission.objects.get(codename="delete_coursemode"))
     return group
@@ -374,7 +368,7 @@ def rights_in(page: Any) -> list[str]:
     return re.findall(r'class="api-client-right">([^<]*)<', page.content.decode())
 
 
-def test_a_client_gets_the_rights_that_are_asked_for_and_no_others(browser: Browser, finance: Group) -> None:
+def test_client_gets_only_requested_rights(browser: Browser, finance: Group) -> None:
     form = browser.send(browser.open("provision"), name="report", **RIGHTS)
     expected = sorted([*THEIR_RIGHTS, "permission:course_modes.delete_coursemode"])
     assert rights_in(form) == expected
@@ -386,20 +380,20 @@ def test_a_client_gets_the_rights_that_are_asked_for_and_no_others(browser: Brow
     assert client.declared_rights == sorted(THEIR_RIGHTS)
 
 
-def test_a_profile_brings_what_its_purpose_needs(browser: Browser) -> None:
+def test_profile_grants_its_rights(browser: Browser) -> None:
     page = browser.provision(name="report", profile="commerce")
     assert works(shown(page)["access_token"])
     client = client_named("report")
     assert (client.profile, client.declared_rights) == ("commerce", ["permission:course_modes.change_coursemode"])
 
 
-def test_a_profile_that_makes_staff_is_warned_of(browser: Browser) -> None:
+def test_staff_profile_shows_warning(browser: Browser) -> None:
     preview = browser.send(browser.open("provision"), name="report", profile="enrollments")
     assert rights_in(preview) == ["staff"]
     assert "Warning: a staff client" in text(preview)
 
 
-def test_what_a_profile_leaves_open_is_asked_for_beside_its_field(browser: Browser) -> None:
+def test_missing_profile_filter_is_asked_for(browser: Browser) -> None:
     page = browser.send(browser.open("provision"), name="report", profile="grades")
     assert list(page.context["form"].errors) == ["filters"]
     assert "needs one of the form content_org:{org}" in text(page)
@@ -408,14 +402,14 @@ def test_what_a_profile_leaves_open_is_asked_for_beside_its_field(browser: Brows
     assert "access_token" not in shown(shown_once)
 
 
-def test_every_profile_is_there_to_choose_with_its_purpose(browser: Browser) -> None:
+def test_form_offers_every_profile(browser: Browser) -> None:
     page = browser.open("provision")
     assert re.search(r'<option value="" selected>\s*-\s*</option>', page.content.decode())
     for each in profiles():
         assert f"{each.name}: {each.title}" in text(page)
 
 
-def test_rights_are_out_of_the_way_until_there_are_some(browser: Browser, finance: Group) -> None:
+def test_rights_fieldset_starts_collapsed(browser: Browser, finance: Group) -> None:
     def collapsed(page: Any) -> bool:
         (opened,) = re.findall(r'<details class="module api-client-more"( open)?>', page.content.decode())
         return not opened
@@ -429,7 +423,7 @@ def test_rights_are_out_of_the_way_until_there_are_some(browser: Browser, financ
     assert not collapsed(browser.open("provision", f"client={client_named('other').pk}"))
 
 
-def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance: Group) -> None:
+def test_client_rights_are_shown_and_changed(browser: Browser, finance: Group) -> None:
     browser.provision(name="report", **RIGHTS)
     query = f"client={client_named('report').pk}"
     form = form_of(browser.open("provision", query))
@@ -451,7 +445,7 @@ def test_the_rights_of_a_client_are_shown_and_changed(browser: Browser, finance:
     assert client.declared_rights == expected
 
 
-def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser: Browser) -> None:
+def test_undeclared_rights_stay_until_changed(browser: Browser) -> None:
     browser.provision(name="report", global_roles="course_creator_group\r\nsupport")
     client = client_named("report")
     given = Permission.objects.get(codename="change_coursemode")
@@ -461,11 +455,11 @@ def test_rights_that_were_given_elsewhere_stay_unless_rights_are_changed(browser
     browser.send(preview, _confirm="yes")
     assert [*client.user.user_permissions.all()] == [given]
 
-    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="sales_admin")
+    preview = browser.send(browser.open("provision", f"client={client.pk}"), global_roles="course_creator_group")
     assert "Would remove global_role:support, permission:course_modes.change_coursemode from the user." in text(preview)
 
 
-def test_a_profile_is_taken_off_and_put_on(browser: Browser) -> None:
+def test_profile_can_be_removed_and_added(browser: Browser) -> None:
     browser.provision(name="report", profile="commerce")
     client = client_named("report")
     for profile, permissions, declared in (
@@ -480,7 +474,7 @@ def test_a_profile_is_taken_off_and_put_on(browser: Browser) -> None:
         assert (client.profile, client.declared_rights) == (profile, declared)
 
 
-def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
+def test_restriction_cannot_be_removed(browser: Browser) -> None:
     browser.provision(name="report", restricted="on")
     query = f"client={client_named('report').pk}"
     page = browser.open("provision", query)
@@ -502,9 +496,7 @@ def test_a_restriction_is_not_taken_away(browser: Browser) -> None:
         ({"groups": "x" * 20_001}, "at most 20000 characters"),
     ],
 )
-def test_rights_that_are_none_are_refused_beside_their_field(
-    browser: Browser, answers: dict[str, str], message: str
-) -> None:
+def test_unknown_right_is_rejected_at_field(browser: Browser, answers: dict[str, str], message: str) -> None:
     before = row_counts()
     page = browser.send(browser.open("provision"), name="report", **answers)
     assert list(page.context["form"].errors) == list(answers)
@@ -512,13 +504,13 @@ def test_rights_that_are_none_are_refused_beside_their_field(
     assert row_counts() == before
 
 
-def test_the_preview_warns_and_names_the_rights(browser: Browser) -> None:
+def test_preview_shows_warnings_and_rights(browser: Browser) -> None:
     preview = text(browser.send(browser.open("provision"), name="report", superuser="on"))
     assert "Warning:" in preview
     assert "Rights superuser , staff" in preview
 
 
-def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> None:
+def test_selected_users_become_clients(browser: Browser) -> None:
     first, second = UserFactory(username="first", is_staff=True), UserFactory(username="second")
     form = browser.open("provision", f"user={first.pk}&user={second.pk}")
     preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
@@ -530,7 +522,7 @@ def test_accounts_become_clients_with_the_rights_they_have(browser: Browser) -> 
     assert (client_named("first").is_staff, client_named("other").is_staff) == (True, False)
 
 
-def test_of_several_all_are_made_or_none(browser: Browser) -> None:
+def test_several_clients_are_all_or_nothing(browser: Browser) -> None:
     first, second = UserFactory(), UserFactory()
     form = browser.open("provision", f"user={first.pk}&user={second.pk}")
     preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
@@ -542,9 +534,7 @@ def test_of_several_all_are_made_or_none(browser: Browser) -> None:
     assert row_counts() == before
 
 
-def test_what_is_refused_beside_no_field_names_what_it_is_about(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_refusal_names_application(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_application: Any) -> None:
         raise ValidationError("Not at this site.")
 
@@ -553,7 +543,7 @@ def test_what_is_refused_beside_no_field_names_what_it_is_about(
     assert page.context["form"].non_field_errors() == ["application: Not at this site."]
 
 
-def test_a_client_that_has_gone_meanwhile_has_no_page_to_log_it_for(
+def test_client_deleted_meanwhile_is_not_logged(
     browser: Browser, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = browser.open("revoke", f"client={client_named('report').pk}")
@@ -569,9 +559,7 @@ def test_a_client_that_has_gone_meanwhile_has_no_page_to_log_it_for(
     assert not LogEntry.objects.exists()
 
 
-def test_if_the_database_goes_away_while_they_are_proved_nothing_is_made(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_verification_rolls_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     def go_away(_credentials: Any) -> None:
         raise DatabaseFailure("the database went away")
 
@@ -583,7 +571,7 @@ def test_if_the_database_goes_away_while_they_are_proved_nothing_is_made(
     assert row_counts() == before
 
 
-def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
+def test_rotate_adopts_unmanaged_application(browser: Browser) -> None:
     application = ApplicationFactory(name="Made by hand!")
     form = browser.open("rotate", f"application={application.pk}&what=token")
     assert form_of(form)[f"name_application_{application.pk}"] == "Made-by-hand"
@@ -594,14 +582,14 @@ def test_an_application_is_adopted_and_given_a_token(browser: Browser) -> None:
     assert ["Reason: because" in entry.change_message for entry in LogEntry.objects.all()] == [True, True]
 
 
-def test_a_page_names_the_applications_that_it_is_about_and_their_rights(browser: Browser) -> None:
+def test_page_names_applications_and_rights(browser: Browser) -> None:
     named = ApplicationFactory(name="Made by hand", user__username="boss", user__is_staff=True)
     unnamed = ApplicationFactory(name="", client_id="the-id", user__username="bot")
     page = text(browser.open("revoke", f"application={named.pk}&application={unnamed.pk}"))
     assert "application Made by hand boss staff application the-id bot none beyond an ordinary account" in page
 
 
-def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[str, Any]) -> None:
+def test_outcome_is_shown_as_message(browser: Browser, report: dict[str, Any]) -> None:
     query = f"client={client_named('report').pk}"
     page = browser.get(browser.send(browser.open("retire", query)).url)
     changes = LogEntry.objects.get().change_message
@@ -612,7 +600,7 @@ def test_what_was_done_is_said_where_it_leads_to(browser: Browser, report: dict[
     assert '<li class="info">Report: ' in page.content.decode()
 
 
-def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
+def test_adopt_keeps_application_unchanged(browser: Browser) -> None:
     token = AccessTokenFactory()
     form = browser.open("adopt", f"application={token.application_id}")
     answer = browser.send(form, contact="ops@example.org", purpose="reports")
@@ -621,7 +609,7 @@ def test_an_application_is_adopted_as_it_is(browser: Browser) -> None:
     assert (client.access_token_id, client.contact, client.purpose) == (token.pk, "ops@example.org", "reports")
 
 
-def test_an_application_that_has_a_client_stands_for_it(browser: Browser, report: dict[str, Any]) -> None:
+def test_managed_application_selects_its_client(browser: Browser, report: dict[str, Any]) -> None:
     before = client_named("report").application_id
     browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"), token="on", grace="7d")
     client = client_named("report")
@@ -632,26 +620,24 @@ def test_an_application_that_has_a_client_stands_for_it(browser: Browser, report
         assert f'/apiclient/{client.pk}/change/">report</a>' in page.content.decode()
 
 
-def test_what_a_page_is_about_is_read_at_once(
-    rf: RequestFactory, report: dict[str, Any], django_assert_num_queries: Any
-) -> None:
+def test_selection_uses_few_queries(rf: RequestFactory, report: dict[str, Any], django_assert_num_queries: Any) -> None:
     client = client_named("report")
     for query, statements in ((f"client={client.pk}", 1), (f"application={client.application_id}", 2)):
         request = rf.get(f"/?{query}")
-        request.user = root()
+        request.user = make_superuser()
         with django_assert_num_queries(statements):
             [subject] = selected(request)
             assert (subject.user.username, subject.application.client_id) == ("report", report["client_id"])
 
 
-def test_if_the_second_step_is_refused_the_first_is_taken_back(browser: Browser) -> None:
+def test_failed_rotation_undoes_adoption(browser: Browser) -> None:
     application = ApplicationFactory()
     page = browser.send(browser.open("rotate", f"application={application.pk}"), expires_in="9999d")
     assert list(page.context["form"].errors) == ["expires_in"]
     assert not ApiClient.objects.exists()
 
 
-def test_a_client_is_revoked_and_retired(browser: Browser, report: dict[str, Any]) -> None:
+def test_client_is_revoked_then_retired(browser: Browser, report: dict[str, Any]) -> None:
     pk = client_named("report").pk
     answer = browser.send(browser.open("revoke", f"client={pk}"), reason="leaked")
     assert not works(report["access_token"])
@@ -662,7 +648,7 @@ def test_a_client_is_revoked_and_retired(browser: Browser, report: dict[str, Any
     assert not get_access_token_model().objects.exists()
 
 
-def test_the_client_secret_is_rotated_with_grace(browser: Browser, report: dict[str, Any]) -> None:
+def test_secret_rotation_keeps_grace(browser: Browser, report: dict[str, Any]) -> None:
     pk = client_named("report").pk
     page = browser.send(browser.open("rotate", f"client={pk}&what=secret"), token="on", grace="7d")
     assert shown(page)["client_id"] != report["client_id"]
@@ -670,19 +656,19 @@ def test_the_client_secret_is_rotated_with_grace(browser: Browser, report: dict[
     assert get_application_model().objects.count() == 2
 
 
-def test_the_client_secret_alone_is_rotated(browser: Browser, report: dict[str, Any]) -> None:
+def test_secret_is_rotated_without_token(browser: Browser, report: dict[str, Any]) -> None:
     page = browser.send(browser.open("rotate", f"client={client_named('report').pk}&what=secret"))
     assert "access_token" not in shown(page)
     assert works(report["access_token"])
 
 
-def test_the_new_access_token_ends_on_the_day_that_is_asked_for(browser: Browser, report: dict[str, Any]) -> None:
+def test_new_token_expires_on_given_day(browser: Browser, report: dict[str, Any]) -> None:
     day = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
     browser.send(browser.open("rotate", f"client={client_named('report').pk}"), expires_at=day)
     assert client_named("report").access_token.expires.isoformat() == f"{day}T00:00:00+00:00"
 
 
-def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -> None:
+def test_preview_names_existing_rights(browser: Browser) -> None:
     client = ApiClientFactory(name="report")
     client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
     ApplicationAccess.objects.create(application=client.application, scopes=["grades:read"])
@@ -691,7 +677,7 @@ def test_the_preview_names_the_rights_that_are_there_already(browser: Browser) -
     assert preview["rights"] == ("permission:course_modes.change_coursemode", "scope:grades:read")
 
 
-def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finance: Group) -> None:
+def test_one_change_clears_text_and_adds_right(browser: Browser, finance: Group) -> None:
     api.provision(ClientSpec(name="report", purpose="reports"), authority=OPERATOR)
     query = f"client={client_named('report').pk}"
     browser.send(browser.send(browser.open("provision", query), purpose="", groups="finance team"), _confirm="yes")
@@ -699,14 +685,14 @@ def test_words_are_taken_away_and_rights_given_in_one_go(browser: Browser, finan
     assert (client.purpose, [*client.user.groups.all()]) == ("", [finance])
 
 
-def test_a_page_names_the_client_that_it_is_about_and_its_rights(browser: Browser) -> None:
+def test_page_names_client_and_rights(browser: Browser) -> None:
     client = ApiClientFactory(name="report", user=UserFactory(username="bot"), application=None, access_token=None)
     client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
     page = text(browser.open("revoke", f"client={client.pk}"))
     assert "report bot permission:course_modes.change_coursemode" in page
 
 
-def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report: dict[str, Any]) -> None:
+def test_client_contact_can_be_changed(browser: Browser, report: dict[str, Any]) -> None:
     client = client_named("report")
     client.contact, client.purpose = "old@example.org", "reports"
     client.save()
@@ -725,11 +711,11 @@ def test_a_client_is_completed_and_its_contact_changed(browser: Browser, report:
 
 
 @pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 19])
-def test_what_does_not_exist_is_not_found(browser: Browser, query: str) -> None:
+def test_unknown_id_is_not_found(browser: Browser, query: str) -> None:
     assert browser.open("rotate", query).status_code == 404
 
 
-def test_too_many_at_once_are_not_found(browser: Browser) -> None:
+def test_too_many_ids_are_not_found(browser: Browser) -> None:
     users = [UserFactory() for _number in range(51)]
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
     assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
@@ -737,7 +723,7 @@ def test_too_many_at_once_are_not_found(browser: Browser) -> None:
     assert browser.open("revoke", "&".join([others, *(f"user={user.pk}" for user in users[2:])])).status_code == 404
 
 
-def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[str, Any]) -> None:
+def test_several_clients_have_no_common_form(browser: Browser, report: dict[str, Any]) -> None:
     api.provision(ClientSpec(name="other"), authority=OPERATOR)
     one, other = client_named("report").pk, client_named("other").pk
     for query in (f"client={one}&client={other}", f"client={one}&user={UserFactory().pk}"):
@@ -745,7 +731,7 @@ def test_several_clients_have_no_form_in_common(browser: Browser, report: dict[s
     assert browser.open("provision", f"client={one}&client={one}").status_code == 200
 
 
-def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None:
+def test_self_rotation_can_be_switched(browser: Browser) -> None:
     browser.provision(name="report", self_rotation="on")
     client = client_named("report")
     assert client.self_rotation is True
@@ -765,7 +751,7 @@ def test_a_client_may_be_let_rotate_itself_and_no_more(browser: Browser) -> None
         ("adopt", "Adds the application as it is to the API clients,", "Adopt", False),
     ],
 )
-def test_a_page_says_what_it_does_and_the_ways_back(
+def test_page_shows_description_and_links(
     browser: Browser, report: dict[str, Any], page: str, says: str, button: str, dangerous: bool
 ) -> None:
     client = client_named("report")
@@ -783,7 +769,7 @@ def test_a_page_says_what_it_does_and_the_ways_back(
     ]
 
 
-def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, report: dict[str, Any]) -> None:
+def test_breadcrumb_omits_names_of_several(browser: Browser, report: dict[str, Any]) -> None:
     api.provision(ClientSpec(name="other"), authority=OPERATOR)
     body = browser.open(
         "revoke", f"client={client_named('report').pk}&client={client_named('other').pk}"
@@ -792,7 +778,7 @@ def test_a_page_about_several_names_none_of_them_above_it(browser: Browser, repo
     assert '<a href="/admin/edx_api_provisioning/apiclient/" class="closelink">' in body
 
 
-def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: Browser) -> None:
+def test_name_field_has_help_and_limit(browser: Browser) -> None:
     application = ApplicationFactory(name="Made by hand")
     page = browser.open("adopt", f"application={application.pk}")
     assert "Name for application Made by hand: Name of the API client." in text(page)
@@ -808,23 +794,23 @@ def test_a_name_is_asked_for_with_what_it_is_for_and_how_it_is_written(browser: 
     "form_class",
     [forms.NewClientForm, forms.AccountsForm, forms.AgainForm, forms.RotateForm, forms.EndForm, forms.AdoptForm],
 )
-def test_every_question_is_called_and_explained_and_looks_like_the_admins(form_class: type[forms.PageForm]) -> None:
+def test_form_fields_have_label_and_help(form_class: type[forms.PageForm]) -> None:
     fields = [forms.form_field(option) for option in form_class.options]
     assert all(field.label and field.help_text for field in fields)
     inputs = {field.widget.attrs.get("class") for field in fields if isinstance(field, CharField)}
     assert inputs <= {"vTextField", "vLargeTextField"}
 
 
-def test_a_day_is_chosen_as_browsers_let_one_choose_it(browser: Browser) -> None:
+def test_expiry_date_uses_date_input(browser: Browser) -> None:
     assert 'type="date"' in input_of(browser.open("provision"), "expires_at")
 
 
-def test_a_list_has_a_few_lines_to_write_in(browser: Browser) -> None:
+def test_list_fields_have_three_rows(browser: Browser) -> None:
     areas = re.findall(r"<textarea[^>]*>", browser.open("provision").content.decode())
     assert ['rows="3"' in area for area in areas] == [True] * 6
 
 
-def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browser: Browser) -> None:
+def test_fields_have_aria_attributes(browser: Browser) -> None:
     form = browser.open("provision")
     refused = browser.send(form, name="report", expires_in="9 days")
     assert 'aria-describedby="id_expires_in_helptext"' in input_of(form, "expires_in")
@@ -832,7 +818,7 @@ def test_a_screen_reader_is_told_what_a_field_is_for_and_that_it_is_wrong(browse
     assert invalid == [True, False]
 
 
-def test_a_page_about_nothing_leads_to_the_list(browser: Browser) -> None:
+def test_page_without_selection_redirects(browser: Browser) -> None:
     assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
 
 
@@ -848,7 +834,7 @@ def test_failed_verification_creates_nothing(browser: Browser, monkeypatch: pyte
     assert row_counts() == before
 
 
-def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrenderable_credentials_roll_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "calls", lambda _values: 1 / 0)
     preview = browser.send(browser.open("provision"), name="report")
     before = row_counts()
@@ -858,7 +844,7 @@ def test_credentials_that_cannot_be_shown_are_not_made(browser: Browser, monkeyp
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_error_while_they_are_shown_reports_no_secret(
+def test_error_report_contains_no_secret(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any, debug: bool
 ) -> None:
     settings.ADMINS, settings.DEBUG = [("root", "root@example.org")], debug
@@ -890,7 +876,7 @@ def test_an_error_while_they_are_shown_reports_no_secret(
 
 
 @pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
-def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], page: str) -> None:
+def test_other_methods_are_rejected(browser: Browser, report: dict[str, Any], page: str) -> None:
     browser.client.handler.enforce_csrf_checks = False
     url = address(page, f"client={client_named('report').pk}")
     assert [browser.client.generic(method, url).status_code for method in ("PUT", "DELETE", "HEAD")] == [405, 405, 200]
@@ -917,7 +903,7 @@ def test_other_methods_are_refused(browser: Browser, report: dict[str, Any], pag
         ("user", lambda: UserFactory(username="---"), ["rotate", "revoke", "retire", "adopt"]),
     ],
 )
-def test_a_page_answers_whatever_it_is_about(
+def test_every_page_handles_every_selection(
     browser: Browser, page: str, parameter: str, make: Callable[[], Any], pages_without_it: list[str]
 ) -> None:
     form = browser.open(page, f"{parameter}={make().pk}")
@@ -932,7 +918,7 @@ def test_a_page_answers_whatever_it_is_about(
 
 
 @pytest.mark.parametrize("others", ["client={second}", "user={user}"])
-def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: dict[str, Any], others: str) -> None:
+def test_client_form_excludes_other_rows(browser: Browser, report: dict[str, Any], others: str) -> None:
     api.provision(ClientSpec(name="second"), authority=OPERATOR)
     others = others.format(second=client_named("second").pk, user=UserFactory().pk)
     first = f"client={client_named('report').pk}"
@@ -941,7 +927,7 @@ def test_a_client_is_completed_on_a_page_of_its_own(browser: Browser, report: di
     assert browser.open("provision", f"{first}&{others}").status_code == 404
 
 
-def test_a_name_that_is_refused_is_refused_beside_its_own_field(browser: Browser, report: dict[str, Any]) -> None:
+def test_taken_name_is_rejected_at_its_field(browser: Browser, report: dict[str, Any]) -> None:
     first, second = ApplicationFactory(), ApplicationFactory()
     page = browser.open("adopt", f"application={first.pk}&application={second.pk}")
     names = [name for name in form_of(page) if name.startswith("name_")]

@@ -1,4 +1,4 @@
-"""Nobody does in the admin what is not theirs to do: every way in is tried."""
+"""Test admin permissions through every entry point."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edx_api_provisioning.adapters.rights import Rights, rights_of
 from edx_api_provisioning.admin.pages import PAGES
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_client import Browser, address, client_named, form_of, root, somebody, text
+from tests.admin_client import Browser, address, client_named, form_of, make_staff, make_superuser, text
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
-from tests.lifecycle_helpers import everything
+from tests.lifecycle_helpers import all_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +54,7 @@ def promote_name(user: Any) -> None:
     type(user).objects.filter(pk=user.pk).update(username=settings.RETIREMENT_SERVICE_WORKER_USERNAME)
 
 
-# What gives an account more rights, and the word by which the refusal names them.
+# Ways to give an account more rights, and the word that the refusal uses for them.
 PROMOTIONS = {
     promote_superuser: "superuser",
     promote_permission: "permission:course_modes.change_coursemode",
@@ -67,16 +67,20 @@ promotions = pytest.mark.parametrize(("promote", "right"), PROMOTIONS.items())
 
 
 def refused(page: Any, right: str) -> bool:
-    """Whether a page refuses credentials with this right, in so many words."""
+    """Return whether the page refuses credentials because of this right."""
     said = re.search(r"has rights that you do not have: (.*?)\. Ask", text(page))
     event = ApiClientEvent.objects.first()
-    assert event.kind == "refused"
-    assert event.details["says"] in text(page)
-    return page.status_code == 200 and said is not None and right in said[1].split(", ")
+    return (
+        page.status_code == 200
+        and said is not None
+        and right in said[1].split(", ")
+        and event.kind == "refused"
+        and said[0] in event.details["says"]
+    )
 
 
 def confirmed(browser: Browser, query: str = "", **answers: Any) -> Any:
-    """The last request of the provisioning page without those before it, as it would be forged."""
+    """Send the last request of the provisioning page without the earlier ones, as a forger would."""
     return browser.send(browser.open("provision", query), _confirm="yes", **answers)
 
 
@@ -85,10 +89,10 @@ def confirmed(browser: Browser, query: str = "", **answers: Any) -> Any:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
 @pytest.mark.parametrize("held", [(), ("view",), "all others"])
-def test_each_page_needs_its_own_permission(page: Any, held: Any) -> None:
+def test_page_needs_its_own_permission(page: Any, held: Any) -> None:
     client = ApiClientFactory()
     permissions = [name for name in ALL if name != page.permission] if held == "all others" else held
-    browser = Browser(somebody(*permissions))
+    browser = Browser(make_staff(*permissions))
     before = row_counts()
     url = address(page.slug, f"client={client.pk}")
     assert browser.get(url).status_code == 403
@@ -99,46 +103,46 @@ def test_each_page_needs_its_own_permission(page: Any, held: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
-def test_its_own_permission_is_enough(page: Any) -> None:
+def test_page_permission_is_sufficient(page: Any) -> None:
     client = ApiClientFactory()
-    assert Browser(somebody(page.permission)).open(page.slug, f"client={client.pk}").status_code == 200
+    assert Browser(make_staff(page.permission)).open(page.slug, f"client={client.pk}").status_code == 200
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
 @pytest.mark.parametrize("flags", [{"is_staff": False}, {"is_active": False}])
-def test_the_permissions_are_worth_nothing_outside_the_admin(page: Any, flags: dict[str, bool]) -> None:
-    browser = Browser(somebody(*ALL, **flags))
+def test_permissions_need_active_staff(page: Any, flags: dict[str, bool]) -> None:
+    browser = Browser(make_staff(*ALL, **flags))
     answer = browser.open(page.slug, f"client={ApiClientFactory().pk}")
     assert (answer.status_code, answer.url.split("?")[0]) == (302, "/admin/login/")
 
 
 @pytest.mark.parametrize("page", ["rotate", "revoke", "retire"])
-def test_an_application_is_only_taken_over_by_who_may_provision(page: str) -> None:
+def test_adoption_needs_provision_permission(page: str) -> None:
     query = f"application={ApplicationFactory().pk}"
-    assert Browser(somebody("rotate", "revoke", "view", *SEE)).open(page, query).status_code == 403
-    assert Browser(somebody("rotate", "revoke", "provision", *SEE)).open(page, query).status_code == 200
+    assert Browser(make_staff("rotate", "revoke", "view", *SEE)).open(page, query).status_code == 403
+    assert Browser(make_staff("rotate", "revoke", "provision", *SEE)).open(page, query).status_code == 200
 
 
 @pytest.mark.parametrize(("page", "kind"), [("provision", "user"), ("rotate", "application"), ("adopt", "application")])
-def test_who_may_not_see_an_account_or_application_does_not_see_it_here(page: str, kind: str) -> None:
+def test_row_needs_its_view_permission(page: str, kind: str) -> None:
     row = (UserFactory if kind == "user" else ApplicationFactory)()
-    assert Browser(somebody(*ALL)).open(page, f"{kind}={row.pk}").status_code == 403
-    assert Browser(somebody(*ALL, f"view_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
-    assert Browser(somebody(*ALL, f"change_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
+    assert Browser(make_staff(*ALL)).open(page, f"{kind}={row.pk}").status_code == 403
+    assert Browser(make_staff(*ALL, f"view_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
+    assert Browser(make_staff(*ALL, f"change_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
 
 
-def test_without_the_permission_to_view_nothing_is_to_be_seen() -> None:
+def test_nothing_visible_without_view() -> None:
     client = ApiClientFactory()
-    browser = Browser(somebody("provision", "rotate", "revoke"))
+    browser = Browser(make_staff("provision", "rotate", "revoke"))
     events = "/admin/edx_api_provisioning/apiclientevent/"
     for url in (LIST, f"{LIST}{client.pk}/change/", f"{LIST}{client.pk}/history/", events):
         assert browser.get(url).status_code == 403, url
     assert LIST not in browser.get("/admin/").content.decode()
 
 
-def test_with_the_permission_to_view_alone_there_is_no_button_and_no_action() -> None:
+def test_view_permission_shows_no_buttons() -> None:
     client = ApiClientFactory()
-    browser = Browser(somebody("view"))
+    browser = Browser(make_staff("view"))
     for url in (LIST, f"{LIST}{client.pk}/change/"):
         body = browser.get(url).content.decode()
         assert client.name in body
@@ -154,15 +158,15 @@ def test_with_the_permission_to_view_alone_there_is_no_button_and_no_action() ->
         ("revoke", ["Revoke all tokens", "Retire"]),
     ],
 )
-def test_each_permission_brings_its_own_buttons(permission: str, buttons: list[str]) -> None:
+def test_permission_shows_its_buttons(permission: str, buttons: list[str]) -> None:
     client = ApiClientFactory()
-    page = Browser(somebody("view", permission)).get(f"{LIST}{client.pk}/change/")
+    page = Browser(make_staff("view", permission)).get(f"{LIST}{client.pk}/change/")
     assert [str(title) for _url, title in page.context["api_client_tools"]] == buttons
 
 
 @pytest.mark.parametrize("url", [f"{LIST}add/", f"{LIST}{{pk}}/delete/"])
-def test_djangos_own_forms_are_closed_even_to_a_superuser(url: str) -> None:
-    browser = Browser(root())
+def test_builtin_forms_are_closed(url: str) -> None:
+    browser = Browser(make_superuser())
     client = ApiClientFactory()
     url = url.format(pk=client.pk)
     sent = {"name": "x", "contact": "", "post": "yes"}
@@ -172,12 +176,12 @@ def test_djangos_own_forms_are_closed_even_to_a_superuser(url: str) -> None:
     assert [*ApiClient.objects.values_list("name", flat=True)] == [client.name]
 
 
-# Without the protection against forgery, and by GET.
+# Without CSRF protection, and by GET.
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
-def test_a_request_from_another_site_is_refused(page: Any) -> None:
-    browser = Browser(root())
+def test_cross_site_request_is_rejected(page: Any) -> None:
+    browser = Browser(make_superuser())
     url = address(page.slug, f"client={ApiClientFactory().pk}")
     form = form_of(browser.get(url))
     before = row_counts()
@@ -187,8 +191,8 @@ def test_a_request_from_another_site_is_refused(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
-def test_following_a_link_does_nothing(page: Any) -> None:
-    browser = Browser(root())
+def test_get_request_changes_nothing(page: Any) -> None:
+    browser = Browser(make_superuser())
     query = f"client={ApiClientFactory().pk}"
     form = form_of(browser.open(page.slug, query))
     before = row_counts()
@@ -198,14 +202,14 @@ def test_following_a_link_does_nothing(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.slug)
-def test_a_page_is_shown_in_no_frame_even_where_the_site_s_own_are(page: Any, settings: Any) -> None:
+def test_pages_deny_framing(page: Any, settings: Any) -> None:
     settings.X_FRAME_OPTIONS = "ALLOWALL"
-    browser = Browser(root())
+    browser = Browser(make_superuser())
     query = f"client={ApiClientFactory().pk}"
     assert browser.open(page.slug, query)["X-Frame-Options"] == "DENY"
 
 
-def test_a_visitor_is_sent_to_log_in() -> None:
+def test_anonymous_is_sent_to_login() -> None:
     assert Client().get(address("provision")).url.startswith("/admin/login/")
     assert Client().post(address("provision"), {"name": "x"}).url.startswith("/admin/login/")
 
@@ -214,15 +218,15 @@ def test_a_visitor_is_sent_to_log_in() -> None:
 
 
 @promotions
-def test_nobody_rotates_a_client_with_more_rights(promote: Callable[[Any], None], right: str) -> None:
+def test_cannot_rotate_client_with_more_rights(promote: Callable[[Any], None], right: str) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     client = client_named("report")
     promote(client.user)
-    # What it may do is agreed to, so that nothing but the rights of who asks is in the way.
+    # Accept the client's rights, so that only the rights of the requesting user can prevent it.
     promoted = type(client.user).objects.get(pk=client.user_id)
     client.is_superuser, client.is_staff = promoted.is_superuser, promoted.is_staff
     client.save()
-    browser = Browser(somebody(*ALL, "view_user"))
+    browser = Browser(make_staff(*ALL, "view_user"))
     before, tokens = row_counts(), set(type(client.access_token).objects.values_list("pk", "expires"))
 
     page = browser.send(browser.open("rotate", f"client={client.pk}"), secret="on")
@@ -234,12 +238,10 @@ def test_nobody_rotates_a_client_with_more_rights(promote: Callable[[Any], None]
 
 @promotions
 @pytest.mark.parametrize("page", ["rotate", "adopt", "revoke", "retire"])
-def test_nobody_takes_over_an_application_of_somebody_with_more_rights(
-    page: str, promote: Callable[[Any], None], right: str
-) -> None:
+def test_cannot_adopt_application_with_more_rights(page: str, promote: Callable[[Any], None], right: str) -> None:
     token = AccessTokenFactory()
     promote(token.user)
-    browser = Browser(somebody(*ALL, *SEE))
+    browser = Browser(make_staff(*ALL, *SEE))
     before = row_counts()
     assert refused(browser.send(browser.open(page, f"application={token.application_id}")), right)
     assert row_counts() == before
@@ -247,13 +249,11 @@ def test_nobody_takes_over_an_application_of_somebody_with_more_rights(
 
 @promotions
 @pytest.mark.parametrize("way", ["selected", "typed"])
-def test_nobody_makes_a_client_of_an_account_with_more_rights(
-    promote: Callable[[Any], None], right: str, way: str
-) -> None:
+def test_cannot_use_account_with_more_rights(promote: Callable[[Any], None], right: str, way: str) -> None:
     user = UserFactory(username="boss")
     promote(user)
     user.refresh_from_db()
-    browser = Browser(somebody(*ALL, *SEE))
+    browser = Browser(make_staff(*ALL, *SEE))
     before = row_counts()
     query = f"user={user.pk}" if way == "selected" else ""
     typed = {"name": "mine", "username": user.username, "use_existing_user": "on"}
@@ -265,8 +265,8 @@ def test_nobody_makes_a_client_of_an_account_with_more_rights(
     assert row_counts() == before
 
 
-def test_staff_may_make_staff_and_no_superuser() -> None:
-    browser = Browser(somebody("provision"))
+def test_staff_may_create_staff_only() -> None:
+    browser = Browser(make_staff("provision"))
     assert refused(confirmed(browser, name="mine", superuser="on"), "superuser")
     assert "These secrets are shown only once" in text(confirmed(browser, name="mine", staff="on"))
 
@@ -291,8 +291,8 @@ def hold_global_role(user: Any) -> None:
     CourseAccessRole.objects.create(user=user, role="support")
 
 
-# What can be asked for in the form, the right that it is, and how one comes to hold it oneself: no way but being a
-# superuser where that is None.
+# Values of the form, the right they grant, and a function that gives the requesting user this right; only a
+# superuser has it where that is None.
 GIFTS = [
     ({"permissions": "course_modes.change_coursemode"}, "permission:course_modes.change_coursemode", hold_permission),
     ({"groups": "finance"}, "group:finance", hold_group),
@@ -312,9 +312,9 @@ gifts = pytest.mark.parametrize(
 
 
 @gifts
-def test_nobody_gives_a_right_that_they_lack(wanted: dict[str, str], right: str, hold: Any) -> None:
+def test_cannot_grant_rights_one_lacks(wanted: dict[str, str], right: str, hold: Any) -> None:
     Group.objects.create(name="finance")
-    boss, browser = root(), Browser(somebody("provision"))
+    boss, browser = make_superuser(), Browser(make_staff("provision"))
     before = row_counts()
 
     assert refused(browser.send(browser.open("provision"), name="mine", **wanted), right)
@@ -330,9 +330,9 @@ def test_nobody_gives_a_right_that_they_lack(wanted: dict[str, str], right: str,
 
 
 @gifts
-def test_nobody_gives_it_to_a_client_that_is_there(wanted: dict[str, str], right: str, hold: Any) -> None:
+def test_cannot_extend_client_beyond_own_rights(wanted: dict[str, str], right: str, hold: Any) -> None:
     Group.objects.create(name="finance")
-    browser = Browser(somebody("provision"))
+    browser = Browser(make_staff("provision"))
     name = settings.RETIREMENT_SERVICE_WORKER_USERNAME if right == "name:retirement" else "mine"
     api.provision(ClientSpec(name=name, token=False), authority=OPERATOR)
     client = client_named(name)
@@ -346,16 +346,16 @@ def test_nobody_gives_it_to_a_client_that_is_there(wanted: dict[str, str], right
     assert rights_of(client.user, client.application).others <= {"name:retirement"}
 
 
-def test_a_group_is_not_given_for_the_permissions_that_it_brings() -> None:
+def test_group_needs_membership() -> None:
     group = Group.objects.create(name="finance")
     group.permissions.add(Permission.objects.get(codename="change_coursemode"))
-    browser = Browser(somebody("provision", "change_coursemode"))
+    browser = Browser(make_staff("provision", "change_coursemode"))
     assert refused(confirmed(browser, name="mine", groups="finance"), "group:finance")
 
 
-def test_with_accounts_rights_are_not_even_asked_for() -> None:
+def test_account_form_ignores_rights() -> None:
     user = UserFactory()
-    browser = Browser(root())
+    browser = Browser(make_superuser())
     page = confirmed(
         browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
     )
@@ -364,51 +364,53 @@ def test_with_accounts_rights_are_not_even_asked_for() -> None:
 
 
 @pytest.mark.parametrize("way", ["selected", "typed"])
-def test_nobody_but_a_superuser_acts_as_another_person(way: str) -> None:
+def test_only_superuser_may_use_existing_person(way: str) -> None:
     person = UserFactory()
     query = f"user={person.pk}" if way == "selected" else ""
     typed = {"name": "mine", "username": person.username, "use_existing_user": "on"} if way == "typed" else {}
-    browser = Browser(somebody(*ALL, *SEE))
+    browser = Browser(make_staff(*ALL, *SEE))
     before = row_counts()
     assert "this username is taken" in text(confirmed(browser, query, **typed))
     assert row_counts() == before
-    assert "These secrets are shown only once" in text(confirmed(Browser(root()), query, **typed))
+    assert "These secrets are shown only once" in text(confirmed(Browser(make_superuser()), query, **typed))
 
 
-def test_an_existing_account_is_used_only_if_that_is_said() -> None:
+def test_existing_account_needs_option() -> None:
     user = UserFactory()
-    browser = Browser(somebody("provision"))
+    browser = Browser(make_staff("provision"))
     before = row_counts()
     page = confirmed(browser, name="mine", username=user.username)
     assert list(page.context["form"].errors) == ["username"]
     assert row_counts() == before
 
 
-def test_a_name_of_which_the_lms_makes_more_is_refused_before_there_is_such_an_account() -> None:
-    page = confirmed(Browser(somebody("provision")), name="mine", username=settings.RETIREMENT_SERVICE_WORKER_USERNAME)
+def test_reserved_username_is_rejected() -> None:
+    page = confirmed(
+        Browser(make_staff("provision")), name="mine", username=settings.RETIREMENT_SERVICE_WORKER_USERNAME
+    )
     assert refused(page, "name:retirement")
 
 
-def test_the_client_of_somebody_else_cannot_be_slipped_into_a_request() -> None:
+def test_posted_ids_do_not_select_other_clients() -> None:
     own = ApiClientFactory(user_made=True)
     other = ApiClientFactory(user_made=True, is_superuser=True, is_staff=True)
     promote_superuser(other.user)
-    browser = Browser(somebody(*ALL, "view_user"))
+    browser = Browser(make_staff(*ALL, "view_user"))
     url = address("rotate", f"client={own.pk}")
-    # What the address says counts, and is refused as a whole.
+    # Every id in the URL counts, and the request is refused as a whole.
     before = row_counts()
     page = browser.client.post(f"{url}&client={other.pk}", form_of(browser.get(url)))
     assert "has changed since" in text(page)
     assert row_counts() == before
-    # What the request says besides its address does not.
+    # Ids in the body are ignored.
     page = browser.send(browser.get(url), client=str(other.pk), name=other.name, application=str(other.application_id))
     assert "These secrets are shown only once" in text(page)
     assert [*ApiClientEvent.objects.values_list("client_name", flat=True)] == [own.name]
 
 
-def test_more_rights_after_the_preview_are_seen() -> None:
+def test_promotion_after_preview_is_noticed() -> None:
     client = ApiClientFactory(user_made=True)
-    browser = Browser(somebody("provision", *SEE))
+    browser = Browser(make_staff("provision", *SEE))
     preview = browser.send(browser.open("provision", f"client={client.pk}"), contact="ann@example.org")
     assert "_confirm" in preview.content.decode()
     promote_group_permission(client.user)
@@ -432,23 +434,23 @@ CHANGES: dict[str, Any] = {
 def test_stale_form_is_rejected(page: str, change: str) -> None:
     api.provision(ClientSpec(name="report", permissions=("auth.view_group",)), authority=OPERATOR)
     client = client_named("report")
-    browser = Browser(root())
+    browser = Browser(make_superuser())
     opened = browser.open(page, f"client={client.pk}")
     if page == "provision":
         opened = browser.send(opened, contact="ann@example.org")
         assert "_confirm" in opened.content.decode()
     CHANGES[change](client)
-    before = everything()
+    before = all_rows()
 
     answer = browser.send(opened, _confirm="yes")
 
     assert "has changed since you opened this page" in text(answer)
-    assert everything() == before
+    assert all_rows() == before
 
 
 def test_form_without_version_is_rejected() -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
-    browser = Browser(root())
+    browser = Browser(make_superuser())
     opened = browser.open("revoke", f"client={client_named('report').pk}")
 
     assert "has changed since" in text(browser.send(opened, version=None))
@@ -457,7 +459,7 @@ def test_form_without_version_is_rejected() -> None:
 
 def test_refusal_is_recorded() -> None:
     api.provision(ClientSpec(name="report", superuser=True), authority=OPERATOR)
-    browser = Browser(somebody("view", "rotate"))
+    browser = Browser(make_staff("view", "rotate"))
 
     answer = browser.send(browser.open("rotate", f"client={client_named('report').pk}"))
 
@@ -467,7 +469,7 @@ def test_refusal_is_recorded() -> None:
 
 
 def test_impersonator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    browser, real = Browser(root()), UserFactory(username="real-person")
+    browser, real = Browser(make_superuser()), UserFactory(username="real-person")
     session = browser.client.session
     session["hijack_history"] = [str(real.pk)]
     session.save()

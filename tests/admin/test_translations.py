@@ -1,4 +1,4 @@
-"""Whatever our pages say can be translated."""
+"""Test that every text on our admin pages is translatable."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from django.utils import translation
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
-from tests.admin_client import Browser, client_named, root
+from tests.admin_client import Browser, client_named, make_superuser
 from tests.factories import ApplicationFactory, UserFactory, operator
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/edx_api_provisioning/apiclient/"
 EVENTS = "/admin/edx_api_provisioning/apiclientevent/"
-# What people read: text, and what a field or button is called.
+# Texts that people read: text nodes, and the labels of fields and buttons.
 ATTRIBUTES = re.compile(r'<[^>]* (?:aria-label|title|placeholder|alt|data-(?:gone|copied|not-copied))="([^"]*)"')
 BUTTONS = re.compile(r'<input type="submit"[^>]* value="([^"]*)"')
-# Data of these pages (an event's details are names too), what is the same in every language, and what Django leaves.
+# Data of these pages (event details are names too), texts equal in every language, and texts Django does not translate.
 DATA = re.compile(r"x-\S+|read write email profile|(?m:^[a-z_]+:.*$)|JSON|Kubernetes Secret|^(?:Search|True|False)$")
 
 
 @pytest.fixture
 def marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A language in which every text is between brackets."""
+    """Activate a language that puts every text between brackets."""
     for name in ("gettext", "ngettext", "pgettext", "npgettext"):
         original = getattr(translation._trans, name)
         monkeypatch.setattr(translation._trans, name, bracketed(original), raising=False)
@@ -39,7 +39,7 @@ def bracketed(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def unmarked(page: Any) -> list[str]:
-    """The words on a page that no translation would reach."""
+    """Return the words on a page that are not translatable."""
     body = page.content.decode()
     body = re.sub(r'(?s)<div id="originalContent".*?</script>', " ", body)  # the LMS's banner, which nobody translates
     body = re.sub(r"(?s)<(script|style|svg|option|code|pre|nav)\b.*?</\1>", " ", body)
@@ -52,8 +52,8 @@ def unmarked(page: Any) -> list[str]:
     return found
 
 
-def test_no_page_says_what_could_not_be_translated(marked: None) -> None:
-    browser = Browser(root(username="x-root"))
+def test_all_page_texts_are_translatable(marked: None) -> None:
+    browser = Browser(make_superuser(username="x-root"))
     spec = ClientSpec(name="x-report", staff=True, client_id="x-id", contact="x-ops@example.org", purpose="x-reports")
     api.provision(spec, authority=operator("x-test"), reason="x-because")
     client, user = client_named("x-report"), UserFactory(username="x-user")

@@ -1,4 +1,4 @@
-"""A real Chromium at the running sandbox."""
+"""Run a real Chromium against the running sandbox."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ FLAGS = [
 ]
 
 
-# Not for the whole session: while Playwright's loop runs in this thread, Django keeps other connections than before.
+# Not session-scoped: while Playwright's loop runs in this thread, Django uses other connections.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert executable, "There is no Chromium on the PATH; on Debian: apt install chromium."
     with pytest.MonkeyPatch.context() as patch:
-        # Playwright's own event loop runs in this thread, and Django would take it for the server's.
+        # Playwright's event loop runs in this thread; Django would mistake it for the server's.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]:
-    """The address of the sandbox; its threads have connections of their own, as a server's have."""
+    """Return the sandbox URL; its threads have their own connections, as on a server."""
     with database_for_processes(tmp_path):
         server = LiveServer("localhost")
         settings.LMS_ROOT_URL = server.url
@@ -59,9 +59,9 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]
 
 @pytest.fixture
 def picture() -> Callable[[Page, str], None]:
-    """Takes a picture of a page, small, into the folder that SCREENSHOTS names; none if it names none.
+    """Take a small screenshot of a page into the folder named by SCREENSHOTS; do nothing without it.
 
-    Into the documentation's own only what is shown there: ``SCREENSHOTS=docs/images pytest tests/browser``.
+    ``SCREENSHOTS=docs/images pytest tests/browser`` updates only the images that the documentation uses.
     """
     folder = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
     shown = (DOCS / "admin.rst").read_text()
@@ -75,7 +75,7 @@ def picture() -> Callable[[Page, str], None]:
 
 
 class Visitor:
-    """Somebody's browser, and what it complained of meanwhile."""
+    """A browser that records its console messages and requests."""
 
     def __init__(self, context: BrowserContext, site: str) -> None:
         self.context, self.site = context, site
@@ -96,13 +96,13 @@ class Visitor:
 
 @pytest.fixture
 def visitor(chromium: Browser, site: str) -> Iterator[Callable[..., Visitor]]:
-    """Opens a browser in which a user is logged in."""
+    """Open a browser with a logged-in user."""
     contexts: list[BrowserContext] = []
 
     def visit(user: Any, **options: Any) -> Visitor:
         context = chromium.new_context(**{"viewport": {"width": 1600, "height": 900}, **options})
         contexts.append(context)
-        # Chromium asks for it on its own; the sandbox has none, and no page of ours names one.
+        # Chromium requests it by itself; the sandbox has none, and our pages do not name one.
         context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
         context.set_default_timeout(15_000)
@@ -119,15 +119,15 @@ def visitor(chromium: Browser, site: str) -> Iterator[Callable[..., Visitor]]:
 
 @pytest.fixture
 def violations() -> Callable[..., list[str]]:
-    """What axe-core finds on a page: all of WCAG 2.2 A and AA, and its own best practices where Django knows them.
+    """Return axe-core violations of a page: WCAG 2.2 A and AA, and best practices where Django follows them.
 
     Or what the rules find that are named.
 
-    Django 4.2's pages have no landmarks, and no heading above the boxes that select rows.
+    Django 4.2 has no landmarks, and no heading above the row checkboxes.
     """
     axe = Axe()
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", *(["best-practice"] if VERSION >= (5, 2) else [])]
-    # No preload: axe would fetch the stylesheets again, which the policy of the credentials page forbids.
+    # No preload: axe would fetch the stylesheets again, which the page's CSP forbids.
     everything = {"type": "tag", "values": rules}
 
     def find(page: Page, *alone: str) -> list[str]:

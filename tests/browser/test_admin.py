@@ -1,4 +1,4 @@
-"""The admin in a real browser: from the list to a call with the copied token."""
+"""Test the admin in a real browser, from the list to a call with the copied token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.admin_client import address, client_named, root, somebody
+from tests.admin_client import address, client_named, make_staff, make_superuser
 from tests.factories import OPERATOR, ApplicationFactory, UserFactory, operator
 from tests.sampling import FULL
 
@@ -29,7 +29,7 @@ Visit = Callable[..., Any]
 
 
 def provision(page: Page, name: str = "report") -> None:
-    """From the empty form to the credentials."""
+    """Fill in the form and go on to the credentials page."""
     page.get_by_label("Name:", exact=True).fill(name)
     page.get_by_role("button", name="Preview").click()
     page.get_by_role("button", name="Provision").click()
@@ -37,14 +37,14 @@ def provision(page: Page, name: str = "report") -> None:
 
 
 def copied(page: Page, what: str) -> str:
-    """What is in the clipboard after the button is pressed."""
+    """Press a copy button and return the clipboard."""
     page.get_by_role("button", name=f"Copy: {what}", exact=True).click()
     expect(page.get_by_role("status")).to_have_text("Copied.")
     return page.evaluate("navigator.clipboard.readText()")
 
 
 def tab_to(page: Page, accessible: str) -> None:
-    """Go on with the Tab key until what is focused is called so, and can be seen to be focused."""
+    """Press Tab until the element with this name has a visible focus."""
     for _press in range(150):
         page.keyboard.press("Tab")
         found = page.evaluate(
@@ -64,8 +64,8 @@ def tab_to(page: Page, accessible: str) -> None:
 
 
 @pytest.mark.parametrize("permissions", [None, ("view", "provision")], ids=["superuser", "staff"])
-def test_from_the_list_to_a_call_with_the_copied_line(visitor: Visit, permissions: tuple[str, ...] | None) -> None:
-    visit = visitor(root() if permissions is None else somebody(*permissions))
+def test_provisioned_token_calls_the_api(visitor: Visit, permissions: tuple[str, ...] | None) -> None:
+    visit = visitor(make_superuser() if permissions is None else make_staff(*permissions))
     page = visit.open(LIST)
     page.get_by_role("link", name="Provision API client").click()
     provision(page)
@@ -86,9 +86,9 @@ def test_from_the_list_to_a_call_with_the_copied_line(visitor: Visit, permission
 
 
 @pytest.mark.parametrize("permission", ["view", "rotate", "revoke"])
-def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> None:
+def test_staff_see_permitted_buttons(visitor: Visit, permission: str) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
-    visit = visitor(somebody(*{"view", permission}))
+    visit = visitor(make_staff(*{"view", permission}))
     page = visit.open(LIST)
     expect(page.get_by_role("link", name="report", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Provision API client")).to_have_count(0)
@@ -108,15 +108,15 @@ def test_staff_see_the_ways_that_are_theirs(visitor: Visit, permission: str) -> 
     assert visit.complaints == []
 
 
-def test_staff_without_any_permission_see_nothing(visitor: Visit) -> None:
-    visit = visitor(somebody())
+def test_staff_without_permission_see_nothing(visitor: Visit) -> None:
+    visit = visitor(make_staff())
     page = visit.open("/admin/")
     expect(page.get_by_text("API clients")).to_have_count(0)
     assert visit.open(address("provision")).title().startswith("403")
 
 
-def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
-    visit = visitor(root())
+def test_keyboard_alone_is_sufficient(visitor: Visit) -> None:
+    visit = visitor(make_superuser())
     page = visit.open(LIST)
     tab_to(page, "Provision API client")
     page.keyboard.press("Enter")
@@ -131,7 +131,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")
     tab_to(page, "Preview")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="What will be done")).to_be_visible()
+    expect(page.get_by_role("heading", name="Preview")).to_be_visible()
     tab_to(page, "Provision")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Credentials")).to_be_visible()
@@ -146,7 +146,7 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     ]
     tab_to(page, "Kubernetes Secret")
     page.keyboard.press("Enter")
-    expect(page.locator("pre", has_text="kind: Secret")).to_be_visible()
+    expect(page.locator("pre", has_text='kind: "Secret"')).to_be_visible()
     tab_to(page, "Download: Kubernetes Secret")
     with page.expect_download() as download:
         page.keyboard.press("Enter")
@@ -154,8 +154,8 @@ def test_it_goes_by_keyboard_alone(visitor: Visit) -> None:
     assert token in Path(download.value.path()).read_text()
 
 
-def test_every_file_is_downloaded_without_another_request(visitor: Visit) -> None:
-    visit = visitor(root())
+def test_downloads_send_no_request(visitor: Visit) -> None:
+    visit = visitor(make_superuser())
     page = visit.open(address("provision"))
     provision(page)
     before = len(visit.requests)
@@ -175,8 +175,8 @@ def test_every_file_is_downloaded_without_another_request(visitor: Visit) -> Non
 
 
 @pytest.mark.parametrize("operation", ["provision", "rotate"])
-def test_a_double_click_issues_once_and_shows_it(visitor: Visit, operation: str) -> None:
-    visit = visitor(root())
+def test_double_click_issues_once(visitor: Visit, operation: str) -> None:
+    visit = visitor(make_superuser())
     if operation == "rotate":
         api.provision(ClientSpec(name="report"), authority=OPERATOR)
         page = visit.open(address("rotate", f"client={client_named('report').pk}"))
@@ -193,10 +193,10 @@ def test_a_double_click_issues_once_and_shows_it(visitor: Visit, operation: str)
     assert ApiClientEvent.objects.count() == events + 1
 
 
-def test_two_requests_at_once_issue_once(visitor: Visit) -> None:
-    """What a browser without JavaScript does with a double click."""
+def test_concurrent_posts_issue_once(visitor: Visit) -> None:
+    """Send what a browser without JavaScript sends on a double click."""
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
-    visit = visitor(root())
+    visit = visitor(make_superuser())
     page = visit.open(address("rotate", f"client={client_named('report').pk}"))
     pages = page.evaluate(
         """() => {
@@ -209,8 +209,8 @@ def test_two_requests_at_once_issue_once(visitor: Visit) -> None:
     assert ApiClientEvent.objects.filter(kind="rotated").count() == 1
 
 
-def test_reload_and_back_neither_issue_nor_show_again(visitor: Visit) -> None:
-    visit = visitor(root())
+def test_reload_and_back_do_not_reissue(visitor: Visit) -> None:
+    visit = visitor(make_superuser())
     page = visit.open(address("provision"))
     provision(page)
     token = copied(page, "Access token")
@@ -227,8 +227,8 @@ def test_reload_and_back_neither_issue_nor_show_again(visitor: Visit) -> None:
     assert ApiClientEvent.objects.count() == 1
 
 
-def test_leaving_and_coming_back_does_not_show_again(visitor: Visit) -> None:
-    visit = visitor(root())
+def test_going_back_hides_credentials(visitor: Visit) -> None:
+    visit = visitor(make_superuser())
     page = visit.open(address("provision"))
     provision(page)
     token = copied(page, "Access token")
@@ -238,9 +238,9 @@ def test_leaving_and_coming_back_does_not_show_again(visitor: Visit) -> None:
     assert ApiClientEvent.objects.count() == 1
 
 
-def test_credentials_page_shows_nothing_of_others(visitor: Visit) -> None:
+def test_credentials_page_hides_survey_banner(visitor: Visit) -> None:
     """The LMS puts a banner with an inline style and script beside the messages of every admin page."""
-    visit = visitor(root())
+    visit = visitor(make_superuser())
     page = visit.open(address("provision"))
     expect(page.get_by_text("Share data with the Open edX project")).to_be_visible()
     provision(page)
@@ -262,16 +262,16 @@ LOOKS = """parts => parts.map(selector => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_rest_of_the_admin_looks_as_on_other_pages(visitor: Visit, scheme: str) -> None:
-    visit = visitor(root(), color_scheme=scheme)
+def test_admin_frame_looks_unchanged(visitor: Visit, scheme: str) -> None:
+    visit = visitor(make_superuser(), color_scheme=scheme)
     theirs = visit.open("/admin/auth/group/add/").evaluate(LOOKS, PARTS)
 
     for path in (address("provision"), LIST, EVENTS):
         assert visit.open(path).evaluate(LOOKS, PARTS) == theirs
 
 
-def test_without_javascript_the_values_can_be_read_and_selected(visitor: Visit) -> None:
-    visit = visitor(root(), java_script_enabled=False)
+def test_values_are_readable_without_javascript(visitor: Visit) -> None:
+    visit = visitor(make_superuser(), java_script_enabled=False)
     page = visit.open(address("provision"))
     provision(page)
     token = page.locator("code[id$=access_token]").text_content()
@@ -281,9 +281,9 @@ def test_without_javascript_the_values_can_be_read_and_selected(visitor: Visit) 
     expect(page.get_by_role("button", name="Copy")).to_have_count(0)
 
 
-def test_from_the_lists_of_users_and_applications(visitor: Visit, picture: Callable[[Page, str], None]) -> None:
+def test_user_and_application_lists_work(visitor: Visit, picture: Callable[[Page, str], None]) -> None:
     user, application = UserFactory(username="somebody"), ApplicationFactory(name="By hand")
-    visit = visitor(root(username="root"), viewport={"width": 1280, "height": 800})
+    visit = visitor(make_superuser(username="root"), viewport={"width": 1280, "height": 800})
     page = visit.open("/admin/auth/user/")
     page.locator(f"input.action-select[value='{user.pk}']").check()
     page.locator("select[name=action]").select_option(label="Provision API client for selected users")
@@ -300,9 +300,9 @@ def test_from_the_lists_of_users_and_applications(visitor: Visit, picture: Calla
 
 
 @pytest.mark.parametrize("width", [1600, 1280, 1030, 800, 375])
-def test_the_buttons_of_a_page_cover_nothing(visitor: Visit, width: int) -> None:
+def test_buttons_overlap_nothing(visitor: Visit, width: int) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
-    visit = visitor(root(), viewport={"width": width, "height": 800})
+    visit = visitor(make_superuser(), viewport={"width": width, "height": 800})
     for path in (f"{APPLICATIONS}{ApplicationFactory().pk}/change/", f"{LIST}{client_named('report').pk}/change/"):
         page = visit.open(path)
         boxes = page.locator("h1, #content h2, .object-tools li, #content-main label, #content-main .form-row")
@@ -321,7 +321,7 @@ def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
 
 
 def pages_of_ours(site_client: Any, application: Any, user: Any) -> dict[str, str]:
-    """Every page that a link leads to."""
+    """Yield every page that a link leads to."""
     one = f"client={site_client.pk}"
     return {
         "clients": LIST,
@@ -340,7 +340,7 @@ def pages_of_ours(site_client: Any, application: Any, user: Any) -> dict[str, st
 
 
 def populate() -> dict[str, str]:
-    """A site with some clients, as it may look after a while."""
+    """Create several clients, as on a site after some time."""
     contact = {"contact": "reports@example.org", "purpose": "Nightly reports for the finance team"}
     api.provision(
         ClientSpec(name="report", staff=True, **contact),
@@ -363,14 +363,14 @@ def populate() -> dict[str, str]:
 
 
 def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
-    """The pages that a form leads to; by their ids, for what they are called depends on the language."""
+    """Yield the pages that forms lead to; find buttons by id, because labels depend on the language."""
     go_on = page.locator(".submit-row input.default")
     page.locator("#id_name").fill("new client")
     page.locator("#id_permissions").evaluate("element => { element.value = 'course_modes.fly'; }")
     go_on.click()
     stop("provision-refused")
     page.locator("#id_name").fill("new-client")
-    # What was refused is to be seen.
+    # Show the refusal.
     page.locator("#id_permissions").fill("course_modes.change_coursemode")
     page.locator("#id_superuser").check()
     go_on.click()
@@ -392,7 +392,7 @@ def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
         ("rtl", {"locale": "he"}, ("target-size", "valid-lang")),
     ],
 )
-def test_every_page_in_every_look(
+def test_pages_pass_axe_in_every_look(
     visitor: Visit,
     violations: Callable[..., list[str]],
     picture: Callable[[Page, str], None],
@@ -401,10 +401,10 @@ def test_every_page_in_every_look(
     options: dict[str, Any],
     rules: tuple[str, ...],
 ) -> None:
-    """Axe finds nothing, nothing is wider than the window, and a picture is taken."""
+    """Check each page with axe and for overflow, and take a screenshot."""
     settings.LMS_ROOT_URL = "https://lms.example.org"
-    visit = visitor(root(username="root"), **{"viewport": {"width": 1280, "height": 800}, **options})
-    if look == "light":  # For the documentation, which is not about the list of all that is in the admin.
+    visit = visitor(make_superuser(username="root"), **{"viewport": {"width": 1280, "height": 800}, **options})
+    if look == "light":  # For the documentation, without the admin's sidebar.
         visit.context.add_init_script("localStorage.setItem('django.admin.navSidebarIsOpen', 'false')")
     found: dict[str, list[str]] = {}
 

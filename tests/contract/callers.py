@@ -1,6 +1,6 @@
-"""Accounts of the sandbox that have just the rights named, and requests that they make.
+"""Create sandbox accounts with exactly the given rights, and send requests as them.
 
-Rights are strings as in edx_api_provisioning/access.py; here they are made real, row by row.
+Rights are strings as in edx_api_provisioning/adapters/access_catalogue.py; this module creates their rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Caller:
     client_secret: str
     rights: frozenset[str]
     tokens: dict[str, str] = field(default_factory=dict)
-    """By scheme; the JWT is issued when it is first wanted."""
+    """Tokens by scheme; the JWT is issued on first use."""
 
 
 def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_active: bool = True) -> Caller:
@@ -50,7 +50,7 @@ def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_activ
         client_type="confidential",
         authorization_grant_type="client-credentials",
     )
-    # In bulk, as no receiver sees it: in this process the one for restricted applications may be connected already.
+    # In bulk, without signals: the receiver for restricted applications may be connected already.
     token, expires = f"token-of-{username}", timezone.now() + timedelta(days=1)
     model = get_access_token_model()
     model.objects.bulk_create(
@@ -87,7 +87,7 @@ def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_activ
 
 
 def authorization(caller: Caller | None, scheme: str) -> dict[str, str]:
-    """The header with which the caller shows who it is: an opaque token as ``bearer``, or a JWT as ``jwt``."""
+    """Return the Authorization header of the caller: an opaque token for ``bearer``, a JWT for ``jwt``."""
     if caller is None:
         return {}
     if scheme == "jwt" and scheme not in caller.tokens:
@@ -96,7 +96,7 @@ def authorization(caller: Caller | None, scheme: str) -> dict[str, str]:
 
 
 def _jwt(caller: Caller) -> str:
-    """As the grant issues it, with every scope that the client may have."""
+    """Issue a JWT as the grant does, with every scope the client may have."""
     application = get_application_model().objects.get(client_id=caller.client_id)
     form = {
         "grant_type": "client_credentials",
@@ -111,7 +111,7 @@ def _jwt(caller: Caller) -> str:
 
 
 def status_of(caller: Caller | None, scheme: str, method: str, path: str, body: Any = None) -> int:
-    """What the caller gets for one request."""
+    """Return the response status of one request."""
     content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
     data = {} if body is None else {"data": body, "content_type": content_type}
     send = getattr(Client(raise_request_exception=False), method.lower())

@@ -1,7 +1,7 @@
-"""The accounts, applications and tokens with which the contract was recorded.
+"""Accounts, applications and tokens of the recorded contract.
 
-`contract.json` holds what a real LMS answered. Its users are named `k-<kind>`, their tokens `tok-<kind>`; what it does
-not hold, the bodies of the requests, is in the tests.
+`contract.json` holds the answers of a real LMS. Its users are named `k-<kind>`, their tokens `tok-<kind>`; the request
+bodies are in the tests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def contract() -> dict[str, Any]:
 
 @pytest.fixture
 def recorded(db: None, settings: Any) -> None:
-    """The rows of the recorded LMS, which used this hasher too."""
+    """Create the rows of the recorded LMS, which used this hasher too."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     for kind in KINDS:
         user = User.objects.create_user(f"k-{kind}", f"k-{kind}@example.com", **RIGHTS.get(kind, {}))
@@ -74,13 +74,13 @@ def _application(kind: str, user: User) -> Any:
 def _token(kind: str, **fields: Any) -> None:
     model = get_access_token_model()
     fields.setdefault("expires", timezone.now() + timedelta(days=1))
-    # In bulk, as no receiver sees it: in this process the one for restricted applications may be connected already.
+    # In bulk, without signals: the receiver for restricted applications may be connected already.
     model.objects.bulk_create([model(token=f"tok-{kind}", scope="read write", **fields)])
 
 
 @pytest.fixture
 def capabilities(db: None) -> SimpleNamespace:
-    """What decides which recorded answers hold: the recorded LMS had a MariaDB and django-oauth-toolkit 1.7.1."""
+    """Return what affects the recorded answers: the recorded LMS had MariaDB and django-oauth-toolkit 1.7.1."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CASE WHEN 'a' = 'A' THEN 1 ELSE 0 END")
         database_folds_case = cursor.fetchone()[0] == 1

@@ -1,4 +1,4 @@
-"""Answers in full: what a user without a profile was recorded to get, and what the LMS's code answers further."""
+"""Test response bodies: those recorded for a user without a profile, and those found in the LMS's code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ABSENT = (
 )
 REPLAYED = [row for row in ROWS if not (row["path"] == ABSENT[1] or row["path"].startswith((ABSENT[0], *ABSENT[2:])))]
 BODIES = {"POST": {"course_details": {"course_id": COURSE}}, "PATCH": {"bio": "x"}}
-# Values of the recorded site: its addresses, its clock, its language, and a body that was not kept.
+# Values of the recorded site (URLs, time, language), and one body that was not recorded.
 VARIABLE = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
     (r"https?://[^\"]*/(api/|static/)(?:images/profiles/)?", r"\1"),
@@ -76,8 +76,8 @@ def without_variables(text: str) -> str:
     return text
 
 
-def test_without_a_profile_each_answer_is_the_recorded_one(lms: Client) -> None:
-    """In the recorded order: the enrollment is read after it was made, the account after the PATCH."""
+def test_bodies_without_profile_match(lms: Client) -> None:
+    """Replay in the recorded order: the enrollment is read after it was created, the account after the PATCH."""
     callers = make_caller("rec-noprofile"), make_caller("rec-profile")
     UserProfile.objects.filter(user__username="rec-noprofile").delete()
     for row in REPLAYED:
@@ -97,13 +97,13 @@ def test_without_a_profile_each_answer_is_the_recorded_one(lms: Client) -> None:
             assert without.json() == recorded, row["path"]
 
 
-def test_every_recorded_row_is_replayed_or_absent(lms: Client, plain: Caller) -> None:
+def test_every_recorded_row_is_covered(lms: Client, plain: Caller) -> None:
     absent = [row for row in ROWS if row not in REPLAYED]
     assert len(absent) == len(ABSENT)
     assert {send(lms, plain, row["method"], row["path"]).status_code for row in absent} == {404}
 
 
-def test_account_is_shown_in_full_to_itself_and_to_staff(lms: Client, plain: Caller, staffer: Caller) -> None:
+def test_account_is_full_for_self_and_staff(lms: Client, plain: Caller, staffer: Caller) -> None:
     User.objects.filter(username="k-plain").update(last_login=timezone.now())
     UserProfile.objects.filter(user__username="k-plain").update(country="", phone_number="1")
     own, seen = (send(lms, each, "GET", "/api/user/v1/accounts/k-plain").json() for each in (plain, staffer))
@@ -150,7 +150,7 @@ def test_account_is_shown_in_full_to_itself_and_to_staff(lms: Client, plain: Cal
 
 
 @pytest.mark.parametrize(("year", "fields"), [(None, 3), (1980, 11)])
-def test_others_see_what_the_profile_shares(
+def test_account_privacy_limits_fields(
     year: int | None, fields: int, lms: Client, plain: Caller, staffer: Caller
 ) -> None:
     UserProfile.objects.filter(user__username="k-staffer").update(year_of_birth=year)
@@ -196,7 +196,7 @@ def test_enrollment_holds_course_and_user(lms: Client, plain: Caller) -> None:
     assert send(lms, plain, "GET", "/api/enrollment/v1/enrollment").json() == [enrolled]
 
 
-def test_whoever_enrolls_becomes_a_student_of_the_forum(lms: Client, plain: Caller) -> None:
+def test_enrollment_adds_forum_role(lms: Client, plain: Caller) -> None:
     send(lms, plain, "POST", "/api/enrollment/v1/enrollment")
     roles = User.objects.get(username="k-plain").roles
     assert [(role.name, str(role.course_id)) for role in roles.all()] == [("Student", COURSE)]
@@ -234,7 +234,7 @@ def test_token_is_revoked_with_and_without_slash(slash: str, lms: Client, plain:
     assert send(lms, plain, "GET", "/api/user/v1/me").json()["error_code"] == "token_nonexistent"
 
 
-def test_inactive_user_is_refused_where_only_active_ones_may_ask(lms: Client) -> None:
+def test_inactive_user_is_refused_where_checked(lms: Client) -> None:
     inactive = make_caller("k-inactive", is_active=False)
     path = "/api/user/v1/accounts/k-inactive/verification_status/"
     answer = send(lms, inactive, "GET", path)

@@ -1,4 +1,4 @@
-"""Roles in courses: which exist, and what they open."""
+"""Test course roles: which exist, and which endpoints they open."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ OPENED = {
 
 
 @pytest.mark.parametrize(("right", "statuses"), OPENED.items(), ids=OPENED)
-def test_role_opens_what_was_recorded(right: str, statuses: tuple[int, int, int], db: None) -> None:
+def test_course_role_statuses_match_recording(right: str, statuses: tuple[int, int, int], db: None) -> None:
     CourseOverview.objects.create(id=COURSE, org="RecX", is_in_modulestore=True)
     caller = make_caller("caller", frozenset({right} - {""}))
     assert tuple(status_of(caller, "bearer", "GET", path) for path in (CCX, TASKS, REPORTS)) == statuses
@@ -79,7 +79,7 @@ def test_inactive_user_has_no_role(db: None) -> None:
     assert [status_of(caller, "bearer", "GET", path) for path in (CCX, TASKS, REPORTS)] == [403, 403, 403]
 
 
-def test_course_without_content_is_looked_for_first(db: None) -> None:
+def test_course_without_content_is_not_found(db: None) -> None:
     CourseOverview.objects.create(id=COURSE, org="RecX")
     caller = make_caller("caller")
     assert [status_of(caller, "bearer", "GET", path) for path in (TASKS, REPORTS)] == [404, 404]
@@ -94,7 +94,7 @@ def test_course_keys_are_key_objects(model: type) -> None:
     assert field.to_python(COURSE).org == "RecX"
 
 
-def test_forum_roles_are_in_the_table_of_the_lms(db: None) -> None:
+def test_forum_roles_use_lms_table(db: None) -> None:
     assert Role._meta.db_table == "django_comment_client_role"
     assert {"django_comment_client_role", "django_comment_client_role_users"} <= {
         *connection.introspection.table_names()

@@ -1,4 +1,4 @@
-"""Every recorded HTTP exchange, replayed."""
+"""Replay every recorded HTTP exchange."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _grant(kind: str, **fields: str) -> dict[str, str]:
     }
 
 
-# The forms that were posted, by the name of the exchange.
+# Posted forms by the name of the exchange.
 FORMS = {
     "grant: right secret in body": _grant("plain"),
     "grant: right secret in HTTP Basic": {"grant_type": "client_credentials"},
@@ -49,7 +49,7 @@ FORMS = {
     "revoke": {"client_id": "client-plain", "client_secret": "secret-plain", "token": "<TOKEN>"},
 }
 BASIC = {"grant: right secret in HTTP Basic": "client-plain:secret-plain"}
-# Where the <TOKEN> or <JWT> of an exchange comes from: these go before it.
+# Exchanges that provide the <TOKEN> or <JWT> of another one run before it.
 BEFORE = {
     "grant token as Bearer on me": ["grant: right secret in body"],
     "restricted grant token on me": ["grant: restricted opaque"],
@@ -61,12 +61,12 @@ BEFORE = {
         for view in ("me", "course_modes")
     },
 }
-# The token in another case is found by a database that folds case and is asked for the token itself. Otherwise it is
-# as good as none, and the LMS's answer to that was recorded too.
+# A database that folds case finds the token in another case, unless it looks up a checksum. Otherwise the token does
+# not exist, and the LMS's answer to that was recorded too.
 NOT_FOUND_UNLESS_CASE_IS_FOLDED = {
     f"{view}: uppercased token": f"{view}: nonexistent" for view in ("me", "course_modes", "courses", "enrollments")
 }
-# The recorded LMS could not render its own error page: that body is not compared, its status and content type are.
+# The recorded LMS could not render its own error page: compare only its status and content type.
 UNRENDERED = "Encountered error while rendering error page."
 
 
@@ -76,7 +76,7 @@ def lms(recorded: None) -> Client:
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange["name"] for exchange in EXCHANGES])
-def test_the_answer_is_the_recorded_one(exchange: dict[str, Any], lms: Client, capabilities: SimpleNamespace) -> None:
+def test_response_matches_recording(exchange: dict[str, Any], lms: Client, capabilities: SimpleNamespace) -> None:
     response = _replay(lms, exchange["name"])
 
     folded = capabilities.database_folds_case and not capabilities.token_is_looked_up_by_checksum
@@ -97,7 +97,7 @@ def test_the_answer_is_the_recorded_one(exchange: dict[str, Any], lms: Client, c
 
 
 def _replay(lms: Client, name: str) -> HttpResponse:
-    """Send the request, after those whose token it uses."""
+    """Send the request, after the requests whose token it uses."""
     token = ""
     for earlier in BEFORE.get(name, []):
         answer = _send(lms, earlier, token)
@@ -137,7 +137,7 @@ def _compare_json(actual: Any, expected: Any) -> None:
 
 
 def _compare_jwt(token: str, exchange: dict[str, Any]) -> None:
-    """All claims but those of the moment and of the account. The signature is proved where the JWT is used."""
+    """Compare all claims except time and account; the signature is checked where the JWT is used."""
     payload = jwt.decode(token, options={"verify_signature": False})
     expected = dict(exchange["jwt_payload"])
     assert jwt.get_unverified_header(token) == exchange["jwt_header"]
@@ -150,7 +150,7 @@ def _compare_jwt(token: str, exchange: dict[str, Any]) -> None:
     assert payload == expected
 
 
-def test_no_two_users_have_the_same_sub(lms: Client) -> None:
+def test_each_user_has_its_own_sub(lms: Client) -> None:
     grants = [name for name in FORMS if name.startswith("grant: JWT for")]
     tokens = [_replay(lms, name).json()["access_token"] for name in [*grants, grants[0]]]
     subs = [jwt.decode(token, options={"verify_signature": False})["sub"] for token in tokens]
@@ -160,13 +160,13 @@ def test_no_two_users_have_the_same_sub(lms: Client) -> None:
 def test_every_recorded_exchange_is_replayed(contract: dict[str, Any]) -> None:
     names = [exchange["name"] for exchange in contract["http"]]
     (replayed,) = (
-        mark.kwargs["ids"] for mark in test_the_answer_is_the_recorded_one.pytestmark if mark.name == "parametrize"
+        mark.kwargs["ids"] for mark in test_response_matches_recording.pytestmark if mark.name == "parametrize"
     )
     assert replayed == names
     assert len(set(names)) == len(names)
 
 
-def test_what_the_tests_add_to_the_exchanges_belongs_to_one_of_them(contract: dict[str, Any]) -> None:
+def test_forms_belong_to_exchanges(contract: dict[str, Any]) -> None:
     posted = {exchange["name"] for exchange in contract["http"] if exchange["method"] == "POST"}
     used = {e["name"] for e in contract["http"] if re.search("<(TOKEN|JWT)>", e["auth"] or "")}
     assert set(FORMS) == posted

@@ -1,4 +1,4 @@
-"""The first argument of manage.py is the service, as in the LMS."""
+"""Test that the first argument of manage.py is the service, as in the LMS."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MANAGE = Path(__file__).parents[2] / "manage.py"
 
 
 @pytest.mark.parametrize("arguments", [[], ["migrate"], ["cms", "migrate"]])
-def test_without_the_service_there_is_a_usage_line(arguments: list[str]) -> None:
+def test_missing_service_prints_usage(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, str(MANAGE), *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "usage: python manage.py lms COMMAND [options]\n"
 
 
-def test_behind_the_service_comes_djangos_command_line() -> None:
+def test_service_runs_django_command() -> None:
     done = subprocess.run([sys.executable, str(MANAGE), "lms", "version"], capture_output=True, text=True, check=True)
     assert done.stdout.count(".") >= 1

@@ -1,4 +1,4 @@
-"""Who may call what: every row of the recorded matrix, for every caller."""
+"""Test permissions: every row of the recorded matrix, for every caller."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row['method']} {row['path']}" for row in ROWS])
-def test_each_caller_gets_the_recorded_status(row: dict[str, Any], recorded: None) -> None:
+def test_status_matches_recording(row: dict[str, Any], recorded: None) -> None:
     client = Client(raise_request_exception=False)
     path = row["path"].replace("{course_key}", quote(COURSE, safe=""))
     statuses = {}
@@ -49,5 +49,5 @@ def test_each_caller_gets_the_recorded_status(row: dict[str, Any], recorded: Non
 
 
 def test_every_recorded_row_is_replayed(contract: dict[str, Any]) -> None:
-    (mark,) = test_each_caller_gets_the_recorded_status.pytestmark
+    (mark,) = test_status_matches_recording.pytestmark
     assert mark.args[1] == contract["privileges"]

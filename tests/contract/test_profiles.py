@@ -1,4 +1,4 @@
-"""Access profiles, each given to a real client of the sandbox: what it opens, what stays shut, and nothing to spare."""
+"""Test that each access profile opens its endpoints and no others, and needs each of its rights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def course(db: None, settings: Any) -> None:
 
 
 def grant(profile: Profile, *, without: str | None = None) -> Caller:
-    """A client provisioned with the profile, its open parts chosen; or with all that it grants but one right."""
+    """Provision a client with the profile and chosen values, or with all its rights except one."""
     kept = [each for each in profile.grants if each.right != without]
     wanted: dict[str, Any] = {} if without else {"profile": profile.name}
     for each in kept if without else profile.needs:
@@ -76,7 +76,7 @@ def concrete(endpoint: Endpoint) -> Endpoint:
 
 
 def ask(caller: Caller, endpoint: Endpoint) -> Answer:
-    """Ask the sandbox: allowed is what the LMS was recorded to answer to whoever it allows."""
+    """Send the request to the sandbox; "allowed" is the status recorded for allowed callers."""
     scheme = "jwt" if "restricted" in caller.rights or "bearer" not in endpoint.auth else "bearer"
     status = status_of(caller, scheme, endpoint.method, endpoint.path, body_of(endpoint))
     allowed, refused = recorded(endpoint)
@@ -85,7 +85,7 @@ def ask(caller: Caller, endpoint: Endpoint) -> Answer:
 
 
 def body_of(endpoint: Endpoint) -> Any:
-    """What was sent when it was recorded, for the user whom this is about."""
+    """Return the recorded request body, adapted to this user."""
     bodies = [row["request_body"] for row in rows_of(endpoint.name) if "request_body" in row]
     body = next((body for body in bodies if "user" in body or "username" in body), bodies[0] if bodies else None)
     return {**body, "user": VALUES["username"]} if body and "user" in body else body
@@ -98,7 +98,7 @@ def rows_of(endpoint_name: str) -> list[dict[str, Any]]:
 
 
 def recorded(endpoint: Endpoint) -> tuple[set[int], set[int]]:
-    """The statuses that were seen of those whom it allows, and of those whom it refuses."""
+    """Return the recorded statuses of allowed and of refused callers."""
     rows = rows_of(endpoint.name)
     seen = {status for row in rows for caller, status in row["statuses"].items() if caller != "anonymous"}
     refused = {401, 403, 404} if endpoint.hidden else {401, 403}
@@ -107,7 +107,7 @@ def recorded(endpoint: Endpoint) -> tuple[set[int], set[int]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_profile_opens_its_endpoints(name: str) -> None:
+def test_profile_opens_its_endpoints(name: str) -> None:
     profile = access_catalogue.profile(name)
     caller = grant(profile)
     assert {each.name: ask(caller, concrete(each)) for each in profile.opens} == {
@@ -116,18 +116,18 @@ def test_a_profile_opens_its_endpoints(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_profile_opens_none_of_the_others_endpoints_but_those_it_implies(name: str) -> None:
+def test_profile_opens_no_other_endpoints(name: str) -> None:
     caller = grant(access_catalogue.profile(name))
     for endpoint in map(concrete, OPENED.values()):
         answer, said = ask(caller, endpoint), access_catalogue.allows(caller.rights, endpoint)
         if any(right.startswith("forum_role:") for right in frozenset().union(*endpoint.rights)):
-            # The catalogue does not know whether a client has one; these have none.
+            # The catalogue does not know whether a client has a forum role; these have none.
             assert answer is (Answer.ALLOWED if "staff" in caller.rights else Answer.REFUSED)
         else:
             assert said is answer, endpoint.name
 
 
-def test_no_profile_but_those_of_staff_opens_what_is_for_staff() -> None:
+def test_only_staff_profiles_open_staff_endpoints() -> None:
     for_staff = [concrete(each) for each in OPENED.values() if each.rights == (frozenset({"staff"}),)]
     assert len(for_staff) > 10
     for profile in access_catalogue.profiles():
@@ -137,12 +137,12 @@ def test_no_profile_but_those_of_staff_opens_what_is_for_staff() -> None:
 
 
 @pytest.mark.parametrize(("name", "right"), GRANTS, ids=[f"{name} without {right}" for name, right in GRANTS])
-def test_no_right_of_a_profile_can_be_spared(name: str, right: str) -> None:
+def test_profile_needs_each_of_its_rights(name: str, right: str) -> None:
     profile = access_catalogue.profile(name)
     caller = grant(profile, without=right)
     answers = {each.name: ask(caller, concrete(each)) for each in profile.opens}
     assert Answer.REFUSED in answers.values()
 
 
-def test_no_profile_asks_for_what_makes_a_client_almighty() -> None:
+def test_no_profile_needs_superuser() -> None:
     assert not [profile.name for profile in access_catalogue.profiles() if "superuser" in profile.rights]

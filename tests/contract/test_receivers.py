@@ -1,4 +1,4 @@
-"""What happens on save in a management command, seen in a process of its own: here the validator may be loaded."""
+"""Test receivers in a management command, in a separate process because it may load the validator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 pytestmark = pytest.mark.versions
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
-# The sandbox has no such code, and nothing that an API client meets depends on it.
+# Not in the sandbox; no behavior for API clients depends on it.
 ABSENT = {
     "common.djangoapps.student.models.user.invalidate_user_profile_country_cache",  # there is no such cache
     "common.djangoapps.student.models.user.user_profile_post_save_callback",  # events for analytics
-    "common.djangoapps.student.views.management.user_signup_handler",  # notes the site of a web registration
+    "common.djangoapps.student.views.management.user_signup_handler",  # records the site of a web registration
     "enterprise.signals.handle_user_post_save",  # edx-enterprise is not installed
 }
 SCRIPT = """
@@ -75,28 +75,24 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return json.loads(manage("shell", "-c", SCRIPT).splitlines()[-1])
 
 
-def test_the_receivers_in_a_management_command_are_the_recorded_ones(
-    contract: dict[str, Any], observed: dict[str, Any]
-) -> None:
+def test_receivers_match_recording(contract: dict[str, Any], observed: dict[str, Any]) -> None:
     recorded = contract["signal_receivers_in_a_management_command"]
     receivers, _ = observed["at start"]
     assert receivers == {signal: [name for name in names if name not in ABSENT] for signal, names in recorded.items()}
 
 
-def test_what_is_named_as_absent_was_recorded(contract: dict[str, Any]) -> None:
+def test_absent_receivers_were_recorded(contract: dict[str, Any]) -> None:
     names = contract["signal_receivers_in_a_management_command"].values()
     assert {name for each in names for name in each} > ABSENT
 
 
-def test_a_restricted_applications_token_keeps_its_expiry_in_a_management_command(
-    contract: dict[str, Any], observed: dict[str, Any]
-) -> None:
+def test_restricted_token_keeps_expiry_in_command(contract: dict[str, Any], observed: dict[str, Any]) -> None:
     kept = contract["restricted_application_token_created_in_a_management_command_keeps_its_expiry"]
     assert (observed["at start"][1] == 2040) is kept
     assert (observed["with the URLs"][1] == 2040) is kept
 
 
-def test_a_restricted_applications_token_is_born_expired_once_the_validator_is_loaded(
+def test_validator_expires_restricted_token(
     observed: dict[str, Any],
 ) -> None:
     receivers, year = observed["with the validator"]

@@ -1,7 +1,7 @@
-"""Who may call what, in full: every row and cell of the recorded matrix, and the access catalogue held against it.
+"""Replay every cell of the recorded matrix of callers, and compare the access catalogue with it.
 
-`reference_privileges.json` holds what a real LMS answered to each kind of caller: 404 or 400 to one who is allowed
-means that the thing itself was not there.
+`reference_privileges.json` holds the answers of a real LMS to each kind of caller: 404 or 400 for an allowed caller
+means that the object did not exist.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS = json.loads(Path(__file__).with_name("reference_privileges.json").read_tex
 COURSE = "course-v1:RecX+C1+R1"
 ORG_FILTER = "filter:content_org:RecX"
 
-# Who the callers are: the name of the account, the rights that it has, and how it shows who it is.
+# The callers: account name, rights, and authentication scheme.
 CHANGE_MODES = ("permission:course_modes.add_coursemode", "permission:course_modes.change_coursemode")
 INACTIVE = "inactive staff is refused: plain inactive user"
 CALLERS: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -90,13 +90,13 @@ CALLERS: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 SAME_AS_BEFORE = "the same user, Bearer"
 
-# The body decides here, which the catalogue does not look at: it is the caller's own row that is asked for.
+# Here the body decides, which the catalogue ignores: it names the caller's own row.
 OWN_BY_BODY = {("enroll oneself (audit)", None), ("completion batch for another user", "the learner")}
 
 
 @pytest.fixture
 def cast(db: None, settings: Any) -> Callable[[str], Caller | None]:
-    """The recorded accounts, each made when it is first asked for, beside the three that others ask about."""
+    """Create each recorded account on first use, and the three accounts that requests refer to."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     CourseOverview.objects.create(id=COURSE, org="RecX")
     made: dict[str, Caller] = {}
@@ -118,7 +118,7 @@ def cast(db: None, settings: Any) -> Callable[[str], Caller | None]:
 
 
 def cells(row: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:
-    """Each cell of a row: how the caller is called there, whom that means, the scheme, and the recorded status."""
+    """Yield each cell of a row: its label, the caller, the scheme and the recorded status."""
     before = ""
     for label, status in row["statuses"].items():
         if label == SAME_AS_BEFORE:
@@ -136,20 +136,20 @@ def filled(row: dict[str, Any], me: str) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
-def test_each_caller_gets_the_recorded_status(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
+def test_status_matches_recording(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
     statuses = {}
     for number, (label, who, scheme, _status) in enumerate(cells(row)):
         caller = cast(who)
         body = row.get("request_body")
         if body and "mode_slug" in body:
-            body = {**body, "mode_slug": f"mode-{number}"}  # each caller its own, or the second would be one too many
+            body = {**body, "mode_slug": f"mode-{number}"}  # each caller its own: a second would be refused
         path = filled(row, caller.username if caller else "rec-plain")
         statuses[label] = status_of(caller, scheme, row["method"], path, body)
     assert statuses == row["statuses"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
-def test_the_access_catalogue_says_what_was_recorded(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
+def test_catalogue_matches_recording(row: dict[str, Any], cast: Callable[[str], Caller | None]) -> None:
     for label, who, scheme, status in cells(row):
         caller = cast(who)
         path = filled(row, caller.username if caller else "rec-plain")
@@ -167,7 +167,7 @@ def test_the_access_catalogue_says_what_was_recorded(row: dict[str, Any], cast: 
 
 
 def _possible(row: dict[str, Any], status: int, endpoint: access_catalogue.Endpoint) -> set[Answer]:
-    """What a recorded status leaves to be said."""
+    """Return the catalogue answers that agree with a recorded status."""
     answered = endpoint.answered(status)
     if answered is Answer.NOT_DETERMINED:
         # 404 for the refused. Where superusers got it too, there was no such course, and the row says nothing:
@@ -175,13 +175,13 @@ def _possible(row: dict[str, Any], status: int, endpoint: access_catalogue.Endpo
         hides = set(row["statuses"].values()) == {401, 404}
         return set(Answer) if hides else {Answer.REFUSED}
     if any(right.startswith("forum_role:") for alternative in endpoint.rights for right in alternative):
-        # Not known of a client, so it may be that it has one.
+        # Unknown for a client, so it may have one.
         return {answered, Answer.NOT_DETERMINED} if answered is Answer.REFUSED else {answered}
     return {answered}
 
 
 def test_every_row_and_cell_is_replayed() -> None:
-    for test in (test_each_caller_gets_the_recorded_status, test_the_access_catalogue_says_what_was_recorded):
+    for test in (test_status_matches_recording, test_catalogue_matches_recording):
         (mark,) = test.pytestmark
         assert mark.args[1] is ROWS
     assert len(ROWS) == 61
@@ -189,11 +189,11 @@ def test_every_row_and_cell_is_replayed() -> None:
         assert {label: status for label, _who, _scheme, status in cells(row)} == row["statuses"]
 
 
-def test_every_caller_of_the_cast_was_recorded() -> None:
+def test_every_caller_was_recorded() -> None:
     assert set(CALLERS) == {label for row in ROWS for label in row["statuses"]} - {"anonymous", SAME_AS_BEFORE}
 
 
-def test_every_endpoint_of_the_catalogue_was_recorded(contract: dict[str, Any]) -> None:
+def test_every_catalogue_endpoint_was_recorded(contract: dict[str, Any]) -> None:
     requests = [(row["method"], row["path"]) for row in (*ROWS, *contract["privileges"], *contract["http"])]
     found = {endpoint.name for request in requests if (endpoint := access_catalogue.find_endpoint(*request))}
     assert found == {endpoint.name for endpoint in access_catalogue.endpoints()}

@@ -1,4 +1,4 @@
-"""The tables: on MariaDB the recorded rows to the letter, elsewhere what every database can tell of them."""
+"""Test the tables: exactly as recorded on MariaDB, otherwise what every database can tell."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LMS_TABLES = (
 )
 TOOLKIT_TABLES = ("oauth2_provider_accesstoken", "oauth2_provider_application")
 
-# PostgreSQL has the unique email as an index of an expression, which has no column. test_users.py sees it at work.
+# PostgreSQL stores the unique email as an expression index without columns. test_users.py tests it.
 NOT_A_COLUMN = {("postgresql", "auth_user"): {("email",)}}
 
 
 @pytest.fixture
 def toolkit_is_the_recorded_one() -> bool:
-    """2.0 added a column to the application, and later versions more; the LMS stays with 1.7.1."""
+    """Return whether django-oauth-toolkit is the LMS's 1.7.1; 2.0 and later add columns."""
     return not hasattr(get_application_model(), "post_logout_redirect_uris")
 
 
 @pytest.mark.databases
 @pytest.mark.parametrize("table", LMS_TABLES)
-def test_the_lmss_tables_have_the_recorded_columns(table: str, contract: dict[str, Any], db: None) -> None:
+def test_lms_tables_match_recording(table: str, contract: dict[str, Any], db: None) -> None:
     recorded = contract["schema"][table]
     assert _nullable_by_column(table) == _recorded_nullable_by_column(recorded)
     unique = {tuple(i["columns"].split(",")) for i in recorded["indexes"] if i["unique"]}
@@ -40,7 +40,7 @@ def test_the_lmss_tables_have_the_recorded_columns(table: str, contract: dict[st
 
 @pytest.mark.databases
 @pytest.mark.parametrize("table", TOOLKIT_TABLES)
-def test_the_toolkits_tables_have_the_recorded_columns(
+def test_dot_tables_match_recording(
     table: str, contract: dict[str, Any], toolkit_is_the_recorded_one: bool, db: None
 ) -> None:
     recorded = _recorded_nullable_by_column(contract["schema"][table])
@@ -54,7 +54,7 @@ def test_the_toolkits_tables_have_the_recorded_columns(
 @pytest.mark.databases
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("table", [*LMS_TABLES, *TOOLKIT_TABLES])
-def test_types_collations_and_indexes_are_the_recorded_ones(
+def test_mariadb_types_and_indexes_match(
     table: str, contract: dict[str, Any], toolkit_is_the_recorded_one: bool, db: None
 ) -> None:
     actual, recorded = _mariadb_table(table), contract["schema"][table]

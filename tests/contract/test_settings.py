@@ -1,4 +1,4 @@
-"""The settings that decide what a plugin meets, and that every section of the contract is looked at."""
+"""Test the settings that affect a plugin, and that every section of the contract is tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 
 pytestmark = pytest.mark.versions
 
-# Django's own classes stand for two of the LMS's, which add protections that no API call meets.
+# Django's own classes stand in for two of the LMS's, whose extra protection does not affect API calls.
 MIDDLEWARE_OF_THE_LMS = {
     "django.contrib.sessions.middleware.SessionMiddleware": (
         "openedx.core.djangoapps.safe_sessions.middleware.SafeSessionMiddleware"
@@ -20,7 +20,7 @@ MIDDLEWARE_OF_THE_LMS = {
 }
 
 
-def test_the_settings_are_the_recorded_ones(contract: dict[str, Any]) -> None:
+def test_settings_match_recording(contract: dict[str, Any]) -> None:
     recorded = dict(contract["settings"])
     del recorded["MIDDLEWARE"]  # the next test
     actual = {name: getattr(settings, name) for name in recorded}
@@ -32,22 +32,22 @@ def test_the_settings_are_the_recorded_ones(contract: dict[str, Any]) -> None:
     assert {**actual, "OAUTH2_PROVIDER": oauth2} == recorded
 
 
-def test_the_middleware_is_the_lmss_as_far_as_it_goes_and_in_its_order(contract: dict[str, Any]) -> None:
+def test_middleware_follows_lms_order(contract: dict[str, Any]) -> None:
     recorded = contract["settings"]["MIDDLEWARE"]
     ours = [MIDDLEWARE_OF_THE_LMS.get(name, name) for name in settings.MIDDLEWARE]
     assert ours == [name for name in recorded if name in ours]
 
 
-def test_a_web_request_is_one_transaction() -> None:
+def test_request_is_one_transaction() -> None:
     assert settings.DATABASES["default"]["ATOMIC_REQUESTS"] is True
 
 
-def test_the_plugin_came_in_by_its_entry_point() -> None:
+def test_plugin_loads_through_entry_point() -> None:
     assert settings.INSTALLED_APPS[-1] == "edx_api_provisioning.apps.ApiProvisioningConfig"
     assert settings.EDX_API_PROVISIONING["BEARER_AUTHENTICATION"]
 
 
-def test_every_section_of_the_contract_has_its_test(contract: dict[str, Any]) -> None:
+def test_every_contract_section_is_tested(contract: dict[str, Any]) -> None:
     assert set(contract) == {
         "about",  # a text
         "admin",  # test_admin.py
@@ -59,5 +59,5 @@ def test_every_section_of_the_contract_has_its_test(contract: dict[str, Any]) ->
         "settings",  # here
         "signal_receivers_in_a_management_command",  # test_receivers.py
         "token_column",  # test_tokens.py
-        "versions",  # of the recorded LMS: not all the sandbox runs on
+        "versions",  # of the recorded LMS: the sandbox supports other versions too
     }

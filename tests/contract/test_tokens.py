@@ -1,4 +1,4 @@
-"""The column that tokens are kept in."""
+"""Test the column that stores tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.versions
 
 
 @pytest.mark.parametrize("length", [255, 256])
-def test_a_token_of_this_length_is_stored_as_recorded(
+def test_token_length_limit_matches_recording(
     length: int, contract: dict[str, Any], db: None, capabilities: SimpleNamespace
 ) -> None:
     expected = contract["token_column"][f"{length} characters"]
@@ -31,7 +31,7 @@ def test_a_token_of_this_length_is_stored_as_recorded(
     assert outcome == expected
 
 
-def test_a_token_in_another_case_is_found_as_recorded(
+def test_token_case_lookup_matches_recording(
     contract: dict[str, Any], recorded: None, capabilities: SimpleNamespace
 ) -> None:
     folded = capabilities.database_folds_case and not capabilities.token_is_looked_up_by_checksum

@@ -1,4 +1,4 @@
-"""The tracking log: the LMS writes the fields of every form to it, and censors passwords only."""
+"""Test the tracking log: the LMS logs all form fields and censors only passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from tests.contract.callers import SECRET, make_caller
-from tests.leak_detection import Ears
+from tests.leak_detection import LeakDetector
 
 TOKEN = "/oauth2/access_token"
 
@@ -65,7 +65,7 @@ def test_user_of_the_session_is_logged(tracked: Any, admin_client: Client) -> No
 
 
 @pytest.mark.parametrize("basic", [False, True])
-def test_leak_tests_hear_a_secret_in_the_form(basic: bool, ears: Ears, db: None) -> None:
+def test_leak_detector_hears_form_secret(basic: bool, leak_detector: LeakDetector, db: None) -> None:
     caller = make_caller("caller")
     form, headers = {"grant_type": "client_credentials"}, {}
     if basic:
@@ -73,9 +73,9 @@ def test_leak_tests_hear_a_secret_in_the_form(basic: bool, ears: Ears, db: None)
         headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     else:
         form |= {"client_id": caller.client_id, "client_secret": SECRET}
-    ears.clear()
+    leak_detector.clear()
     assert Client().post(TOKEN, form, headers=headers).status_code == 200
-    heard = [leak for leak in ears.leaks(secrets=(SECRET,)) if leak.endswith(": log")]
+    heard = [leak for leak in leak_detector.leaks(secrets=(SECRET,)) if leak.endswith(": log")]
     assert bool(heard) is not basic
 
 

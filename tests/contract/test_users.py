@@ -1,4 +1,4 @@
-"""Creating users: what the LMS's receivers and its database let through."""
+"""Test creating users: what the LMS's receivers and its database accept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CASES = {
 
 @pytest.mark.databases
 @pytest.mark.parametrize("case", [case for case in CASES if case != "emoji"])
-def test_creating_a_user_ends_as_recorded(
+def test_user_creation_matches_recording(
     case: str, contract: dict[str, Any], recorded: None, capabilities: SimpleNamespace
 ) -> None:
     outcome = _outcome(*CASES[case])
@@ -48,13 +48,13 @@ def test_creating_a_user_ends_as_recorded(
 
 
 @pytest.mark.databases
-def test_an_emoji_is_welcome_on_a_connection_that_can_carry_it(db: None) -> None:
+def test_emoji_username_is_accepted(db: None) -> None:
     assert _outcome(*CASES["emoji"]) == CREATED
 
 
 @pytest.mark.vendor("mysql")
-def test_an_emoji_ends_as_recorded_on_a_connection_that_cannot_carry_it(contract: dict[str, Any], db: None) -> None:
-    """The recorded connection was utf8mb3, and the recording looked each name up before it made the user."""
+def test_emoji_fails_on_utf8mb3(contract: dict[str, Any], db: None) -> None:
+    """Use utf8mb3 as the recorded connection did; the recording looked up each name before creating the user."""
     with connection.cursor() as cursor:
         cursor.execute("SET NAMES utf8mb3")
         try:
@@ -70,13 +70,13 @@ def test_every_recorded_case_is_tried(contract: dict[str, Any]) -> None:
     assert set(CASES) == set(contract["create_user"])
 
 
-def test_a_new_user_costs_further_rows(db: None) -> None:
+def test_new_user_adds_further_rows(db: None) -> None:
     user = User.objects.create_user("k-new", "k-new@example.com")
     assert UserTour.objects.filter(user=user).count() == 1
     assert NotificationPreference.objects.filter(user=user).count() == 14
 
 
-def test_a_user_that_a_command_makes_gets_an_empty_profile(db: None) -> None:
+def test_user_from_command_gets_profile(db: None) -> None:
     user = User(username="k-new", email="k-new@example.com")
     user._called_by_management_command = True
     user.save()
@@ -84,7 +84,7 @@ def test_a_user_that_a_command_makes_gets_an_empty_profile(db: None) -> None:
     assert UserProfile.objects.get(user=user).name == ""
 
 
-def test_a_user_in_bulk_passes_by_all_receivers(db: None) -> None:
+def test_bulk_created_user_skips_receivers(db: None) -> None:
     User.objects.bulk_create([User(username="retired__user_foo", email="")])
     assert not UserTour.objects.exists()
 

@@ -1,4 +1,4 @@
-"""The rules, without a database: what is wanted and what exists, and the plan that follows."""
+"""Test the planning rules without a database: spec and current state give a plan."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.factories import (
     NOW,
     SECRET,
     TOKEN,
-    FoundApplicationFactory,
-    FoundClientFactory,
-    FoundFactory,
-    FoundTokenFactory,
-    FoundUserFactory,
+    CurrentApplicationFactory,
+    CurrentClientFactory,
+    CurrentTokenFactory,
+    CurrentUserFactory,
     SiteFactory,
+    StateFactory,
 )
 
 NOTHING = CurrentState()
@@ -40,7 +40,7 @@ def actions(made: Plan) -> list[Action]:
 # A new client
 
 
-def test_where_nothing_exists_everything_is_made_in_the_order_of_need() -> None:
+def test_new_client_plans_all_steps() -> None:
     made = plan()
 
     assert actions(made) == [
@@ -51,7 +51,7 @@ def test_where_nothing_exists_everything_is_made_in_the_order_of_need() -> None:
     assert (made.expires_at, made.scopes) == (NOW + 365 * DAY, ("read", "write"))
 
 
-def test_every_step_says_in_words_what_will_be_done() -> None:
+def test_every_step_has_a_description() -> None:
     assert [step.planned for step in plan(staff=True, scopes=("read",), expires_in=90 * DAY).steps] == [
         "Would register the API client report.",
         "Would create the user report <report@lms.example.org>, staff, with an unusable password.",
@@ -60,17 +60,17 @@ def test_every_step_says_in_words_what_will_be_done() -> None:
     ]
 
 
-def test_the_user_and_its_address_are_the_wanted_ones() -> None:
+def test_given_username_and_email_are_used() -> None:
     made = plan(username="grades-bot", email="bots@example.org")
 
     assert (made.username, made.email) == ("grades-bot", "bots@example.org")
 
 
-def test_the_default_address_follows_the_user_name() -> None:
+def test_default_email_follows_username() -> None:
     assert plan(username="grades-bot").email == "grades-bot@lms.example.org"
 
 
-def test_without_a_token_none_is_planned() -> None:
+def test_no_token_is_planned_without_token() -> None:
     made = plan(token=False)
 
     assert Action.ISSUE_TOKEN not in actions(made)
@@ -86,15 +86,15 @@ def test_without_a_token_none_is_planned() -> None:
         ({"expires_at": NOW + DAY + timedelta(microseconds=999_999)}, NOW + DAY),
     ],
 )
-def test_a_token_ends_when_it_is_wanted_in_whole_seconds(wanted: dict[str, Any], ends: Any) -> None:
+def test_expiry_is_rounded_to_seconds(wanted: dict[str, Any], ends: Any) -> None:
     assert plan(**wanted).expires_at == ends
 
 
-def test_the_site_decides_how_long_a_token_lives_if_nobody_says() -> None:
+def test_site_sets_default_lifetime() -> None:
     assert plan(site=SiteFactory(lifetime=7 * DAY)).expires_at == NOW + 7 * DAY
 
 
-def test_a_limit_below_the_default_lifetime_is_the_default_then() -> None:
+def test_limit_caps_default_lifetime() -> None:
     assert plan(site=SiteFactory(max_lifetime=90 * DAY)).expires_at == NOW + 90 * DAY
 
 
@@ -103,18 +103,18 @@ def test_a_limit_below_the_default_lifetime_is_the_default_then() -> None:
     [({}, ""), ({"staff": True}, "staff client"), ({"superuser": True}, "superuser client")],
     ids=["plain", "staff", "superuser"],
 )
-def test_rights_come_with_a_warning(wanted: dict[str, bool], warning: str) -> None:
+def test_rights_add_warning(wanted: dict[str, bool], warning: str) -> None:
     warnings = plan(**wanted).warnings
 
     assert len(warnings) == bool(warning)
     assert warning in " ".join(warnings)
 
 
-# What exists already
+# Existing clients
 
 
-def test_where_all_is_as_wanted_there_is_nothing_to_do() -> None:
-    made = plan(FoundFactory())
+def test_complete_client_is_unchanged() -> None:
+    made = plan(StateFactory())
 
     assert made.steps == ()
     assert made.status is Status.UNCHANGED
@@ -138,12 +138,12 @@ def test_where_all_is_as_wanted_there_is_nothing_to_do() -> None:
     ],
     ids=str,
 )
-def test_what_is_said_and_already_so_changes_nothing(wanted: dict[str, Any]) -> None:
-    assert plan(FoundFactory(), **wanted).status is Status.UNCHANGED
+def test_matching_spec_is_unchanged(wanted: dict[str, Any]) -> None:
+    assert plan(StateFactory(), **wanted).status is Status.UNCHANGED
 
 
-def test_a_token_of_ones_own_that_is_there_changes_nothing() -> None:
-    found = FoundFactory(access_token_pk=9)
+def test_existing_own_token_is_unchanged() -> None:
+    found = StateFactory(access_token_pk=9)
 
     assert plan(found, access_token=Secret(TOKEN)).status is Status.UNCHANGED
 
@@ -153,33 +153,33 @@ def test_a_token_of_ones_own_that_is_there_changes_nothing() -> None:
     [(timedelta(seconds=1), False), (timedelta(0), True), (timedelta(seconds=-1), True), (timedelta(-400), True)],
     ids=str,
 )
-def test_a_token_whose_time_has_come_is_followed_by_another(left: timedelta, issued: bool) -> None:
-    made = plan(FoundFactory(client__token__expires_at=NOW + left))
+def test_expired_token_is_reissued(left: timedelta, issued: bool) -> None:
+    made = plan(StateFactory(client__token__expires_at=NOW + left))
 
     assert actions(made) == ([Action.ISSUE_TOKEN] if issued else [])
     assert made.status is (Status.UPDATED if issued else Status.UNCHANGED)
 
 
-def test_a_deleted_token_is_followed_by_another() -> None:
-    made = plan(FoundFactory(client__token=None, client__token_lifetime=DAY), expires_in=DAY, scopes=("read",))
+def test_deleted_token_is_reissued() -> None:
+    made = plan(StateFactory(client__token=None, client__token_lifetime=DAY), expires_in=DAY, scopes=("read",))
 
     assert actions(made) == [Action.ISSUE_TOKEN]
     assert (made.expires_at, made.scopes) == (NOW + DAY, ("read",))
 
 
-def test_a_deleted_token_is_not_missed_where_none_is_wanted() -> None:
-    assert plan(FoundFactory(client__token=None), token=False).status is Status.UNCHANGED
+def test_deleted_token_stays_away_unless_wanted() -> None:
+    assert plan(StateFactory(client__token=None), token=False).status is Status.UNCHANGED
 
 
-def test_a_deleted_application_is_made_anew() -> None:
-    made = plan(FoundFactory(client__application=None, client__token=None))
+def test_deleted_application_is_recreated() -> None:
+    made = plan(StateFactory(client__application=None, client__token=None))
 
     assert actions(made) == [Action.CREATE_APPLICATION, Action.ISSUE_TOKEN]
     assert made.status is Status.UPDATED
 
 
-def test_a_deleted_user_is_made_anew_with_all_that_went_with_it() -> None:
-    client = FoundClientFactory(user_pk=None, username=None, application=None, token=None)
+def test_deleted_user_recreates_everything() -> None:
+    client = CurrentClientFactory(user_pk=None, username=None, application=None, token=None)
 
     made = plan(CurrentState(client=client))
 
@@ -187,8 +187,8 @@ def test_a_deleted_user_is_made_anew_with_all_that_went_with_it() -> None:
     assert made.status is Status.UPDATED
 
 
-def test_an_account_made_elsewhere_is_used_if_that_is_said() -> None:
-    user = FoundUserFactory(accepted=False)
+def test_existing_account_is_used_on_request() -> None:
+    user = CurrentUserFactory(accepted=False)
 
     made = plan(CurrentState(user=user), use_existing_user=True)
 
@@ -199,12 +199,12 @@ def test_an_account_made_elsewhere_is_used_if_that_is_said() -> None:
     assert made.email == user.email
 
 
-def test_an_account_that_was_made_here_needs_no_further_word() -> None:
-    assert plan(CurrentState(user=FoundUserFactory())).has(Action.USE_USER)
+def test_account_created_here_is_reused() -> None:
+    assert plan(CurrentState(user=CurrentUserFactory())).has(Action.USE_USER)
 
 
-def test_other_scopes_are_changed_in_place() -> None:
-    made = plan(FoundFactory(), scopes=("read", "email"))
+def test_scopes_are_changed_in_place() -> None:
+    made = plan(StateFactory(), scopes=("read", "email"))
 
     assert made.has(Action.UPDATE_SCOPES)
     assert not made.has(Action.ISSUE_TOKEN)
@@ -222,26 +222,26 @@ def test_other_scopes_are_changed_in_place() -> None:
         ({"purpose": "weekly report"}, "Would change the purpose from - to weekly report."),
     ],
 )
-def test_contact_and_purpose_are_brought_up_to_date(wanted: dict[str, str], says: str) -> None:
-    made = plan(FoundFactory(), **wanted)
+def test_contact_and_purpose_are_updated(wanted: dict[str, str], says: str) -> None:
+    made = plan(StateFactory(), **wanted)
 
     assert [(step.action, step.planned) for step in made.steps] == [(Action.UPDATE_CLIENT, says)]
     assert made.status is Status.UPDATED
 
 
-def test_a_contact_can_be_taken_away() -> None:
-    (step,) = plan(FoundFactory(client__contact="ops@example.org"), contact="").steps
+def test_contact_can_be_cleared() -> None:
+    (step,) = plan(StateFactory(client__contact="ops@example.org"), contact="").steps
 
     assert step.planned == "Would change the contact from ops@example.org to -."
 
 
-# What is refused
+# Refusals
 
-EXISTING = FoundFactory()
-STAFF = FoundUserFactory(is_staff=True)
-SUPERUSER = FoundUserFactory(is_staff=True, superuser=True)
-BARE_SUPERUSER = FoundUserFactory(superuser=True)
-RESTRICTED = FoundFactory(client__token=None, client__application__restricted=True)
+EXISTING = StateFactory()
+STAFF = CurrentUserFactory(is_staff=True)
+SUPERUSER = CurrentUserFactory(is_staff=True, superuser=True)
+BARE_SUPERUSER = CurrentUserFactory(superuser=True)
+RESTRICTED = StateFactory(client__token=None, client__application__restricted=True)
 
 REFUSALS = {
     "an end that is past": (InvalidSpec, "expires_at", "past", {"expires_at": NOW - DAY}, NOTHING, {}),
@@ -268,7 +268,7 @@ REFUSALS = {
     ),
     "nobody to answer for it": (InvalidSpec, "contact", "requires the email", {}, NOTHING, {"contact_required": True}),
     "nobody any more": (
-        InvalidSpec, "contact", "requires the email", {"contact": ""}, FoundFactory(client__contact="ops@example.org"),
+        InvalidSpec, "contact", "requires the email", {"contact": ""}, StateFactory(client__contact="ops@example.org"),
         {"contact_required": True},
     ),
     "a user name the site has rules against": (
@@ -281,11 +281,11 @@ REFUSALS = {
     ),
     "a name in another spelling": (
         NearMatch, "name", "report conflicts with the existing Report",
-        {}, FoundFactory(client__name="Report"), {},
+        {}, StateFactory(client__name="Report"), {},
     ),
     "a user name in another spelling": (
         NearMatch, "username", "report conflicts with the existing repórt",
-        {"use_existing_user": True}, CurrentState(user=FoundUserFactory(username="repórt")), {},
+        {"use_existing_user": True}, CurrentState(user=CurrentUserFactory(username="repórt")), {},
     ),
     "a client_id in another spelling": (
         NearMatch, "client_id", "id conflicts with the existing ID",
@@ -298,7 +298,7 @@ REFUSALS = {
         Conflict, "access_token", "choose another", {"access_token": Secret(TOKEN)}, CurrentState(access_token_pk=5), {}
     ),
     "an account made elsewhere": (
-        Conflict, "username", "--use-existing-user", {}, CurrentState(user=FoundUserFactory(accepted=False)), {}
+        Conflict, "username", "--use-existing-user", {}, CurrentState(user=CurrentUserFactory(accepted=False)), {}
     ),
     "more rights than the account has": (
         Conflict, "username", "is neither staff nor superuser, but this request says staff; .*not changed",
@@ -306,43 +306,43 @@ REFUSALS = {
     ),
     "all rights, which the account has not": (
         Conflict, "username", "is staff, but this request says a superuser;",
-        {"superuser": True}, FoundFactory(user=STAFF), {},
+        {"superuser": True}, StateFactory(user=STAFF), {},
     ),
     "fewer rights than the account has": (
-        Conflict, "username", "is staff, but .* says neither staff nor superuser;", {}, FoundFactory(user=STAFF), {}
+        Conflict, "username", "is staff, but .* says neither staff nor superuser;", {}, StateFactory(user=STAFF), {}
     ),
     "staff, where the account is a superuser": (
-        Conflict, "username", "is a superuser, but .* says staff;", {"staff": True}, FoundFactory(user=SUPERUSER), {}
+        Conflict, "username", "is a superuser, but .* says staff;", {"staff": True}, StateFactory(user=SUPERUSER), {}
     ),
     "a superuser, where the account is one without being staff": (
         Conflict, "username", "is a superuser without the staff flag, but this request says a superuser;",
-        {"superuser": True}, FoundFactory(user=BARE_SUPERUSER), {},
+        {"superuser": True}, StateFactory(user=BARE_SUPERUSER), {},
     ),
     "an inactive account": (
-        Conflict, "username", "not active; activate it", {}, FoundFactory(user=FoundUserFactory(active=False)), {}
+        Conflict, "username", "not active; activate it", {}, StateFactory(user=CurrentUserFactory(active=False)), {}
     ),
     "another address than the account has": (
         Conflict, "email", "has the email address report@lms.example.org", {"email": "other@example.org"}, EXISTING, {}
     ),
     "a retired client": (
-        Conflict, "name", "retired; provision a new client", {}, FoundFactory(client__retired=True), {}
+        Conflict, "name", "retired; provision a new client", {}, StateFactory(client__retired=True), {}
     ),
     "another user than the client has": (
         Conflict, "username", "belongs to the user report", {"username": "other"}, EXISTING, {}
     ),
     "an application given to another user": (
-        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=1), {}
+        Conflict, "name", "was changed; correct it", {}, StateFactory(client__application__user_pk=1), {}
     ),
     "an application without a user": (
-        Conflict, "name", "was changed; correct it", {}, FoundFactory(client__application__user_pk=None), {}
+        Conflict, "name", "was changed; correct it", {}, StateFactory(client__application__user_pk=None), {}
     ),
     "an application left without its user": (
         Conflict, "name", "was changed; correct it", {},
-        CurrentState(client=FoundClientFactory(user_pk=None, username=None, application__user_pk=None)), {},
+        CurrentState(client=CurrentClientFactory(user_pk=None, username=None, application__user_pk=None)), {},
     ),
     "an application for another grant": (
         Conflict, "name", "correct it in the admin", {},
-        FoundFactory(client__application__client_credentials=False), {},
+        StateFactory(client__application__client_credentials=False), {},
     ),
     "another client_id than the client has": (
         Conflict, "client_id", "has the client id the-client-id, which cannot be changed",
@@ -350,11 +350,11 @@ REFUSALS = {
     ),
     "another secret than the client has": (
         Conflict, "client_secret", "has another secret",
-        {"client_secret": Secret(SECRET)}, FoundFactory(client_secret_matches=False), {},
+        {"client_secret": Secret(SECRET)}, StateFactory(client_secret_matches=False), {},
     ),
     "another token than the client has": (
         Conflict, "access_token", "has another access token",
-        {"access_token": Secret(TOKEN)}, FoundFactory(access_token_pk=5), {},
+        {"access_token": Secret(TOKEN)}, StateFactory(access_token_pk=5), {},
     ),
     "a token the client has not": (
         Conflict, "access_token", "has another access token", {"access_token": Secret(TOKEN)}, EXISTING, {}
@@ -366,7 +366,7 @@ REFUSALS = {
     ),
     "another lifetime than the token has": (
         Conflict, "expires_in", "issued for 90 days; .*rotate_api_client report --expires-in 30d",
-        {"expires_in": 30 * DAY}, FoundFactory(client__token_lifetime=90 * DAY), {},
+        {"expires_in": 30 * DAY}, StateFactory(client__token_lifetime=90 * DAY), {},
     ),
     "another lifetime than the site's default": (
         Conflict, "expires_in", "issued for 365 days; .*rotate_api_client report --expires-in 36h",
@@ -380,7 +380,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("error", "field", "words", "wanted", "found", "site"), REFUSALS.values(), ids=REFUSALS)
-def test_it_is_refused_to_plan_for(
+def test_plan_is_refused(
     error: type[Exception], field: str, words: str, wanted: dict[str, Any], found: CurrentState, site: dict[str, Any]
 ) -> None:
     with pytest.raises(error, match=words) as refusal:
@@ -391,18 +391,18 @@ def test_it_is_refused_to_plan_for(
     assert "\n" not in str(refusal.value)
 
 
-def test_a_restricted_application_may_go_without_a_token() -> None:
+def test_restricted_application_needs_no_token() -> None:
     assert plan(RESTRICTED, token=False).status is Status.UNCHANGED
 
 
-def test_a_client_with_a_contact_needs_no_other() -> None:
-    found = FoundFactory(client__contact="ops@example.org")
+def test_existing_contact_is_sufficient() -> None:
+    found = StateFactory(client__contact="ops@example.org")
 
     assert plan(found, SiteFactory(contact_required=True)).status is Status.UNCHANGED
 
 
-def test_planning_leaves_what_it_was_given_alone() -> None:
-    found = FoundFactory(client__token=FoundTokenFactory(), client__application=FoundApplicationFactory())
+def test_planning_does_not_change_its_input() -> None:
+    found = StateFactory(client__token=CurrentTokenFactory(), client__application=CurrentApplicationFactory())
     before = repr(found)
 
     plan(found, scopes=("email",), contact="ops@example.org")

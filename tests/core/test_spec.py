@@ -1,4 +1,4 @@
-"""The values: what they accept, and what they keep to themselves."""
+"""Test value objects: accepted input, and masked secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 
 def called(value: object) -> str:
-    """The id of a case, with nothing that pytest would escape: collecting once more, it would escape that once more."""
+    """Return a test id without characters that pytest escapes again on each collection."""
     return ascii(value).replace("\\", "/")[:60]
 
 
@@ -47,7 +47,7 @@ def called(value: object) -> str:
         ("PT1S", timedelta(seconds=1)),
     ],
 )
-def test_a_time_span_is_read_in_days_hours_weeks_or_iso_8601(text: str, span: timedelta) -> None:
+def test_parse_lifetime_reads_units_and_iso(text: str, span: timedelta) -> None:
     assert parse_lifetime(text) == span
 
 
@@ -59,7 +59,7 @@ def test_a_time_span_is_read_in_days_hours_weeks_or_iso_8601(text: str, span: ti
         "P99999999999D", "P999999999999999999999D", "٩٠d", "P٩D", "forever", "P90D; DROP",
     ],
 )  # fmt: skip
-def test_any_other_time_span_is_refused_with_how_to_write_it(text: str) -> None:
+def test_parse_lifetime_rejects_other_text(text: str) -> None:
     with pytest.raises(InvalidSpec, match="90d, 12h, 52w or P90D") as refusal:
         parse_lifetime(text)
 
@@ -77,14 +77,14 @@ def test_any_other_time_span_is_refused_with_how_to_write_it(text: str) -> None:
         ("2027-01-31 12:00", datetime(2027, 1, 31, 12, tzinfo=UTC)),
     ],
 )
-def test_an_instant_without_an_offset_is_utc(text: str, instant: datetime) -> None:
+def test_instant_without_offset_is_utc(text: str, instant: datetime) -> None:
     assert parse_instant(text) == instant
     assert parse_instant(text).tzinfo is UTC
 
 
 @pytest.fixture
 def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """On a machine in another time zone."""
+    """Use another local time zone."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -92,7 +92,7 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def test_wherever_the_machine_is(in_tokyo: None) -> None:
+def test_parse_instant_ignores_local_zone(in_tokyo: None) -> None:
     assert parse_instant("2027-01-31T12:00") == datetime(2027, 1, 31, 12, tzinfo=UTC)
 
 
@@ -109,21 +109,21 @@ def test_wherever_the_machine_is(in_tokyo: None) -> None:
     ],
     ids=str,
 )
-def test_a_span_is_told_in_the_largest_unit_of_which_there_are_two(span: timedelta, words: str) -> None:
+def test_in_words_uses_largest_unit_above_one(span: timedelta, words: str) -> None:
     assert in_words(span) == words
 
 
 @pytest.mark.parametrize(
     "text", ["", "tomorrow", "2027-02-30", "2027-13-01", "31.01.2027", "2027-01-31T25:00", "0001-01-01T00:00+23:00"]
 )
-def test_any_other_instant_is_refused_with_how_to_write_it(text: str) -> None:
+def test_parse_instant_rejects_other_text(text: str) -> None:
     with pytest.raises(InvalidSpec, match="2027-01-31T12:00Z") as refusal:
         parse_instant(text)
 
     assert refusal.value.field == "expires_at"
 
 
-# Addresses that secrets may be sent to
+# URLs for secrets
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_any_other_instant_is_refused_with_how_to_write_it(text: str) -> None:
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_secrets_may_go_to_https_or_to_this_machine(text: str, root: str) -> None:
+def test_site_url_allows_https_and_localhost(text: str, root: str) -> None:
     assert parse_site_url(text) == root
 
 
@@ -167,17 +167,17 @@ def test_spelled_lifetime_parses_to_the_same(text: str) -> None:
         ("", "not a URL"),
     ],
 )
-def test_secrets_may_not_go_elsewhere(text: str, words: str) -> None:
+def test_site_url_rejects_other_hosts(text: str, words: str) -> None:
     with pytest.raises(InvalidSpec, match=words) as refusal:
         parse_site_url(text)
 
     assert refusal.value.field == "verify_url"
 
 
-# What is wanted
+# ClientSpec
 
 
-def test_a_spec_of_nothing_is_a_plain_client_with_a_token() -> None:
+def test_default_spec_is_plain_client() -> None:
     spec = ClientSpec()
 
     assert spec.name == "api-client"
@@ -189,11 +189,11 @@ def test_a_spec_of_nothing_is_a_plain_client_with_a_token() -> None:
 @pytest.mark.parametrize(
     ("rights", "is_staff"), [({}, False), ({"staff": True}, True), ({"superuser": True}, True)], ids=str
 )
-def test_a_superuser_is_staff(rights: dict[str, bool], is_staff: bool) -> None:
+def test_superuser_implies_staff(rights: dict[str, bool], is_staff: bool) -> None:
     assert ClientSpec(**rights).is_staff is is_staff
 
 
-def test_a_spec_does_not_change() -> None:
+def test_spec_is_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         ClientSpec().name = "other"
 
@@ -231,7 +231,7 @@ def test_a_spec_does_not_change() -> None:
     ],
     ids=called,
 )
-def test_what_some_site_would_take_is_accepted(spec: dict[str, Any]) -> None:
+def test_valid_spec_is_accepted(spec: dict[str, Any]) -> None:
     ClientSpec(**spec)
 
 
@@ -251,7 +251,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("name", {"name": "a/b"}, "letters, digits"),
         ("manifest", {"manifest": "a b"}, "letters, digits"),
         ("username", {"username": ""}, "leave it out"),
-        ("username", {"username": "b\udced"}, "printable"),  # as a byte that is no text arrives
+        ("username", {"username": "b\udced"}, "printable"),  # as an undecodable byte arrives
         ("username", {"username": "b\x00"}, "printable"),
         ("email", {"email": ""}, "leave it out"),
         ("email", {"email": "nonsense"}, "not an email address"),
@@ -302,9 +302,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
     ],
     ids=called,
 )
-def test_what_no_site_would_take_is_refused_by_field_and_with_the_remedy(
-    field: str, spec: dict[str, Any], words: str
-) -> None:
+def test_invalid_spec_names_field_and_remedy(field: str, spec: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSpec, match=words) as refusal:
         ClientSpec(**spec)
 
@@ -313,12 +311,12 @@ def test_what_no_site_would_take_is_refused_by_field_and_with_the_remedy(
 
 
 @given(st.text(PRINTABLE, min_size=32, max_size=255))
-def test_every_printable_ascii_secret_of_32_to_255_characters_is_accepted(value: str) -> None:
+def test_printable_ascii_secret_is_accepted(value: str) -> None:
     assert ClientSpec(client_secret=Secret(value)).client_secret.reveal() == value
 
 
 @given(st.text().filter(lambda text: not (32 <= len(text) <= 255 and set(text) <= set(PRINTABLE))))
-def test_no_other_secret_is_accepted_or_repeated(value: str) -> None:
+def test_other_secret_is_rejected_unrepeated(value: str) -> None:
     with pytest.raises(InvalidSpec) as refusal:
         ClientSpec(client_secret=Secret(value))
 
@@ -327,19 +325,19 @@ def test_no_other_secret_is_accepted_or_repeated(value: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "because", "x" * 255, "größer"])
-def test_a_line_of_words_is_accepted(text: str) -> None:
+def test_single_line_text_is_accepted(text: str) -> None:
     check_line("reason", text)
 
 
 @pytest.mark.parametrize("text", ["x" * 256, "two\nlines", "a\tb", "\x00"])
-def test_what_is_not_a_line_of_words_is_refused_by_field(text: str) -> None:
+def test_other_text_is_rejected_by_field(text: str) -> None:
     with pytest.raises(InvalidSpec) as refusal:
         check_line("reason", text)
 
     assert refusal.value.field == "reason"
 
 
-# What was issued
+# Credentials
 
 
 HOLDERS = {
@@ -351,7 +349,7 @@ HOLDERS = {
 
 @pytest.mark.parametrize("make", HOLDERS.values(), ids=HOLDERS)
 @pytest.mark.parametrize("show", [str, repr, format, "{}".format, "{!r:>9}".format, "%s".__mod__, ascii])
-def test_whatever_holds_a_secret_can_be_shown_without_showing_it(make: Any, show: Any) -> None:
+def test_secret_holders_mask_their_secrets(make: Any, show: Any) -> None:
     shown = show(make())
 
     assert SECRET not in shown
@@ -364,18 +362,18 @@ def test_whatever_holds_a_secret_can_be_shown_without_showing_it(make: Any, show
     [pickle.dumps, lambda value: pickle.dumps(value, 0), copy.deepcopy, json.dumps],
     ids=["pickle", "pickle of old", "deepcopy", "JSON"],
 )
-def test_whatever_holds_a_secret_is_not_serialised(make: Any, write_out: Any) -> None:
+def test_secret_holders_are_not_serializable(make: Any, write_out: Any) -> None:
     with pytest.raises(TypeError) as refusal:
         write_out(make())
 
     assert SECRET not in str(refusal.value)
 
 
-def test_what_is_shown_of_a_secret_says_that_it_is_one() -> None:
+def test_secret_repr_is_masked() -> None:
     assert f"{Secret(SECRET)} {Secret(SECRET)!r}" == "Secret(***) Secret(***)"
 
 
-def test_a_secret_is_not_copied_or_taken_apart() -> None:
+def test_secret_cannot_be_copied() -> None:
     secret = Secret(SECRET)
 
     with pytest.raises(TypeError):
@@ -388,19 +386,19 @@ def test_a_secret_is_not_copied_or_taken_apart() -> None:
         list(secret)
 
 
-def test_a_secret_is_equal_to_the_same_secret_only() -> None:
+def test_secret_equals_only_same_secret() -> None:
     assert Secret(SECRET) == Secret(SECRET)
     assert Secret("ü") == Secret("ü")
     assert Secret(SECRET) != Secret(TOKEN)
     assert Secret(SECRET) != SECRET
 
 
-def test_a_secret_is_no_key_of_a_dict() -> None:
+def test_secret_is_not_hashable() -> None:
     with pytest.raises(TypeError):
         hash(Secret(SECRET))
 
 
-def test_the_rows_a_run_made_are_not_shown() -> None:
+def test_repr_omits_created_rows() -> None:
     assert "made" not in repr(CredentialsFactory())
 
 
@@ -408,7 +406,7 @@ def test_the_rows_a_run_made_are_not_shown() -> None:
     ("secret", "token", "issued"),
     [(SECRET, TOKEN, True), (SECRET, None, True), (None, TOKEN, True), (None, None, False)],
 )
-def test_credentials_are_issued_if_either_secret_is_there(secret: str | None, token: str | None, issued: bool) -> None:
+def test_credentials_issued_with_either_secret(secret: str | None, token: str | None, issued: bool) -> None:
     credentials: Credentials = CredentialsFactory(
         client_secret=secret and Secret(secret), access_token=token and Secret(token)
     )
@@ -416,7 +414,7 @@ def test_credentials_are_issued_if_either_secret_is_there(secret: str | None, to
     assert credentials.issued is issued
 
 
-def test_of_a_client_that_is_gone_nothing_is_known_but_its_name() -> None:
+def test_deleted_client_has_only_a_name() -> None:
     credentials = Credentials.of_nothing("report")
 
     assert (credentials.name, credentials.status, credentials.issued) == ("report", Status.UNCHANGED, False)
@@ -424,7 +422,7 @@ def test_of_a_client_that_is_gone_nothing_is_known_but_its_name() -> None:
     assert (credentials.expires_at, credentials.scopes, credentials.changes) == (None, (), ())
 
 
-def test_a_status_is_the_word_that_scripts_read() -> None:
+def test_status_is_a_plain_word() -> None:
     assert [f"{status}" for status in (Status.CREATED, Status.UPDATED, Status.UNCHANGED)] == [
         "created", "updated", "unchanged",
     ]  # fmt: skip
@@ -439,5 +437,5 @@ def test_a_status_is_the_word_that_scripts_read() -> None:
         ((Check("token", True), Check("secret", True)), True),
     ],
 )
-def test_a_verification_holds_if_something_was_tried_and_all_of_it_worked(checks: tuple[Check, ...], ok: bool) -> None:
+def test_verification_needs_a_passed_check(checks: tuple[Check, ...], ok: bool) -> None:
     assert Verification(checks).ok is ok

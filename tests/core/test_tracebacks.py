@@ -1,4 +1,4 @@
-"""An error keeps its message, its type and its lines, and forgets what was in the variables on its way."""
+"""Test that scrubbed exceptions keep message, type and lines, and lose the local variables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fail_otherwise(secret: str) -> None:
 
 
 def remembered(error: BaseException | None) -> str:
-    """The variables of all functions that an error and what led to it went through, but for the tests' own."""
+    """Return the local variables in all tracebacks of the exception chain, except the tests' own."""
     told = ""
     while error is not None:
         frames = [frame for frame, _line in traceback.walk_tb(error.__traceback__)]
@@ -41,7 +41,7 @@ def remembered(error: BaseException | None) -> str:
 
 
 @pytest.mark.parametrize(("work", "kind"), [(fail, ValueError), (fail_again, KeyError), (fail_otherwise, RuntimeError)])
-def test_variables_are_forgotten_all_along_the_chain(work: Callable[[str], None], kind: type[Exception]) -> None:
+def test_traceback_locals_are_cleared(work: Callable[[str], None], kind: type[Exception]) -> None:
     with pytest.raises(kind) as remembering:
         work(SECRET)
     assert SECRET in remembered(remembering.value)
@@ -55,7 +55,7 @@ def test_variables_are_forgotten_all_along_the_chain(work: Callable[[str], None]
     assert names[0] == names[1]
 
 
-def test_errors_that_led_to_each_other_are_no_endless_chain() -> None:
+def test_cyclic_exception_chain_ends() -> None:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
 
@@ -63,7 +63,7 @@ def test_errors_that_led_to_each_other_are_no_endless_chain() -> None:
         raise first
 
 
-def test_what_goes_well_is_let_alone() -> None:
+def test_successful_work_is_unaffected() -> None:
     @scrub_tracebacks()
     def work(secret: str) -> str:
         return secret

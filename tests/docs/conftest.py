@@ -1,4 +1,4 @@
-"""An operator's folder in an LMS, for each page its own."""
+"""Provide an operator's LMS folder for each page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STAND_INS = ("kubectl", "make", "pip", "tutor")
 
 
 class Operator:
-    """Somebody in the folder of the LMS's ``manage.py``, with a shell."""
+    """A shell in the folder of the LMS's ``manage.py``."""
 
     def __init__(self, folder: Path, migrated: Path) -> None:
         self.folder = folder / "lms"
@@ -44,7 +44,7 @@ class Operator:
         _program(self.folder / "manage.py", f'exec {sys.executable} {ROOT / "manage.py"} "$@"')
 
     def run(self, script: str) -> str:
-        """What a terminal shows."""
+        """Run a script and return its terminal output."""
         (self.folder.parent / "script").write_text(script)
         done = subprocess.run(
             ["sh", "../script"], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
@@ -54,7 +54,7 @@ class Operator:
 
     @contextmanager
     def site(self) -> Iterator[str]:
-        """The address of the LMS, running."""
+        """Run the LMS and return its URL."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The console blocks of a page: commands, and what they are said to answer."""
+"""Read the console blocks of a page: commands and their shown output."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-# Followed by tests/tutor, as are the blocks that are marked so on other pages.
+# tests/tutor runs this page, and blocks marked like this on other pages.
 TUTOR = ROOT / "docs/tutor.rst"
 _BLOCK = re.compile(r"^(\.\. Tutor(?: \d+)?\n\n)?^( *)\.\. code-block:: console\n\n((?:^\2 +.*\n|^\n)+)", re.MULTILINE)
-# A comment of the page with what is there before its reader begins.
+# A comment of the page with commands that prepare its example.
 _BEFORE = re.compile(r"^\.\. Before\n\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?")
 
@@ -43,9 +43,9 @@ def _steps(block: str) -> Iterator[Step]:
 
 
 def answers(shown: list[str], said: str) -> bool:
-    """Whether all that was said is what the page shows.
+    """Return whether the output matches what the page shows.
 
-    ``…`` stands for anything in a line, and for any lines where it is alone; a date for any date.
+    ``…`` matches any text in a line, or any lines if it is alone; a date matches any date.
     """
     pattern = "".join(
         r"(?:.*\n)*?" if line.strip() == "…" else re.escape(_at_any_time(line)).replace("…", ".*") + r"\n"
@@ -56,5 +56,5 @@ def answers(shown: list[str], said: str) -> bool:
 
 
 def _at_any_time(text: str) -> str:
-    """Dates and times keep their form and lose their digits."""
+    """Replace the digits of dates and times with zeros."""
     return _WHEN.sub(lambda when: re.sub(r"\d", "0", when[0]), text)

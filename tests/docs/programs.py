@@ -1,8 +1,7 @@
-"""What stands on the PATH in the tests of the documentation for programs that have nothing to act on here.
+"""Stand-ins on the PATH for programs that have nothing to act on in the documentation tests.
 
-``kubectl`` notes what it was told and reads what it is given; a command that it would run in a pod is run here.
-``pip`` and ``tutor`` note what they were told (``tests/tutor`` runs the latter for real). ``make`` is the real one, and
-says what it would do.
+``kubectl`` records its arguments, reads its input, and runs a pod's command here. ``pip`` and ``tutor`` only record
+their arguments (``tests/tutor`` runs the real Tutor). ``make`` is the real one with ``--dry-run``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def kubectl(arguments: list[str]) -> int:
     if words[0] == "exec":
         return subprocess.call(arguments[arguments.index("--") + 1 :])
     if words[:2] == ["create", "cronjob"]:
-        # What a pod prints is in its log.
+        # A pod's output goes to its log.
         code = subprocess.call(arguments[arguments.index("--") + 1 :], stdout=subprocess.DEVNULL)
         print(f"cronjob.batch/{words[2]} created")
         return code

@@ -1,4 +1,4 @@
-"""What pages say of files, fields and each other is so."""
+"""Test that documentation pages agree with the files, fields and pages they name."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ OUTPUT = (ROOT / "docs/reference/output.rst").read_text()
 
 
 @pytest.mark.parametrize("page", ["README.rst", "SECURITY.rst"])
-def test_files_that_are_named_are_there(page: str) -> None:
+def test_named_files_exist(page: str) -> None:
     named = re.findall(r"``((?:docs|requirements)/[\w./-]+|\w+\.rst)``", (ROOT / page).read_text())
 
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_every_field_of_the_credentials_is_explained() -> None:
-    """The object that is shown is compared with a real one as every other answer is."""
+def test_credentials_fields_are_documented() -> None:
+    """The example object itself is compared with real output by test_commands.py."""
     explained = re.findall(r"^``(\w+)`` {2,}\S", OUTPUT, re.MULTILINE)
     shown = next(step.shown for step in steps(OUTPUT) if step.command.endswith("reports --format json"))
 
     assert explained == re.findall(r'^  "(\w+)":', "\n".join(shown), re.MULTILINE)
 
 
-def test_what_is_written_in_yaml_can_be_read() -> None:
+def test_yaml_blocks_are_valid() -> None:
     blocks = [
         block
         for page in (ROOT / "docs").rglob("*.rst")
@@ -38,7 +38,7 @@ def test_what_is_written_in_yaml_can_be_read() -> None:
     assert all(yaml.safe_load(block) for block in blocks)
 
 
-def test_no_page_with_commands_is_left_out() -> None:
+def test_every_page_with_commands_is_tested() -> None:
     found = {page.relative_to(ROOT) for page in pages()}
     with_prompts = {
         page.relative_to(ROOT)

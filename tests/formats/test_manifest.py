@@ -1,4 +1,4 @@
-"""A manifest is read as it is meant, or all that is wrong with it is said, each with its place."""
+"""Test that a manifest is read, or that every problem is reported with its place."""
 
 from __future__ import annotations
 
@@ -61,24 +61,24 @@ def problems(text: str) -> list[str]:
 
 @pytest.fixture(params=["libyaml", "pure"], autouse=True)
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyYAML is built with libyaml or without."""
+    """Use PyYAML with and without libyaml."""
     assert hasattr(yaml, "CSafeLoader")
     if request.param == "pure":
         monkeypatch.setattr(manifest, "_Loader", yaml.SafeLoader)
 
 
-def test_a_manifest_is_read() -> None:
+def test_manifest_is_read() -> None:
     assert (read(YAML).name, read(YAML).clients) == ("data-team", READ)
 
 
-def test_json_is_read_as_well() -> None:
+def test_json_manifest_is_read() -> None:
     text = json.dumps({"clients": [{"name": "a", "purpose": 'say "1/2" é \U0001f600', "token": False}]})
     assert read(text).clients == (ClientSpec(name="a", purpose='say "1/2" é \U0001f600', token=False),)
     tabs = '{\n\t"clients": [\n\t\t{"name":\t"a\\/b"}\n\t]\n}'.replace("a\\/b", "a")
     assert read(tabs).clients == (ClientSpec(name="a"),)
 
 
-def test_what_is_split_is_the_same_in_parts() -> None:
+def test_split_manifest_keeps_clients() -> None:
     whole = read(YAML)
 
     parts = list(whole.split(2))
@@ -89,11 +89,11 @@ def test_what_is_split_is_the_same_in_parts() -> None:
     assert [read(part).name for part in read("clients: [{name: a}]").split(1)] == [None]
 
 
-def test_a_manifest_of_no_clients_is_one() -> None:
+def test_empty_manifest_is_valid() -> None:
     assert read("clients: []").clients == ()
 
 
-def test_an_anchor_is_what_it_stands_for() -> None:
+def test_anchors_and_merges_are_resolved() -> None:
     text = """
 defaults: {purpose: &why the report}
 clients:
@@ -108,20 +108,20 @@ clients:
     )
 
 
-def test_what_looks_like_something_else_is_the_text_that_it_is() -> None:
+def test_scalars_are_read_as_text() -> None:
     text = "clients: [{name: no, purpose: 1_000, username: 0x1F, email: 'true@example.org', client_id: 12:30:45}]"
-    # A client id has no colon, though.
+    # A client id may not contain a colon, though.
     assert problems(text) == ["1:92: clients[0].client_id: use printable ASCII characters without spaces or ':'."]
     spec = read(text.replace("12:30:45", "1e3")).clients[0]
     assert (spec.name, spec.purpose, spec.username, spec.client_id) == ("no", "1_000", "0x1F", "1e3")
 
 
-def test_in_quotes_everything_is_text() -> None:
+def test_quoted_values_are_text() -> None:
     assert problems("clients: [{name: a, staff: 'true'}]") == ["1:28: clients[0].staff: give true or false."]
     assert read("clients: [{name: 'null', purpose: '~'}]").clients == (ClientSpec(name="null", purpose="~"),)
 
 
-def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_comes_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", SECRET)
     monkeypatch.setenv("MY_TOKEN", SECRET[::-1])
 
@@ -141,13 +141,13 @@ def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("env:NOT_THERE", "no such variable in the environment."),
     ],
 )
-def test_a_secret_comes_from_nowhere_else(source: str, message: str) -> None:
+def test_other_secret_sources_are_rejected(source: str, message: str) -> None:
     assert problems(f"clients:\n- name: a\n  client_secret_from: {source}") == [
         f"3:23: clients[0].client_secret_from: {message}"
     ]
 
 
-def test_all_that_is_wrong_is_said_at_once_each_with_its_place() -> None:
+def test_all_problems_are_listed_with_place() -> None:
     text = """\
 manifest: "data team"
 default: {}
@@ -185,7 +185,7 @@ clients:
     assert found[-1] == "15:5: name: this key is given twice; remove one."
 
 
-def test_what_is_wrong_with_a_default_is_said_of_each_client_that_has_it() -> None:
+def test_default_problem_is_listed_per_client() -> None:
     assert problems("defaults: {staff: 1}\nclients: [{name: a}, {name: b, staff: true}, {name: c}]") == [
         "1:19: clients[0].staff: give true or false.",
         "1:19: clients[2].staff: give true or false.",
@@ -215,12 +215,12 @@ def test_what_is_wrong_with_a_default_is_said_of_each_client_that_has_it() -> No
         ("clients: [{1: 2}]", "1:11: clients[0].name: every client needs a name."),
     ],
 )
-def test_what_is_no_manifest_is_said(text: str, problem: str) -> None:
+def test_other_documents_are_rejected(text: str, problem: str) -> None:
     assert any(found.startswith(problem) for found in problems(text))
 
 
 @pytest.mark.parametrize("text", ["clients: [", "clients:\n\t- name: a", 'clients: ["', "clients: [{name: a]"])
-def test_what_is_no_yaml_is_said_with_its_place_and_without_a_piece_of_it(text: str) -> None:
+def test_yaml_error_has_place_and_no_content(text: str) -> None:
     [problem] = problems(text)
     line, column, message = problem.split(":", 2)
     assert line.isdigit()
@@ -228,19 +228,19 @@ def test_what_is_no_yaml_is_said_with_its_place_and_without_a_piece_of_it(text: 
     assert "name" not in message
 
 
-def test_what_is_no_text_is_said() -> None:
+def test_nul_character_is_rejected() -> None:
     assert problems("clients: [{name: 'a\x00b'}]") == [
         "this is not UTF-8 text, or contains characters that YAML does not allow."
     ]
 
 
-def test_no_depth_is_too_much_for_it() -> None:
+def test_deep_nesting_is_rejected() -> None:
     assert problems("clients: [" + "[" * 500 + "]" * 500 + "]") == [
         "1:29: nested too deeply; a client has fields and lists of texts."
     ]
 
 
-def test_aliases_do_not_multiply() -> None:
+def test_aliases_do_not_explode() -> None:
     lines = ["defaults: {purpose: &a0 x}", "clients:", "- {name: a, scopes: &b0 [x, x, x, x, x, x, x, x, x]}"]
     lines += [f"- {{name: n{n}, scopes: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]}}" for n in range(1, 30)]
     assert len(problems("\n".join(lines))) == 29
@@ -258,7 +258,7 @@ def test_block_scalar_newline_is_trimmed(style: str) -> None:
     assert [spec.purpose for spec in read(text).clients] == ["the weekly report", None]
 
 
-def test_duplicate_names_on_one_line_are_reported() -> None:
+def test_duplicates_on_one_line_are_reported() -> None:
     assert problems("clients: [{name: a}, {name: a}]") == [
         "1:22: clients[1].name: line 1 already declares a client of this name."
     ]
@@ -326,7 +326,7 @@ def test_large_manifest_is_rejected(limit: str, text: str, problem: str, monkeyp
     assert problems(text) == [problem]
 
 
-def test_no_secret_that_was_put_in_the_wrong_place_is_repeated() -> None:
+def test_misplaced_secret_is_not_repeated() -> None:
     text = f"clients: [{{name: a, client_secret: {SECRET}, expires_in: {SECRET}, staff: {SECRET}}}]"
     assert all(SECRET not in problem for problem in problems(text))
 
@@ -338,7 +338,7 @@ def valid(document: Any) -> bool:
     return bool(jsonschema.Draft202012Validator(manifest_schema()).is_valid(document))
 
 
-def test_the_schema_is_one_and_takes_what_is_read() -> None:
+def test_schema_accepts_valid_manifest() -> None:
     jsonschema.Draft202012Validator.check_schema(manifest_schema())
     document = yaml.load(YAML, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
     document["clients"][1]["staff"] = True
@@ -364,6 +364,6 @@ def test_the_schema_is_one_and_takes_what_is_read() -> None:
         {"clients": [{"name": "a", "client_secret": "x"}]},
     ],
 )
-def test_the_schema_refuses_what_is_refused(document: Any) -> None:
+def test_schema_rejects_invalid_manifest(document: Any) -> None:
     assert not valid(document)
     assert problems(json.dumps(document))

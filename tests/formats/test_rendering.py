@@ -29,7 +29,7 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
 from edx_api_provisioning.formats import rendering
-from tests.factories import SECRET, TOKEN, CredentialsFactory, FoundFactory, SiteFactory
+from tests.factories import SECRET, TOKEN, CredentialsFactory, SiteFactory, StateFactory
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 SECRETS = st.text(PRINTABLE, min_size=32, max_size=255)
@@ -60,11 +60,11 @@ WITHOUT_TOKEN = {"access_token": None, "verified": None, "expires_at": None, "sc
 # JSON
 
 
-def test_json_is_one_flat_object_of_these_names_in_this_order() -> None:
+def test_json_keys_are_stable() -> None:
     assert list(json.loads(rendered("json"))) == KEYS
 
 
-def test_json_says_what_was_issued() -> None:
+def test_json_has_issued_values() -> None:
     values = json.loads(rendered("json"))
 
     assert (
@@ -95,7 +95,7 @@ def test_json_says_what_was_issued() -> None:
     ],
     ids=["unchanged", "without a token"],
 )
-def test_json_has_null_for_what_there_is_not(changes: dict[str, Any], nulls: set[str]) -> None:
+def test_json_uses_null_for_missing_values(changes: dict[str, Any], nulls: set[str]) -> None:
     values = json.loads(rendered("json", **changes))
 
     assert list(values) == KEYS
@@ -121,13 +121,13 @@ def test_list_is_an_array_or_lines(count: int) -> None:
     assert [json.loads(line) for line in lines] == rows
 
 
-def test_an_end_in_another_zone_is_shown_in_utc() -> None:
+def test_expiry_is_shown_in_utc() -> None:
     ends = datetime(2036, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 
     assert json.loads(rendered("json", expires_at=ends))["expires_at"] == "2036-03-01T10:00:00Z"
 
 
-def test_a_site_without_an_address_has_none_to_show(settings: Any) -> None:
+def test_site_without_url_shows_no_urls(settings: Any) -> None:
     settings.LMS_ROOT_URL = None
 
     values = json.loads(rendered("json"))
@@ -148,14 +148,14 @@ def test_json_and_yaml_hold_any_secret(secret: str) -> None:
 # YAML and Kubernetes
 
 
-def test_yaml_says_what_json_says() -> None:
+def test_yaml_equals_json() -> None:
     of_yaml, of_json = yaml.safe_load(rendered("yaml")), json.loads(rendered("json"))
 
     assert list(of_yaml) == KEYS
     assert {**of_yaml, "expires_in": 0} == {**of_json, "expires_in": 0}
 
 
-def test_a_kubernetes_secret_is_a_manifest_of_strings() -> None:
+def test_kubernetes_secret_has_string_data() -> None:
     manifest = yaml.safe_load(rendered("kubernetes-secret", client_secret=Secret(NASTY)))
 
     data = manifest.pop("stringData")
@@ -167,7 +167,7 @@ def test_a_kubernetes_secret_is_a_manifest_of_strings() -> None:
     assert set(data) == {f"OPENEDX_{key.upper()}" for key in KEYS}
 
 
-def test_a_kubernetes_secret_leaves_out_what_was_not_issued() -> None:
+def test_kubernetes_secret_omits_unissued() -> None:
     data = yaml.safe_load(rendered("kubernetes-secret", **UNCHANGED))["stringData"]
 
     assert {"OPENEDX_CLIENT_SECRET", "OPENEDX_ACCESS_TOKEN", "OPENEDX_VERIFIED"}.isdisjoint(data)
@@ -175,7 +175,7 @@ def test_a_kubernetes_secret_leaves_out_what_was_not_issued() -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True))
 @fixed_settings
-def test_a_kubernetes_secret_of_any_client_has_a_name_that_kubernetes_takes(name: str) -> None:
+def test_kubernetes_name_is_always_valid(name: str) -> None:
     manifest = yaml.safe_load(rendering.render(CredentialsFactory(name=name), format="kubernetes-secret"))
 
     # RFC 1123, as the API server checks it: a DNS subdomain.
@@ -187,7 +187,7 @@ def test_a_kubernetes_secret_of_any_client_has_a_name_that_kubernetes_takes(name
 @pytest.mark.parametrize(
     ("name", "expected"), [("Grades.Export_2", "grades-export-2"), ("a--b", "a-b"), ("report-", "report"), ("X", "x")]
 )
-def test_the_name_of_a_kubernetes_secret_stays_recognisable(name: str, expected: str) -> None:
+def test_kubernetes_name_stays_recognizable(name: str, expected: str) -> None:
     found = yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"]
 
     assert re.fullmatch(re.escape(expected) + r"\.[0-9a-f]{16}", found)
@@ -232,7 +232,7 @@ def test_every_text_of_yaml_is_quoted(format: str, text: str) -> None:
 
 
 def sourced(text: str, folder: Path) -> dict[str, str]:
-    """What a shell exports after `set -a; . file`, with nothing else in its environment."""
+    """Return the variables that a shell exports after `set -a; . file`, starting from an empty environment."""
     file = folder / "client.env"
     file.write_text(text)
     done = subprocess.run(
@@ -328,7 +328,7 @@ def test_other_texts_are_not_read(format: str, text: str) -> None:
     assert rendering.parse(text, format=format) is None
 
 
-def test_env_has_a_variable_for_each_value_that_there_is(tmp_path: Path) -> None:
+def test_env_has_variable_for_each_value(tmp_path: Path) -> None:
     assert set(sourced(rendered("env"), tmp_path)) == {f"OPENEDX_{key.upper()}" for key in KEYS}
     assert "OPENEDX_CLIENT_SECRET" not in sourced(rendered("env", **UNCHANGED), tmp_path)
     assert sourced(rendered("env"), tmp_path)["OPENEDX_VERIFIED"] == "true"
@@ -337,7 +337,7 @@ def test_env_has_a_variable_for_each_value_that_there_is(tmp_path: Path) -> None
 # Text
 
 
-def test_text_says_the_same_and_how_to_use_it() -> None:
+def test_text_shows_values_and_usage() -> None:
     text = re.sub(r"(?m)^(expires_in: +)\d+$", r"\g<1>N", rendered("text"))
 
     assert (
@@ -370,7 +370,7 @@ These secrets are shown only once. Save them now.
     )
 
 
-def test_text_without_secrets_has_nothing_to_use() -> None:
+def test_text_without_secrets_shows_no_usage() -> None:
     text = rendered("text", **UNCHANGED)
 
     assert "curl" not in text
@@ -379,7 +379,7 @@ def test_text_without_secrets_has_nothing_to_use() -> None:
 
 
 @pytest.mark.parametrize("secret", [SECRET, NASTY])
-def test_the_curl_lines_hand_the_secrets_over_without_an_argument(secret: str, tmp_path: Path) -> None:
+def test_curl_lines_keep_secrets_out_of_argv(secret: str, tmp_path: Path) -> None:
     curl = tmp_path / "curl"
     curl.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> arguments\ncat >> input\necho >> input\n')
     curl.chmod(0o755)
@@ -402,7 +402,7 @@ def test_the_curl_lines_hand_the_secrets_over_without_an_argument(secret: str, t
 # Plans
 
 
-def test_a_plan_is_shown_as_sentences() -> None:
+def test_plan_is_shown_as_sentences() -> None:
     plan = make_plan(ClientSpec(name="report", staff=True), CurrentState(), SiteFactory())
 
     lines = rendering.render_plan(plan, format="text").splitlines()
@@ -412,13 +412,13 @@ def test_a_plan_is_shown_as_sentences() -> None:
     assert lines[-1].startswith("Warning: a staff client")
 
 
-def test_a_plan_to_do_nothing_says_so() -> None:
-    plan = make_plan(ClientSpec(name="report"), FoundFactory(), SiteFactory())
+def test_empty_plan_says_so() -> None:
+    plan = make_plan(ClientSpec(name="report"), StateFactory(), SiteFactory())
 
     assert rendering.render_plan(plan, format="text") == "No changes: the client already matches.\n"
 
 
-def test_a_plan_is_shown_as_json() -> None:
+def test_plan_is_shown_as_json() -> None:
     plan = make_plan(ClientSpec(name="report"), CurrentState(), SiteFactory())
 
     values = json.loads(rendering.render_plan(plan, format="json"))
@@ -430,7 +430,7 @@ def test_a_plan_is_shown_as_json() -> None:
 
 
 @pytest.mark.parametrize("format", rendering.FORMATS)
-def test_a_plan_shows_no_secret_in_any_format(format: str) -> None:
+def test_plan_shows_no_secret(format: str) -> None:
     spec = ClientSpec(name="report", client_secret=Secret(SECRET), access_token=Secret(TOKEN))
 
     shown = rendering.render_plan(make_plan(spec, CurrentState(), SiteFactory()), format=format)

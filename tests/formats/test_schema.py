@@ -1,4 +1,4 @@
-"""Descriptions of clients: what they may hold, and that all that is wrong is said at once."""
+"""Test client descriptions: allowed values, and all problems in one error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def valid(given: dict[str, Any]) -> bool:
     return bool(jsonschema.Draft202012Validator(client_schema()).is_valid(given))
 
 
-def test_every_field_of_a_spec_can_be_described_but_for_secrets_and_the_manifest_itself() -> None:
+def test_fields_cover_client_spec() -> None:
     assert {field.name for field in fields(ClientSpec)} - set(PUBLIC_FIELDS) == {
         "client_secret",
         "access_token",
@@ -55,7 +55,7 @@ def test_every_field_of_a_spec_can_be_described_but_for_secrets_and_the_manifest
     }
 
 
-def test_a_description_is_read() -> None:
+def test_description_is_read() -> None:
     spec = read_client(GOOD)
 
     assert spec.expires_in == timedelta(days=90)
@@ -65,19 +65,19 @@ def test_a_description_is_read() -> None:
     } == {name: value for name, value in GOOD.items() if isinstance(value, (str, bool))}
 
 
-def test_an_end_is_read() -> None:
+def test_expiry_date_is_read() -> None:
     assert read_client({"name": "report", "expires_at": "2027-01-31"}).expires_at == datetime(2027, 1, 31, tzinfo=UTC)
 
 
-def test_null_is_as_if_left_out() -> None:
+def test_null_equals_omitted() -> None:
     assert read_client({"name": "report", **dict.fromkeys(set(PUBLIC_FIELDS) - {"name"})}) == ClientSpec(name="report")
 
 
-def test_what_no_description_can_hold_is_added() -> None:
+def test_manifest_name_is_added() -> None:
     assert read_client({"name": "report"}, manifest="team").manifest == "team"
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_listed() -> None:
     found = problems(
         {
             "name": "a b",
@@ -101,11 +101,11 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"name": None}])
-def test_every_client_needs_a_name(given: dict[str, Any]) -> None:
+def test_client_needs_a_name(given: dict[str, Any]) -> None:
     assert problems(given) == {"name": "every client needs a name."}
 
 
-def test_what_does_not_go_together_is_said_too() -> None:
+def test_conflicting_fields_are_rejected() -> None:
     assert problems({"name": "report", "expires_in": "90d", "expires_at": "2027-01-31"}) == {
         "expires_at": "use either a lifetime or an expiry date, not both."
     }
@@ -113,13 +113,13 @@ def test_what_does_not_go_together_is_said_too() -> None:
 
 @pytest.mark.parametrize("value", ["a\0b", "line\nbreak", "\ud800"], ids=["NUL", "newline", "half a character"])
 @pytest.mark.parametrize("field", ["username", "profile", "groups"])
-def test_what_no_database_takes_is_not_read(field: str, value: str) -> None:
+def test_unstorable_text_is_rejected(field: str, value: str) -> None:
     given = {"name": "report", field: [value] if field == "groups" else value}
 
     assert problems(given) == {field: "use printable characters only."}
 
 
-def test_no_value_is_repeated() -> None:
+def test_error_repeats_no_value() -> None:
     secret = "a-secret-in-the-wrong-place-0123456789"
     with pytest.raises(InvalidSpec) as refusal:
         read_client({"name": "report", "client_secret": secret, "expires_in": secret, "scopes": [secret, 1]})
@@ -127,7 +127,7 @@ def test_no_value_is_repeated() -> None:
     assert secret not in repr(refusal.value)
 
 
-def test_the_schema_is_one() -> None:
+def test_schema_is_valid() -> None:
     schema = {"$schema": DIALECT, **client_schema()}
     jsonschema.Draft202012Validator.check_schema(schema)
     assert all(field["description"].endswith(".") for field in schema["properties"].values())
@@ -153,7 +153,7 @@ def test_the_schema_is_one() -> None:
         ({"name": "report", "owner": "ann"}, False),
     ],
 )
-def test_the_schema_and_the_reading_agree(given: dict[str, Any], fits: bool) -> None:
+def test_schema_agrees_with_reader(given: dict[str, Any], fits: bool) -> None:
     assert valid(given) is fits
     try:
         read_client(given)

@@ -1,4 +1,4 @@
-"""The command: what was made by other means comes under management, and nothing of it is changed."""
+"""Test the command: an existing application comes under management unchanged."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from django.core.management import call_command
 from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning.models import ApiClient
-from tests.factories import SECRET, AccessTokenFactory, ApplicationFactory, Ran, UserFactory
+from tests.factories import SECRET, AccessTokenFactory, ApplicationFactory, CommandResult, UserFactory
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import client, everything, last_event
+from tests.lifecycle_helpers import all_rows, client, last_event
 
 pytestmark = pytest.mark.django_db
 
 
-def run(*arguments: str) -> Ran:
+def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="adopt_api_client")
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_an_application_of_another_command_is_adopted() -> None:
+def test_application_of_other_command_is_adopted() -> None:
     user = UserFactory(username="reporter")
     options = {"name": "By hand", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
     call_command("createapplication", "confidential", "client-credentials", stdout=io.StringIO(), **options)
@@ -32,7 +32,7 @@ def test_an_application_of_another_command_is_adopted() -> None:
         "report", "--client-id", "the-id", "--contact", "owner@example.org", "--purpose", "reports", "--reason", "found"
     )
 
-    assert ran == Ran(0, "Adopted report.\n", "")
+    assert ran == CommandResult(0, "Adopted report.\n", "")
     row = client()
     assert (row.user, row.application.client_id, row.user_made) == (user, "the-id", False)
     assert (row.contact, row.purpose) == ("owner@example.org", "reports")
@@ -40,7 +40,7 @@ def test_an_application_of_another_command_is_adopted() -> None:
     assert (event.kind, event.actor, event.reason) == ("adopted", f"command line: {getpass.getuser()}", "found")
 
 
-def test_json_says_what_is_managed_now_and_no_secret() -> None:
+def test_json_has_adopted_client_and_no_secret() -> None:
     AccessTokenFactory(application=ApplicationFactory(client_id="the-id", user__username="reporter"))
 
     ran = run("report", "--client-id", "the-id", "--format", "json")
@@ -57,14 +57,14 @@ def test_json_says_what_is_managed_now_and_no_secret() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_second_time_there_is_nothing_to_do() -> None:
+def test_second_run_changes_nothing() -> None:
     ApplicationFactory(client_id="the-id")
     run("report", "--client-id", "the-id")
-    before = everything()
+    before = all_rows()
 
-    assert run("report", "--client-id", "the-id") == Ran(0, "No changes: the client already matches.\n", "")
+    assert run("report", "--client-id", "the-id") == CommandResult(0, "No changes: the client already matches.\n", "")
     assert run("report", "--client-id", "the-id", "--format", "json").result["status"] == "unchanged"
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_second_time_there_is_nothing_to_do() -> None:
         ),
     ],
 )
-def test_what_cannot_be_adopted_is_refused_in_one_line(arguments: tuple[str, ...], line: str | None) -> None:
+def test_adoption_error_is_one_line(arguments: tuple[str, ...], line: str | None) -> None:
     ApplicationFactory(client_id="the-id")
 
     ran = run(*arguments)
@@ -99,5 +99,5 @@ def test_what_cannot_be_adopted_is_refused_in_one_line(arguments: tuple[str, ...
 
 
 @pytest.mark.parametrize("arguments", [(), ("report",), ("--client-id", "the-id")])
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2

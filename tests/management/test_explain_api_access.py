@@ -1,4 +1,4 @@
-"""``explain_api_access``: one request, one client, all profiles; for people and as JSON."""
+"""Test ``explain_api_access``: one request, one client, all profiles; as text and JSON."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
-from tests.factories import ApiClientFactory, Ran, UserFactory, operator, run
+from tests.factories import ApiClientFactory, CommandResult, UserFactory, operator, run
 
 COURSE = "course-v1:edX+DemoX+2026"
 ESCAPED = "course-v1%3AedX%2BDemoX%2B2026"
 GRADES = f"/api/grades/v1/courses/{COURSE}/"
 
 
-def explain(*arguments: str) -> Ran:
+def explain(*arguments: str) -> CommandResult:
     return run(*arguments, command="explain_api_access")
 
 
@@ -31,9 +31,9 @@ def provision(**wanted: Any) -> None:
 
 
 @pytest.mark.parametrize("path", [GRADES, f"https://lms.example.org/api/grades/v1/courses/{ESCAPED}/"])
-def test_one_request_is_explained(path: str) -> None:
+def test_request_is_explained(path: str) -> None:
     ran = explain("get", path)
-    assert ran == Ran(
+    assert ran == CommandResult(
         0,
         f"""\
 GET /api/grades/v1/courses/{ESCAPED}/: read the grades of a course
@@ -48,7 +48,7 @@ edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_
     )
 
 
-def test_one_request_is_explained_as_json() -> None:
+def test_request_is_explained_as_json() -> None:
     assert explain("GET", "/api/ccx/v0/ccx/?master_course_id=" + ESCAPED, "--format", "json").result == {
         "name": "list the CCXs of a course",
         "method": "GET",
@@ -62,7 +62,7 @@ def test_one_request_is_explained_as_json() -> None:
     }
 
 
-def test_what_is_open_to_all_what_to_none_and_what_nobody_tried_is_said_so() -> None:
+def test_open_closed_and_untried_are_told_apart() -> None:
     own = explain("GET", "/api/user/v1/me").stdout.splitlines()
     assert own[2] == "  minimum right none: any client"
     assert own[-1] == "  profiles     none"
@@ -73,7 +73,7 @@ def test_what_is_open_to_all_what_to_none_and_what_nobody_tried_is_said_so() -> 
     assert "\n  or, untried  course_role:limited_staff@edX\n" in tasks
 
 
-def test_a_hole_of_the_platform_is_called_one_and_has_no_profile() -> None:
+def test_platform_flaw_has_no_profile() -> None:
     ran = explain("POST", f"/api/course_modes/v1/courses/{COURSE}/?username=report")
     assert "\n  note         A hole of the platform" in ran.stdout
     assert ran.stdout.endswith("\n  profiles     none\n")
@@ -83,7 +83,7 @@ def test_a_hole_of_the_platform_is_called_one_and_has_no_profile() -> None:
 
 
 @pytest.mark.django_db
-def test_all_that_a_client_may_do_is_listed() -> None:
+def test_client_access_is_listed() -> None:
     provision(profile="gradebook", course_roles=(f"limited_staff@{COURSE}",))
     ran = explain("--client", "report")
     lines = ran.stdout.splitlines()
@@ -107,7 +107,7 @@ def test_all_that_a_client_may_do_is_listed() -> None:
         ("/api/ccx/v0/ccx/?master_course_id=" + COURSE, "allowed"),
     ],
 )
-def test_for_one_request_a_client_gets_an_answer(path: str, answer: str) -> None:
+def test_client_gets_answer_for_one_request(path: str, answer: str) -> None:
     provision(course_roles=(f"limited_staff@{COURSE}",))
     assert explain("GET", path, "--client", "report", "--format", "json").result["answer"] == answer
     assert explain("GET", path, "--client", "report").stdout.endswith(f"\n  the client   {answer}\n")
@@ -116,7 +116,7 @@ def test_for_one_request_a_client_gets_an_answer(path: str, answer: str) -> None
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
-def test_a_client_as_json_is_a_line_for_each_endpoint() -> None:
+def test_client_json_has_line_per_endpoint() -> None:
     provision(profile="feature-toggles")
     ran = explain("--client", "report", "--format", "json", "--verbosity", "0")
     found = {each["name"]: each for each in map(json.loads, ran.stdout.splitlines())}
@@ -127,7 +127,7 @@ def test_a_client_as_json_is_a_line_for_each_endpoint() -> None:
 
 
 @pytest.mark.django_db
-def test_the_rights_of_a_client_are_those_it_has_now() -> None:
+def test_client_rights_are_current() -> None:
     provision(profile="grades", filters=("content_org:edX",))
     assert client_rights("report") == {
         "restricted",
@@ -140,7 +140,7 @@ def test_the_rights_of_a_client_are_those_it_has_now() -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
-def test_the_rights_of_a_client_include_what_others_gave_it() -> None:
+def test_client_rights_include_undeclared() -> None:
     user = UserFactory(username="service", is_superuser=True)
     user.user_permissions.add(Permission.objects.get(codename="can_deactivate_users"))
     ApiClientFactory(name="report", application__user=user)
@@ -148,7 +148,7 @@ def test_the_rights_of_a_client_include_what_others_gave_it() -> None:
 
 
 @pytest.mark.django_db
-def test_a_client_that_has_ended_may_do_nothing() -> None:
+def test_ended_client_has_no_rights() -> None:
     ApiClientFactory(name="report", application=None, user=None, access_token=None)
     assert client_rights("report") == frozenset()
 
@@ -156,7 +156,7 @@ def test_a_client_that_has_ended_may_do_nothing() -> None:
 # Profiles
 
 
-def test_profiles_are_listed_with_what_they_grant_why_and_what_is_to_choose() -> None:
+def test_profiles_list_grants_and_choices() -> None:
     ran = explain("--profiles")
     assert ran.code == 0
     assert (
@@ -174,7 +174,7 @@ grades: """
     assert "  grants       --permission student.can_deactivate_users (CanDeactivateUser)\n" in ran.stdout
 
 
-def test_profiles_as_json_are_one_a_line() -> None:
+def test_profiles_json_has_line_per_profile() -> None:
     lines = explain("--profiles", "--format", "json").stdout.splitlines()
     profiles = {each["name"]: each for each in map(json.loads, lines)}
     assert list(profiles) == sorted(profiles)
@@ -199,15 +199,15 @@ def test_profiles_as_json_are_one_a_line() -> None:
         ),
     ],
 )
-def test_what_cannot_be_answered_is_refused_in_one_line(arguments: tuple[str, ...], refusal: str) -> None:
+def test_incomplete_arguments_are_one_line(arguments: tuple[str, ...], refusal: str) -> None:
     assert explain(*arguments).refusal == refusal
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
-def test_an_unknown_client_is_refused(name: str) -> None:
+def test_unknown_client_is_rejected(name: str) -> None:
     assert explain("--client", name).refusal == "NAME: no API client has this name; see list_api_clients."
 
 
-def test_client_and_profiles_are_not_asked_for_at_once() -> None:
+def test_client_and_profiles_exclude_each_other() -> None:
     assert explain("--client", "report", "--profiles").code == 2

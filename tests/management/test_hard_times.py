@@ -1,4 +1,4 @@
-"""A database that may only be read, is locked, or is of another version; a full disk, a clock that jumps, an end."""
+"""Test a read-only, locked or outdated database, a full disk, clock changes and termination."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR, ApplicationFactory, run
-from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, provisioned, shown, utc
-from tests.subprocesses import Ended, Points, Process, database_for_processes, provision
+from tests.lifecycle_helpers import all_rows, answer, client, clock_at, granted, provisioned, shown, utc
+from tests.subprocesses import InterruptionPoints, Process, ProcessResult, database_for_processes, provision
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOON = utc(2026, 3, 1, 12)
-# What writes, and what only reads; the clients that they are about are there.
+# Commands that write, and commands that only read; their clients exist.
 WRITERS: dict[str, tuple[str, ...]] = {
     "provision": ("provision_api_client", "new"),
     "provision more": ("provision_api_client", "report", "--contact", "ops@example.org"),
@@ -54,11 +54,11 @@ def report() -> Any:
 
 
 def line(*command: str) -> str:
-    """The one line with which a command refuses."""
+    """Return the one-line error of a command."""
     return run(*command[1:], command=command[0]).refusal
 
 
-# A database that may only be read, as a replica or while it is moved
+# A read-only database, such as a replica
 
 
 @contextmanager
@@ -78,20 +78,20 @@ def reading_only() -> Iterator[None]:
 
 @pytest.mark.databases
 @pytest.mark.parametrize("command", WRITERS.values(), ids=WRITERS)
-def test_what_cannot_be_written_is_refused_in_one_line(report: Any, command: tuple[str, ...]) -> None:
-    before = everything()
+def test_read_only_database_is_one_line(report: Any, command: tuple[str, ...]) -> None:
+    before = all_rows()
 
     with reading_only():
         refusal = line(*command)
 
     assert "nothing was changed" in refusal or "could not be sent" in refusal
-    assert everything() == before
+    assert all_rows() == before
     assert answer(report.access_token) == "ok"
 
 
 @pytest.mark.databases
 @pytest.mark.parametrize("command", READERS.values(), ids=READERS)
-def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None:
+def test_read_only_database_allows_reading(report: Any, command: tuple[str, ...]) -> None:
     with reading_only():
         ran = run(*command[1:], command=command[0])
 
@@ -99,7 +99,7 @@ def test_what_can_be_read_is_told(report: Any, command: tuple[str, ...]) -> None
 
 
 @pytest.mark.databases
-def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
+def test_read_only_database_verifies_tokens(report: Any) -> None:
     with reading_only():
         token = run("--token-from", "stdin", command="verify_api_client", stdin=shown(report.access_token))
         secret = run(
@@ -116,7 +116,7 @@ def test_a_token_is_proved_by_reading_and_a_secret_is_not(report: Any) -> None:
 
 @contextmanager
 def migrated(to: str) -> Iterator[None]:
-    """The tables as an older version has them, or none."""
+    """Migrate the tables to an older version, or to none."""
     call_command("migrate", "edx_api_provisioning", to, verbosity=0)
     try:
         yield
@@ -137,12 +137,12 @@ def test_without_its_tables_every_command_names_the_migration() -> None:
     assert explained.code == 0
 
 
-# A row that somebody else has locked
+# A row locked by another connection
 
 
 @contextmanager
 def locked(name: str, folder: Path) -> Iterator[None]:
-    """The client's row (SQLite: the database) is locked through another connection; nobody waits long for it."""
+    """Lock the client's row (SQLite: the database) through another connection, with short lock timeouts."""
     other = connection.copy()
     short = {
         "sqlite": "PRAGMA busy_timeout = 10",
@@ -170,32 +170,32 @@ def locked(name: str, folder: Path) -> Iterator[None]:
 
 @pytest.mark.databases
 @pytest.mark.parametrize("command", ["provision more", "rotate", "revoke", "delete"])
-def test_a_lock_that_is_not_given_up_is_waited_for_a_bounded_time(tmp_path: Path, command: str) -> None:
+def test_waiting_for_a_lock_is_bounded(tmp_path: Path, command: str) -> None:
     with database_for_processes(tmp_path):
         made = provisioned(contact="owner@example.org")
-        before = everything()
+        before = all_rows()
 
         with locked("report", tmp_path):
             refusal = line(*WRITERS[command])
 
         assert re.match(r"the database failed \(OperationalError.*nothing was changed", refusal)
-        assert everything() == before
+        assert all_rows() == before
         assert answer(made.access_token) == "ok"
         assert run(*WRITERS[command][1:], command=WRITERS[command][0]).code == 0
 
 
-# A disk that is full
+# A full disk
 
 
-MOUNTS, USERS = 0x20000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER of linux/sched.h; Python has them from 3.12 on.
+MOUNTS, USERS = 0x20000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER of linux/sched.h; in Python since 3.12.
 
 
-def on_a_full_disk(folder: Path, work: Callable[[str], object], out: Path) -> Ended:
-    """Work in a process whose ``folder`` is a file system without a byte left."""
+def on_a_full_disk(folder: Path, work: Callable[[str], object], out: Path) -> ProcessResult:
+    """Run work in a process whose ``folder`` is on a full file system."""
     folder.mkdir()
 
     def process() -> None:
-        # A file system of this process's own; who is not root here may be so in a name space.
+        # Mount a private file system; a user who is not root can do so in a namespace.
         unshare = ctypes.CDLL(None).unshare
         assert unshare(MOUNTS) == 0 or unshare(MOUNTS | USERS) == 0
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)], check=True)
@@ -233,17 +233,17 @@ def rotate_into(path: str) -> None:
 
 
 def for_real(*arguments: str) -> None:
-    """A command that fails, in this process; the end of the process is another matter."""
+    """Run a failing command in this process without exiting."""
     with pytest.raises(SystemExit) as end:
         execute_from_command_line(["manage.py", *arguments])
     assert end.value.code == 1
 
 
-# A run that is asked to end
+# A run that is terminated
 
 
 @pytest.mark.databases
-def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -> None:
+def test_sigterm_leaves_all_or_nothing(tmp_path: Path) -> None:
     def end() -> None:
         signal.raise_signal(signal.SIGTERM)
 
@@ -252,7 +252,7 @@ def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -
         for number in range(1, 60, 6):
 
             def work(number: int = number) -> None:
-                Points(number, end).install()
+                InterruptionPoints(number, end).install()
                 provision(f"client-{number}")
 
             ended = Process(work, tmp_path / str(number)).ended()
@@ -263,11 +263,11 @@ def test_asked_to_end_at_any_point_a_run_leaves_all_or_nothing(tmp_path: Path) -
     assert (-signal.SIGTERM, 0) in left
 
 
-# A clock that jumps
+# Clock changes
 
 
 @pytest.mark.parametrize("jump", [timedelta(seconds=-1), timedelta(days=-1), timedelta(days=-3650)], ids=str)
-def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
+def test_clock_set_back_ends_nothing(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
         successor = api.rotate("report", secret=True, grace=timedelta(hours=1), authority=OPERATOR)
@@ -289,7 +289,7 @@ def test_a_clock_that_is_put_back_takes_nothing_away(jump: timedelta) -> None:
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=6), timedelta(days=3650)], ids=str)
-def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> None:
+def test_clock_set_forward_ends_expired(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
         api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
@@ -303,7 +303,7 @@ def test_a_clock_that_is_put_forward_ends_what_has_an_end(jump: timedelta) -> No
         assert (again.status, answer(again.access_token)) == (Status.UPDATED, "ok")
 
 
-def test_a_clock_that_runs_back_during_a_run_leaves_a_client_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_running_back_keeps_client_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     with clock_at(NOON) as clock:
 
         def back(execute: Callable[..., Any], *statement: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The command, for people and for monitoring: what it lists, in which form, and with which exit code."""
+"""Test the list command: rows, formats and exit codes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from django.contrib.auth.models import Group, User
 from oauth2_provider.models import get_access_token_model
 
-from tests.factories import ApplicationFactory, Ran
+from tests.factories import ApplicationFactory, CommandResult
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import client, clock_at, everything, provisioned, shown, utc
+from tests.lifecycle_helpers import all_rows, client, clock_at, provisioned, shown, utc
 
 pytestmark = pytest.mark.django_db
 
 NOON = utc(2027, 5, 3, 12)
 
 
-def run(*arguments: str) -> Ran:
+def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="list_api_clients")
 
 
@@ -32,13 +32,13 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_of_nothing_nothing_is_printed() -> None:
-    assert run() == run("--expired") == run("--unmanaged") == run("--fail-if-any") == Ran(0, "", "")
+def test_empty_lists_print_nothing() -> None:
+    assert run() == run("--expired") == run("--unmanaged") == run("--fail-if-any") == CommandResult(0, "", "")
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
+def test_json_line_has_all_but_secrets() -> None:
     with clock_at(NOON):
         made = provisioned(
             superuser=True, contact="owner@example.org", purpose="reports", expires_in=timedelta(days=90)
@@ -73,7 +73,7 @@ def test_a_line_of_json_tells_all_that_is_known_and_no_secret() -> None:
         ]
 
 
-def test_text_has_a_heading_a_line_for_each_and_what_is_wrong_with_it() -> None:
+def test_text_has_heading_rows_and_issues() -> None:
     with clock_at(NOON):
         provisioned("a", username="user-a", staff=True, contact="owner@example.org")
         provisioned("b", username="user-b", superuser=True, token=False)
@@ -114,7 +114,7 @@ def test_no_secret_is_printed() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_expires_can_be_asked_for() -> None:
+def test_list_filters_by_expiry() -> None:
     with clock_at(NOON) as clock:
         for days in (1, 10, 100):
             provisioned(f"in-{days}", username=f"user-{days}", expires_in=timedelta(days=days))
@@ -128,7 +128,7 @@ def test_what_expires_can_be_asked_for() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_nobody_manages_can_be_asked_for() -> None:
+def test_list_unmanaged() -> None:
     provisioned()
     ApplicationFactory(name="By hand", client_id="the-id", user__username="reporter")
 
@@ -143,7 +143,7 @@ def test_what_nobody_manages_can_be_asked_for() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
+def test_list_overprivileged() -> None:
     provisioned()
     provisioned("other", username="other")
     User.objects.get(username="report").groups.add(Group.objects.create(name="reporters"))
@@ -158,9 +158,9 @@ def test_who_has_more_than_was_declared_can_be_asked_for() -> None:
     [(), ("--expired",), ("--expiring-within", "1h"), ("--unmanaged",), ("--overprivileged",)],
     ids=lambda which: which[:1],
 )
-def test_monitoring_is_told_by_exit_code_2_that_there_is_something(which: tuple[str, ...], format: str) -> None:
+def test_fail_if_any_exits_2(which: tuple[str, ...], format: str) -> None:
     arguments = (*which, "--format", format)
-    assert run(*arguments, "--fail-if-any") == Ran(0, "[]\n" if format == "json" else "", "")
+    assert run(*arguments, "--fail-if-any") == CommandResult(0, "[]\n" if format == "json" else "", "")
 
     provisioned(expires_in=timedelta(hours=1))
     get_access_token_model().objects.update(expires=NOON.replace(year=2020))
@@ -173,7 +173,7 @@ def test_monitoring_is_told_by_exit_code_2_that_there_is_something(which: tuple[
     assert failing.stderr == ""
 
 
-def test_monitoring_is_not_told_of_what_was_not_asked_for() -> None:
+def test_fail_if_any_ignores_other_lists() -> None:
     provisioned()
 
     assert run("--expired", "--fail-if-any").code == 0
@@ -183,14 +183,14 @@ def test_monitoring_is_not_told_of_what_was_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("span", ["soon", "30", "-1d", "0d", ""])
-def test_what_is_no_time_span_is_refused_in_one_line(span: str) -> None:
+def test_invalid_time_span_is_one_line(span: str) -> None:
     assert run(f"--expiring-within={span}").refusal == (
         "--expiring-within: not a positive time span; write it like 90d, 12h, 52w or P90D."
     )
 
 
 @pytest.mark.parametrize("arguments", [("--expired", "--unmanaged"), ("NAME",), ("--format", "xml")])
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     ran = run(*arguments)
 
     assert (ran.code, ran.stdout) == (2, "")
@@ -199,10 +199,10 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_listing_again_and_again_changes_nothing() -> None:
+def test_listing_changes_nothing() -> None:
     provisioned()
-    before = everything()
+    before = all_rows()
 
     assert run() == run()
-    assert everything() == before
+    assert all_rows() == before
     assert client().updated

@@ -1,4 +1,4 @@
-"""``provision_api_client --from-file``: what an operator sees of many clients."""
+"""Test ``provision_api_client --from-file`` as an operator sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.db import connections
 
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import batch, verification
-from tests.factories import SECRET, Ran, UserFactory, row_counts, run
+from tests.factories import SECRET, CommandResult, UserFactory, row_counts, run
 from tests.lifecycle_helpers import answer
 from tests.subprocesses import Process, database_for_processes, provision
 
@@ -42,18 +42,18 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def apply(path: Path, *arguments: str, **options: Any) -> Ran:
+def apply(path: Path, *arguments: str, **options: Any) -> CommandResult:
     return run("--from-file", str(path), *arguments, **options)
 
 
-def lines(ran: Ran) -> list[dict[str, Any]]:
+def lines(ran: CommandResult) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(ran.stdout)
     return found
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> None:
+def test_each_client_is_a_json_line(manifest: Path) -> None:
     ran = apply(manifest, "--format", "json")
 
     assert (ran.code, ran.stderr) == (0, "Result: 3 created.\n")
@@ -69,7 +69,7 @@ def test_each_client_is_a_line_of_json_as_it_would_be_alone(manifest: Path) -> N
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
+def test_second_run_shows_no_secret(manifest: Path) -> None:
     first = apply(manifest, "--format", "json")
     before = row_counts()
 
@@ -82,21 +82,21 @@ def test_again_it_is_unchanged_and_shows_no_secret(manifest: Path) -> None:
     assert row_counts() == before
 
 
-def test_text_shows_what_was_issued_and_nothing_of_the_rest(manifest: Path) -> None:
+def test_text_shows_only_issued(manifest: Path) -> None:
     ran = apply(manifest)
 
     assert ran.stdout.count("These secrets are shown only once.") == 3
     assert apply(manifest).stdout == ""
 
 
-def test_yaml_is_a_stream_of_documents(manifest: Path) -> None:
+def test_yaml_is_a_document_stream(manifest: Path) -> None:
     documents = [*yaml.safe_load_all(apply(manifest, "--format", "kubernetes-secret").stdout)]
 
     assert [document["kind"] for document in documents] == ["Secret"] * 3
     assert [document["metadata"]["name"] for document in documents] == NAMES
 
 
-def test_a_file_for_each_in_a_directory_of_nobody_elses(manifest: Path, tmp_path: Path) -> None:
+def test_output_directory_has_private_files(manifest: Path, tmp_path: Path) -> None:
     directory = tmp_path / "new" / "credentials"
 
     ran = apply(manifest, "--format", "env", "--output", str(directory))
@@ -153,7 +153,7 @@ def test_file_that_appears_meanwhile_is_left_alone(manifest: Path, tmp_path: Pat
     assert "OPENEDX_ACCESS_TOKEN" in (tmp_path / "grades.env").read_text()
 
 
-def test_one_that_is_refused_is_named_and_the_others_are_made(manifest: Path) -> None:
+def test_failed_client_is_named(manifest: Path) -> None:
     UserFactory(username="somebody", email="grades@localhost")
 
     ran = apply(manifest, "--format", "json")
@@ -167,7 +167,7 @@ def test_one_that_is_refused_is_named_and_the_others_are_made(manifest: Path) ->
     )
 
 
-def test_to_fail_fast_is_to_stop_there(manifest: Path) -> None:
+def test_fail_fast_stops_at_first_error(manifest: Path) -> None:
     UserFactory(email="grades@localhost")
 
     ran = apply(manifest, "--fail-fast")
@@ -175,7 +175,7 @@ def test_to_fail_fast_is_to_stop_there(manifest: Path) -> None:
     assert (ran.code, [*ApiClient.objects.values_list("name", flat=True)]) == (1, ["reports"])
 
 
-def test_what_is_mighty_is_warned_of(tmp_path: Path) -> None:
+def test_superuser_client_shows_warning(tmp_path: Path) -> None:
     path = tmp_path / "clients.yaml"
     path.write_text("clients: [{name: mighty, superuser: true}]")
 
@@ -183,7 +183,7 @@ def test_what_is_mighty_is_warned_of(tmp_path: Path) -> None:
     assert "mighty: Warning: a superuser client can" in apply(path).stderr
 
 
-def test_credentials_that_cannot_be_proved_are_named(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unverified_credentials_are_named(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     from edx_api_provisioning.core.results import Check
 
@@ -199,7 +199,7 @@ def test_credentials_that_cannot_be_proved_are_named(manifest: Path, monkeypatch
     assert "reports: Nothing was changed, because: the token: it does not work\n" in ran.stderr
 
 
-def test_where_it_is_not_wanted_nothing_is_proved(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_verify_skips_verification(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "in_process", lambda _credentials: 1 / 0)
 
     ran = apply(manifest, "--format", "json", "--no-verify")
@@ -211,7 +211,7 @@ def test_where_it_is_not_wanted_nothing_is_proved(manifest: Path, monkeypatch: p
 # The plan
 
 
-def test_a_plan_says_what_would_be_done_and_does_nothing(manifest: Path) -> None:
+def test_plan_changes_nothing(manifest: Path) -> None:
     before = row_counts()
 
     ran = apply(manifest, "--plan")
@@ -226,7 +226,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(manifest: Path) -> None
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_plan_tells_changes_apart(manifest: Path) -> None:
+def test_plan_tells_changes_apart(manifest: Path) -> None:
     apply(manifest)
     ApiClient.objects.get(name="reports").access_token.delete()  # type: ignore[union-attr]
     text = MANIFEST.replace("scopes: [read]", "scopes: [read], purpose: other")
@@ -245,7 +245,7 @@ def test_a_plan_tells_changes_apart(manifest: Path) -> None:
     assert ApiClient.objects.get(name="bare").state == "retired"
 
 
-def test_where_there_is_nothing_to_do_a_plan_ends_well(manifest: Path) -> None:
+def test_empty_plan_exits_0(manifest: Path) -> None:
     apply(manifest)
 
     ran = apply(manifest, "--plan", "--prune")
@@ -254,7 +254,7 @@ def test_where_there_is_nothing_to_do_a_plan_ends_well(manifest: Path) -> None:
     assert {line["change"] for line in lines(apply(manifest, "--plan", "--format", "json"))} == {"unchanged"}
 
 
-def test_a_plan_that_cannot_be_carried_out_says_so(manifest: Path) -> None:
+def test_impossible_plan_exits_1(manifest: Path) -> None:
     UserFactory(email="grades@localhost")
 
     ran = apply(manifest, "--plan")
@@ -266,7 +266,7 @@ def test_a_plan_that_cannot_be_carried_out_says_so(manifest: Path) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_nothing_is_pruned_where_not_everything_was_done(manifest: Path) -> None:
+def test_failure_prevents_pruning(manifest: Path) -> None:
     apply(manifest)
     UserFactory(email="new@localhost")
     manifest.write_text(MANIFEST.replace("- {name: grades, scopes: [read]}", "- {name: new}"))
@@ -278,7 +278,7 @@ def test_nothing_is_pruned_where_not_everything_was_done(manifest: Path) -> None
     assert ApiClient.objects.get(name="grades").state == "active"
 
 
-def test_only_a_manifest_with_a_name_can_be_pruned(manifest: Path) -> None:
+def test_prune_needs_manifest_name(manifest: Path) -> None:
     manifest.write_text("clients: []")
 
     assert apply(manifest, "--prune", "--plan").refusal == (
@@ -286,16 +286,16 @@ def test_only_a_manifest_with_a_name_can_be_pruned(manifest: Path) -> None:
     )
 
 
-# What is typed
+# Options
 
 
-def test_it_is_read_from_standard_input_too() -> None:
+def test_manifest_is_read_from_stdin() -> None:
     ran = run("--from-file", "-", "--format", "json", stdin=MANIFEST)
 
     assert [line["name"] for line in lines(ran)] == NAMES
 
 
-def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> None:
+def test_problems_have_file_and_line(manifest: Path) -> None:
     manifest.write_text(f"clients:\n- {{name: a, expires_in: {SECRET}}}\n- {{name: b, staff: 1}}\n")
 
     ran = apply(manifest)
@@ -324,16 +324,16 @@ def test_what_is_wrong_is_said_with_the_file_and_the_line(manifest: Path) -> Non
         ),
     ],
 )
-def test_what_does_not_go_together_is_said(manifest: Path, arguments: list[str], refusal: str) -> None:
+def test_client_options_conflict_with_from_file(manifest: Path, arguments: list[str], refusal: str) -> None:
     assert apply(manifest, *arguments).refusal == refusal
 
 
 @pytest.mark.parametrize("option", ["--plan", "--prune", "--fail-fast"])
-def test_what_is_about_many_goes_with_many(option: str) -> None:
+def test_manifest_options_need_from_file(option: str) -> None:
     assert run(option).refusal == f"{option}: needs --from-file."
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "latin1").write_bytes("clients: [] # ä".encode("latin-1"))
 
     assert apply(tmp_path / "none").refusal == "--from-file: cannot be read: No such file or directory."
@@ -341,13 +341,13 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert apply(tmp_path / "latin1").refusal == "--from-file: this is not UTF-8 text."
 
 
-def test_a_directory_that_cannot_be_made_is_said(manifest: Path) -> None:
+def test_unusable_directory_is_reported(manifest: Path) -> None:
     assert apply(manifest, "--output", f"{manifest}/under").refusal == (
         f"--output: {manifest}/under cannot be written: Not a directory."
     )
 
 
-def test_the_schema_is_printed() -> None:
+def test_print_schema() -> None:
     ran = run("--print-schema")
 
     assert ran.code == 0
@@ -362,7 +362,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_it_says_how_far_it_is(manifest: Path) -> None:
+def test_terminal_shows_progress(manifest: Path) -> None:
     clock = [float(second) for second in range(1000)]
     with (
         mock.patch("tests.factories.io.StringIO", Terminal),
@@ -375,7 +375,7 @@ def test_on_a_terminal_it_says_how_far_it_is(manifest: Path) -> None:
     assert "clients," not in quiet.stderr
 
 
-def test_elsewhere_it_does_not(manifest: Path) -> None:
+def test_progress_needs_a_terminal(manifest: Path) -> None:
     assert "\r" not in apply(manifest).stderr
 
 
@@ -385,9 +385,7 @@ def test_elsewhere_it_does_not(manifest: Path) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
-def test_of_8_processes_that_apply_one_manifest_each_client_is_made_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parallel_runs_create_each_client_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "BATCH", 4)
     names = [f"client-{number}" for number in range(10)]
     path = tmp_path / "clients.json"

@@ -1,4 +1,4 @@
-"""The command for cron: who was told is printed, and a mail that failed is an exit code."""
+"""Test the cron command: it prints the notified clients, and failed mails set the exit code."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from tests.factories import Ran
+from tests.factories import CommandResult
 from tests.factories import run as run_command
 from tests.lifecycle_helpers import last_event, provisioned
 
 pytestmark = pytest.mark.django_db
 
 
-def run(*arguments: str) -> Ran:
+def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="notify_expiring_api_clients")
 
 
@@ -28,8 +28,8 @@ def expiring() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_who_was_told_is_printed(expiring: None) -> None:
-    assert run() == Ran(0, "a\nb\n", "")
+def test_notified_clients_are_printed(expiring: None) -> None:
+    assert run() == CommandResult(0, "a\nb\n", "")
 
     assert [message.to for message in mail.outbox] == [["a@example.org"], ["b@example.org"]]
     assert (last_event().kind, last_event().actor) == ("notified", f"command line: {getpass.getuser()}")
@@ -37,21 +37,21 @@ def test_who_was_told_is_printed(expiring: None) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_second_time_there_is_nothing_to_do(expiring: None) -> None:
+def test_second_run_notifies_nobody(expiring: None) -> None:
     run()
 
-    assert run() == Ran(0, "", "")
+    assert run() == CommandResult(0, "", "")
     assert run("--format", "json").stdout == "[]\n"
     assert len(mail.outbox) == 2
 
 
 def test_json_is_a_list_of_names(expiring: None) -> None:
-    assert run("--format", "json") == Ran(0, '["a", "b"]\n', "")
+    assert run("--format", "json") == CommandResult(0, '["a", "b"]\n', "")
 
 
-def test_mails_that_fail_are_exit_code_1_in_one_line(settings: Any, expiring: None) -> None:
+def test_failed_mails_exit_1(settings: Any, expiring: None) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1  # Nobody listens there.
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1  # Nothing listens there.
 
     assert run().refusal == "2 mails could not be sent; they will be retried on the next run. Check the mail settings."
 
@@ -60,5 +60,5 @@ def test_mails_that_fail_are_exit_code_1_in_one_line(settings: Any, expiring: No
 
 
 @pytest.mark.parametrize("arguments", [("NAME",), ("--format", "env")])
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2

@@ -1,4 +1,4 @@
-"""The command, as an operator meets it: what it takes, prints and refuses, and what is there afterwards."""
+"""Test the command: options, output, errors, and the resulting rows."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def client(name: str = "api-client") -> ApiClient:
 
 
 def authenticates(result: dict[str, Any]) -> bool:
-    """Whether what was printed opens the site for the client's user, by the site's own validator and table."""
+    """Return whether the printed credentials authenticate the client with the site's own validator and table."""
     user = client(result["name"]).user
     by_secret = oauth_server.client_user(result["client_id"], Secret(result["client_secret"]))
     row = oauth.find_access_token(Secret(result["access_token"]))
     return by_secret == row.user == user and row.expires > datetime.now(UTC)
 
 
-# Without anything said
+# Without options
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_run_without_arguments_makes_a_working_client() -> None:
+def test_default_run_creates_working_client() -> None:
     ran = run()
 
     assert ran.code == 0
@@ -82,7 +82,7 @@ def test_a_run_without_arguments_makes_a_working_client() -> None:
     assert UserProfile.objects.filter(user=user).exists()
 
 
-def test_its_token_lives_for_a_year() -> None:
+def test_token_lives_for_a_year() -> None:
     result = provisioned()
 
     left = datetime.fromisoformat(result["expires_at"]) - datetime.now(UTC)
@@ -90,7 +90,7 @@ def test_its_token_lives_for_a_year() -> None:
     assert abs(result["expires_in"] - left.total_seconds()) < 60
 
 
-def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_error() -> None:
+def test_stdout_has_only_the_result() -> None:
     ran = run("--format", "json", "--staff")
 
     assert list(json.loads(ran.stdout)) == KEYS
@@ -105,7 +105,7 @@ def test_only_the_result_is_on_standard_output_and_the_rest_is_said_on_standard_
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_json_says_what_was_made() -> None:
+def test_json_has_created_values() -> None:
     result = provisioned("report")
 
     made = client("report")
@@ -130,7 +130,7 @@ def test_json_says_what_was_made() -> None:
     assert authenticates(result)
 
 
-def test_quiet_means_nothing_beside_the_result() -> None:
+def test_verbosity_0_silences_stderr() -> None:
     ran = run("--verbosity", "0", "--superuser")
 
     assert (ran.code, ran.stderr) == (0, "")
@@ -139,7 +139,7 @@ def test_quiet_means_nothing_beside_the_result() -> None:
 # Each option
 
 
-def test_the_user_is_the_one_asked_for() -> None:
+def test_username_and_email_are_used() -> None:
     result = provisioned("--username", "grades-bot", "--email", "bots@example.org")
 
     assert (result["username"], result["email"]) == ("grades-bot", "bots@example.org")
@@ -149,7 +149,7 @@ def test_the_user_is_the_one_asked_for() -> None:
 @pytest.mark.parametrize(
     ("option", "rights"), [(None, (False, False)), ("--staff", (True, False)), ("--superuser", (True, True))]
 )
-def test_a_new_user_has_the_rights_asked_for(option: str | None, rights: tuple[bool, bool]) -> None:
+def test_new_user_gets_requested_flags(option: str | None, rights: tuple[bool, bool]) -> None:
     provisioned(*filter(None, [option]))
 
     assert (client().user.is_staff, client().user.is_superuser) == rights
@@ -164,20 +164,20 @@ def test_a_new_user_has_the_rights_asked_for(option: str | None, rights: tuple[b
         ("--expires-in", "P90D", timedelta(days=90)),
     ],
 )
-def test_a_token_lives_as_long_as_it_is_asked_to(option: str, value: str, span: timedelta) -> None:
+def test_expires_in_sets_lifetime(option: str, value: str, span: timedelta) -> None:
     ends = datetime.fromisoformat(provisioned(option, value)["expires_at"])
 
     assert span - timedelta(minutes=1) < ends - datetime.now(UTC) <= span
 
 
-def test_a_token_ends_when_it_is_asked_to() -> None:
+def test_expires_at_sets_expiry() -> None:
     end = (datetime.now(UTC) + timedelta(days=40)).date()
 
     assert provisioned("--expires-at", f"{end}")["expires_at"] == f"{end}T00:00:00Z"
     assert provisioned("second", "--expires-at", f"{end}T12:00+02:00")["expires_at"] == f"{end}T10:00:00Z"
 
 
-def test_without_a_token_there_is_only_id_and_secret() -> None:
+def test_no_token_issues_only_id_and_secret() -> None:
     result = provisioned("--no-token")
 
     nulls = {key for key, value in result.items() if value is None}
@@ -186,19 +186,19 @@ def test_without_a_token_there_is_only_id_and_secret() -> None:
     assert not get_access_token_model().objects.exists()
 
 
-def test_scopes_are_those_asked_for() -> None:
+def test_scope_sets_token_scopes() -> None:
     assert provisioned("--scope", "read", "--scope", "email")["scope"] == "read email"
     assert client().access_token.scope == "read email"
 
 
-def test_contact_purpose_and_reason_are_kept() -> None:
+def test_contact_purpose_and_reason_are_stored() -> None:
     provisioned("--contact", "ops@example.org", "--purpose", "weekly report", "--reason", "asked for by Ada")
 
     assert (client().contact, client().purpose) == ("ops@example.org", "weekly report")
     assert ApiClientEvent.objects.get().reason == "asked for by Ada"
 
 
-def test_values_of_ones_own_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_values_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", SECRET)
 
     result = provisioned(
@@ -211,13 +211,13 @@ def test_values_of_ones_own_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nand another line\n"])
-def test_a_secret_is_the_first_line_of_standard_input(ending: str) -> None:
+def test_secret_is_first_line_of_stdin(ending: str) -> None:
     secret = "a secret with blanks, 'quotes' and \\ "
 
     assert provisioned("--client-secret-from", "stdin", stdin=secret + ending)["client_secret"] == secret
 
 
-def test_the_record_says_who_ran_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_names_system_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
     provisioned()
 
@@ -232,21 +232,21 @@ def test_the_record_says_who_ran_the_command(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("format", ["json", "yaml"])
-def test_the_result_in_data_formats_is_the_same(format: str) -> None:
+def test_data_formats_are_equal(format: str) -> None:
     ran = run("--format", format)
 
     assert list(yaml.safe_load(ran.stdout)) == KEYS
     assert authenticates(yaml.safe_load(ran.stdout))
 
 
-def test_the_result_as_a_kubernetes_secret() -> None:
+def test_format_kubernetes_secret() -> None:
     manifest = yaml.safe_load(run("Report.2", "--username", "report", "--format", "kubernetes-secret").stdout)
 
     assert (manifest["kind"], manifest["metadata"]["name"]) == ("Secret", "report-2.bbb0f496c33fb9b2")
     assert set(manifest["stringData"]) == {f"OPENEDX_{key.upper()}" for key in KEYS}
 
 
-def test_the_result_as_variables_of_the_environment() -> None:
+def test_format_env() -> None:
     lines = run("--format", "env").stdout.splitlines()
 
     assert [line.partition("=")[0] for line in lines] == [f"OPENEDX_{key.upper()}" for key in KEYS]
@@ -257,7 +257,7 @@ def test_the_result_as_variables_of_the_environment() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_same_again_shows_no_secret_and_changes_nothing() -> None:
+def test_second_run_changes_nothing() -> None:
     first = provisioned("--staff")
     before, row = row_counts(), ApiClient.objects.values().get()
 
@@ -271,7 +271,7 @@ def test_the_same_again_shows_no_secret_and_changes_nothing() -> None:
     assert (row_counts(), ApiClient.objects.values().get()) == (before, row)
 
 
-def test_in_text_the_same_again_shows_no_secret_either() -> None:
+def test_second_run_text_shows_no_secret() -> None:
     first = provisioned()
 
     ran = run()
@@ -291,7 +291,7 @@ def test_in_text_the_same_again_shows_no_secret_either() -> None:
     ],
     ids=["expired", "deleted"],
 )
-def test_where_no_token_is_left_a_new_one_is_issued(end: Callable[[Any], Any]) -> None:
+def test_missing_token_is_reissued(end: Callable[[Any], Any]) -> None:
     first = provisioned()
     end(get_access_token_model().objects)
 
@@ -303,7 +303,7 @@ def test_where_no_token_is_left_a_new_one_is_issued(end: Callable[[Any], Any]) -
 
 
 @pytest.mark.parametrize("what", ["application", "user"])
-def test_what_was_deleted_is_made_anew(what: str) -> None:
+def test_deleted_rows_are_recreated(what: str) -> None:
     first = provisioned()
     getattr(client(), what).delete()
 
@@ -314,7 +314,7 @@ def test_what_was_deleted_is_made_anew(what: str) -> None:
     assert authenticates(again)
 
 
-def test_what_differs_harmlessly_is_changed_and_told() -> None:
+def test_harmless_changes_are_applied() -> None:
     provisioned()
 
     ran = run("--contact", "ops@example.org", "--purpose", "weekly report", "--scope", "read", "--format", "json")
@@ -327,7 +327,7 @@ def test_what_differs_harmlessly_is_changed_and_told() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_an_account_made_elsewhere_is_used_when_that_is_said() -> None:
+def test_existing_account_is_used_on_request() -> None:
     user = UserFactory(username="api-client", email="somebody@example.org", password="their-own")
 
     result = provisioned("--use-existing-user")
@@ -338,7 +338,7 @@ def test_an_account_made_elsewhere_is_used_when_that_is_said() -> None:
     assert authenticates(result)
 
 
-# What is refused
+# Refusals
 
 
 def existing(**changes: Any) -> None:
@@ -374,10 +374,10 @@ NEAR = f"{datetime.now(UTC) + timedelta(days=40):%Y-%m-%d}"
 
 
 def nothing() -> None:
-    """There is nothing before."""
+    """Create nothing."""
 
 
-# What there is before, the arguments, what stands on standard input, and how the one line begins and goes on.
+# Preparation, arguments, standard input, and a pattern for the one-line error.
 REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "name": (nothing, ["a b"], "", "NAME: use letters, digits"),
     "long name": (nothing, ["a" * 101], "", "NAME: .* at most 100"),
@@ -399,24 +399,24 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "account of others": (existing, [], "", "--username: the account api-client exists.*--use-existing-user"),
     "account with more rights": (
         lambda: existing(is_staff=True), ["--use-existing-user"], "",
-        "--username: the account api-client is staff, but neither staff nor superuser is wanted",
+        "--username: the account api-client is staff, but this request says neither staff nor superuser;",
     ),
     "account with fewer rights": (
-        existing, ["--use-existing-user", "--superuser"], "", "--username: .* but a superuser is wanted"
+        existing, ["--use-existing-user", "--superuser"], "", "--username: .* this request says a superuser;"
     ),
     "inactive account": (
         lambda: existing(is_active=False), ["--use-existing-user"], "", "--username: .*not active; activate it"
     ),
-    "promoted user": (promoted, [], "", "--username: the account api-client is staff, but neither"),
-    "user to be promoted": (provisioned, ["--staff"], "", "--username: .*neither staff nor superuser, but staff"),
+    "promoted user": (promoted, [], "", "--username: the account api-client is staff, but this"),
+    "user to be promoted": (provisioned, ["--staff"], "", "--username: .*superuser, but this request says staff;"),
     "another user": (provisioned, ["--username", "other"], "", "--username: api-client belongs to the user api-client"),
-    "another email": (provisioned, ["--email", "b@example.org"], "", "--email: the account api-client has the address"),
-    "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a time span above zero"),
+    "another email": (provisioned, ["--email", "b@example.org"], "", "--email: the account api-client has the email"),
+    "zero time": (nothing, ["--expires-in", "0d"], "", "--expires-in: not a positive time span"),
     "no time": (nothing, ["--expires-in", ""], "", "--expires-in: .*write it like 90d"),
     "odd time": (nothing, ["--expires-in", "90"], "", "--expires-in: .*write it like 90d"),
     "long time": (nothing, ["--expires-in", "731d"], "", "--expires-in: the maximum is 730 days.*MAX_TOKEN_LIFETIME"),
     "endless time": (nothing, ["--expires-in", "999999w"], "", "--expires-in: "),
-    "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this time is past"),
+    "past end": (nothing, ["--expires-at", PAST], "", "--expires-at: this date is in the past"),
     "far end": (nothing, ["--expires-at", FAR], "", "--expires-at: the maximum is 730 days"),
     "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
     "empty end": (nothing, ["--expires-at", ""], "", "--expires-at: not a date"),
@@ -426,10 +426,17 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "end of no token": (nothing, ["--no-token", "--expires-in", "1d"], "", "--expires-in: not allowed together"),
     "another end": (
         lambda: provisioned("--expires-in", "9d"), ["--expires-at", NEAR], "",
-        "--expires-at: the client's access token expires at .*rotate the client",
+        "--expires-at: the access token of api-client expires at .*rotate_api_client api-client --expires-at 2",
+    ),
+    "another lifetime": (
+        lambda: provisioned("--expires-in", "9d"), ["--expires-in", "30d"], "",
+        "--expires-in: .*issued for 9 days; .*rotate_api_client api-client --expires-in 30d",
+    ),
+    "no token where there is one": (
+        provisioned, ["--no-token"], "", "--token: .*has an access token; .*revoke_api_client api-client"
     ),
     "scope": (nothing, ["--scope", "nonsense"], "", "--scope: unknown scope nonsense; available: .*read"),
-    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: the site would not grant"),
+    "undefined scope of the LMS": (nothing, ["--scope", "course_modes:read"], "", "--scope: unknown scope course"),
     "scopes in one": (nothing, ["--scope", "read write"], "", "--scope: give one scope at a time"),
     "empty scope": (nothing, ["--scope", ""], "", "--scope: cannot be empty"),
     "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use printable ASCII"),
@@ -438,7 +445,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         lambda: ApplicationFactory(client_id="the-id"), ["--client-id", "the-id"], "",
         "--client-id: another application has this client id; choose another",
     ),
-    "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client_id"),
+    "another client_id": (provisioned, ["--client-id", "other"], "", "--client-id: api-client has the client id"),
     "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
     "long secret": (nothing, ["--client-secret-from", "stdin"], "x" * 256, "--client-secret-from: use 32 to 255"),
     "no secret": (nothing, ["--client-secret-from", "stdin"], "", "--client-secret-from: cannot be empty"),
@@ -470,22 +477,22 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
         nothing, ["--client-secret-from", "stdin", "--access-token-from", "stdin"], SECRET,
         "--stdin: only one value can come from stdin",
     ),
-    "public application": (made_then(client_type="public"), [], "", "NAME: .*changed by somebody"),
-    "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*put it right in the admin"),
-    "application without a user": (made_then(user=None), [], "", "NAME: .*changed by somebody"),
+    "public application": (made_then(client_type="public"), [], "", "NAME: .*was changed; correct it"),
+    "other grant": (made_then(authorization_grant_type="password"), [], "", "NAME: .*correct it in the admin"),
+    "application without a user": (made_then(user=None), [], "", "NAME: .*was changed; correct it"),
     "retired": (retired, [], "", "NAME: api-client is retired; provision a new client"),
     "restricted": (restricted, [], "", "--token: the application is restricted"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
     ),
-    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a web address"),
+    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a URL"),
     "output in no folder": (nothing, ["--output", "/no/such/folder/x"], "", "--output: .*No such file or directory"),
     "output to a folder": (nothing, ["--output", "/"], "", "--output: .*Is a directory"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("before", "arguments", "stdin", "line"), REFUSALS.values(), ids=REFUSALS)
-def test_it_is_refused_in_one_line_that_names_the_option_and_nothing_is_written(
+def test_refusal_names_option_and_writes_nothing(
     before: Callable[[], Any], arguments: list[str], stdin: str, line: str
 ) -> None:
     before()
@@ -500,7 +507,7 @@ def test_it_is_refused_in_one_line_that_names_the_option_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("stdin", [b"\xff\xfe" + b"x" * 40])
-def test_bytes_that_are_no_text_are_refused(stdin: bytes) -> None:
+def test_undecodable_stdin_is_rejected(stdin: bytes) -> None:
     assert run("--client-secret-from", "stdin", stdin=stdin).refusal.startswith("--client-secret-from: ")
 
 
@@ -509,7 +516,7 @@ def test_bytes_that_are_no_text_are_refused(stdin: bytes) -> None:
     [["--format", "xml"], ["--client-secret", SECRET, "--nonsense"], ["a", "b"]],
     ids=["format", "option", "two names"],
 )
-def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     before = row_counts()
 
     ran = run(*arguments)
@@ -520,7 +527,7 @@ def test_wrong_usage_ends_with_exit_code_2(arguments: list[str]) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_an_email_that_differs_in_case_only_is_taken_too() -> None:
+def test_email_in_other_case_is_taken() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
 
@@ -529,7 +536,7 @@ def test_an_email_that_differs_in_case_only_is_taken_too() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_on_mysql_a_near_match_is_an_error_that_names_both() -> None:
+def test_mysql_near_match_names_both() -> None:
     provisioned("report")
     before = row_counts()
 
@@ -539,7 +546,7 @@ def test_on_mysql_a_near_match_is_an_error_that_names_both() -> None:
     assert row_counts() == before
 
 
-def test_the_site_s_policies_hold(settings: Any) -> None:
+def test_site_policies_apply(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {
         **settings.EDX_API_PROVISIONING,
         "MAX_TOKEN_LIFETIME": "90d",
@@ -548,7 +555,9 @@ def test_the_site_s_policies_hold(settings: Any) -> None:
         "REQUIRE_CONTACT": True,
     }
 
-    assert run("--expires-in", "91d", "--contact", "a@example.org").refusal.startswith("--expires-in: at most 90 days")
+    assert run("--expires-in", "91d", "--contact", "a@example.org").refusal.startswith(
+        "--expires-in: the maximum is 90 days"
+    )
     assert run("--scope", "write", "--contact", "a@example.org").refusal.startswith("--scope: ")
     assert run("--superuser", "--contact", "a@example.org").refusal.startswith("--staff: ")
     assert run().refusal.startswith("--contact: ")
@@ -558,7 +567,7 @@ def test_the_site_s_policies_hold(settings: Any) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
-def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() -> None:
+def test_missing_migration_names_command() -> None:
     table, away = ApiClient._meta.db_table, "not_yet_there"
     ours = MigrationRecorder.Migration.objects.filter(app="edx_api_provisioning")
     kept = list(ours.values("app", "name"))
@@ -581,7 +590,7 @@ def test_where_the_migration_has_not_run_the_command_that_mends_it_is_named() ->
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_arguments: Any, **_options: Any) -> None:
         raise OperationalError(2006, f"Server has gone away while it was told {SECRET}")
 
@@ -601,7 +610,7 @@ def test_a_database_that_goes_away_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("format", rendering.FORMATS)
-def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> None:
+def test_dry_run_writes_nothing(format: str) -> None:
     before = row_counts()
 
     ran = run(
@@ -614,13 +623,13 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(format: str) -> Non
     assert row_counts() == before
 
 
-def test_a_dry_run_where_nothing_would_happen_says_so() -> None:
+def test_dry_run_without_changes_says_so() -> None:
     provisioned()
 
     assert run("--dry-run").stdout == "No changes: the client already matches.\n"
 
 
-def test_a_dry_run_refuses_what_a_run_would_refuse() -> None:
+def test_dry_run_refuses_like_a_run() -> None:
     existing()
 
     assert run("--dry-run").refusal == run().refusal
@@ -637,7 +646,7 @@ def written(*arguments: str) -> Any:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_result_goes_to_a_private_file_and_no_secret_elsewhere(tmp_path: Path) -> None:
+def test_output_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
 
     before = os.umask(0)
@@ -655,7 +664,7 @@ def test_the_result_goes_to_a_private_file_and_no_secret_elsewhere(tmp_path: Pat
     assert [file.name for file in tmp_path.iterdir()] == ["client.json"]
 
 
-def test_a_file_that_exists_is_found_before_anything_is_made(tmp_path: Path) -> None:
+def test_existing_file_is_found_early(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
     path.write_text("mine")
     path.chmod(0o600)
@@ -668,7 +677,7 @@ def test_a_file_that_exists_is_found_before_anything_is_made(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["mine", ""])
-def test_a_file_is_replaced_by_force(tmp_path: Path, content: str) -> None:
+def test_force_replaces_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "client.json"
     path.write_text(content)
     path.chmod(0o640)
@@ -680,7 +689,7 @@ def test_a_file_is_replaced_by_force(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
-def test_a_run_that_makes_nothing_leaves_its_file_alone(tmp_path: Path, force: list[str]) -> None:
+def test_unchanged_run_keeps_file(tmp_path: Path, force: list[str]) -> None:
     path = tmp_path / "client.json"
     written("--output", str(path))
     first = path.read_text()
@@ -692,7 +701,7 @@ def test_a_run_that_makes_nothing_leaves_its_file_alone(tmp_path: Path, force: l
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
-def test_a_run_that_issues_nothing_writes_no_file(tmp_path: Path, force: list[str]) -> None:
+def test_run_without_credentials_writes_no_file(tmp_path: Path, force: list[str]) -> None:
     provisioned()
     path = tmp_path / "client.json"
 
@@ -751,7 +760,7 @@ def test_file_system_without_hard_links_is_written_to(tmp_path: Path, monkeypatc
 
 
 class Unread(io.StringIO):
-    """A pipe whose other end is closed, a file on a full disk: some of them say so only when they are flushed."""
+    """A closed pipe or a file on a full disk: some fail only when flushed."""
 
     def __init__(self, method: str, error: int) -> None:
         super().__init__()
@@ -759,7 +768,7 @@ class Unread(io.StringIO):
         setattr(self, method, self.fail)
 
     def fail(self, *_arguments: Any) -> None:
-        delattr(self, self.method)  # Python itself flushes once more when the object goes.
+        delattr(self, self.method)  # Python flushes again when the object is deleted.
         raise OSError(self.error, os.strerror(self.error))
 
 
@@ -777,15 +786,15 @@ def test_unread_result_is_rolled_back(method: str, error: int) -> None:
     )
 
 
-def test_a_closed_standard_output_is_one_that_nobody_reads() -> None:
+def test_closed_stdout_is_an_output_failure() -> None:
     command = load_command_class("edx_api_provisioning", "provision_api_client")
-    command.stdout._out = None  # As Python has it after `>&-`.
+    command.stdout._out = None  # As Python sets it after `>&-`.
 
     with pytest.raises(OutputFailure, match="result could not be written"):
         command.show("the result")
 
 
-def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_rolls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = row_counts()
 
     def interrupt(*_arguments: Any, **_options: Any) -> None:
@@ -803,7 +812,7 @@ def test_a_run_that_is_interrupted_before_its_result_is_out_is_taken_back(monkey
 
 
 def break_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a site where new tokens do not work."""
+    """Make new tokens invalid."""
     real = oauth.create_access_tokens
 
     def create_expired(wanted: Any) -> Any:
@@ -828,13 +837,13 @@ def test_failed_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch, tm
         )
 
 
-def test_without_the_proof_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_verify_leaves_verified_null(monkeypatch: pytest.MonkeyPatch) -> None:
     break_token(monkeypatch)
 
     assert provisioned("--no-verify")["verified"] is None
 
 
-def test_a_failing_proof_over_http_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_http_verification_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -847,13 +856,13 @@ def test_a_failing_proof_over_http_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert "access token over HTTP: " in ran.stderr
 
 
-def test_the_proof_over_http_asks_the_site_itself(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_url_asks_running_site(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
 
     assert provisioned("--verify-url", live_server.url)["verified"] is True
 
 
-def test_a_restricted_application_never_gets_a_token_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restricted_token_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     restricted()
     before = row_counts()
     monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
@@ -862,13 +871,13 @@ def test_a_restricted_application_never_gets_a_token_that_works(monkeypatch: pyt
     assert row_counts() == before
 
 
-# What it costs
+# Number of statements
 
 
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
-def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> None:
+def test_statement_counts_are_bounded() -> None:
     connection.ensure_connection()
 
     with statements() as new:
@@ -880,14 +889,14 @@ def test_a_new_client_takes_at_most_20_statements_and_an_unchanged_one_6() -> No
     assert len(unchanged) <= 6, unchanged
 
 
-def test_no_system_check_is_asked_for() -> None:
+def test_command_needs_no_system_checks() -> None:
     assert load_command_class("edx_api_provisioning", "provision_api_client").requires_system_checks == []
 
 
 # Help
 
 
-def test_help_names_every_option_of_the_command() -> None:
+def test_help_lists_every_option() -> None:
     ran = run("--help")
 
     assert ran.code == 0
@@ -902,7 +911,7 @@ def test_help_names_every_option_of_the_command() -> None:
 
 
 @pytest.mark.parametrize("option", ["--expires-in", "--expires-at", "--email", "--contact", "--client-id", "--scope"])
-def test_two_dashes_are_a_value_like_any_other(option: str) -> None:
+def test_double_dash_is_a_value(option: str) -> None:
     refused = run(f"{option}=--", "--client-id=--") if option == "--scope" else run(f"{option}=--", "--scope=none")
 
     assert refused.refusal.partition(":")[0] in (option, "--scope")

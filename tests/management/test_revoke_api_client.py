@@ -1,4 +1,4 @@
-"""The command: the end of a client's tokens, or of the client, in words, in JSON and in the exit code."""
+"""Test the command: revoke tokens, retire or delete a client; text, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import pytest
 from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning.models import ApiClient
-from tests.factories import Ran
+from tests.factories import CommandResult
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import answer, client, everything, granted, last_event, provisioned
+from tests.lifecycle_helpers import all_rows, answer, client, granted, last_event, provisioned
 
 pytestmark = pytest.mark.django_db
 
 
-def run(*arguments: str) -> Ran:
+def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="revoke_api_client")
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_tokens_are_ended_and_the_history_knows_by_whom_and_why() -> None:
+def test_tokens_are_revoked_and_recorded() -> None:
     made = provisioned()
 
-    assert run("report", "--reason", "seen in a log") == Ran(0, "Revoked 1 access token.\n", "")
+    assert run("report", "--reason", "seen in a log") == CommandResult(0, "Revoked 1 access token.\n", "")
 
     assert answer(made.access_token) == "token_nonexistent"
     assert granted(made.client_id, made.client_secret)
@@ -34,7 +34,7 @@ def test_tokens_are_ended_and_the_history_knows_by_whom_and_why() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_json_says_what_became_of_the_client() -> None:
+def test_json_has_retired_client() -> None:
     made = provisioned()
 
     assert run("report", "--retire", "--format", "json").result == {
@@ -53,26 +53,26 @@ def test_json_says_what_became_of_the_client() -> None:
 
 
 @pytest.mark.parametrize("how", [(), ("--retire",)])
-def test_a_second_time_there_is_nothing_to_do(how: tuple[str, ...]) -> None:
+def test_second_run_changes_nothing(how: tuple[str, ...]) -> None:
     provisioned()
     run("report", *how)
-    before = everything()
+    before = all_rows()
 
-    assert run("report", *how) == Ran(0, "No changes: the client already matches.\n", "")
+    assert run("report", *how) == CommandResult(0, "No changes: the client already matches.\n", "")
     assert run("report", *how, "--format", "json").result["status"] == "unchanged"
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_deleted_client_is_gone_and_stays_so() -> None:
+def test_delete_is_final_and_repeatable() -> None:
     provisioned()
 
     assert run("report", "--delete", "--format", "json").result["status"] == "deleted"
     assert not ApiClient.objects.exists()
     assert not get_application_model().objects.exists()
-    before = everything()
-    assert run("report", "--delete") == Ran(0, "No changes: the client already matches.\n", "")
+    before = all_rows()
+    assert run("report", "--delete") == CommandResult(0, "No changes: the client already matches.\n", "")
     assert run("report", "--delete", "--format", "json").result == {
         "name": "report",
         "status": "unchanged",
@@ -80,23 +80,23 @@ def test_a_deleted_client_is_gone_and_stays_so() -> None:
         "client_id": "",
         "changes": [],
     }
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 @pytest.mark.parametrize("how", [(), ("--retire",), ("--delete",)])
-def test_who_was_never_there_is_refused(name: str, how: tuple[str, ...]) -> None:
+def test_unknown_client_is_rejected(name: str, how: tuple[str, ...]) -> None:
     assert run(name, *how).refusal == "NAME: no API client has this name; see list_api_clients."
 
 
-def test_a_deleted_client_cannot_be_revoked_or_retired() -> None:
+def test_deleted_client_cannot_be_revoked() -> None:
     provisioned()
     run("report", "--delete")
 
     assert run("report").code == run("report", "--retire").code == 1
 
 
-def test_a_reason_is_one_line() -> None:
+def test_reason_must_be_one_line() -> None:
     provisioned()
 
     assert run("report", "--reason", "two\nlines").refusal == "--reason: use printable characters only."
@@ -104,7 +104,7 @@ def test_a_reason_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("report", "--retire", "--delete"), ("report", "--format", "yaml")])
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     provisioned()
 
     assert run(*arguments).code == 2

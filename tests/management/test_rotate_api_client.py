@@ -1,4 +1,4 @@
-"""The command: new credentials for a client, or for all whose token ends soon, handed over once."""
+"""Test the command: rotate one client, or all that expire soon, and deliver each result once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import provisioning
-from tests.factories import Ran, operator
+from tests.factories import CommandResult, operator
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import answer, client, clock_at, everything, granted, last_event, provisioned, shown, utc
+from tests.lifecycle_helpers import all_rows, answer, client, clock_at, granted, last_event, provisioned, shown, utc
 
 NOON = utc(2027, 5, 3, 12)
 
 
-def run(*arguments: str) -> Ran:
+def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="rotate_api_client")
 
 
@@ -40,7 +40,7 @@ def rotated(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("arguments", [(), ("--token",)])
-def test_the_token_is_what_is_rotated_if_nothing_else_is_said(arguments: tuple[str, ...]) -> None:
+def test_default_rotates_token(arguments: tuple[str, ...]) -> None:
     made = provisioned()
 
     result = rotated(*arguments)
@@ -53,7 +53,7 @@ def test_the_token_is_what_is_rotated_if_nothing_else_is_said(arguments: tuple[s
 
 
 @pytest.mark.django_db
-def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
+def test_secret_rotation_keeps_tokens() -> None:
     made = provisioned()
 
     ran = run("report", "--secret", "--format", "json")
@@ -71,7 +71,7 @@ def test_the_secret_alone_is_rotated_with_a_word_about_tokens() -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
-def test_both_are_rotated_together() -> None:
+def test_token_and_secret_rotate_together() -> None:
     made = provisioned()
 
     result = rotated("--token", "--secret", "--reason", "found in a public log")
@@ -87,7 +87,7 @@ def test_both_are_rotated_together() -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
-def test_grace_keeps_the_old_ones_and_says_so() -> None:
+def test_grace_keeps_old_credentials() -> None:
     with clock_at(NOON) as clock:
         made = provisioned()
 
@@ -115,7 +115,7 @@ def test_grace_keeps_the_old_ones_and_says_so() -> None:
         (("--expires-at", "2027-10-31T02:30+02:00"), "2027-10-31T00:30:00Z"),
     ],
 )
-def test_the_new_token_ends_when_it_is_asked_to(arguments: tuple[str, ...], ends: str) -> None:
+def test_expiry_options_set_new_expiry(arguments: tuple[str, ...], ends: str) -> None:
     with clock_at(NOON):
         provisioned(expires_in=timedelta(days=1))
 
@@ -125,7 +125,7 @@ def test_the_new_token_ends_when_it_is_asked_to(arguments: tuple[str, ...], ends
 
 
 @pytest.mark.django_db
-def test_text_tells_how_to_use_what_is_new() -> None:
+def test_text_shows_usage() -> None:
     provisioned()
 
     ran = run("report", "--token", "--secret")
@@ -136,7 +136,7 @@ def test_text_tells_how_to_use_what_is_new() -> None:
 
 
 @pytest.mark.django_db
-def test_a_file_gets_the_secrets_and_nothing_else_does(tmp_path: Path) -> None:
+def test_output_file_gets_the_secrets(tmp_path: Path) -> None:
     provisioned()
     path = tmp_path / "report.json"
 
@@ -151,22 +151,22 @@ def test_a_file_gets_the_secrets_and_nothing_else_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_file_in_the_way_is_found_before_anything_is_rotated(tmp_path: Path) -> None:
+def test_existing_file_is_found_early(tmp_path: Path) -> None:
     made = provisioned()
     path = tmp_path / "report.json"
     path.write_text("precious")
     path.chmod(0o600)
-    before = everything()
+    before = all_rows()
 
     assert run("report", "--output", str(path)).refusal == (
         f"--output: {path} exists and holds something else; give --force to replace it."
     )
-    assert (everything(), path.read_text()) == (before, "precious")
+    assert (all_rows(), path.read_text()) == (before, "precious")
     assert run("report", "--output", str(path), "--force", "--format", "json").code == 0
     assert answer(made.access_token) == "token_nonexistent"
 
 
-class Broken(io.StringIO):
+class UnreadOutput(io.StringIO):
     """An output that nobody reads."""
 
     def write(self, text: str) -> int:
@@ -175,7 +175,7 @@ class Broken(io.StringIO):
 
 def run_unread(*arguments: str) -> tuple[int, str]:
     stderr = io.StringIO()
-    with redirect_stdout(Broken()), redirect_stderr(stderr), pytest.raises(SystemExit) as end:
+    with redirect_stdout(UnreadOutput()), redirect_stderr(stderr), pytest.raises(SystemExit) as end:
         load_command_class("edx_api_provisioning", "rotate_api_client").run_from_argv(["manage.py", "x", *arguments])
     assert isinstance(end.value.code, int)
     return end.value.code, stderr.getvalue()
@@ -183,14 +183,14 @@ def run_unread(*arguments: str) -> tuple[int, str]:
 
 @pytest.fixture
 def no_closing(monkeypatch: Any) -> None:
-    # The tests have their own use for the connection that a command closes at its end.
+    # The tests need the connection that a command closes at its end.
     monkeypatch.setattr("django.core.management.base.connections.close_all", lambda: None)
 
 
 @pytest.mark.django_db
 def test_unread_credentials_are_rolled_back(no_closing: None) -> None:
     made = provisioned()
-    before = everything()
+    before = all_rows()
 
     code, stderr = run_unread("report", "--token", "--secret")
 
@@ -199,7 +199,7 @@ def test_unread_credentials_are_rolled_back(no_closing: None) -> None:
         "CommandError: the result could not be written: Broken pipe. "
         "The credentials above do not work: the database has rolled them back."
     ]
-    assert everything() == before
+    assert all_rows() == before
     assert answer(made.access_token) == "ok"
 
 
@@ -238,25 +238,25 @@ def test_nothing_is_rotated_where_nobody_reads(no_closing: None) -> None:
         (("report", "--reason", "two\nlines"), "--reason: use printable characters only."),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_changes_nothing(arguments: tuple[str, ...], line: str | None) -> None:
+def test_refused_rotation_changes_nothing(arguments: tuple[str, ...], line: str | None) -> None:
     provisioned()
-    before = everything()
+    before = all_rows()
 
     refusal = run(*arguments).refusal
 
     assert line is None or refusal == line
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.parametrize("arguments", [("report", "--format", "xml"), ("a", "b")])
-def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2
 
 
 @pytest.mark.django_db
 def test_failed_verification_changes_nothing(tmp_path: Path) -> None:
     made = provisioned()
-    before = everything()
+    before = all_rows()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(provisioning.credentials, "issue_tokens", _expired(provisioning.credentials.issue_tokens))
@@ -264,7 +264,7 @@ def test_failed_verification_changes_nothing(tmp_path: Path) -> None:
 
     assert ran.refusal.startswith("Nothing was changed, because: access token with the site's Bearer authentication")
     assert "token_expired" in ran.stderr
-    assert (everything(), [*tmp_path.iterdir()]) == (before, [])
+    assert (all_rows(), [*tmp_path.iterdir()]) == (before, [])
     assert answer(made.access_token) == "ok"
 
 
@@ -281,7 +281,7 @@ def _expired(issue: Any) -> Any:
 
 
 @pytest.mark.django_db
-def test_without_proof_nothing_is_claimed() -> None:
+def test_no_verify_leaves_verified_null() -> None:
     provisioned()
 
     assert rotated("--no-verify")["verified"] is None
@@ -289,14 +289,14 @@ def test_without_proof_nothing_is_claimed() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("restricted", [False, True])
-def test_the_proof_over_http_is_that_of_the_clients_kind(live_server: Any, restricted: bool) -> None:
+def test_verify_url_uses_client_kind(live_server: Any, restricted: bool) -> None:
     provisioned(restricted=restricted, scopes=("grades:read",) if restricted else None)
     tokens = () if restricted else ("--token",)
 
     assert rotated("--secret", *tokens, "--verify-url", live_server.url)["verified"] is True
 
 
-# All that are due
+# All due clients
 
 
 @pytest.fixture
@@ -310,32 +310,32 @@ def due(db: None) -> dict[str, Any]:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_all_that_are_due_are_rotated_and_no_others(due: dict[str, Any]) -> None:
+def test_expiring_within_rotates_due_clients(due: dict[str, Any]) -> None:
     ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "yaml")
 
     assert ran.code == 0
     assert [one["name"] for one in yaml.safe_load_all(ran.stdout)] == ["a", "b"]
     assert {event.client_name for event in ApiClientEvent.objects.filter(kind="rotated")} == {"a", "b"}
     assert {answer(made.access_token) for made in due.values()} == {"ok"}
-    assert run("--expiring-within", "14d") == Ran(0, "", "")
-    assert run("--expiring-within", "14d", "--format", "json") == Ran(0, "[]\n", "")
+    assert run("--expiring-within", "14d") == CommandResult(0, "", "")
+    assert run("--expiring-within", "14d", "--format", "json") == CommandResult(0, "[]\n", "")
 
 
-def test_of_several_on_standard_output_none_hides_another(due: dict[str, Any]) -> None:
+def test_env_of_several_needs_directory(due: dict[str, Any]) -> None:
     applied = yaml.safe_load_all(run("--expiring-within", "14d", "--format", "kubernetes-secret").stdout)
 
     assert [secret["metadata"]["name"] for secret in applied] == ["a", "b"]
-    before = everything()
+    before = all_rows()
     ran = run("--expiring-within", "20d", "--format", "env")
     assert ran.refusal == "--output: several clients would write the same variables; pass a directory to --output."
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.parametrize(
     ("format", "ending"),
     [("text", "txt"), ("json", "json"), ("env", "env"), ("yaml", "yaml"), ("kubernetes-secret", "yaml")],
 )
-def test_each_that_is_due_gets_a_file_of_its_own(due: dict[str, Any], tmp_path: Path, format: str, ending: str) -> None:
+def test_each_due_client_gets_a_file(due: dict[str, Any], tmp_path: Path, format: str, ending: str) -> None:
     ran = run("--expiring-within", "14d", "--output", str(tmp_path), "--format", format)
 
     assert (ran.code, ran.stdout) == (0, "")
@@ -350,7 +350,7 @@ def test_each_that_is_due_gets_a_file_of_its_own(due: dict[str, Any], tmp_path: 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
+def test_failed_rotation_does_not_stop_others(due: dict[str, Any]) -> None:
     User.objects.filter(username="user-a").update(is_active=False)
 
     ran = run("--expiring-within", "14d", "--format", "json")
@@ -365,7 +365,7 @@ def test_one_that_cannot_be_rotated_stops_no_other(due: dict[str, Any]) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
+def test_already_rotated_client_is_skipped(
     due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = [*api.list_clients()]
@@ -379,7 +379,7 @@ def test_what_another_run_has_rotated_meanwhile_is_rotated_no_more(
     assert client("a").access_token == before
 
 
-def test_expired_ones_are_due_and_retired_ones_are_not(db: None) -> None:
+def test_expired_is_due_and_retired_is_not(db: None) -> None:
     with clock_at(NOON) as clock:
         provisioned("expired", username="user-a", expires_in=timedelta(hours=1))
         provisioned("retired", username="user-b", expires_in=timedelta(days=1))
@@ -392,10 +392,10 @@ def test_expired_ones_are_due_and_retired_ones_are_not(db: None) -> None:
     assert client("retired").access_token is None
 
 
-def test_when_none_is_due_nothing_is_done(due: dict[str, Any], tmp_path: Path) -> None:
-    before = everything()
+def test_nothing_due_changes_nothing(due: dict[str, Any], tmp_path: Path) -> None:
+    before = all_rows()
 
-    assert run("--expiring-within", "1h", "--output", str(tmp_path)) == Ran(0, "", "")
+    assert run("--expiring-within", "1h", "--output", str(tmp_path)) == CommandResult(0, "", "")
 
-    assert everything() == before
+    assert all_rows() == before
     assert [*tmp_path.iterdir()] == []

@@ -1,4 +1,4 @@
-"""The command: what the site makes of credentials that somebody presents, in this process and over HTTP."""
+"""Test the command: check presented credentials, in this process and over HTTP."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.services.api_errors import ERROR_MEANINGS
 from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
-from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, Ran
+from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, CommandResult
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import clock_at, everything, granted, provisioned, shown, utc
+from tests.lifecycle_helpers import all_rows, clock_at, granted, provisioned, shown, utc
 
 pytestmark = pytest.mark.django_db
 
 NOON = utc(2027, 5, 3, 12)
 
 
-def run(*arguments: str, stdin: str | bytes = "") -> Ran:
+def run(*arguments: str, stdin: str | bytes = "") -> CommandResult:
     return run_command(*arguments, stdin=stdin, command="verify_api_client")
 
 
@@ -42,7 +42,7 @@ def made() -> Credentials:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_of_a_valid_token_all_is_told_but_the_token() -> None:
+def test_valid_token_is_described() -> None:
     with clock_at(NOON):
         made = provisioned(staff=True, scopes=("read", "email"), expires_in=timedelta(days=1))
         ran = run("--token-from", "stdin", "--format", "json", stdin=shown(made.access_token) + "\n")
@@ -65,7 +65,7 @@ def test_of_a_valid_token_all_is_told_but_the_token() -> None:
     assert shown(made.access_token) not in ran.stdout
 
 
-def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
+def test_text_describes_valid_token(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("THE_TOKEN", shown(made.access_token))
 
     ran = run("--token-from", "env:THE_TOKEN")
@@ -78,7 +78,7 @@ def test_text_tells_the_same(made: Credentials, monkeypatch: Any) -> None:
     assert shown(made.access_token) not in ran.stdout
 
 
-def test_in_text_rights_and_time_left_are_in_words(monkeypatch: Any) -> None:
+def test_text_has_rights_and_time_left(monkeypatch: Any) -> None:
     with clock_at(NOON):
         made = provisioned("plain", expires_in=timedelta(days=90))
         other = provisioned(
@@ -129,7 +129,7 @@ STATES: dict[str, tuple[Callable[[], Any], str, str]] = {
 
 
 @pytest.mark.parametrize("deed", STATES)
-def test_of_a_token_that_does_not_work_it_is_told_why_and_what_to_do(made: Credentials, deed: str) -> None:
+def test_unusable_token_is_explained(made: Credentials, deed: str) -> None:
     do, state, meaning = STATES[deed]
     do()
 
@@ -143,7 +143,7 @@ def test_of_a_token_that_does_not_work_it_is_told_why_and_what_to_do(made: Crede
 
 
 @pytest.mark.parametrize("value", ["", "no-such-token", "two words", "tökên", b"\xe2\x82\xac" * 20, "x" * 300, "\x00"])
-def test_what_is_no_token_is_unknown_and_not_repeated(value: str | bytes) -> None:
+def test_unknown_token_is_not_repeated(value: str | bytes) -> None:
     code, told = token_state(value)
 
     assert (code, told["state"]) == (1, "unknown")
@@ -152,20 +152,20 @@ def test_what_is_no_token_is_unknown_and_not_repeated(value: str | bytes) -> Non
     assert str(value) not in told["meaning"] or value == ""
 
 
-def test_bytes_that_are_no_text_are_refused_in_one_line() -> None:
+def test_undecodable_stdin_is_rejected() -> None:
     assert run("--token-from", "stdin", stdin=b"\xff\xfe").refusal == (
         "--token-from: nothing could be read from standard input."
     )
 
 
-def test_a_token_of_a_restricted_application_is_told_to_be_one(made: Credentials) -> None:
+def test_restricted_token_is_marked(made: Credentials) -> None:
     RestrictedApplication.objects.create(application=get_application_model().objects.get())
 
     _code, told = token_state(shown(made.access_token))
     assert told["restricted"] is True
 
 
-def test_a_token_in_its_last_second_is_valid_and_then_expired() -> None:
+def test_token_is_valid_through_last_second() -> None:
     with clock_at(NOON) as clock:
         made = provisioned(expires_in=timedelta(days=1))
         clock.forward(days=1)
@@ -176,7 +176,7 @@ def test_a_token_in_its_last_second_is_valid_and_then_expired() -> None:
         assert (code, told["state"]) == (1, "expired")
 
 
-def test_a_token_of_nobody_we_manage_is_examined_too() -> None:
+def test_unmanaged_token_is_examined() -> None:
     AccessTokenFactory(token=TOKEN, application=ApplicationFactory(client_id="the-id", user__username="reporter"))
 
     code, told = token_state(TOKEN)
@@ -186,42 +186,42 @@ def test_a_token_of_nobody_we_manage_is_examined_too() -> None:
 # Client id and secret
 
 
-def grant(client_id: str, secret: str, *arguments: str) -> Ran:
+def grant(client_id: str, secret: str, *arguments: str) -> CommandResult:
     source = ("--client-id", client_id, "--client-secret-from", "stdin")
     return run(*source, *arguments, "--format", "json", stdin=secret)
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_id_and_secret_are_proved_by_the_real_grant_of_which_nothing_is_kept(made: Credentials) -> None:
-    before = everything()
+def test_secret_is_verified_by_real_grant(made: Credentials) -> None:
+    before = all_rows()
 
     ran = grant(made.client_id, shown(made.client_secret))
 
     assert (ran.code, ran.stderr) == (0, "")
     assert json.loads(ran.stdout) == {"checks": [{"what": "client credentials grant", "ok": True, "meaning": ""}]}
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_kept_outside_a_test_either() -> None:
+def test_verification_leaves_no_token() -> None:
     made = provisioned()
 
     assert grant(made.client_id, shown(made.client_secret)).code == 0
     assert tokens().count() == 1
 
 
-def test_text_says_that_they_work(made: Credentials, monkeypatch: Any) -> None:
+def test_text_says_secret_works(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET", shown(made.client_secret))
 
     ran = run("--client-id", made.client_id, "--client-secret-from", "env:SECRET")
-    assert ran == Ran(0, "client credentials grant: works\nNo issues found.\n", "")
+    assert ran == CommandResult(0, "client credentials grant: works\nNo issues found.\n", "")
 
 
 @pytest.mark.parametrize("wrong", ["secret", "id"])
-def test_a_wrong_secret_or_id_is_told_with_what_it_means(made: Credentials, caplog: Any, wrong: str) -> None:
+def test_wrong_secret_or_id_is_explained(made: Credentials, caplog: Any, wrong: str) -> None:
     caplog.set_level("DEBUG")
     secret = SECRET if wrong == "secret" else shown(made.client_secret)
 
@@ -234,7 +234,7 @@ def test_a_wrong_secret_or_id_is_told_with_what_it_means(made: Credentials, capl
     assert secret not in ran.stdout + ran.stderr + caplog.text
 
 
-def test_an_application_for_another_grant_is_told_to_be_one(made: Credentials) -> None:
+def test_other_grant_type_is_explained(made: Credentials) -> None:
     get_application_model().objects.update(authorization_grant_type="password")
 
     (check,) = json.loads(grant(made.client_id, shown(made.client_secret)).stdout)["checks"]
@@ -246,7 +246,7 @@ def test_an_application_for_another_grant_is_told_to_be_one(made: Credentials) -
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
+def test_healthy_client_is_reported(made: Credentials) -> None:
     ran = run("report", "--format", "json")
 
     assert ran.code == 0
@@ -259,7 +259,7 @@ def test_of_a_client_in_order_its_state_is_told(made: Credentials) -> None:
     )
 
 
-def test_what_became_of_a_client_is_told(made: Credentials) -> None:
+def test_client_issues_are_reported(made: Credentials) -> None:
     User.objects.update(is_superuser=True)
     tokens().delete()
 
@@ -274,7 +274,7 @@ def test_what_became_of_a_client_is_told(made: Credentials) -> None:
     assert ran.stderr == "CommandError: Issues found: user_promoted, token_gone.\n"
 
 
-def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeypatch: Any) -> None:
+def test_name_and_credentials_combine(made: Credentials, monkeypatch: Any) -> None:
     monkeypatch.setenv("SECRET", shown(made.client_secret))
 
     ran = run(
@@ -302,12 +302,12 @@ def test_a_name_and_credentials_can_be_given_together(made: Credentials, monkeyp
         (("--token-from", "env:NO_SUCH_VARIABLE"), "--token-from: no such variable in the environment."),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(arguments: tuple[str, ...], line: str) -> None:
+def test_refusal_is_one_line(arguments: tuple[str, ...], line: str) -> None:
     assert run(*arguments).refusal == line
 
 
 @pytest.mark.parametrize("url", ["http://lms.example.org", "lms.example.org", "https://me@lms.example.org"])
-def test_secrets_go_to_no_address_in_clear(made: Credentials, url: str) -> None:
+def test_unsafe_url_is_rejected(made: Credentials, url: str) -> None:
     ran = run("--token-from", "stdin", "--url", url, stdin=shown(made.access_token))
 
     assert (ran.code, ran.stdout) == (1, "")
@@ -315,7 +315,7 @@ def test_secrets_go_to_no_address_in_clear(made: Credentials, url: str) -> None:
 
 @pytest.mark.parametrize("url", [(), ("--url", "https://lms.example.org")])
 @pytest.mark.parametrize(("client_id", "secret"), [("b\udced", SECRET), ("report", "b\udced"), ("a\0", SECRET)])
-def test_what_is_no_text_is_nobodys(
+def test_undecodable_values_are_unknown(
     client_id: str, secret: str, url: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", secret)
@@ -329,20 +329,20 @@ def test_what_is_no_text_is_nobodys(
 @pytest.mark.databases
 @pytest.mark.versions
 def test_verifying_changes_nothing(made: Credentials) -> None:
-    before = everything()
+    before = all_rows()
 
     run("report")
     token_state(shown(made.access_token))
     grant(made.client_id, SECRET)
 
-    assert everything() == before
+    assert all_rows() == before
 
 
 # Over HTTP
 
 
 @pytest.mark.django_db(transaction=True)
-def test_over_http_a_token_is_presented_to_the_site(live_server: Any) -> None:
+def test_url_sends_token_to_site(live_server: Any) -> None:
     made = provisioned()
     arguments = ("--token-from", "stdin", "--url", live_server.url, "--format", "json")
 
@@ -359,7 +359,7 @@ def test_over_http_a_token_is_presented_to_the_site(live_server: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_over_http_id_and_secret_get_an_opaque_token_and_a_jwt(live_server: Any) -> None:
+def test_url_gets_opaque_token_and_jwt(live_server: Any) -> None:
     made = provisioned()
 
     ran = grant(made.client_id, shown(made.client_secret), "--url", live_server.url)
@@ -372,14 +372,14 @@ def test_over_http_id_and_secret_get_an_opaque_token_and_a_jwt(live_server: Any)
     ]
 
 
-def test_without_a_profile_there_is_nothing_of_it_to_try(made: Credentials) -> None:
+def test_without_profile_no_request_is_sent(made: Credentials) -> None:
     ran = run("report", "--url", "https://lms.example.org")
 
     assert (ran.code, ran.stderr) == (0, "")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_over_http_a_wrong_secret_is_refused_in_every_way(live_server: Any) -> None:
+def test_url_refuses_wrong_secret(live_server: Any) -> None:
     made = provisioned()
 
     ran = grant(made.client_id, SECRET, "--url", live_server.url)
@@ -390,7 +390,7 @@ def test_over_http_a_wrong_secret_is_refused_in_every_way(live_server: Any) -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_over_http_a_restricted_client_gets_a_jwt_alone(live_server: Any) -> None:
+def test_url_gets_only_jwt_if_restricted(live_server: Any) -> None:
     made = provisioned(restricted=True, scopes=("grades:read",), filters=("content_org:edX",))
 
     ran = grant(made.client_id, shown(made.client_secret), "--url", live_server.url)
@@ -403,7 +403,7 @@ def test_over_http_a_restricted_client_gets_a_jwt_alone(live_server: Any) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_over_http_an_unreachable_site_is_told_to_be_one() -> None:
+def test_unreachable_site_is_reported() -> None:
     made = provisioned()
 
     ran = grant(made.client_id, shown(made.client_secret), "--url", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""The main job on a site that is no LMS. Run by tests/test_other_sites.py, in a process of its own."""
+"""Test the main use on plain Django. Run by tests/test_other_sites.py in a separate process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def whoami(token: str) -> tuple[int, str]:
     return response.status_code, response.json()["username"] if response.status_code == 200 else ""
 
 
-def test_nothing_of_the_lms_is_there() -> None:
+def test_no_lms_module_is_loaded() -> None:
     assert {config.label for config in apps.get_app_configs()} == {
         "auth", "contenttypes", "oauth2_provider", "edx_api_provisioning",
     }  # fmt: skip
     assert not {"common", "lms", "openedx", "student"} & set(sys.modules)
 
 
-def test_a_run_without_arguments_makes_a_working_client() -> None:
+def test_default_run_creates_working_client() -> None:
     result = provisioned()
 
     assert (result["status"], result["username"], result["verified"]) == ("created", "api-client", True)
@@ -38,7 +38,7 @@ def test_a_run_without_arguments_makes_a_working_client() -> None:
     assert whoami("edxapi_wrong") == (403, "")
 
 
-def test_id_and_secret_get_a_token_that_works() -> None:
+def test_id_and_secret_get_working_token() -> None:
     result = provisioned("--no-token")
 
     grant = {
@@ -54,7 +54,7 @@ def test_id_and_secret_get_a_token_that_works() -> None:
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
 
 
-def test_the_same_again_changes_nothing() -> None:
+def test_second_run_changes_nothing() -> None:
     provisioned("--staff")
     before = row_counts()
 
@@ -64,20 +64,20 @@ def test_the_same_again_changes_nothing() -> None:
     assert row_counts() == before
 
 
-def test_user_names_are_those_that_django_takes() -> None:
+def test_usernames_follow_django() -> None:
     assert provisioned("report.2026")["username"] == "report.2026"
     assert run("second", "--username", "a b").refusal.startswith("--username: ")
     assert not User.objects.get().has_usable_password()
 
 
-def test_scopes_are_those_that_the_site_has() -> None:
+def test_scopes_follow_site() -> None:
     scope = "https://example.org/auth/reports.readonly"
 
     assert provisioned("--scope", scope)["scope"] == scope
     assert run("second", "--scope", "grades:read").refusal.startswith("--scope: unknown scope grades:read")
 
 
-def test_what_only_the_lms_has_is_refused() -> None:
+def test_lms_only_options_are_rejected() -> None:
     assert run("--restricted").refusal.startswith("--restricted: ")
     assert run("--filter", "content_org:edX").refusal.startswith("--filter: ")
     assert run("--course-role", "staff@edX").refusal.startswith("--course-role: ")
@@ -93,7 +93,7 @@ def test_default_email_without_site_address_is_warned_about(settings: Any) -> No
     assert (result["email"], result["token_url"], result["api_docs_url"]) == ("bot@example.org", None, None)
 
 
-def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
+def test_unusable_token_is_reported(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {
         **settings.EDX_API_PROVISIONING,
         "BEARER_AUTHENTICATION": "rest_framework.authentication.SessionAuthentication",
@@ -106,7 +106,7 @@ def test_a_token_that_does_not_work_is_told(settings: Any) -> None:
     assert "access token with the site's Bearer authentication: " in failing.stderr
 
 
-def test_the_rest_api_is_there_for_bearer_tokens(settings: Any) -> None:
+def test_rest_api_accepts_bearer_tokens(settings: Any) -> None:
     root = "/provisioning/v1"
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True}
     rights = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", "provision", "rotate")]
@@ -130,6 +130,6 @@ def test_the_rest_api_is_there_for_bearer_tokens(settings: Any) -> None:
     assert Client().get(f"{root}/clients/", headers={"Authorization": "JWT a.b.c"}).status_code == 401
 
 
-def test_there_is_nothing_to_migrate_and_nothing_to_complain_about() -> None:
+def test_no_migration_or_check_is_missing() -> None:
     call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True, verbosity=0)
     call_command("check", fail_level="WARNING")

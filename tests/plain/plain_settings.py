@@ -1,4 +1,4 @@
-"""Plain Django with django-oauth-toolkit and the package, and nothing of the LMS."""
+"""Settings of plain Django with django-oauth-toolkit and the package, without the LMS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT_URLCONF = "plain_urls"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or "sqlite://:memory:")}
-# Of its own, for the tests that start this have theirs.
+# Separate, because the tests that start this have their own.
 DATABASES["default"]["TEST"] = {
     "NAME": f"test_{DATABASES['default']['NAME']}_plain" if DATABASES["default"].get("HOST") else None
 }

@@ -1,4 +1,4 @@
-"""The token end point, and one view that wants a token."""
+"""The token endpoint, and one view that needs a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls the REST API, and how: by session, by opaque token, by JWT."""
+"""Callers of the REST API by session, opaque token and JWT."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SCOPES = ("api_provisioning:read", "api_provisioning:write")
 ALL = ("view", "provision", "rotate", "revoke")
 
 
-def somebody(*rights: str, **flags: Any) -> Any:
-    """An account with some permissions: those of API clients by their first word, others by their codename."""
+def make_user(*rights: str, **flags: Any) -> Any:
+    """Create a user with permissions: "view" means view_apiclient, names with "_" are codenames."""
     user = UserFactory(**flags)
     names = [right if "_" in right else f"{right}_apiclient" for right in rights]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -29,7 +29,7 @@ def somebody(*rights: str, **flags: Any) -> Any:
 
 
 class Caller:
-    """Sends requests with one credential."""
+    """Send requests with one credential."""
 
     def __init__(self, authorization: str | None = None, *, session: Any = None) -> None:
         self.headers = {"Authorization": authorization} if authorization else {}

@@ -1,4 +1,4 @@
-"""The REST API is on here, and nobody can ask too often."""
+"""Switch on the REST API and switch off throttling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rest_api.callers import ALL, Caller, by_session, somebody
+from tests.rest_api.callers import ALL, Caller, by_session, make_user
 
 
 @pytest.fixture(autouse=True)
@@ -16,10 +16,10 @@ def switched_on(settings: Any) -> None:
 
 @pytest.fixture
 def root(db: None) -> Caller:
-    return by_session(somebody(is_staff=True, is_superuser=True))
+    return by_session(make_user(is_staff=True, is_superuser=True))
 
 
 @pytest.fixture
 def helper(db: None) -> Caller:
-    """Somebody with all permissions of API clients, and no other right."""
-    return by_session(somebody(*ALL))
+    """A caller with all API client permissions and no other right."""
+    return by_session(make_user(*ALL))

@@ -21,7 +21,7 @@ from tests.rest_api.callers import (
     by_jwt,
     by_session,
     good,
-    somebody,
+    make_user,
     token_of,
     value_of,
 )
@@ -53,21 +53,21 @@ def cut(user: Any, at: datetime) -> None:
 
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_client_credentials_may_change(by: Any) -> None:
-    created(by(somebody(*ALL)))
+    created(by(make_user(*ALL)))
 
 
 def test_session_may_change() -> None:
-    created(by_session(somebody(*ALL)))
+    created(by_session(make_user(*ALL)))
 
 
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_unmanaged_application_may_not_change(by: Any) -> None:
-    assert "active API client" in refused(by(somebody(*ALL, is_superuser=True), managed=False))
+    assert "active API client" in refused(by(make_user(*ALL, is_superuser=True), managed=False))
 
 
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_unmanaged_application_may_read(by: Any) -> None:
-    good(by(somebody(*ALL), managed=False).get("/clients/"))
+    good(by(make_user(*ALL), managed=False).get("/clients/"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_unmanaged_application_may_read(by: Any) -> None:
 )
 @pytest.mark.parametrize("jwt", [False, True], ids=["opaque", "JWT"])
 def test_other_grants_may_not_change(jwt: bool, change: dict[str, str]) -> None:
-    user = somebody(*ALL, is_superuser=True)
+    user = make_user(*ALL, is_superuser=True)
     row = token_of(user)
     for name, value in change.items():
         setattr(row.application, name, value)
@@ -90,7 +90,7 @@ def test_other_grants_may_not_change(jwt: bool, change: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("scopes", ["read", "profile", "email read"])
 def test_write_scope_is_required(scopes: str) -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
 
     assert "scope write" in refused(by_bearer(user, scope=scopes))
     get_access_token_model().objects.all().delete()
@@ -99,18 +99,18 @@ def test_write_scope_is_required(scopes: str) -> None:
     assert "scope write" in refused(by_jwt(user, *scopes.split()))
 
 
-def test_jwt_of_user_with_two_applications_may_not_change() -> None:
-    user = somebody(*ALL)
+def test_ambiguous_jwt_may_not_change() -> None:
+    user = make_user(*ALL)
     caller = by_jwt(user)
     ApplicationFactory(user=user)
 
     assert "exactly one application" in refused(caller)
 
 
-def test_token_row_of_another_user_may_not_change() -> None:
+def test_token_of_other_user_may_not_change() -> None:
     """Somebody with the permission to add access tokens made one of a client's application for a superuser."""
-    token = value_of(token_of(somebody(*ALL)))
-    superuser = somebody(*ALL, is_superuser=True)
+    token = value_of(token_of(make_user(*ALL)))
+    superuser = make_user(*ALL, is_superuser=True)
     ApplicationFactory(user=superuser)
     get_access_token_model().objects.update(user=superuser)
 
@@ -119,7 +119,7 @@ def test_token_row_of_another_user_may_not_change() -> None:
 
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_retired_client_may_not_change(by: Any) -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     caller = by(user)
     ApiClient.objects.filter(user=user).update(state="retired")
 
@@ -128,7 +128,7 @@ def test_retired_client_may_not_change(by: Any) -> None:
 
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_stale_credential_may_not_change(by: Any) -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     caller = by(user)
     cut(user, datetime.now(UTC) + timedelta(seconds=1))
 
@@ -138,7 +138,7 @@ def test_stale_credential_may_not_change(by: Any) -> None:
 
 
 def test_jwt_of_the_second_of_the_cut_is_stale() -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     caller = by_jwt(user)
     row = get_access_token_model().objects.get(user=user)
     cut(user, row.created)
@@ -157,21 +157,21 @@ def test_jwt_of_the_second_of_the_cut_is_stale() -> None:
 )
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])
 def test_change_of_credentials_ends_older_ones(by: Any, change: tuple[str, dict[str, Any]]) -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     caller = by(user)
     client = ApiClient.objects.get(user=user)
     client.user_made = True
     client.save()
 
     path, body = change
-    good(by_session(somebody(*ALL, is_superuser=True)).post(path.format(client.name), body))
+    good(by_session(make_user(*ALL, is_superuser=True)).post(path.format(client.name), body))
 
     assert caller.post("/clients/", NEW).status_code in (401, 403)
     assert not ApiClient.objects.filter(name="report").exists()
 
 
 def restricted(*scopes: str, filters: tuple[str, ...] = ("content_org:edX",)) -> Caller:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     row = token_of(user, restricted=True, scope=" ".join((*SCOPES, *scopes)))
     ApplicationAccess.objects.create(application=row.application, scopes=[*SCOPES, *scopes], filters=list(filters))
     return Caller(f"JWT {create_jwt(row, asymmetric=True)}")
@@ -180,7 +180,7 @@ def restricted(*scopes: str, filters: tuple[str, ...] = ("content_org:edX",)) ->
 WITHIN = {"restricted": True, "token": False, "filters": ["content_org:edX"]}
 
 
-def test_restricted_credential_creates_restricted_client() -> None:
+def test_restricted_caller_creates_restricted() -> None:
     created(restricted("grades:read"), **WITHIN, scopes=["grades:read"])
 
     application = ApiClient.objects.get(name="report").application
@@ -203,18 +203,18 @@ def test_restricted_credential_creates_restricted_client() -> None:
     ],
     ids=str,
 )
-def test_restricted_credential_stays_within_its_limits(body: dict[str, Any]) -> None:
+def test_restricted_caller_stays_within_limits(body: dict[str, Any]) -> None:
     refused(restricted(), **body)
 
 
-def test_restricted_credential_of_a_superuser_is_limited() -> None:
+def test_restricted_superuser_is_limited() -> None:
     row = token_of(UserFactory(is_superuser=True), restricted=True, scope=" ".join(SCOPES))
 
     refused(Caller(f"JWT {create_jwt(row, asymmetric=True)}"), superuser=True)
 
 
-def test_restricted_credential_does_not_rotate_others() -> None:
-    user = somebody(*ALL)
+def test_restricted_caller_cannot_rotate_others() -> None:
+    user = make_user(*ALL)
     by_bearer(user)
     name = ApiClient.objects.get(user=user).name
 
@@ -231,7 +231,7 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("body", [{}, {"use_existing_user": True}, {"staff": True, "use_existing_user": True}], ids=str)
 def test_answers_do_not_depend_on_the_account(body: dict[str, Any]) -> None:
-    caller = by_session(somebody(*ALL))
+    caller = by_session(make_user(*ALL))
     answers = set()
     for name, flags in ACCOUNTS.items():
         UserFactory(username=name, **flags)
@@ -247,14 +247,14 @@ def test_email_owner_is_not_told() -> None:
     UserFactory(username="secret-name", email="taken@example.org")
     body = {**NEW, "email": "taken@example.org"}
 
-    said = problem(by_session(somebody(*ALL)).post("/clients/", body), 409)
+    said = problem(by_session(make_user(*ALL)).post("/clients/", body), 409)
 
     assert "secret-name" not in str(said)
-    assert "secret-name" in str(problem(by_session(somebody(*ALL, "view_user")).post("/clients/", body), 409))
+    assert "secret-name" in str(problem(by_session(make_user(*ALL, "view_user")).post("/clients/", body), 409))
 
 
 def test_refusals_are_recorded() -> None:
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     UserFactory(username="taken")
     caller = by_session(user)
     names = ["first", "second"]
@@ -269,8 +269,8 @@ def test_refusals_are_recorded() -> None:
 
 def test_refusals_count_toward_the_rate(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API_RATE": "5/min"}
-    caller = by_session(somebody("view"))
-    other = by_session(somebody(*ALL))
+    caller = by_session(make_user("view"))
+    other = by_session(make_user(*ALL))
     UserFactory(username="taken")
 
     assert [caller.post("/clients/", NEW).status_code for _ in range(6)] == [403] * 5 + [429]
@@ -280,7 +280,7 @@ def test_refusals_count_toward_the_rate(settings: Any) -> None:
 
 def test_idempotency_key_belongs_to_the_client() -> None:
     """Two clients of one user: the second is not told that the first one's request is its own."""
-    user = somebody(*ALL)
+    user = make_user(*ALL)
     first, second = by_bearer(user), by_bearer(user)
     target = ApiClient.objects.filter(user=user).first()
     assert target is not None
@@ -292,7 +292,7 @@ def test_idempotency_key_belongs_to_the_client() -> None:
 
 @pytest.mark.parametrize("body", [rb'{"\ud800": 1}', rb'{"name": "\udfff"}', b'{"name": "\xff"}'])
 def test_body_that_is_no_text_is_rejected(body: bytes) -> None:
-    caller = by_session(somebody(*ALL))
+    caller = by_session(make_user(*ALL))
     response = caller.http.post(
         "/api/api-provisioning/v1/clients/", body, content_type="application/json", headers={"X-CSRFToken": "c" * 32}
     )
@@ -307,7 +307,7 @@ def test_error_reports_hold_no_credential(
     settings.DEBUG = debug
     settings.ADMINS = [("root", "root@example.org")]
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False
-    row = token_of(somebody(*ALL))
+    row = token_of(make_user(*ALL))
     caller = Caller(f"Bearer {value_of(row)}")
     caller.http.raise_request_exception = False
     cookie = "-".join(("cookie", "of", "the", "caller"))  # Not as it stands in this line, which the report shows
@@ -328,7 +328,7 @@ def test_error_reports_hold_no_credential(
 
 
 def test_hijacker_is_named() -> None:
-    user, real = somebody(*ALL), UserFactory(username="real-person")
+    user, real = make_user(*ALL), UserFactory(username="real-person")
     caller = by_session(user)
     session = caller.http.session
     session["hijack_history"] = [str(real.pk)]
@@ -341,7 +341,7 @@ def test_hijacker_is_named() -> None:
 
 
 def test_user_permission_is_required_besides() -> None:
-    user = somebody("view")
+    user = make_user("view")
     caller = by_jwt(user)
 
     problem(caller.post("/clients/", NEW), 403, "authz")

@@ -1,4 +1,4 @@
-"""Clients over HTTP: made, read, changed, rotated, ended."""
+"""Test clients over HTTP: create, read, change, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
+def test_create_shows_credentials_once(root: Caller) -> None:
     response = root.post("/clients/", {"name": "report", "contact": "ann@example.org", "reason": "it is May"})
 
     made = good(response, 201)
@@ -39,7 +39,7 @@ def test_a_client_is_made_proved_and_shown_once(root: Caller) -> None:
     )
 
 
-def test_the_default_client_is_neither_staff_nor_superuser_and_that_it_is_has_to_be_said(root: Caller) -> None:
+def test_staff_is_optional_and_warned_of(root: Caller) -> None:
     good(root.post("/clients/", {"name": "plain"}), 201)
     warned = good(root.post("/clients/", {"name": "staff", "staff": True}), 201)
 
@@ -48,7 +48,7 @@ def test_the_default_client_is_neither_staff_nor_superuser_and_that_it_is_has_to
     assert "nearly every course" in warned["warnings"][0]
 
 
-def test_a_client_that_is_there_is_not_touched_by_one_that_is_to_be_made(root: Caller) -> None:
+def test_create_keeps_existing_client(root: Caller) -> None:
     provisioned(purpose="mine")
     before = row_counts()
 
@@ -58,7 +58,7 @@ def test_a_client_that_is_there_is_not_touched_by_one_that_is_to_be_made(root: C
     assert row_counts() == before
 
 
-def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(root: Caller) -> None:
+def test_all_field_errors_are_listed(root: Caller) -> None:
     before = row_counts()
 
     said = problem(root.post("/clients/", {"name": "a b", "staff": "yes", "expires_in": "soon", "owner": "ann"}), 400)
@@ -71,7 +71,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_made(root: Caller) -> 
 @pytest.mark.versions
 @pytest.mark.parametrize("value", ["a\0b", "line\nbreak"], ids=["NUL", "newline"])
 @pytest.mark.parametrize("field", ["username", "purpose", "profile", "reason", "groups"])
-def test_what_no_database_takes_is_refused_before_one_is_asked(root: Caller, field: str, value: str) -> None:
+def test_unstorable_text_is_rejected(root: Caller, field: str, value: str) -> None:
     sent = {"name": "report", field: [value] if field == "groups" else value}
 
     assert field in problem(root.post("/clients/", sent), 400)["errors"]
@@ -97,11 +97,11 @@ def test_half_surrogate_is_rejected(root: Caller, body: str) -> None:
         ("", 400, "validation"),
     ],
 )
-def test_what_is_no_object_is_refused(root: Caller, body: Any, status: int, code: str) -> None:
+def test_invalid_body_is_rejected(root: Caller, body: Any, status: int, code: str) -> None:
     problem(root.post("/clients/", body), status, code)
 
 
-def test_only_json_is_read_and_only_json_is_written(root: Caller) -> None:
+def test_only_json_is_read_and_written(root: Caller) -> None:
     response = root.http.post(f"{ROOT}/clients/", {"name": "report"}, headers={"X-CSRFToken": "c" * 32})
     problem(response, 415, "unsupported-media-type")
     problem(root.get("/clients/", Accept="text/html"), 406, "not-acceptable")
@@ -113,7 +113,7 @@ def test_only_json_is_read_and_only_json_is_written(root: Caller) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_client_is_told_with_all_that_is_known_and_no_secret(root: Caller) -> None:
+def test_client_has_all_but_secrets(root: Caller) -> None:
     made = provisioned(contact="ann@example.org", self_rotation=True)
 
     shown = good(root.get("/clients/report/"))
@@ -125,7 +125,7 @@ def test_a_client_is_told_with_all_that_is_known_and_no_secret(root: Caller) -> 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_clients_come_in_pages_as_in_the_lms(root: Caller) -> None:
+def test_clients_are_paginated(root: Caller) -> None:
     for number in range(12):
         ApiClient.objects.create(name=f"client-{number:02}")
 
@@ -140,7 +140,7 @@ def test_clients_come_in_pages_as_in_the_lms(root: Caller) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_page_of_clients_takes_the_same_number_of_statements_however_many_are_on_it(root: Caller) -> None:
+def test_list_query_count_is_constant(root: Caller) -> None:
     def taken() -> int:
         with statements() as sent:
             good(root.get("/clients/?page_size=50"))
@@ -185,13 +185,13 @@ def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[
 @pytest.mark.parametrize(
     "query", ["expiring_within=soon", "ordering=secret", "username=a%00b", "manifest=" + "x" * 300]
 )
-def test_a_filter_that_cannot_be_meant_is_refused(root: Caller, query: str) -> None:
+def test_invalid_filter_is_rejected(root: Caller, query: str) -> None:
     problem(root.get(f"/clients/?{query}"), 400, "validation")
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_history_of_a_client_is_told_the_last_first(root: Caller) -> None:
+def test_events_are_newest_first(root: Caller) -> None:
     provisioned()
     provisioned("other")
     good(root.post("/clients/report/revoke/", {"reason": "seen in a log"}))
@@ -206,7 +206,7 @@ def test_the_history_of_a_client_is_told_the_last_first(root: Caller) -> None:
 # Changed
 
 
-def test_a_change_leaves_what_it_does_not_name(root: Caller) -> None:
+def test_patch_keeps_unnamed_fields(root: Caller) -> None:
     provisioned(contact="ann@example.org", purpose="reports", staff=True, groups=())
     token = client().access_token_id
 
@@ -218,7 +218,7 @@ def test_a_change_leaves_what_it_does_not_name(root: Caller) -> None:
     assert last_event().reason == "ann has left"
 
 
-def test_a_change_of_nothing_changes_nothing(root: Caller) -> None:
+def test_empty_patch_changes_nothing(root: Caller) -> None:
     provisioned()
     before = row_counts()
 
@@ -226,7 +226,7 @@ def test_a_change_of_nothing_changes_nothing(root: Caller) -> None:
     assert row_counts() == before
 
 
-def test_the_rights_of_other_kinds_stay(root: Caller) -> None:
+def test_patch_keeps_other_kinds_of_rights(root: Caller) -> None:
     provisioned(permissions=("course_modes.view_coursemode",), global_roles=("support",))
 
     good(root.patch("/clients/report/", {"permissions": ["course_modes.change_coursemode"]}))
@@ -235,7 +235,7 @@ def test_the_rights_of_other_kinds_stay(root: Caller) -> None:
 
 
 @pytest.mark.parametrize("ended", ["expired", "deleted"])
-def test_no_token_is_issued_by_a_change_of_something_else(root: Caller, ended: str) -> None:
+def test_patch_issues_no_token_unasked(root: Caller, ended: str) -> None:
     provisioned()
     tokens = get_access_token_model().objects
     tokens.update(expires=timezone.now() - timedelta(days=1)) if ended == "expired" else tokens.all().delete()
@@ -245,7 +245,7 @@ def test_no_token_is_issued_by_a_change_of_something_else(root: Caller, ended: s
     assert answer(issued["access_token"]) == "ok"
 
 
-def test_a_user_who_was_promoted_is_not_taken_for_what_was_meant(root: Caller) -> None:
+def test_promoted_user_is_a_conflict(root: Caller) -> None:
     provisioned()
     user = client().user
     user.is_staff = True
@@ -256,7 +256,7 @@ def test_a_user_who_was_promoted_is_not_taken_for_what_was_meant(root: Caller) -
     assert "is staff" in said["detail"]
 
 
-def test_the_name_and_the_id_of_a_client_do_not_change(root: Caller) -> None:
+def test_name_and_client_id_are_immutable(root: Caller) -> None:
     provisioned()
 
     assert set(problem(root.patch("/clients/report/", {"name": "a", "client_id": "b"}), 400)["errors"]) == {
@@ -265,12 +265,12 @@ def test_the_name_and_the_id_of_a_client_do_not_change(root: Caller) -> None:
     }
 
 
-# An ETag tells one state from another
+# ETags and preconditions
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_change_is_made_to_the_state_that_was_read_or_not_at_all(root: Caller) -> None:
+def test_patch_honors_if_match(root: Caller) -> None:
     provisioned()
     read = root.get("/clients/report/")["ETag"]
 
@@ -284,7 +284,7 @@ def test_a_change_is_made_to_the_state_that_was_read_or_not_at_all(root: Caller)
 
 
 @pytest.mark.parametrize("address", ["/clients/report/token/", "/clients/report/secret/", "/clients/report/revoke/"])
-def test_so_is_everything_else_that_is_done_to_a_client(root: Caller, address: str) -> None:
+def test_post_honors_if_match(root: Caller, address: str) -> None:
     provisioned()
     before = row_counts()
 
@@ -296,19 +296,19 @@ def test_so_is_everything_else_that_is_done_to_a_client(root: Caller, address: s
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_two_changes_within_a_second_are_told_apart(root: Caller) -> None:
+def test_etag_changes_within_a_second(root: Caller) -> None:
     provisioned()
     first = good(root.post("/clients/report/token/", {})) and root.get("/clients/report/")["ETag"]
 
     assert root.post("/clients/report/token/", {})["ETag"] != first
 
 
-# Rotated and ended
+# Rotation and revocation
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_new_token_ends_the_old_one_or_leaves_it_a_time_of_grace(root: Caller) -> None:
+def test_new_token_honors_grace(root: Caller) -> None:
     first = provisioned().access_token
 
     second = good(root.post("/clients/report/token/", {"expires_in": "30d"}))
@@ -321,7 +321,7 @@ def test_a_new_token_ends_the_old_one_or_leaves_it_a_time_of_grace(root: Caller)
     assert last_event().reason == "it is May"
 
 
-def test_a_new_secret_ends_the_old_one_and_leaves_the_token(root: Caller) -> None:
+def test_new_secret_keeps_token(root: Caller) -> None:
     made = provisioned()
 
     rotated = good(root.post("/clients/report/secret/"))
@@ -334,7 +334,7 @@ def test_a_new_secret_ends_the_old_one_and_leaves_the_token(root: Caller) -> Non
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_new_secret_with_grace_is_that_of_a_new_application(root: Caller) -> None:
+def test_secret_grace_needs_new_application(root: Caller) -> None:
     made = provisioned()
 
     problem(root.post("/clients/report/secret/", {"grace": "1d"}), 409, "conflict")
@@ -355,7 +355,7 @@ def test_a_new_secret_with_grace_is_that_of_a_new_application(root: Caller) -> N
         ({"name": "other"}, {"name"}),
     ],
 )
-def test_a_rotation_that_is_not_allowed_says_why(root: Caller, body: dict[str, str], fields: set[str]) -> None:
+def test_refused_rotation_names_fields(root: Caller, body: dict[str, str], fields: set[str]) -> None:
     made = provisioned()
 
     assert set(problem(root.post("/clients/report/token/", body), 400, "validation")["errors"]) == fields
@@ -364,7 +364,7 @@ def test_a_rotation_that_is_not_allowed_says_why(root: Caller, body: dict[str, s
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_client_ends_for_now_or_for_good(root: Caller) -> None:
+def test_client_is_revoked_then_retired(root: Caller) -> None:
     made = provisioned()
 
     ended = good(root.post("/clients/report/revoke/"))
@@ -378,7 +378,7 @@ def test_a_client_ends_for_now_or_for_good(root: Caller) -> None:
     assert ApiClientEvent.objects.count() == 3
 
 
-def test_what_must_not_be_kept_says_so(root: Caller) -> None:
+def test_secret_responses_are_not_cached(root: Caller) -> None:
     for response in (root.post("/clients/", {"name": "report"}), root.post("/clients/report/token/")):
         assert "no-store" in response["Cache-Control"]
         assert (response["Pragma"], response["Referrer-Policy"]) == ("no-cache", "no-referrer")

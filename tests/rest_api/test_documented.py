@@ -1,4 +1,4 @@
-"""What is said of the API, in the LMS's /api-docs/ and in our documentation, is what it is."""
+"""Test that /api-docs/ and our documentation describe the actual API."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def maker() -> Any:
     return module
 
 
-def test_the_openapi_file_is_that_of_the_views() -> None:
+def test_openapi_file_is_current() -> None:
     written = json.loads((ROOT / "docs/reference/openapi.json").read_text())
 
     assert maker().document() == written, "Run: python docs/make_openapi.py"
 
 
-def test_every_method_is_described_with_a_sentence_and_every_field_too() -> None:
+def test_openapi_describes_methods_and_fields() -> None:
     document = json.loads((ROOT / "docs/reference/openapi.json").read_text())
     operations = [
         operation
@@ -66,7 +66,7 @@ def test_responses_have_the_documented_fields(root: Caller) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("on", [True, False])
-def test_the_api_docs_of_the_site_show_it_where_it_is_on(on: bool, settings: Any) -> None:
+def test_site_api_docs_follow_setting(on: bool, settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": on}
 
     shown = json.loads(Client().get("/api-docs/", headers={"Accept": "application/openapi+json"}).content)
@@ -77,7 +77,7 @@ def test_the_api_docs_of_the_site_show_it_where_it_is_on(on: bool, settings: Any
     assert (len(paths) == 1) is not on
 
 
-def test_a_site_without_the_libraries_that_describe_does_without() -> None:
+def test_documentation_libraries_are_optional() -> None:
     found = importlib.util.spec_from_file_location("without", documentation.__file__)
     assert found is not None
     assert found.loader is not None

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is said in one form, without a secret, and leaves nothing behind."""
+"""Test that every error has one form, contains no secret and rolls back."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.rest_api.callers import ROOT, Caller, good, problem
 
 pytestmark = pytest.mark.django_db
 
-# They are said otherwise, or never come this far.
+# Handled elsewhere, or never raised here.
 _ELSEWHERE = {"ProvisioningError", "AlreadyDone", "OutputFailure"}
 
 
-def test_every_error_of_ours_has_a_status_and_a_code_of_its_own() -> None:
+def test_each_error_has_status_and_code() -> None:
     ours = [each for _name, each in inspect.getmembers(exceptions, inspect.isclass)]
     said = {}
     for kind in ours:
@@ -39,7 +39,7 @@ def test_every_error_of_ours_has_a_status_and_a_code_of_its_own() -> None:
 
 @pytest.mark.parametrize("error", [OperationalError, DatabaseError, IntegrityError])
 @pytest.mark.parametrize("at", ["FROM .?edx_api_provisioning", "INSERT INTO .?oauth2_provider", "FROM .?auth_user"])
-def test_an_error_of_the_database_is_one_line_without_its_words(error: type[Exception], at: str, root: Caller) -> None:
+def test_database_error_hides_its_text(error: type[Exception], at: str, root: Caller) -> None:
     import re
 
     provisioned("other")
@@ -59,14 +59,14 @@ def test_an_error_of_the_database_is_one_line_without_its_words(error: type[Exce
         with connection.execute_wrapper(fail):
             response = send()
         if response.status_code in (200, 201):
-            continue  # It does not pass there.
+            continue  # Read-only.
         said = problem(response, 503, "database-failure")
         assert "words of the database" not in str(said)
     with transaction.atomic():
         assert row_counts()["ApiClient"] == before["ApiClient"]
 
 
-def test_a_failure_of_ours_keeps_nothing_of_a_request_that_is_one_transaction(root: Caller) -> None:
+def test_failure_rolls_back_atomic_request(root: Caller) -> None:
     before = row_counts()
 
     changed = UnusableToken("the site changed the token while it was saved.")
@@ -78,7 +78,7 @@ def test_a_failure_of_ours_keeps_nothing_of_a_request_that_is_one_transaction(ro
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("atomic_requests", [True, False])
-def test_credentials_that_cannot_be_shown_are_not_made(atomic_requests: bool, root: Caller) -> None:
+def test_unrenderable_credentials_roll_back(atomic_requests: bool, root: Caller) -> None:
     before = row_counts()
     root.http.raise_request_exception = False
 
@@ -92,7 +92,7 @@ def test_credentials_that_cannot_be_shown_are_not_made(atomic_requests: bool, ro
     assert row_counts() == before
 
 
-def test_an_answer_is_never_a_page(root: Caller) -> None:
+def test_responses_are_never_html(root: Caller) -> None:
     for response in (
         root.get("/clients/nobody/"),
         root.http.get(f"{ROOT}/clients/?format=api"),
@@ -101,7 +101,7 @@ def test_an_answer_is_never_a_page(root: Caller) -> None:
         assert "html" not in response["Content-Type"]
 
 
-def test_other_spellings_of_a_name_are_told_apart_or_refused(root: Caller) -> None:
+def test_name_in_other_case_is_not_mixed_up(root: Caller) -> None:
     provisioned("report")
 
     response = root.get("/clients/Report/")
@@ -120,7 +120,7 @@ def test_other_spellings_of_a_name_are_told_apart_or_refused(root: Caller) -> No
     ("error", "status", "code"),
     [(Http404("secret"), 404, "not-found"), (PermissionDenied("secret"), 403, "authz")],
 )
-def test_what_django_says_is_said_as_rest_framework_does(error: Exception, status: int, code: str) -> None:
+def test_django_errors_are_converted(error: Exception, status: int, code: str) -> None:
     response = errors._of_drf(error)
 
     assert (response.status_code, response.data["type"].rpartition("/")[2]) == (status, code)

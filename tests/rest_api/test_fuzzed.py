@@ -1,4 +1,4 @@
-"""Whatever is sent, by whomever, the API answers as its OpenAPI document says, and never fails."""
+"""Test with generated requests that every response matches the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from tests.lifecycle_helpers import provisioned
-from tests.rest_api.callers import ALL, by_bearer, somebody
+from tests.rest_api.callers import ALL, by_bearer, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -30,15 +30,15 @@ QUIET = settings(
 
 WHO: dict[str, Callable[[], dict[str, str]]] = {
     "anonymous": dict,
-    "plain": lambda: by_bearer(somebody()).headers,
-    "staff": lambda: by_bearer(somebody(*ALL, is_staff=True)).headers,
-    "superuser": lambda: by_bearer(somebody(is_superuser=True, is_staff=True)).headers,
+    "plain": lambda: by_bearer(make_user()).headers,
+    "staff": lambda: by_bearer(make_user(*ALL, is_staff=True)).headers,
+    "superuser": lambda: by_bearer(make_user(is_superuser=True, is_staff=True)).headers,
 }
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_connection() -> Iterator[None]:
-    """A server lets go of its connection after a request; here it is that of the test."""
+    """Keep the test's connection open after a request."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -48,7 +48,7 @@ def one_connection() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def described() -> Any:
-    """The sandbox, in this process, with its document."""
+    """Load the OpenAPI document for the sandbox in this process."""
     site = get_wsgi_application()
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -58,24 +58,24 @@ def described() -> Any:
         return [DOCUMENT.read_bytes()]
 
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
-    # What no document can say: which permissions, groups and profiles there are, what the LMS calls a user name, what
-    # does not go together; and what was read or asked before.
+    # Not expressible in the document: existing permissions, groups and profiles, the LMS's username rules, conflicting
+    # values, and values from earlier responses.
     schema.config.checks.positive_data_acceptance.expected_statuses += ["400", "412", "422"]
-    # Every caller comes with a credential of its own; none is made up in its place.
+    # Every caller has its own credential; Schemathesis must not generate one.
     schema.config.generation.with_security_parameters = False
     return schema
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 @pytest.mark.parametrize("who", WHO)
-def test_every_answer_is_one_that_is_described(described: Any, who: str, mode: GenerationMode) -> None:
+def test_responses_match_openapi(described: Any, who: str, mode: GenerationMode) -> None:
     headers = WHO[who]()
     provisioned("aa")
     failures = []
     for result in described.get_all_operations():
         operation = result.ok()
         if mode is GenerationMode.NEGATIVE and operation.label == "GET /whoami/":
-            continue  # It takes nothing that could be said wrong.
+            continue  # It has no input that could be invalid.
 
         @QUIET
         @given(case=operation.as_strategy(generation_mode=mode))
@@ -84,18 +84,18 @@ def test_every_answer_is_one_that_is_described(described: Any, who: str, mode: G
 
         try:
             answered()
-        except Exception as failure:  # Of Schemathesis, which has many.
+        except Exception as failure:  # Schemathesis raises many kinds.
             failures.append(f"{operation.label}: {failure!r} {getattr(failure, 'exceptions', '')}")
     assert not failures, "\n\n".join(failures)
 
 
-def test_what_is_done_to_a_client_one_after_the_other_is_answered_as_described(described: Any) -> None:
+def test_stateful_calls_match_openapi(described: Any) -> None:
     headers = WHO["superuser"]()
     done = set()
 
     class Life(described.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # Each life begins in the same world.
+            # Each run starts from the same state.
             self.world = transaction.atomic()
             self.world.__enter__()
 
@@ -116,5 +116,5 @@ def test_what_is_done_to_a_client_one_after_the_other_is_answered_as_described(d
 
     Life.run(settings=settings(QUIET, max_examples=12, stateful_step_count=8))
 
-    # The links lead somewhere: what was made was found again.
+    # The links work: created clients were found again.
     assert {"POST /clients/", "GET /clients/{name}/"} <= done, done

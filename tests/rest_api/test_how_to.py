@@ -1,4 +1,4 @@
-"""What docs/how-to/rest.rst tells people to run does what it says there."""
+"""Test the examples of docs/how-to/rest.rst."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
             server.stop()
 
 
-def test_the_setting_is_one() -> None:
+def test_settings_example_is_valid() -> None:
     from edx_api_provisioning import conf
 
     told: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def test_the_setting_is_one() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_client_of_a_few_lines_works(site: str) -> None:
+def test_python_example_works(site: str) -> None:
     command = re.sub(r"\\\n>\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
     arguments = command.partition("--format env")[0].split()
     token = run(*arguments, "--format", "json").result["access_token"]
@@ -61,7 +61,7 @@ def test_the_client_of_a_few_lines_works(site: str) -> None:
 
 
 @pytest.mark.parametrize("address", re.findall(r'_path += "(.*)"', TEXT))
-def test_the_addresses_for_terraform_are_there(address: str, settings: Any) -> None:
+def test_terraform_paths_exist(address: str, settings: Any) -> None:
     from django.test import Client
 
     path = "/api/api-provisioning/v1" + address.format(id="report")

@@ -1,4 +1,4 @@
-"""The same request under the same key is carried out once, and shows its secrets once, however often it comes."""
+"""Test that requests with the same Idempotency-Key run once and show their secrets once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.http import HttpResponse
@@ -14,9 +15,10 @@ from django.test import override_settings
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import registry
 from tests.factories import row_counts
 from tests.lifecycle_helpers import answer, client, provisioned, shown
-from tests.rest_api.callers import ALL, Caller, by_session, good, problem, somebody
+from tests.rest_api.callers import ALL, Caller, by_session, good, make_user, problem
 from tests.subprocesses import FORK, TIMEOUT, Process, Work, database_for_processes
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +34,7 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.mark.databases
 @pytest.mark.parametrize("call", CALLS)
-def test_a_request_that_comes_again_is_answered_with_what_there_is_and_no_secret(call: str, root: Caller) -> None:
+def test_replay_returns_no_secret(call: str, root: Caller) -> None:
     provisioned()
     if call == "change":
         get_access_token_model().objects.all().delete()
@@ -56,7 +58,7 @@ def test_a_request_that_comes_again_is_answered_with_what_there_is_and_no_secret
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_without_a_key_or_with_another_it_is_another_request(call: str, root: Caller) -> None:
+def test_other_key_is_another_request(call: str, root: Caller) -> None:
     provisioned()
     method, path, body = CALLS[call]
     first = root(method, path, body, Idempotency_Key="k-1")
@@ -77,7 +79,7 @@ def test_without_a_key_or_with_another_it_is_another_request(call: str, root: Ca
         ("POST", "/self/rotate/", {}),
     ],
 )
-def test_the_same_key_for_something_else_is_refused(method: str, path: str, body: dict[str, Any], root: Caller) -> None:
+def test_key_reuse_is_rejected(method: str, path: str, body: dict[str, Any], root: Caller) -> None:
     good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
     before = row_counts()
 
@@ -90,27 +92,27 @@ def test_the_same_key_for_something_else_is_refused(method: str, path: str, body
     assert row_counts() == before
 
 
-def test_the_order_of_the_fields_makes_no_other_request(root: Caller) -> None:
+def test_field_order_is_irrelevant(root: Caller) -> None:
     good(root.post("/clients/", '{"name": "report", "purpose": "x"}', Idempotency_Key="k"), 201)
 
     assert root.post("/clients/", '{"purpose": "x", "name": "report"}', Idempotency_Key="k")["Idempotency-Replayed"]
 
 
-def test_the_same_key_of_somebody_else_is_another_key(root: Caller, helper: Caller) -> None:
+def test_keys_are_scoped_to_caller(root: Caller, helper: Caller) -> None:
     good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
 
     good(helper.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
 
 
 @pytest.mark.databases
-def test_what_failed_may_be_tried_again_under_the_same_key(root: Caller) -> None:
+def test_failed_request_may_be_retried(root: Caller) -> None:
     provisioned("report")
     problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 409)
 
     good(root.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
 
 
-def test_a_request_that_was_carried_out_is_told_so_even_if_its_precondition_holds_no_longer(root: Caller) -> None:
+def test_replay_ignores_stale_if_match(root: Caller) -> None:
     provisioned()
     read = root.get("/clients/report/")["ETag"]
     good(root.post("/clients/report/token/", {}, Idempotency_Key="k", If_Match=read))
@@ -121,7 +123,7 @@ def test_a_request_that_was_carried_out_is_told_so_even_if_its_precondition_hold
     assert again["Idempotency-Replayed"]
 
 
-def test_of_a_client_that_is_gone_there_is_nothing_to_tell(root: Caller) -> None:
+def test_replay_of_deleted_client_is_not_found(root: Caller) -> None:
     good(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 201)
     ApiClient.objects.all().delete()
 
@@ -129,23 +131,23 @@ def test_of_a_client_that_is_gone_there_is_nothing_to_tell(root: Caller) -> None
 
 
 @pytest.mark.parametrize("key", ["", "   ", "x" * 256, "k\xe9y", "tab\tbed"])
-def test_a_key_that_is_none_is_refused(key: str, root: Caller) -> None:
+def test_invalid_key_is_rejected(key: str, root: Caller) -> None:
     problem(root.post("/clients/", {"name": "report"}, Idempotency_Key=key), 400, "validation")
     assert not ApiClient.objects.exists()
 
 
-def test_keys_are_not_kept(root: Caller) -> None:
+def test_keys_are_not_stored(root: Caller) -> None:
     good(root.post("/clients/", {"name": "report"}, Idempotency_Key="my-own-key"), 201)
 
     assert "my-own-key" not in repr(list(ApiClientEvent.objects.values()))
 
 
-# Many at once
+# Parallel requests
 
 
 @pytest.fixture
 def crowd(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., list[HttpResponse]]]:
-    """All callers at once, each in a process of its own, as a server's workers are; their answers."""
+    """Send all requests at the same time, each from its own process, and return the answers."""
 
     def run(works: list[Callable[[], HttpResponse]]) -> list[dict[str, Any]]:
         barrier = FORK.Barrier(len(works))
@@ -175,8 +177,8 @@ concurrent = pytest.mark.vendor("mysql", "postgresql")
 @pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
-def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> None:
-    caller = by_session(somebody(*ALL))
+def test_concurrent_creates_make_one_client(crowd: Any) -> None:
+    caller = by_session(make_user(*ALL))
     answers = crowd([lambda: caller.post("/clients/", {"name": "report"})] * MANY)
 
     assert Counter(each["status"] for each in answers) == {201: 1, 409: MANY - 1}
@@ -185,11 +187,23 @@ def test_of_50_requests_for_a_client_of_one_name_one_makes_it(crowd: Any) -> Non
     assert_one_client(made)
 
 
+def test_client_created_meanwhile_is_found() -> None:
+    provisioned("report")
+    missed = mock.Mock(return_value=[])
+    real = registry.find_all
+
+    def find_all(*arguments: Any, **options: Any) -> Any:
+        return real(*arguments, **options) if missed.called else missed()
+
+    with mock.patch.object(registry, "find_all", find_all):
+        problem(by_session(make_user(*ALL)).post("/clients/", {"name": "report"}), 409, "client-exists")
+
+
 @pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
-def test_of_16_that_are_the_same_request_one_makes_it_and_the_others_are_told_so(crowd: Any) -> None:
-    caller = by_session(somebody(*ALL))
+def test_concurrent_replays_make_one_client(crowd: Any) -> None:
+    caller = by_session(make_user(*ALL))
     answers = crowd([lambda: caller.post("/clients/", {"name": "report"}, Idempotency_Key="k")] * 16)
 
     assert Counter(each["status"] for each in answers) == {201: 1, 200: 15}
@@ -212,8 +226,8 @@ def assert_one_client(made: dict[str, Any]) -> None:
 @pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
-def test_of_requests_for_different_clients_under_one_key_one_is_carried_out(crowd: Any) -> None:
-    caller = by_session(somebody(*ALL))
+def test_concurrent_key_reuse_runs_once(crowd: Any) -> None:
+    caller = by_session(make_user(*ALL))
     bodies = [{"name": f"report-{number}"} for number in range(16)]
     answers = crowd([lambda body=body: caller.post("/clients/", body, Idempotency_Key="k") for body in bodies])
 
@@ -224,9 +238,9 @@ def test_of_requests_for_different_clients_under_one_key_one_is_carried_out(crow
 @pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
-def test_of_rotations_that_are_the_same_request_one_is_carried_out(crowd: Any) -> None:
+def test_concurrent_rotations_run_once(crowd: Any) -> None:
     provisioned()
-    caller = by_session(somebody(*ALL, is_superuser=True))
+    caller = by_session(make_user(*ALL, is_superuser=True))
     answers = crowd([lambda: caller.post("/clients/report/token/", Idempotency_Key="k")] * 16)
 
     assert Counter(each["status"] for each in answers) == {200: 16}
@@ -238,7 +252,7 @@ def test_of_rotations_that_are_the_same_request_one_is_carried_out(crowd: Any) -
 @concurrent
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", [None, "k"])
-def test_of_16_rotations_of_a_client_by_itself_at_once_one_makes_a_token(crowd: Any, key: str | None) -> None:
+def test_concurrent_self_rotations_run_once(crowd: Any, key: str | None) -> None:
     made = provisioned(self_rotation=True)
     caller = Caller(f"Bearer {shown(made.access_token)}")
     headers = {"Idempotency_Key": key} if key else {}
@@ -253,9 +267,9 @@ def test_of_16_rotations_of_a_client_by_itself_at_once_one_makes_a_token(crowd: 
 @pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
-def test_of_16_changes_to_the_state_that_all_have_read_one_is_made(crowd: Any) -> None:
+def test_concurrent_if_match_changes_run_once(crowd: Any) -> None:
     provisioned()
-    caller = by_session(somebody(*ALL, is_superuser=True))
+    caller = by_session(make_user(*ALL, is_superuser=True))
     read = caller.get("/clients/report/")["ETag"]
     works = [
         lambda number=number: caller.patch("/clients/report/", {"purpose": f"no. {number}"}, If_Match=read)
@@ -267,7 +281,7 @@ def test_of_16_changes_to_the_state_that_all_have_read_one_is_made(crowd: Any) -
 
 
 @pytest.mark.databases
-def test_it_holds_where_a_request_is_no_transaction_of_its_own_too(root: Caller) -> None:
+def test_keys_work_without_atomic_requests(root: Caller) -> None:
     from django.db import connection
 
     with override_settings(), pytest.MonkeyPatch.context() as patch:

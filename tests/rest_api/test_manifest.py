@@ -1,4 +1,4 @@
-"""Many clients in one request: planned, and applied."""
+"""Test planning and applying many clients in one request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient
 from tests.factories import row_counts
-from tests.lifecycle_helpers import answer, client, everything, last_event, provisioned
+from tests.lifecycle_helpers import all_rows, answer, client, last_event, provisioned
 from tests.rest_api.callers import Caller, good, problem
 
 pytestmark = pytest.mark.django_db
@@ -29,12 +29,12 @@ def by_name(response: Any) -> dict[str, Any]:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_plan_says_what_would_be_done_and_does_nothing(root: Caller) -> None:
-    before = everything()
+def test_plan_changes_nothing(root: Caller) -> None:
+    before = all_rows()
 
     planned = by_name(root.post("/plan/", TWO))
 
-    assert everything() == before
+    assert all_rows() == before
     assert {each["status"] for each in planned.values()} == {"created"}
     assert planned["report"]["steps"][0] == "Would register the API client report."
     assert "staff client" in planned["grades"]["warnings"][0]
@@ -42,7 +42,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(root: Caller) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_is_applied_is_shown_once_and_again_is_unchanged(root: Caller) -> None:
+def test_apply_is_idempotent(root: Caller) -> None:
     made = by_name(root.post("/apply/", {**TWO, "reason": "the new term"}))
 
     for each in made.values():
@@ -63,7 +63,7 @@ def test_what_is_applied_is_shown_once_and_again_is_unchanged(root: Caller) -> N
     assert {each["status"] for each in by_name(root.post("/plan/", TWO)).values()} == {"unchanged"}
 
 
-def test_one_that_is_refused_does_not_keep_the_others_from_being_made(root: Caller, helper: Caller) -> None:
+def test_refused_client_does_not_stop_others(root: Caller, helper: Caller) -> None:
     for path in ("/plan/", "/apply/"):
         done = by_name(helper.post(path, TWO))
 
@@ -72,7 +72,7 @@ def test_one_that_is_refused_does_not_keep_the_others_from_being_made(root: Call
     assert [*ApiClient.objects.values_list("name", flat=True)] == ["report"]
 
 
-def test_under_the_same_key_nothing_more_is_issued_whatever_happened_since(root: Caller) -> None:
+def test_replay_issues_nothing(root: Caller) -> None:
     by_name(root.post("/apply/", TWO, Idempotency_Key="k"))
     good(root.post("/clients/report/revoke/"))
     before = row_counts()
@@ -83,7 +83,7 @@ def test_under_the_same_key_nothing_more_is_issued_whatever_happened_since(root:
     assert row_counts() == before
 
 
-def test_the_same_key_with_another_manifest_is_refused_client_by_client(root: Caller) -> None:
+def test_key_reuse_is_rejected_per_client(root: Caller) -> None:
     by_name(root.post("/apply/", TWO, Idempotency_Key="k"))
 
     again = by_name(root.post("/apply/", {"clients": [{"name": "report"}, {"name": "third"}]}, Idempotency_Key="k"))
@@ -92,7 +92,7 @@ def test_the_same_key_with_another_manifest_is_refused_client_by_client(root: Ca
     assert again["third"]["credentials"]["status"] == "created"
 
 
-def test_all_that_is_wrong_is_said_with_its_place(root: Caller) -> None:
+def test_all_errors_have_their_place(root: Caller) -> None:
     sent = {
         "defaults": {"staff": "yes"},
         "clients": [
@@ -126,13 +126,13 @@ def test_all_that_is_wrong_is_said_with_its_place(root: Caller) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_manifest_is_refused(root: Caller, body: Any, field: str) -> None:
+def test_invalid_manifest_is_rejected(root: Caller, body: Any, field: str) -> None:
     assert set(problem(root.post("/apply/", body), 400, "validation")["errors"]) == {field}
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_where_the_database_fails_nothing_is_kept(root: Caller) -> None:
+def test_database_failure_rolls_back(root: Caller) -> None:
     provision = api.provision
 
     def fail_at_the_second(spec: Any, **request: Any) -> Any:

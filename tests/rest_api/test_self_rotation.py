@@ -1,4 +1,4 @@
-"""A client gives itself its next token for the one that it has."""
+"""Test that a client can rotate its own token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edx_api_provisioning.core.results import Credentials
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from tests.factories import OPERATOR, row_counts
 from tests.lifecycle_helpers import answer, client, clock_at, last_event, provisioned, shown, utc
-from tests.rest_api.callers import Caller, by_bearer, by_session, good, problem, somebody
+from tests.rest_api.callers import Caller, by_bearer, by_session, good, make_user, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -23,14 +23,14 @@ NOON = utc(2027, 5, 3, 12)
 
 
 def own(made: Credentials | dict[str, Any]) -> Caller:
-    """The client itself, with the token that it was given."""
+    """Return the client as caller, with the token it was issued."""
     token = made["access_token"] if isinstance(made, dict) else shown(made.access_token)
     return Caller(f"Bearer {token}")
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_next_token_has_the_same_scopes_and_life_and_the_old_one_a_day_of_grace() -> None:
+def test_next_token_keeps_scopes_and_lifetime() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30), scopes=("read", "email"))
     with clock_at(timezone.now() + timedelta(days=10)) as clock:
         following = good(own(made).post(ADDRESS))
@@ -44,7 +44,7 @@ def test_the_next_token_has_the_same_scopes_and_life_and_the_old_one_a_day_of_gr
         assert (answer(made.access_token), answer(following["access_token"])) == ("token_expired", "ok")
 
 
-def test_the_life_stays_the_same_from_one_to_the_next() -> None:
+def test_lifetime_stays_the_same() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
 
     for _turn in range(3):
@@ -53,7 +53,7 @@ def test_the_life_stays_the_same_from_one_to_the_next() -> None:
     assert timedelta(days=29, hours=23) < timedelta(seconds=made["expires_in"]) <= timedelta(days=30)
 
 
-def test_lifetime_loses_nothing_by_self_rotation() -> None:
+def test_self_rotation_loses_no_lifetime() -> None:
     with clock_at(NOON) as clock:
         made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
         for turn in range(3):
@@ -64,7 +64,7 @@ def test_lifetime_loses_nothing_by_self_rotation() -> None:
         assert datetime.fromisoformat(made["expires_at"]) == NOON + ends
 
 
-def test_self_rotation_keeps_the_lifetime_that_the_operator_gave() -> None:
+def test_self_rotation_keeps_given_lifetime() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
 
     good(own(made).post(ADDRESS, {"expires_in": "1d"}))
@@ -72,7 +72,7 @@ def test_self_rotation_keeps_the_lifetime_that_the_operator_gave() -> None:
     assert api.rotate("report", authority=OPERATOR).expires_at > timezone.now() + timedelta(days=29)
 
 
-def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:
+def test_lifetime_may_only_be_shortened() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
 
     said = problem(own(made).post(ADDRESS, {"expires_in": "31d"}), 400, "validation")
@@ -83,7 +83,7 @@ def test_a_shorter_life_may_be_asked_for_and_no_longer_one() -> None:
     problem(own(shorter).post(ADDRESS, {"expires_in": "30d"}), 400, "validation")
 
 
-def test_the_grace_never_lengthens_the_life_of_the_old_token() -> None:
+def test_grace_never_extends_old_token() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(hours=2))
 
     good(own(made).post(ADDRESS, {"grace": "90d"}))
@@ -91,7 +91,7 @@ def test_the_grace_never_lengthens_the_life_of_the_old_token() -> None:
     assert get_access_token_model().objects.filter(expires__gt=timezone.now() + timedelta(hours=3)).count() == 0
 
 
-def test_a_token_that_is_not_the_current_one_any_more_makes_no_other() -> None:
+def test_replaced_token_cannot_rotate() -> None:
     made = provisioned(self_rotation=True)
     good(own(made).post(ADDRESS))
     before = row_counts()
@@ -101,7 +101,7 @@ def test_a_token_that_is_not_the_current_one_any_more_makes_no_other() -> None:
     assert row_counts() == before
 
 
-def test_the_right_to_it_has_to_be_given_and_can_be_taken(root: Caller) -> None:
+def test_self_rotation_must_be_enabled(root: Caller) -> None:
     made = provisioned()
     before = row_counts()
     problem(own(made).post(ADDRESS), 403, "beyond-own-rights")
@@ -115,7 +115,7 @@ def test_the_right_to_it_has_to_be_given_and_can_be_taken(root: Caller) -> None:
     problem(own(made).post(ADDRESS), 403, "beyond-own-rights")
 
 
-def test_only_an_opaque_token_of_the_client_does_it() -> None:
+def test_only_current_opaque_token_rotates() -> None:
     provisioned(self_rotation=True)
     user, token = client().user, client().access_token
     user.is_superuser = True
@@ -124,13 +124,13 @@ def test_only_an_opaque_token_of_the_client_does_it() -> None:
         Caller(f"JWT {create_jwt(token, asymmetric=False)}"),
         by_session(user),
         by_bearer(user),  # Of another application of the same user
-        by_bearer(somebody(is_superuser=True)),
+        by_bearer(make_user(is_superuser=True)),
     ):
         problem(caller.post(ADDRESS), 403, "beyond-own-rights")
     assert client().access_token_id == token.pk
 
 
-def test_a_token_that_was_moved_elsewhere_does_not_do_it() -> None:
+def test_moved_token_cannot_rotate() -> None:
     made = provisioned(self_rotation=True)
     other = provisioned("other", self_rotation=True)
     get_access_token_model().objects.filter(pk=client().access_token_id).update(
@@ -142,7 +142,7 @@ def test_a_token_that_was_moved_elsewhere_does_not_do_it() -> None:
 
 
 @pytest.mark.parametrize("change", ["promoted", "retired", "application changed"])
-def test_a_client_in_no_state_to_be_given_anything_gives_itself_nothing(change: str) -> None:
+def test_unfit_client_cannot_rotate_itself(change: str) -> None:
     made = provisioned(self_rotation=True)
     row = client()
     if change == "promoted":
@@ -158,7 +158,7 @@ def test_a_client_in_no_state_to_be_given_anything_gives_itself_nothing(change: 
     problem(own(made).post(ADDRESS), 409, "conflict")
 
 
-def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
+def test_site_limit_applies(settings: Any) -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=300))
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
@@ -168,7 +168,7 @@ def test_the_site_s_limit_holds_for_it_too(settings: Any) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_same_request_again_makes_no_other_token_and_shows_none() -> None:
+def test_replay_returns_no_token() -> None:
     made = provisioned(self_rotation=True)
     first = own(made).post(ADDRESS, {}, Idempotency_Key="k")
     assert good(first)["access_token"]

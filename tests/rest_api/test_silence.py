@@ -1,4 +1,4 @@
-"""No secret is anywhere but in the one answer that issues it: no log, no SQL log, no second answer, no error."""
+"""Test that a secret appears only in the response that issues it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Everything that is logged, at every level, and every statement that Django keeps."""
+    """Return everything that is logged, and every statement that Django records."""
     settings.DEBUG = True
     connection.queries_log.clear()
     for logger in [logging.root, *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]:
@@ -37,7 +37,7 @@ def heard(caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.M
     return everything
 
 
-def test_a_secret_is_in_one_answer_and_nowhere_else(root: Caller, heard: Any) -> None:
+def test_secret_is_in_one_response_only(root: Caller, heard: Any) -> None:
     issuing = [
         root.post("/clients/", {"name": "report", "self_rotation": True}, Idempotency_Key="k-1"),
         root.post("/clients/report/token/", {}, Idempotency_Key="k-2"),
@@ -73,7 +73,7 @@ def test_a_secret_is_in_one_answer_and_nowhere_else(root: Caller, heard: Any) ->
         assert secret not in heard()
 
 
-def test_a_secret_in_the_wrong_place_is_not_repeated(root: Caller, heard: Any) -> None:
+def test_misplaced_secret_is_not_repeated(root: Caller, heard: Any) -> None:
     secret = "a-secret-in-the-wrong-place-0123456789"
 
     for response in (
@@ -87,7 +87,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(root: Caller, heard: Any) -
         assert secret not in response.content.decode()
 
 
-def test_a_report_of_an_error_shows_no_variable_of_anything_below_a_view(root: Caller) -> None:
+def test_error_report_hides_variables(root: Caller) -> None:
     made = provisioned()
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The first call with a new credential: whose it is, what it opens, how long it lives."""
+"""Test whoami: the user, the rights and the expiry of a credential."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oauth2_provider.models import get_access_token_model
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from tests.factories import ApplicationFactory
 from tests.lifecycle_helpers import client, provisioned, shown
-from tests.rest_api.callers import SCOPES, Caller, by_bearer, by_jwt, by_session, good, problem, somebody
+from tests.rest_api.callers import SCOPES, Caller, by_bearer, by_jwt, by_session, good, make_user, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def whoami(caller: Caller) -> dict[str, Any]:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_token_of_a_client_is_told_all_that_it_is() -> None:
+def test_client_token_is_described() -> None:
     made = provisioned(permissions=("course_modes.change_coursemode",), expires_in=timedelta(days=30))
 
     told = whoami(Caller(f"Bearer {shown(made.access_token)}"))
@@ -43,7 +43,7 @@ def test_a_token_of_a_client_is_told_all_that_it_is() -> None:
     }
 
 
-def test_a_jwt_is_told_its_client_where_that_can_only_be_one() -> None:
+def test_jwt_names_client_if_unambiguous() -> None:
     made = provisioned()
     jwt = Caller(f"JWT {create_jwt(client().access_token, asymmetric=False)}")
 
@@ -55,20 +55,20 @@ def test_a_jwt_is_told_its_client_where_that_can_only_be_one() -> None:
     assert (whoami(jwt)["client"], whoami(jwt)["client_id"]) == (None, None)
 
 
-def test_a_restricted_client_is_told_that_the_rights_of_its_user_count_for_nothing() -> None:
-    told = whoami(by_jwt(somebody("view", is_staff=True), SCOPES[0], restricted=True))
+def test_restricted_client_has_no_user_rights() -> None:
+    told = whoami(by_jwt(make_user("view", is_staff=True), SCOPES[0], restricted=True))
 
     assert (told["restricted"], told["rights"], told["scopes"]) == (True, [], [SCOPES[0]])
 
 
-def test_a_session_has_neither_scopes_nor_an_end() -> None:
-    told = whoami(by_session(somebody("view")))
+def test_session_has_no_scopes_or_expiry() -> None:
+    told = whoami(by_session(make_user("view")))
 
     assert (told["scheme"], told["scopes"], told["expires_at"], told["expires_in"]) == ("session", None, None, None)
     assert (told["client"], told["rights"]) == (None, ["permission:edx_api_provisioning.view_apiclient"])
 
 
-def test_a_token_before_a_rotation_is_that_of_the_client_still(root: Caller) -> None:
+def test_predecessor_token_names_client(root: Caller) -> None:
     made = provisioned()
     good(root.post("/clients/report/secret/", {"grace": "1d", "token": True}))
 
@@ -77,10 +77,10 @@ def test_a_token_before_a_rotation_is_that_of_the_client_still(root: Caller) -> 
     assert (told["client"], told["client_id"]) == ("report", made.client_id)
 
 
-def test_it_is_there_where_the_rest_is_off(settings: Any) -> None:
+def test_whoami_works_with_api_disabled(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": False}
 
-    assert whoami(by_bearer(somebody()))["scheme"] == "bearer"
+    assert whoami(by_bearer(make_user()))["scheme"] == "bearer"
     problem(Caller().get("/whoami/"), 401)
 
 
@@ -95,12 +95,12 @@ def test_it_is_there_where_the_rest_is_off(settings: Any) -> None:
         ("Basic YTpi", "authn"),
     ],
 )
-def test_what_is_no_credential_is_said_in_one_form(authorization: str, code: str, db: None) -> None:
+def test_invalid_credentials_are_unauthorized(authorization: str, code: str, db: None) -> None:
     problem(Caller(authorization).get("/whoami/"), 401, code)
 
 
-def test_a_token_without_a_user_is_no_failure_of_the_site() -> None:
-    caller = by_bearer(somebody())
+def test_token_without_user_is_unauthorized() -> None:
+    caller = by_bearer(make_user())
     get_access_token_model().objects.update(user=None)
 
     problem(caller.get("/whoami/"), 401, "authn")

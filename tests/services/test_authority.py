@@ -20,7 +20,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.factories import OPERATOR, SECRET, AccessTokenFactory, ApplicationFactory, UserFactory, person
-from tests.lifecycle_helpers import answer, client, everything, granted, last_event, provisioned, shown
+from tests.lifecycle_helpers import all_rows, answer, client, granted, last_event, provisioned, shown
 
 pytestmark = pytest.mark.django_db
 
@@ -61,12 +61,12 @@ GROWTH: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("growth", GROWTH)
 def test_growth_beyond_recipient_needs_reissue(growth: str) -> None:
     first = provision(person(ann()))
-    before = everything()
+    before = all_rows()
 
     for ask in (provision, lambda **wanted: api.plan_client(ClientSpec(name="report", **wanted), authority=OPERATOR)):
         with pytest.raises(Conflict, match="could not have granted"):
             ask(**GROWTH[growth])
-    assert everything() == before
+    assert all_rows() == before
 
     second = provision(**GROWTH[growth], reissue=True)
     assert second.client_secret is not None
@@ -363,9 +363,9 @@ def test_grant_in_flight_at_retirement_is_ended() -> None:
 
     assert not get_access_token_model().objects.filter(pk=token.pk).exists()
     assert (last_event().kind, last_event().client_name) == ("revoked", issued.name)
-    before = everything()
+    before = all_rows()
     api.notify_expiring(authority=OPERATOR)
-    assert everything() == before
+    assert all_rows() == before
 
 
 def test_undefined_scope_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Many clients at once are each what one alone would be, whatever becomes of the others."""
+"""Test batches: each client is provisioned as if alone, independent of the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import batch, delivery, provisioning
 from tests.factories import OPERATOR, UserFactory, person, row_counts, statements
-from tests.lifecycle_helpers import answer, clock_at, everything, granted, utc
+from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
@@ -30,7 +30,7 @@ NAMES = tuple(f"client-{number}" for number in range(7))
 RUN = "0" * 32
 
 
-class Taken(Destination):
+class Delivered(Destination):
     """What was delivered, by name."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ def specs(*names: str, **wanted: Any) -> list[ClientSpec]:
 
 def applied(wanted: list[ClientSpec], destination: Destination | None = None, **options: Any) -> dict[str, Applied]:
     options = {"authority": OPERATOR} | options
-    done = api.apply(wanted, destination=destination or Taken(), **options)
+    done = api.apply(wanted, destination=destination or Delivered(), **options)
     return {each.name: each for each in done}
 
 
@@ -63,8 +63,8 @@ def statuses(done: dict[str, Applied]) -> dict[str, str]:
 
 
 @pytest.fixture
-def taken() -> Taken:
-    return Taken()
+def delivered() -> Delivered:
+    return Delivered()
 
 
 @pytest.fixture
@@ -73,32 +73,32 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "LOOK", 5)
 
 
-# What comes of it
+# Results
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_every_client_gets_what_works(taken: Taken) -> None:
-    assert statuses(applied(specs(), taken)) == dict.fromkeys(NAMES, "created")
+def test_every_client_gets_working_credentials(delivered: Delivered) -> None:
+    assert statuses(applied(specs(), delivered)) == dict.fromkeys(NAMES, "created")
 
-    assert [*taken.credentials] == [*NAMES]
-    for name, credentials in taken.credentials.items():
+    assert [*delivered.credentials] == [*NAMES]
+    for name, credentials in delivered.credentials.items():
         assert credentials.username == name
         assert answer(credentials.access_token) == "ok"
         assert granted(credentials.client_id, credentials.client_secret)
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_the_same_again_changes_nothing_and_issues_nothing(taken: Taken) -> None:
+def test_second_run_issues_nothing(delivered: Delivered) -> None:
     applied(specs())
-    before = everything()
+    before = all_rows()
 
-    assert statuses(applied(specs(), taken)) == dict.fromkeys(NAMES, "unchanged")
+    assert statuses(applied(specs(), delivered)) == dict.fromkeys(NAMES, "unchanged")
 
-    assert taken.credentials == {}
-    assert everything() == before
+    assert delivered.credentials == {}
+    assert all_rows() == before
 
 
-def test_one_of_many_is_as_one_alone() -> None:
+def test_batch_rows_equal_single_rows() -> None:
     now = utc(2026, 5, 1, 12)
     with clock_at(now):
         api.provision(ClientSpec(name="alone", contact="ops@example.org", staff=True), authority=OPERATOR)
@@ -132,7 +132,7 @@ def test_receivers_run_for_every_user() -> None:
     assert [model._default_manager.count() for model in one] == [count + len(NAMES) for count in before]
 
 
-def test_many_are_found_with_as_many_statements_as_few() -> None:
+def test_planning_query_count_is_constant() -> None:
     applied(specs())
 
     def sent(wanted: list[ClientSpec]) -> int:
@@ -141,13 +141,13 @@ def test_many_are_found_with_as_many_statements_as_few() -> None:
         return len(all_sent)
 
     assert sent(specs()) == sent(specs(*NAMES[:2])) <= 4
-    # Rights are looked for once for all.
+    # Rights are queried once for all clients.
     held = specs(permissions=("course_modes.change_coursemode",))
     applied(held)
     assert sent(held) == sent(held[:2])
 
 
-def test_a_client_of_many_takes_at_most_six_statements_beyond_its_user() -> None:
+def test_statements_per_client_are_bounded() -> None:
     many = [f"many-{number}" for number in range(50)]
     applied(specs("warm", "up"))
 
@@ -158,15 +158,15 @@ def test_a_client_of_many_takes_at_most_six_statements_beyond_its_user() -> None
         applied(specs(*many))
 
     assert len(for_clients) - len(for_users) <= 6 * len(many)
-    # In fact less than a user alone: what many have in common is saved in one statement.
+    # Fewer than for the user alone: rows of one model are saved in one statement.
     assert len(for_clients) < len(for_users)
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_one_that_is_refused_does_not_keep_the_others_from_being_made() -> None:
+def test_refused_client_does_not_stop_others() -> None:
     UserFactory(email="client-2@localhost")
     wanted = [*specs(), ClientSpec(name="other", scopes=("nonsense",))]
 
@@ -193,7 +193,7 @@ def refused_by_the_lms() -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_what_is_found_wrong_while_it_is_made_is_that_clients_alone(refused_by_the_lms: str) -> None:
+def test_late_refusal_affects_one_client(refused_by_the_lms: str) -> None:
     done = applied(specs())
 
     assert statuses(done) == dict.fromkeys(NAMES, "created") | {refused_by_the_lms: "InvalidSpec"}
@@ -203,7 +203,7 @@ def test_what_is_found_wrong_while_it_is_made_is_that_clients_alone(refused_by_t
 
 @pytest.mark.parametrize("refusal", ["seen", "met"])
 @pytest.mark.usefixtures("small_batches")
-def test_to_fail_fast_is_to_do_nothing_after_the_first_refusal(refusal: str, request: pytest.FixtureRequest) -> None:
+def test_fail_fast_stops_at_first_refusal(refusal: str, request: pytest.FixtureRequest) -> None:
     if refusal == "seen":
         UserFactory(email="client-4@localhost")
     else:
@@ -215,7 +215,7 @@ def test_to_fail_fast_is_to_do_nothing_after_the_first_refusal(refusal: str, req
     assert {*ApiClient.objects.values_list("name", flat=True)} == {*NAMES[:4]}
 
 
-def test_nobody_gets_more_than_they_have() -> None:
+def test_cannot_grant_rights_one_lacks() -> None:
     asker = UserFactory(is_staff=True)
 
     done = applied([*specs("plain"), *specs("mighty", superuser=True)], authority=person(asker))
@@ -223,7 +223,7 @@ def test_nobody_gets_more_than_they_have() -> None:
     assert statuses(done) == {"plain": "created", "mighty": "NotAllowed"}
 
 
-def test_what_exists_is_changed_one_by_one() -> None:
+def test_existing_clients_are_updated() -> None:
     applied(specs("old", "kept"))
 
     done = applied([*specs("old", purpose="another"), *specs("kept", "new")])
@@ -233,7 +233,7 @@ def test_what_exists_is_changed_one_by_one() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_another_spelling_of_a_user_among_many_is_that_clients_alone() -> None:
+def test_mysql_near_match_affects_one_client() -> None:
     UserFactory(username="Taken-Name")
 
     done = applied([*specs("first", "second"), ClientSpec(name="third", username="taken-name")])
@@ -242,7 +242,7 @@ def test_another_spelling_of_a_user_among_many_is_that_clients_alone() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_another_spelling_that_came_after_the_look_is_that_clients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_near_match_affects_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
     together = provisioning.provision_all
 
     def meanwhile(wanted: Any, *arguments: Any) -> Any:
@@ -256,7 +256,7 @@ def test_another_spelling_that_came_after_the_look_is_that_clients_alone(monkeyp
 
 
 @pytest.mark.vendor("mysql")
-def test_another_case_among_many_is_that_clients_alone() -> None:
+def test_other_case_affects_one_client() -> None:
     applied(specs("report"))
 
     assert statuses(applied(specs("first", "Report", "second"))) == {
@@ -266,7 +266,7 @@ def test_another_case_among_many_is_that_clients_alone() -> None:
     }
 
 
-def test_two_that_want_one_user_are_not_both_made() -> None:
+def test_shared_user_is_created_once() -> None:
     done = applied([ClientSpec(name="first", username="shared"), ClientSpec(name="second", username="shared")])
 
     assert Counter(statuses(done).values()) == {"created": 1, "Conflict": 1}
@@ -276,45 +276,45 @@ def test_two_that_want_one_user_are_not_both_made() -> None:
 # Delivery
 
 
-class Lost(Exception):
-    """The disk is full, the pipe is closed."""
+class DeliveryFailed(Exception):
+    """Delivery fails, as on a full disk or a closed pipe."""
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_undelivered_batch_is_rolled_back(taken: Taken) -> None:
+def test_undelivered_batch_is_rolled_back(delivered: Delivered) -> None:
     applied(specs("before"))
     before = row_counts()
 
-    class Full(Taken):
+    class Full(Delivered):
         def stage(self, issued: Sequence[Credentials]) -> None:
-            if taken.credentials:
-                raise Lost
-            taken.stage(issued)
+            if delivered.credentials:
+                raise DeliveryFailed
+            delivered.stage(issued)
 
-    with pytest.raises(Lost):
+    with pytest.raises(DeliveryFailed):
         applied(specs(), Full())
 
-    kept = [*taken.credentials]
+    kept = [*delivered.credentials]
     assert kept == [*NAMES[:3]]
     assert {*ApiClient.objects.values_list("name", flat=True)} == {"before", *kept}
     assert row_counts()["User"] == before["User"] + 3
-    assert statuses(applied(specs(), taken)) == {name: "unchanged" if name in kept else "created" for name in NAMES}
+    assert statuses(applied(specs(), delivered)) == {name: "unchanged" if name in kept else "created" for name in NAMES}
 
 
-def test_one_undeliverable_client_is_refused_alone(taken: Taken) -> None:
-    class Blocked(Taken):
+def test_undeliverable_client_fails_alone(delivered: Delivered) -> None:
+    class Blocked(Delivered):
         def stage(self, issued: Sequence[Credentials]) -> None:
             if any(each.name == NAMES[2] for each in issued):
                 raise OutputFailure("no such place", field="output")
-            taken.stage(issued)
+            delivered.stage(issued)
 
     assert statuses(applied(specs(), Blocked())) == dict.fromkeys(NAMES, "created") | {NAMES[2]: "OutputFailure"}
-    assert [*taken.credentials] == [name for name in NAMES if name != NAMES[2]]
+    assert [*delivered.credentials] == [name for name in NAMES if name != NAMES[2]]
     assert not ApiClient.objects.filter(name=NAMES[2]).exists()
 
 
 def test_spent_destination_ends_the_run() -> None:
-    class Closed(Taken):
+    class Closed(Delivered):
         def stage(self, issued: Sequence[Credentials]) -> None:
             self.spent = True
             raise OutputFailure("nobody reads it", field="output")
@@ -325,16 +325,16 @@ def test_spent_destination_ends_the_run() -> None:
     assert not ApiClient.objects.exists()
 
 
-def test_credentials_are_verified_before_commit(monkeypatch: pytest.MonkeyPatch, taken: Taken) -> None:
+def test_credentials_are_verified_before_commit(monkeypatch: pytest.MonkeyPatch, delivered: Delivered) -> None:
     problem = Check("access token", False, "refused")
     monkeypatch.setattr(delivery.verification, "in_process", lambda _credentials: (problem,))
 
-    done = applied(specs("one", "two"), taken)
+    done = applied(specs("one", "two"), delivered)
 
     assert statuses(done) == {"one": "VerificationFailed", "two": "VerificationFailed"}
     assert not ApiClient.objects.exists()
-    assert statuses(applied(specs("one"), taken, verify=False)) == {"one": "created"}
-    assert taken.credentials["one"].verified is None
+    assert statuses(applied(specs("one"), delivered, verify=False)) == {"one": "created"}
+    assert delivered.credentials["one"].verified is None
 
 
 def test_wrongly_stored_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def test_wrongly_stored_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 # Pruning
 
 
-def test_a_client_that_left_its_manifest_is_retired_and_no_other() -> None:
+def test_prune_retires_removed_clients() -> None:
     applied(specs("stays", "leaves", manifest="team"))
     applied(specs("of-others", manifest="another"))
     applied(specs("of-nobody"))
@@ -373,7 +373,7 @@ def test_a_client_that_left_its_manifest_is_retired_and_no_other() -> None:
     assert list(api.prune("team", {"stays"}, authority=OPERATOR)) == []
 
 
-def test_one_that_cannot_be_retired_does_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_retirement_does_not_stop_others(monkeypatch: pytest.MonkeyPatch) -> None:
     applied(specs("first", "second", manifest="team"))
     real = batch.revocation.revoke
 

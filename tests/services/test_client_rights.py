@@ -1,4 +1,4 @@
-"""Provisioning with rights: each option, what it leaves in the database, what it never does, and what is refused."""
+"""Test provisioning with rights: each option, its rows, its limits and its errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def groups(db: None, settings: Any) -> None:
 
 @pytest.fixture
 def plain_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a site that is no LMS sees itself: without the models of its apps student and oauth_dispatch."""
+    """Simulate a site without the LMS models of student and oauth_dispatch."""
     found, absent = lms._model, ("student", "oauth_dispatch")
     monkeypatch.setattr(lms, "_model", lambda label, name: None if label in absent else found(label, name))
 
@@ -62,8 +62,8 @@ def client(name: str = "bot") -> ApiClient:
     return ApiClient.objects.select_related("user", "application").get(name=name)
 
 
-def held(username: str = "bot") -> dict[str, set[Any]]:
-    """What the service user has, straight from the rows; only what there is."""
+def user_rights(username: str = "bot") -> dict[str, set[Any]]:
+    """Return the non-empty rights of the service user, read from the rows."""
     user = User.objects.get(username=username)
     rights = {
         "permissions": {f"{each.content_type.app_label}.{each.codename}" for each in user.user_permissions.all()},
@@ -73,16 +73,16 @@ def held(username: str = "bot") -> dict[str, set[Any]]:
     return {kind: values for kind, values in rights.items() if values}
 
 
-def opened(name: str = "bot") -> tuple[set[str], set[str], bool]:
-    """The scopes and filters of the application, and whether it is restricted, straight from the rows."""
+def application_access(name: str = "bot") -> tuple[set[str], set[str], bool]:
+    """Return scopes and filters of the application and whether it is restricted, read from the rows."""
     application = client(name).application
     row = ApplicationAccess.objects.filter(application=application).first()
     restricted = RestrictedApplication.objects.filter(application=application).exists()
     return {*(row.scopes if row else ())}, {*(row.filters or () if row else ())}, restricted
 
 
-def everything() -> dict[str, int]:
-    """How many rows every table of the site has, many-to-many tables included."""
+def all_row_counts() -> dict[str, int]:
+    """Return the number of rows of every table, including many-to-many tables."""
     models = apps.get_models(include_auto_created=True)
     return {model._meta.db_table: model._base_manager.count() for model in models if model._meta.managed}
 
@@ -91,7 +91,7 @@ def overprivileged() -> dict[str, tuple[str, ...]]:
     return {each.name: each.excess for each in api.list_clients(overprivileged=True)}
 
 
-# Each option, by the command
+# Each option of the command
 
 OPTIONS: dict[str, tuple[list[str], dict[str, set[Any]]]] = {
     "permission": (["--permission", MODES], {"permissions": {MODES}}),
@@ -118,29 +118,29 @@ OPTIONS: dict[str, tuple[list[str], dict[str, set[Any]]]] = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_an_option_gives_its_right_and_no_other(case: str) -> None:
+def test_option_grants_only_its_right(case: str) -> None:
     arguments, wanted = OPTIONS[case]
     assert provisioned("bot", *arguments)["status"] == "created"
     user = User.objects.get(username="bot")
-    assert held() == wanted
+    assert user_rights() == wanted
     assert (user.is_staff, user.is_superuser) == (False, False)
-    assert opened() == (set(), set(), False)
+    assert application_access() == (set(), set(), False)
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_the_second_run_changes_nothing(case: str) -> None:
+def test_second_run_changes_nothing(case: str) -> None:
     arguments, wanted = OPTIONS[case]
     provisioned("bot", *arguments)
-    before = everything()
+    before = all_row_counts()
     again = provisioned("bot", *arguments)
     assert (again["status"], again["client_secret"], again["access_token"]) == ("unchanged", None, None)
-    assert (held(), everything()) == (wanted, before)
+    assert (user_rights(), all_row_counts()) == (wanted, before)
 
 
-def test_scopes_beyond_the_defaults_are_what_the_application_may_ask_for() -> None:
+def test_extra_scopes_add_application_access() -> None:
     result = provisioned("bot", "--scope", "read", "--scope", "grades:read", "--scope", "user_id")
     assert result["scope"] == "read grades:read user_id"
-    assert opened() == ({"grades:read", "user_id"}, set(), False)
+    assert application_access() == ({"grades:read", "user_id"}, set(), False)
 
 
 def test_default_scopes_need_no_row() -> None:
@@ -148,59 +148,59 @@ def test_default_scopes_need_no_row() -> None:
     assert not ApplicationAccess.objects.exists()
 
 
-def test_filters_are_kept_beside_the_scopes() -> None:
+def test_filters_are_stored_with_scopes() -> None:
     provisioned("bot", "--scope", "grades:read", "--filter", "content_org:CET", "--filter", "tpa_provider:saml-cet")
-    assert opened() == ({"grades:read"}, {"content_org:CET", "tpa_provider:saml-cet"}, False)
+    assert application_access() == ({"grades:read"}, {"content_org:CET", "tpa_provider:saml-cet"}, False)
 
 
-def test_a_filter_without_a_scope_is_kept_too() -> None:
+def test_filter_needs_no_scope() -> None:
     provisioned("bot", "--filter", "content_org:CET")
-    assert opened() == (set(), {"content_org:CET"}, False)
+    assert application_access() == (set(), {"content_org:CET"}, False)
 
 
-def test_a_restricted_client_gets_no_opaque_token() -> None:
+def test_restricted_client_gets_no_token() -> None:
     result = provisioned("bot", "--restricted", "--scope", "grades:read", "--filter", "content_org:CET")
-    assert opened() == ({"grades:read"}, {"content_org:CET"}, True)
+    assert application_access() == ({"grades:read"}, {"content_org:CET"}, True)
     assert (result["access_token"], result["expires_at"], result["token_type"]) == (None, None, None)
     assert result["client_secret"]
     assert not client().application.accesstoken_set.exists()
 
 
 @pytest.mark.databases
-def test_scopes_filters_and_the_restriction_are_left_alone_by_the_second_run() -> None:
+def test_second_run_keeps_application_access() -> None:
     arguments = ["bot", "--restricted", "--scope", "grades:read", "--filter", "content_org:CET"]
     provisioned(*arguments)
-    before = everything()
+    before = all_row_counts()
     assert provisioned(*arguments)["status"] == "unchanged"
-    assert (opened(), everything()) == (({"grades:read"}, {"content_org:CET"}, True), before)
+    assert (application_access(), all_row_counts()) == (({"grades:read"}, {"content_org:CET"}, True), before)
 
 
 @pytest.mark.databases
-def test_rights_of_the_user_and_of_the_application_go_together() -> None:
+def test_user_and_application_rights_combine() -> None:
     provisioned("bot", "--staff", "--permission", CANCEL, "--scope", "grades:read", "--filter", "content_org:CET")
     assert User.objects.get(username="bot").is_staff
-    assert held() == {"permissions": {CANCEL}}
-    assert opened() == ({"grades:read"}, {"content_org:CET"}, False)
+    assert user_rights() == {"permissions": {CANCEL}}
+    assert application_access() == ({"grades:read"}, {"content_org:CET"}, False)
 
 
-def test_a_profile_gives_what_it_grants_and_is_remembered() -> None:
+def test_profile_grants_and_is_recorded() -> None:
     provisioned("bot", "--profile", "commerce")
-    assert held() == {"permissions": {MODES}}
+    assert user_rights() == {"permissions": {MODES}}
     assert client().profile == "commerce"
     assert provisioned("bot", "--profile", "commerce")["status"] == "unchanged"
 
 
-def test_a_profile_and_options_give_both() -> None:
+def test_profile_and_options_combine() -> None:
     provisioned("bot", "--profile", "commerce", "--permission", DEACTIVATE, "--group", "ops")
-    assert held() == {"permissions": {MODES, DEACTIVATE}, "groups": {"ops"}}
+    assert user_rights() == {"permissions": {MODES, DEACTIVATE}, "groups": {"ops"}}
 
 
-def test_what_a_profile_leaves_open_is_given_by_its_option() -> None:
+def test_option_completes_profile() -> None:
     provisioned("bot", "--profile", "gradebook", "--course-role", f"limited_staff@{COURSE}")
-    assert held() == {"roles": {("limited_staff", "CET", COURSE)}}
+    assert user_rights() == {"roles": {("limited_staff", "CET", COURSE)}}
 
 
-# What is refused: one line, exit code 1, and nothing written
+# Refusals: one line, exit code 1, nothing written
 
 UNGRANTED = (
     "unknown scope %s; available: certificates:read, email, grades:read, profile, read, tpa:read, user_id, write."
@@ -213,7 +213,7 @@ REFUSED = {
     "--permission course_modes.fly": "--permission: this site has no permission course_modes.fly.",
     "--group Nobody": "--group: this site has no group Nobody.",
     "--group OPS": "--group: this site has no group OPS.",
-    "--group=": "--group: give the name of a group.",
+    "--group=": "--group: cannot be empty; leave it out for the default.",
     "--course-role staff": COURSE_ROLE,
     "--course-role staff@": COURSE_ROLE,
     "--course-role @CET": COURSE_ROLE,
@@ -222,8 +222,8 @@ REFUSED = {
     "--course-role staff@course-v1:CET+GW_01+1+2": COURSE_ROLE,
     "--course-role staff@library-v1:CET+Lib": COURSE_ROLE,
     "--course-role staff@CET/GW_01/2021": COURSE_ROLE,
-    "--global-role Support": "--global-role: give the name of a role, such as support.",
-    "--global-role support@CET": "--global-role: give the name of a role, such as support.",
+    "--global-role Support": "--global-role: use the name of a role, such as support.",
+    "--global-role support@CET": "--global-role: use the name of a role, such as support.",
     "--scope grades:write": f"--scope: {UNGRANTED % 'grades:write'}",
     "--scope course_modes:read": f"--scope: {UNGRANTED % 'course_modes:read'}",
     "--scope=grades:read,user_id": f"--scope: {UNGRANTED % 'grades:read,user_id'}",
@@ -254,20 +254,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED)
-def test_what_cannot_be_given_is_one_line_and_nothing_written(arguments: str) -> None:
-    before = everything()
+def test_refusal_is_one_line_and_writes_nothing(arguments: str) -> None:
+    before = all_row_counts()
     assert run("bot", *arguments.split()).refusal == REFUSED[arguments]
-    assert everything() == before
+    assert all_row_counts() == before
 
 
-def test_an_unknown_profile_is_answered_with_those_there_are() -> None:
-    before = everything()
+def test_unknown_profile_lists_known_ones() -> None:
+    before = all_row_counts()
     refusal = run("bot", "--profile", "everything").refusal
     assert refusal.startswith("--profile: unknown profile; available: account-deactivation, accounts-read, ")
-    assert everything() == before
+    assert all_row_counts() == before
 
 
-def test_a_profile_for_a_user_that_the_settings_do_not_name_is_refused(settings: Any) -> None:
+def test_profile_needs_its_setting(settings: Any) -> None:
     del settings.RETIREMENT_SERVICE_WORKER_USERNAME
     assert run("bot", "--profile", "retirement").refusal == (
         "--profile: retirement needs the setting RETIREMENT_SERVICE_WORKER_USERNAME, which this site lacks."
@@ -285,17 +285,15 @@ def test_a_profile_for_a_user_that_the_settings_do_not_name_is_refused(settings:
         ),
     ],
 )
-def test_the_sites_policy_holds_for_rights_and_for_what_a_profile_brings(
-    settings: Any, arguments: str, refusal: str
-) -> None:
+def test_site_policy_covers_profile_rights(settings: Any, arguments: str, refusal: str) -> None:
     settings.EDX_API_PROVISIONING = {
         **settings.EDX_API_PROVISIONING,
         "ALLOW_STAFF": False,
         "ALLOWED_SCOPES": ["read"],
     }
-    before = everything()
+    before = all_row_counts()
     assert run("bot", *arguments.split()).refusal == refusal
-    assert everything() == before
+    assert all_row_counts() == before
 
 
 NO_ROLES = "this site has no course access roles (student.CourseAccessRole)."
@@ -311,20 +309,20 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("arguments", PLAIN)
-def test_a_site_that_is_no_lms_names_what_it_lacks_and_nothing_is_half_done(plain_site: None, arguments: str) -> None:
-    before = everything()
+def test_plain_django_names_missing_models(plain_site: None, arguments: str) -> None:
+    before = all_row_counts()
     assert run("bot", "--permission", MODES, *arguments.split()).refusal == PLAIN[arguments]
-    assert everything() == before
+    assert all_row_counts() == before
 
 
-def test_a_site_that_is_no_lms_gives_permissions_and_groups(plain_site: None) -> None:
+def test_plain_django_grants_permissions(plain_site: None) -> None:
     arguments = ["bot", "--permission", MODES, "--group", "ops"]
     provisioned(*arguments)
-    assert held() == {"permissions": {MODES}, "groups": {"ops"}}
+    assert user_rights() == {"permissions": {MODES}, "groups": {"ops"}}
     assert provisioned(*arguments)["status"] == "unchanged"
 
 
-def test_a_site_that_is_no_lms_grants_its_scopes_without_a_row_for_them(plain_site: None, settings: Any) -> None:
+def test_plain_django_scopes_need_no_row(plain_site: None, settings: Any) -> None:
     scopes = "oauth2_provider.scopes.SettingsScopes"
     settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "SCOPES_BACKEND_CLASS": scopes}
     arguments = ["bot", "--scope", "read", "--scope", "grades:read"]
@@ -333,13 +331,13 @@ def test_a_site_that_is_no_lms_grants_its_scopes_without_a_row_for_them(plain_si
     assert provisioned(*arguments)["status"] == "unchanged"
 
 
-# Users that were made here get just what is declared
+# Users created here get exactly the declared rights
 
 
-def test_of_a_user_made_here_declared_rights_are_reached_exactly() -> None:
+def test_declared_rights_replace_old() -> None:
     provision(permissions=(MODES,), groups=("ops",), course_roles=(f"staff@{COURSE}",), global_roles=("support",))
     changed = provision(permissions=(MODES, DEACTIVATE), course_roles=("staff@CET",))
-    assert held() == {"permissions": {MODES, DEACTIVATE}, "roles": {("staff", "CET", "")}}
+    assert user_rights() == {"permissions": {MODES, DEACTIVATE}, "roles": {("staff", "CET", "")}}
     assert changed.status == "updated"
     assert set(changed.changes) >= {
         f"Granted the user course_role:staff@CET, permission:{DEACTIVATE}.",
@@ -348,60 +346,60 @@ def test_of_a_user_made_here_declared_rights_are_reached_exactly() -> None:
     assert provision(permissions=(MODES, DEACTIVATE), course_roles=("staff@CET",)).status == "unchanged"
 
 
-def test_what_is_not_spoken_of_is_left_as_it_is() -> None:
+def test_undeclared_kinds_are_kept() -> None:
     provision(permissions=(MODES,), groups=("ops",), scopes=("grades:read",), filters=("content_org:CET",))
-    before = held(), opened(), client().declared_rights
+    before = user_rights(), application_access(), client().declared_rights
     assert provision().status == "unchanged"
     assert provision(purpose="reports").status == "updated"
-    assert (held(), opened(), client().declared_rights) == before
+    assert (user_rights(), application_access(), client().declared_rights) == before
 
 
-def test_declaring_none_takes_all() -> None:
+def test_empty_declaration_removes_all() -> None:
     provision(permissions=(MODES,), groups=("ops",), course_roles=("staff@CET",), global_roles=("support",))
     provision(permissions=())
-    assert held() == {}
+    assert user_rights() == {}
     assert client().declared_rights == []
 
 
-def test_what_others_gave_to_a_user_made_here_is_taken_when_rights_are_declared() -> None:
+def test_foreign_rights_are_removed() -> None:
     provision(permissions=(MODES,))
     user = User.objects.get(username="bot")
     user.user_permissions.add(permission(DEACTIVATE))
     CourseAccessRole.objects.create(user=user, role="support")
     provision(permissions=(MODES,))
-    assert held() == {"permissions": {MODES}}
+    assert user_rights() == {"permissions": {MODES}}
 
 
-def test_what_others_took_from_a_user_made_here_is_given_back_when_rights_are_declared() -> None:
+def test_missing_rights_are_restored() -> None:
     provision(permissions=(MODES,), groups=("ops",))
     User.objects.get(username="bot").groups.clear()
     provision(permissions=(MODES,), groups=("ops",))
-    assert held() == {"permissions": {MODES}, "groups": {"ops"}}
+    assert user_rights() == {"permissions": {MODES}, "groups": {"ops"}}
 
 
-def test_scopes_and_filters_of_a_client_made_here_are_reached_exactly_too() -> None:
+def test_declared_scopes_and_filters_replace_old() -> None:
     provision(scopes=("read", "grades:read"), filters=("content_org:CET", "content_org:edX"))
     provision(scopes=("read", "user_id"), filters=("content_org:edX",))
-    assert opened() == ({"user_id"}, {"content_org:edX"}, False)
+    assert application_access() == ({"user_id"}, {"content_org:edX"}, False)
     provision(scopes=("read",))
-    assert opened() == (set(), {"content_org:edX"}, False)
+    assert application_access() == (set(), {"content_org:edX"}, False)
     provision(filters=())
     assert not ApplicationAccess.objects.exists()
 
 
-def test_a_role_is_given_in_the_spelling_that_is_declared() -> None:
+def test_role_spelling_is_corrected() -> None:
     provision(course_roles=("staff@course-v1:cet+gw_01+1",))
     provision(course_roles=("staff@course-v1:CET+GW_01+1",))
-    assert held() == {"roles": {("staff", "CET", "course-v1:CET+GW_01+1")}}
+    assert user_rights() == {"roles": {("staff", "CET", "course-v1:CET+GW_01+1")}}
 
 
-def test_another_profile_leaves_nothing_of_the_one_before() -> None:
+def test_new_profile_replaces_old() -> None:
     provision(profile="commerce")
     provision(profile="course-catalog")
-    assert (held(), client().declared_rights) == ({}, [])
+    assert (user_rights(), client().declared_rights) == ({}, [])
 
 
-# Users that were made elsewhere are only ever given more, and only if that is said
+# Existing users only gain rights, and only on request
 
 
 @pytest.fixture
@@ -413,45 +411,45 @@ def ada() -> User:
     return user
 
 
-def test_an_existing_user_keeps_what_it_has(ada: User) -> None:
+def test_existing_user_keeps_its_rights(ada: User) -> None:
     provision(username="ada", use_existing_user=True, permissions=(MODES,), course_roles=("staff@CET",))
-    assert held("ada") == {
+    assert user_rights("ada") == {
         "permissions": {MODES, DEACTIVATE},
         "groups": {"ops"},
         "roles": {("staff", "edX", ""), ("staff", "CET", "")},
     }
 
 
-def test_declaring_fewer_rights_takes_nothing_from_an_existing_user(ada: User) -> None:
+def test_existing_user_loses_no_rights(ada: User) -> None:
     provision(username="ada", use_existing_user=True, permissions=(MODES,))
-    before = held("ada")
+    before = user_rights("ada")
     provision(username="ada", use_existing_user=True, permissions=(), groups=())
-    assert held("ada") == before
+    assert user_rights("ada") == before
 
 
 @pytest.mark.parametrize(
     "arguments", [["--permission", MODES], ["--course-role", "staff@CET"], ["--profile", "commerce"]]
 )
-def test_an_existing_user_is_given_more_only_if_that_is_said(ada: User, arguments: list[str]) -> None:
+def test_existing_user_gains_rights_on_request(ada: User, arguments: list[str]) -> None:
     provision(username="ada", use_existing_user=True)
-    before = everything(), held("ada")
+    before = all_row_counts(), user_rights("ada")
     lacking = "course_role:staff@CET" if "--course-role" in arguments else f"permission:{MODES}"
     assert run("bot", *arguments).refusal == (
         f"--username: the existing account ada lacks {lacking}; pass --use-existing-user to grant that."
     )
-    assert (everything(), held("ada")) == before
+    assert (all_row_counts(), user_rights("ada")) == before
     assert provisioned("bot", "--use-existing-user", *arguments)["status"] == "updated"
 
 
-def test_rights_that_an_existing_user_has_need_no_word(ada: User) -> None:
+def test_rights_already_held_need_no_option(ada: User) -> None:
     provision(username="ada", use_existing_user=True)
-    before = held("ada")
+    before = user_rights("ada")
     provision(permissions=(DEACTIVATE,), groups=("ops",))
-    assert held("ada") == before
+    assert user_rights("ada") == before
 
 
 @pytest.mark.parametrize("flag", ["staff", "superuser"])
-def test_flags_of_an_existing_user_are_never_changed(ada: User, flag: str) -> None:
+def test_existing_user_flags_never_change(ada: User, flag: str) -> None:
     with pytest.raises(Conflict):
         provision(username="ada", use_existing_user=True, **{flag: True})
     ada.refresh_from_db()
@@ -460,12 +458,12 @@ def test_flags_of_an_existing_user_are_never_changed(ada: User, flag: str) -> No
 
 @pytest.mark.databases
 @pytest.mark.vendor("mysql")
-def test_a_role_that_the_database_takes_for_one_that_is_there_is_one_line_and_nothing_written(ada: User) -> None:
-    before = everything(), held("ada")
+def test_mysql_near_match_role_is_one_line(ada: User) -> None:
+    before = all_row_counts(), user_rights("ada")
     ran = run("bot", "--username=ada", "--use-existing-user", "--course-role=staff@edx")
     assert "is already taken, " in ran.refusal
     assert ran.refusal.endswith("Nothing was changed (IntegrityError 1062).")
-    assert (everything(), held("ada")) == before
+    assert (all_row_counts(), user_rights("ada")) == before
 
 
 @pytest.fixture
@@ -477,14 +475,14 @@ def adopted(ada: User) -> ApiClient:
     return client()
 
 
-def test_the_application_of_an_adopted_client_only_gains(adopted: ApiClient) -> None:
+def test_adopted_application_only_gains(adopted: ApiClient) -> None:
     provision(scopes=("read", "user_id"), filters=("content_org:CET",), reissue=True)
-    assert opened() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
+    assert application_access() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
     provision(scopes=("read",), filters=())
-    assert opened() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
+    assert application_access() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
 
 
-def test_an_adopted_client_is_declared_as_it_was_found(adopted: ApiClient) -> None:
+def test_adoption_declares_found_rights(adopted: ApiClient) -> None:
     assert adopted.declared_rights == [
         "course_role:staff@edX",
         "filter:content_org:edX",
@@ -496,68 +494,68 @@ def test_an_adopted_client_is_declared_as_it_was_found(adopted: ApiClient) -> No
     assert overprivileged() == {}
 
 
-def test_the_user_of_an_adopted_client_is_given_more_only_if_that_is_said(adopted: ApiClient) -> None:
+def test_adopted_user_gains_rights_on_request(adopted: ApiClient) -> None:
     with pytest.raises(Conflict):
         provision(global_roles=("support",))
     provision(global_roles=("support",), use_existing_user=True, reissue=True)
-    assert held("ada")["roles"] == {("staff", "edX", ""), ("support", "", "")}
+    assert user_rights("ada")["roles"] == {("staff", "edX", ""), ("support", "", "")}
 
 
 # Restrictions
 
 
 @pytest.mark.databases
-def test_a_client_with_a_live_token_is_not_restricted() -> None:
+def test_live_token_prevents_restriction() -> None:
     provision()
-    before = everything()
+    before = all_row_counts()
     assert run("bot", "--restricted").refusal == (
         "--restricted: the client has an access token, which a restriction would not revoke; revoke it first."
     )
-    assert everything() == before
+    assert all_row_counts() == before
     api.revoke("bot", authority=OPERATOR)
     assert provision(restricted=True).status == "updated"
-    assert opened() == (set(), set(), True)
+    assert application_access() == (set(), set(), True)
 
 
-def test_an_application_with_a_live_token_of_its_own_grant_is_not_restricted_either() -> None:
+def test_live_grant_token_prevents_restriction() -> None:
     provision(token=False)
     AccessTokenFactory(application=client().application)
     with pytest.raises(Conflict, match="revoke"):
         provision(restricted=True)
-    assert opened() == (set(), set(), False)
+    assert application_access() == (set(), set(), False)
 
 
-def test_a_client_whose_old_secret_still_works_is_not_restricted() -> None:
+def test_old_secret_prevents_restriction() -> None:
     provision(token=False)
     api.rotate("bot", authority=OPERATOR, token=False, secret=True, grace=timedelta(days=1))
     with pytest.raises(Conflict):
         provision(restricted=True)
 
 
-def test_a_restriction_leaves_scopes_and_filters_as_they_are() -> None:
+def test_restriction_keeps_scopes_and_filters() -> None:
     provision(scopes=("grades:read",), filters=("content_org:CET",), token=False)
     provision(restricted=True)
-    assert opened() == ({"grades:read"}, {"content_org:CET"}, True)
+    assert application_access() == ({"grades:read"}, {"content_org:CET"}, True)
 
 
-def test_a_restriction_is_never_lifted_by_leaving_it_out() -> None:
+def test_omitting_restricted_keeps_restriction() -> None:
     provision(restricted=True, scopes=("grades:read",))
     assert provision(token=False, scopes=("user_id",)).status == "updated"
-    assert opened() == ({"user_id"}, set(), True)
+    assert application_access() == ({"user_id"}, set(), True)
 
 
-def test_a_token_for_a_restricted_client_is_refused() -> None:
+def test_restricted_client_refuses_token() -> None:
     provision(restricted=True)
     with pytest.raises(Conflict, match="restricted") as raised:
         provision()
     assert raised.value.field == "token"
 
 
-# A dry run shows it all
+# Dry runs
 
 
-def test_a_dry_run_says_what_would_be_given_and_writes_nothing() -> None:
-    before = everything()
+def test_dry_run_lists_additions() -> None:
+    before = all_row_counts()
     arguments = [
         "--permission",
         MODES,
@@ -579,19 +577,19 @@ def test_a_dry_run_says_what_would_be_given_and_writes_nothing() -> None:
         in ran.stdout.splitlines()
     )
     assert "access token" not in ran.stdout
-    assert everything() == before
+    assert all_row_counts() == before
 
 
-def test_a_dry_run_says_what_would_be_taken_and_writes_nothing() -> None:
+def test_dry_run_lists_removals() -> None:
     provision(permissions=(MODES,), groups=("ops",), scopes=("grades:read",))
-    before = everything(), held(), opened()
+    before = all_row_counts(), user_rights(), application_access()
     ran = run("bot", "--dry-run", "--group", "ops", "--scope", "read")
     assert f"Would remove permission:{MODES} from the user." in ran.stdout.splitlines()
     assert "Would let the application request: the default scopes only." in ran.stdout.splitlines()
-    assert (everything(), held(), opened()) == before
+    assert (all_row_counts(), user_rights(), application_access()) == before
 
 
-def test_a_dry_run_of_a_profile_says_its_rights_and_the_warning() -> None:
+def test_dry_run_lists_profile_rights() -> None:
     ran = run("bot", "--dry-run", "--profile", "enrollments")
     assert "staff" in ran.stdout
     assert (
@@ -601,12 +599,12 @@ def test_a_dry_run_of_a_profile_says_its_rights_and_the_warning() -> None:
     assert not ApiClient.objects.exists()
 
 
-def test_a_refusal_is_the_same_in_a_dry_run() -> None:
+def test_dry_run_refuses_like_a_run() -> None:
     for arguments in ("--permission course_modes.fly", "--profile grades"):
         assert run("bot", "--dry-run", *arguments.split()).refusal == REFUSED[arguments]
 
 
-# What was declared, and what is beyond it
+# Declared rights and excess
 
 DECLARED = {
     "permissions": (MODES,),
@@ -618,7 +616,7 @@ DECLARED = {
 }
 
 
-def test_what_was_declared_is_recorded() -> None:
+def test_declared_rights_are_recorded() -> None:
     provision(**DECLARED)
     assert client().declared_rights == [
         f"course_role:staff@{COURSE}",
@@ -630,7 +628,7 @@ def test_what_was_declared_is_recorded() -> None:
     ]
 
 
-def test_declared_rights_change_with_what_is_declared() -> None:
+def test_declared_rights_are_updated() -> None:
     provision(**DECLARED)
     provision(permissions=(DEACTIVATE,))
     assert client().declared_rights == ["filter:content_org:CET", f"permission:{DEACTIVATE}", "scope:grades:read"]
@@ -692,7 +690,7 @@ def _group_with(name: str) -> Group:
 
 
 @pytest.mark.parametrize("case", EXCESS)
-def test_what_others_gave_beyond_what_was_declared_is_found_and_nothing_else(case: str) -> None:
+def test_undeclared_rights_are_reported(case: str) -> None:
     give, excess = EXCESS[case]
     provision("other", **DECLARED)
     provision(**DECLARED)
@@ -706,12 +704,12 @@ def test_what_others_gave_beyond_what_was_declared_is_found_and_nothing_else(cas
     [{}, {"staff": True}, {"superuser": True}, DECLARED, {"groups": ("ops",)}, {"profile": "retirement"}],
     ids=["nothing", "staff", "superuser", "every kind", "a group with a permission", "a profile by name"],
 )
-def test_a_client_with_what_was_declared_is_not_overprivileged(wanted: dict[str, Any]) -> None:
+def test_declared_rights_are_not_reported(wanted: dict[str, Any]) -> None:
     provision(**wanted)
     assert overprivileged() == {}
 
 
-def test_an_account_that_was_made_elsewhere_comes_with_what_it_has(ada: User) -> None:
+def test_existing_account_rights_are_accepted(ada: User) -> None:
     provision(username="ada", use_existing_user=True)
     assert overprivileged() == {}
     provision("another", username="ada", use_existing_user=True, permissions=(MODES,))
@@ -721,13 +719,13 @@ def test_an_account_that_was_made_elsewhere_comes_with_what_it_has(ada: User) ->
     assert overprivileged() == {"another": excess, "bot": (*excess,)}
 
 
-def test_a_declared_superuser_with_more_beside_is_listed_with_that_alone() -> None:
+def test_superuser_reports_only_extra_rights() -> None:
     provision(superuser=True)
     client().user.user_permissions.add(permission(MODES))
     assert overprivileged() == {"bot": (f"permission:{MODES}",)}
 
 
-def test_a_restriction_that_others_lifted_is_found() -> None:
+def test_lifted_restriction_is_reported() -> None:
     provision(profile="grades", filters=("content_org:CET",))
     assert next(api.list_clients()).issues == ()
     RestrictedApplication.objects.all().delete()
@@ -743,16 +741,14 @@ def test_a_restriction_that_others_lifted_is_found() -> None:
     ],
     ids=["permission", "scope", "filter"],
 )
-def test_what_others_gave_is_no_excess_once_it_is_declared(
-    give: Callable[[User], Any], declare: dict[str, Any]
-) -> None:
+def test_excess_ends_when_declared(give: Callable[[User], Any], declare: dict[str, Any]) -> None:
     provision(**DECLARED)
     give(client().user)
     provision(**declare)
     assert overprivileged() == {}
 
 
-def test_the_list_names_the_excess_and_can_fail_on_it() -> None:
+def test_list_reports_excess_and_exits_2() -> None:
     provision("quiet")
     provision()
     client().user.user_permissions.add(permission(MODES))
@@ -763,7 +759,7 @@ def test_the_list_names_the_excess_and_can_fail_on_it() -> None:
     assert run("--overprivileged", "--fail-if-any", command="list_api_clients").code == 2
 
 
-def test_the_list_is_empty_where_nobody_has_more() -> None:
+def test_list_without_excess_is_empty() -> None:
     provision(**DECLARED)
     ran = run("--overprivileged", "--fail-if-any", command="list_api_clients")
     assert (ran.code, ran.stdout) == (0, "")
@@ -788,19 +784,19 @@ def test_the_list_is_empty_where_nobody_has_more() -> None:
         ({"username": "retirement_service_user"}, "name:retirement"),
     ],
 )
-def test_nobody_gives_what_they_do_not_have(wanted: dict[str, Any], lacking: str) -> None:
+def test_cannot_grant_rights_one_lacks(wanted: dict[str, Any], lacking: str) -> None:
     asker, superuser = UserFactory(), UserFactory(is_superuser=True)
     spec = ClientSpec(**{"name": "bot", **wanted})
-    before = everything()
+    before = all_row_counts()
     for ask in (api.plan_client, partial(api.provision, authority=OPERATOR)):
         with pytest.raises(NotAllowed) as raised:
             ask(spec, authority=person(asker))
         assert f"that you do not have: {lacking}. Ask" in raised.value.message
-    assert everything() == before
+    assert all_row_counts() == before
     assert api.provision(spec, authority=person(superuser, "test")).status == "created"
 
 
-def test_what_the_askers_groups_bring_counts_as_theirs() -> None:
+def test_group_permissions_count_as_own() -> None:
     asker = UserFactory()
     asker.groups.add(Group.objects.get(name="ops"))
     spec = ClientSpec(name="bot", permissions=(MODES,), groups=("ops",))
@@ -829,14 +825,14 @@ def payload(answer: requests.Response) -> dict[str, Any]:
     return jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
 
 
-def test_the_jwt_of_a_restricted_client_carries_scopes_and_filters_as_asked(live_server: Any) -> None:
+def test_restricted_jwt_has_scopes_and_filters(live_server: Any) -> None:
     credentials = provision(restricted=True, scopes=("grades:read", "user_id"), filters=("content_org:CET",))
     claims = payload(granted(live_server, credentials, token_type="jwt", scope="read grades:read"))
     assert claims["scopes"] == ["read", "grades:read"]
     assert claims["filters"] == ["content_org:CET"]
     assert claims["is_restricted"] is True
     assert claims["preferred_username"] == "bot"
-    # What is not asked for is not in it, but for user_id, which the LMS adds.
+    # Only requested scopes are included, except user_id, which the LMS adds.
     assert set(payload(granted(live_server, credentials, token_type="jwt"))["scopes"]) == {
         "read", "write", "email", "profile", "user_id",
     }  # fmt: skip
@@ -844,7 +840,7 @@ def test_the_jwt_of_a_restricted_client_carries_scopes_and_filters_as_asked(live
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
 
 
-def test_the_jwt_of_an_unrestricted_client_carries_them_too(live_server: Any) -> None:
+def test_unrestricted_jwt_has_scopes_and_filters(live_server: Any) -> None:
     credentials = provision(scopes=("read", "grades:read"), filters=("content_org:CET",))
     claims = payload(granted(live_server, credentials, token_type="jwt", scope="grades:read"))
     assert (claims["scopes"], claims["filters"], claims["is_restricted"]) == (
@@ -854,7 +850,7 @@ def test_the_jwt_of_an_unrestricted_client_carries_them_too(live_server: Any) ->
     )
 
 
-def test_the_opaque_token_of_a_restricted_client_is_expired(live_server: Any) -> None:
+def test_restricted_opaque_token_is_expired(live_server: Any) -> None:
     credentials = provision(restricted=True)
     answer = granted(live_server, credentials)
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
@@ -862,13 +858,13 @@ def test_the_opaque_token_of_a_restricted_client_is_expired(live_server: Any) ->
     assert (me.status_code, me.json()["error_code"]) == (401, "token_expired")
 
 
-def test_a_restricted_client_is_proved_over_http(live_server: Any) -> None:
+def test_verify_url_proves_restricted_client(live_server: Any) -> None:
     arguments = ["--restricted", "--scope", "grades:read", "--filter", "content_org:CET"]
     result = provisioned("bot", *arguments, "--verify-url", live_server.url)
     assert (result["verified"], result["access_token"]) == (True, None)
 
 
-def test_what_is_proved_of_a_restricted_client_is_its_jwt(live_server: Any) -> None:
+def test_restricted_client_is_verified_by_jwt(live_server: Any) -> None:
     credentials = provision(restricted=True)
     proof = api.verify(credentials, url=parse_site_url(live_server.url))
     assert proof.ok
@@ -878,7 +874,7 @@ def test_what_is_proved_of_a_restricted_client_is_its_jwt(live_server: Any) -> N
     ]
 
 
-def test_the_line_that_gets_a_jwt_asks_for_the_scopes_that_were_given() -> None:
+def test_jwt_command_requests_given_scopes() -> None:
     shown = run("bot", "--restricted", "--scope", "grades:read").stdout
     assert "grades%3Aread" in shown
 
@@ -886,7 +882,7 @@ def test_the_line_that_gets_a_jwt_asks_for_the_scopes_that_were_given() -> None:
 # The plan
 
 
-def test_the_plan_has_a_step_for_each_kind_of_change() -> None:
+def test_plan_has_step_per_kind_of_change() -> None:
     plan = api.plan_client(
         ClientSpec(name="bot", permissions=(MODES,), scopes=("grades:read",), restricted=True), authority=OPERATOR
     )

@@ -1,4 +1,4 @@
-"""Many runs at once: one makes the client and shows its secrets, the others find it as it is wanted."""
+"""Test parallel runs: one creates the client and shows its secrets, the others find it unchanged."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.sampling import some
-from tests.subprocesses import FORK, TIMEOUT, Ended, Process, Work, database_for_processes, provision
+from tests.subprocesses import FORK, TIMEOUT, Process, ProcessResult, Work, database_for_processes, provision
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
 PROCESSES = 64
 MANY = some(16, 64)
-# The looks after which all processes meet: when the first goes on, each has seen that there is nothing yet.
+# Queries after which all processes wait for each other: no process has found anything yet.
 AT_THE_CLIENT = r"FROM .edx_api_provisioning_apiclient. .+ FOR UPDATE"
 AT_THE_USER = r"FROM .auth_user. .+ FOR UPDATE"
 
@@ -43,11 +43,11 @@ def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[list[Ended], Counter[str]]:
-    """All works at once, each in a process of its own, and how many errors of each class the database answered with.
+def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[list[ProcessResult], Counter[str]]:
+    """Run all works at once in separate processes, and count the database errors by class.
 
     Args:
-        meet: the statement after which each waits for all others; None for before the first.
+        meet: the statement after which each process waits for all others; None waits before the first one.
     """
     barrier = FORK.Barrier(len(works))
     errors = folder / "errors"
@@ -76,12 +76,12 @@ def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[
 
         def joined() -> None:
             try:
-                connection.ensure_connection()  # Before the meeting, for a server lets in one after the other.
+                connection.ensure_connection()  # Before the barrier, because the server admits one after the other.
                 connection.execute_wrappers.append(statement)
                 work()
             finally:
                 if expected:
-                    barrier.abort()  # Nobody is to wait for one that failed on the way.
+                    barrier.abort()  # Do not wait for a process that failed earlier.
 
         return joined
 
@@ -90,15 +90,15 @@ def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[
     return ended, Counter(errors.read_text().split())
 
 
-def results(ended: list[Ended]) -> list[dict[str, Any]]:
-    """What the runs printed, if every one of them succeeded."""
+def results(ended: list[ProcessResult]) -> list[dict[str, Any]]:
+    """Return the printed results; every run must have succeeded."""
     failures = {(run.code, run.stderr) for run in ended if run.code != 0 or "Traceback" in run.stderr}
     assert not failures
     return [json.loads(run.stdout) for run in ended]
 
 
 def assert_one_client(shown: list[dict[str, Any]]) -> None:
-    """One run made the client and has its secrets, which work; the others were told so and have none."""
+    """Assert that one run created the client with working secrets, and that the others have none."""
     (made,) = (result for result in shown if result["status"] == "created")
     others = [result for result in shown if result is not made]
     assert Counter(result["status"] for result in others) == {"unchanged": len(shown) - 1}
@@ -120,22 +120,22 @@ def shared() -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_of_many_processes_that_all_saw_no_client_one_makes_it(tmp_path: Path) -> None:
+def test_racing_processes_create_one_client(tmp_path: Path) -> None:
     ended, errors = crowd(tmp_path, [shared] * MANY, meet=AT_THE_CLIENT)
 
     assert_one_client(results(ended))
-    # Each of the others was refused by the unique name first, and looked again.
+    # The unique name refused each of the others first; they looked again.
     assert errors["IntegrityError"] == MANY - 1
 
 
-def test_of_64_processes_that_start_at_once_one_makes_the_client(tmp_path: Path) -> None:
+def test_parallel_processes_create_one_client(tmp_path: Path) -> None:
     ended, _errors = crowd(tmp_path, [shared] * PROCESSES)
 
     assert_one_client(results(ended))
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_of_many_processes_that_want_an_existing_user_one_makes_the_client(tmp_path: Path) -> None:
+def test_parallel_runs_share_existing_user(tmp_path: Path) -> None:
     User.objects.create_user("shared", "shared@example.org")
     UserProfile.objects.create(user=User.objects.get())
 
@@ -148,20 +148,20 @@ def test_of_many_processes_that_want_an_existing_user_one_makes_the_client(tmp_p
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_many_web_requests_at_once_make_one_client(tmp_path: Path) -> None:
+def test_parallel_requests_create_one_client(tmp_path: Path) -> None:
     def request() -> None:
         with transaction.atomic():
             call_command("provision_api_client", "shared", format="json")
 
     ended, _errors = crowd(tmp_path, [request] * MANY, meet=AT_THE_CLIENT)
 
-    # What it says is said before its transaction ends, so the winner can prove nothing to others; but it may be sure.
+    # The output comes before the commit, so the credentials of the winner cannot be verified from outside.
     assert_one_client(results(ended))
 
 
 @pytest.mark.vendor("mysql", "postgresql")
 @pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
-def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path, nested: bool) -> None:
+def test_parallel_clients_share_new_user(tmp_path: Path, nested: bool) -> None:
     def named(name: str) -> Work:
         def command() -> None:
             provision(name, "--username", "shared", "--format", "json")
@@ -172,7 +172,7 @@ def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path,
 
         return request if nested else command
 
-    # Names of their own for each case: MariaDB still locks around rows that were deleted just now.
+    # Separate names for each case: MariaDB still locks around recently deleted rows.
     names = [f"{'request' if nested else 'command'}-{number}" for number in range(16)]
     ended, errors = crowd(tmp_path, [named(name) for name in names], meet=AT_THE_USER)
 
@@ -184,11 +184,11 @@ def test_16_clients_that_want_the_same_new_user_at_once_share_it(tmp_path: Path,
     assert set(ApiClient.objects.values_list("user", flat=True)) == {user.pk}
     assert get_application_model().objects.filter(user=user).count() == 16
     assert get_access_token_model().objects.filter(user=user).count() == 16
-    # Of the others each met the taken name, or saw in time that the account had been made meanwhile.
+    # The others met the taken name, or found the new account in time.
     assert errors["IntegrityError"] >= 1
 
 
-def test_of_many_processes_that_find_the_token_expired_one_issues_another(tmp_path: Path) -> None:
+def test_parallel_runs_reissue_token_once(tmp_path: Path) -> None:
     results([Process(shared, tmp_path / "first").ended()])
     get_access_token_model().objects.update(expires=timezone.now() - timedelta(days=1))
 
@@ -203,7 +203,7 @@ def test_of_many_processes_that_find_the_token_expired_one_issues_another(tmp_pa
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_a_run_that_the_database_ends_for_a_deadlock_begins_again(tmp_path: Path) -> None:
+def test_deadlocked_run_is_retried(tmp_path: Path) -> None:
     results([Process(shared, tmp_path / "first").ended()])
     get_access_token_model().objects.all().delete()
     go, has_the_client = FORK.Event(), FORK.Event()
@@ -227,9 +227,9 @@ def test_a_run_that_the_database_ends_for_a_deadlock_begins_again(tmp_path: Path
 
     process = Process(run, tmp_path / "second")
     with transaction.atomic():
-        if connection.vendor == "postgresql":  # It ends whom it sees waiting longest: not this one.
+        if connection.vendor == "postgresql":  # It ends the connection it finds waiting longest: not this one.
             connection.cursor().execute("SET LOCAL deadlock_timeout = '1min'")
-        # MariaDB ends who has done least: not this one.
+        # MariaDB ends the transaction with the fewest changes: not this one.
         User.objects.bulk_create(User(username=f"user-{n}", email=f"user-{n}@example.org") for n in range(100))
         User.objects.select_for_update().get(username="shared")
         go.set()
@@ -243,7 +243,7 @@ def test_a_run_that_the_database_ends_for_a_deadlock_begins_again(tmp_path: Path
 
 @pytest.mark.vendor("sqlite")
 @pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
-def test_of_many_threads_one_makes_the_client(nested: bool) -> None:
+def test_parallel_threads_create_one_client(nested: bool) -> None:
     barrier = Barrier(MANY)
 
     def thread(_number: int) -> str:

@@ -27,7 +27,16 @@ from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer
 from tests.sampling import FULL, some
-from tests.subprocesses import FORK, KILLED, Ended, Points, Process, Work, database_for_processes, die
+from tests.subprocesses import (
+    FORK,
+    KILLED,
+    InterruptionPoints,
+    Process,
+    ProcessResult,
+    Work,
+    database_for_processes,
+    kill_process,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,7 +203,7 @@ def interrupts() -> None:
     raise KeyboardInterrupt
 
 
-def ended(work: Work, world: World) -> Ended:
+def ended(work: Work, world: World) -> ProcessResult:
     folder = world.folder / f"run-{time.monotonic_ns()}"
     done = Process(work, folder).ended()
     world.seen.append(done.stdout)
@@ -207,7 +216,7 @@ def passed_points(stopped: Stopped, folder: Path) -> int:
     world = new_world(folder, exists=stopped.exists)
 
     def work() -> None:
-        points = Points(0, die, lines_of=LINES)
+        points = InterruptionPoints(0, kill_process, lines_of=LINES)
         points.install()
         stopped.run(world)
         passed.value = points.passed
@@ -223,7 +232,7 @@ def chosen(last: int) -> list[int]:
 
 
 @pytest.mark.databases
-@pytest.mark.parametrize("happens", [die, raises, interrupts], ids=lambda happens: happens.__name__)
+@pytest.mark.parametrize("happens", [kill_process, raises, interrupts], ids=lambda happens: happens.__name__)
 @pytest.mark.parametrize("stopped", RUNS, ids=lambda stopped: stopped.run.__name__)
 def test_stopped_run_loses_nothing(stopped: Stopped, happens: Work, tmp_path: Path) -> None:
     last = passed_points(stopped, tmp_path / "undisturbed")
@@ -232,11 +241,11 @@ def test_stopped_run_loses_nothing(stopped: Stopped, happens: Work, tmp_path: Pa
         world = new_world(tmp_path / f"stopped-{number}", exists=stopped.exists)
 
         def work(number: int = number, world: World = world) -> None:
-            Points(number, happens, lines_of=LINES).install()
+            InterruptionPoints(number, happens, lines_of=LINES).install()
             stopped.run(world)
 
         done = ended(work, world)
-        assert happens is not die or done.code == KILLED
+        assert happens is not kill_process or done.code == KILLED
         world.assert_nothing_is_lost()
 
         again = ended(lambda world=world: (stopped.again or stopped.run)(world), world)
@@ -298,7 +307,7 @@ class Paused:
 
     def __init__(self, work: Work, number: int, folder: Path) -> None:
         def stopped() -> None:
-            Points(number, self._stop, lines_of=LINES).install()
+            InterruptionPoints(number, self._stop, lines_of=LINES).install()
             work()
 
         self._stopped = FORK.Event()

@@ -1,4 +1,4 @@
-"""Whatever fails, and wherever: all of it is done or nothing, somebody is told so in a line, and no secret is told."""
+"""Test failures at every statement: all or nothing is done, the error is one line, no secret leaks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from edx_api_provisioning.core.exceptions import ProvisioningError
-from tests.entry_points import DOORS, KNOWN, Door, furnish
-from tests.leak_detection import Ears, rows
+from tests.entry_points import ENTRY_POINTS, KNOWN, EntryPoint, create_rows
+from tests.leak_detection import LeakDetector, table_rows
 from tests.sampling import some_of
 from tests.subprocesses import as_of_a_test
 
 pytestmark = pytest.mark.django_db
 
 Changes = dict[str, tuple[int, int]]
-"""For each table that is another one, how many rows came and how many went; a changed row does both."""
+"""For each changed table, the number of rows added and removed; a changed row counts as both."""
 NOTHING: Changes = {}
 
 
-# Every statement of every door
+# Every statement of every entry point
 
 
 class Fault:
-    """Lets the statement of a number fail, as ``fail`` does with it; 0 is none."""
+    """Make the given statement fail with ``fail``; 0 is none."""
 
     def __init__(self, number: int, fail: Callable[..., Any]) -> None:
         self.number, self.passed, self._fail = number, 0, fail
@@ -38,12 +38,12 @@ class Fault:
 
 
 def refused(_execute: Callable[..., Any], sql: str, parameters: Any, *_more: Any) -> None:
-    """As by a database whose messages repeat the values."""
+    """Fail like a database whose messages repeat the values."""
     raise OperationalError(3024, f"{sql} {parameters!r}")
 
 
 def interrupted(execute: Callable[..., Any], *statement: Any) -> None:
-    """As by a mistake in somebody's receiver, behind the statement."""
+    """Fail like a broken receiver, after the statement."""
     execute(*statement)
     raise ZeroDivisionError
 
@@ -60,15 +60,17 @@ def changes(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> Change
     for table in before.keys() | after.keys():
         old, new = (Counter(map(repr, tables.get(table, []))) for tables in (before, after))
         changed[table] = ((new - old).total(), (old - new).total())
-    # Whoever is logged in is known again.
+    # Ignore changed sessions.
     return {table: pair for table, pair in changed.items() if pair != (0, 0) and table != "django_session"}
 
 
-def disturbed(ears: Ears, door: Door, fail: Callable[..., Any]) -> Iterator[tuple[int, list[str], Changes]]:
+def with_each_failure(
+    leak_detector: LeakDetector, entry_point: EntryPoint, fail: Callable[..., Any]
+) -> Iterator[tuple[int, list[str], Changes]]:
     """What was printed and what was changed, first undisturbed, then with each or some of the statements failing."""
-    furnish()
-    enter = door(ears)
-    before = rows()
+    create_rows()
+    enter = entry_point(leak_detector)
+    before = table_rows()
     last = 0
 
     def numbers() -> Iterator[int]:
@@ -76,38 +78,38 @@ def disturbed(ears: Ears, door: Door, fail: Callable[..., Any]) -> Iterator[tupl
         yield from some_of(last)
 
     for number in numbers():
-        ears.clear()
+        leak_detector.clear()
         fault, printed = Fault(number, fail), [""]
         with undone():
-            # Whatever is left broken is not the next one's.
+            # Leave no broken state for the next one.
             with transaction.atomic(), connection.execute_wrapper(fault):
                 as_of_a_test()
                 try:
                     printed = enter()
                 except (ZeroDivisionError, OperationalError, ProvisioningError) as error:
-                    ears.raised.append(error)
+                    leak_detector.raised.append(error)
             last = last or fault.passed
-            yield number, printed, changes(before, rows())
+            yield number, printed, changes(before, table_rows())
 
 
-# With these no secret is at hand and nothing is written but by functions that others call too.
+# These involve no secret and write only through functions that others call too.
 PLAIN = ("admin: look", "admin: revoke")
-# One transaction for each client, tried again until all is done: what becomes of them is said by test_tasks.py.
+# One transaction per client, retried until all are done; test_tasks.py tests the outcome.
 IN_PARTS = ("a manifest", "Celery: a manifest", "Celery: rotate")
 
 
 @pytest.mark.parametrize("fail", [refused, interrupted])
-@pytest.mark.parametrize("door", [name for name in DOORS if name not in PLAIN])
-def test_a_failing_statement_tells_nothing_and_leaves_all_or_nothing(
-    ears: Ears, door: str, fail: Callable[..., Any]
+@pytest.mark.parametrize("entry_point", [name for name in ENTRY_POINTS if name not in PLAIN])
+def test_failing_statement_leaves_all_or_nothing(
+    leak_detector: LeakDetector, entry_point: str, fail: Callable[..., Any]
 ) -> None:
-    each = disturbed(ears, DOORS[door], fail)
+    each = with_each_failure(leak_detector, ENTRY_POINTS[entry_point], fail)
     _number, _printed, all_of_it = next(each)
 
     for number, printed, changed in each:
-        assert (number, ears.leaks(*printed, secrets=KNOWN)) == (number, [])
-        outcomes = (NOTHING, all_of_it, *([changed] if door in IN_PARTS else []))
+        assert (number, leak_detector.leaks(*printed, secrets=KNOWN)) == (number, [])
+        outcomes = (NOTHING, all_of_it, *([changed] if entry_point in IN_PARTS else []))
         assert (number, changed) in [(number, outcome) for outcome in outcomes]
-        # Where it is a command, whatever the database says is one line.
-        assert fail is interrupted or door in IN_PARTS or not any("Traceback" in text for text in printed)
+        # Commands report any database error in one line.
+        assert fail is interrupted or entry_point in IN_PARTS or not any("Traceback" in text for text in printed)
     assert number >= 1

@@ -1,4 +1,4 @@
-"""What others do to a client is found and named, each with its remedy, and only some of it forbids new credentials."""
+"""Test that foreign changes to a client are reported with a remedy, and that only some block issuing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ DEEDS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_what_others_do_is_noticed(deed: str) -> None:
+def test_foreign_changes_are_reported(deed: str) -> None:
     provisioned()
     assert found() == ()
 
@@ -83,7 +83,7 @@ def test_what_others_do_is_noticed(deed: str) -> None:
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_rotating_and_listing_agree_about_what_blocks(deed: str) -> None:
+def test_rotate_and_list_agree_on_blocking(deed: str) -> None:
     provisioned()
     do, issues = DEEDS[deed]
     do()
@@ -98,7 +98,7 @@ def test_rotating_and_listing_agree_about_what_blocks(deed: str) -> None:
 
 
 @pytest.mark.parametrize("rights", [{"staff": True}, {"superuser": True}])
-def test_a_user_that_lost_rights_is_noticed_and_may_still_be_issued_a_token(rights: dict[str, bool]) -> None:
+def test_demoted_user_may_still_rotate(rights: dict[str, bool]) -> None:
     provisioned(**rights)
     users().update(is_staff=False, is_superuser=False)
 
@@ -114,7 +114,7 @@ def test_one_right_gained_and_another_lost_are_two_issues() -> None:
     assert found() == ("user_promoted", "user_demoted")
 
 
-def test_troubles_are_told_in_the_order_of_their_weight() -> None:
+def test_issues_are_ordered_by_severity() -> None:
     provisioned()
     users().update(is_active=False, is_staff=True, username="retired__user_0a1b2c")
     applications().update(client_type="public")
@@ -132,7 +132,7 @@ def test_troubles_are_told_in_the_order_of_their_weight() -> None:
 
 
 @pytest.mark.databases
-def test_a_token_is_listed_as_expired_from_its_last_second_on(clock: Clock) -> None:
+def test_token_is_expired_from_last_second(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=1))
     end = made.expires_at
     assert end == NOON + timedelta(days=1)
@@ -143,7 +143,7 @@ def test_a_token_is_listed_as_expired_from_its_last_second_on(clock: Clock) -> N
     assert found() == ("token_expired",)
 
 
-def test_a_secret_is_overdue_when_it_is_older_than_the_site_allows(settings: Any, clock: Clock) -> None:
+def test_old_secret_is_overdue(settings: Any, clock: Clock) -> None:
     provisioned()
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "90d"}
 
@@ -156,14 +156,14 @@ def test_a_secret_is_overdue_when_it_is_older_than_the_site_allows(settings: Any
     assert found() == ()
 
 
-def test_without_an_age_no_secret_is_overdue(clock: Clock) -> None:
+def test_no_secret_age_means_never_overdue(clock: Clock) -> None:
     provisioned(expires_in=timedelta(days=730))
     clock.forward(days=729)
 
     assert found() == ()
 
 
-def test_an_old_application_is_overdue_when_its_grace_is_over(clock: Clock) -> None:
+def test_predecessor_is_overdue_after_grace(clock: Clock) -> None:
     provisioned()
     api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
 
@@ -173,13 +173,13 @@ def test_an_old_application_is_overdue_when_its_grace_is_over(clock: Clock) -> N
     assert found() == ("predecessor_overdue",)
 
 
-def test_a_client_without_a_token_has_no_trouble_with_it() -> None:
+def test_missing_token_is_fine_if_unwanted() -> None:
     provisioned(token=False)
 
     assert found() == ()
 
 
-def test_a_client_that_is_meant_to_be_restricted_has_no_trouble_until_it_is_not() -> None:
+def test_lifted_restriction_is_reported() -> None:
     provisioned(restricted=True, scopes=("grades:read",))
     assert found() == ()
 
@@ -191,7 +191,7 @@ def test_a_client_that_is_meant_to_be_restricted_has_no_trouble_until_it_is_not(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_of_a_retired_client_nothing_is_expected(deed: str) -> None:
+def test_retired_client_has_no_issues(deed: str) -> None:
     provisioned()
     api.revoke("report", retire=True, authority=OPERATOR)
 
@@ -201,7 +201,7 @@ def test_of_a_retired_client_nothing_is_expected(deed: str) -> None:
 
 
 @pytest.mark.parametrize("deed", ["delete the user", "delete the application", "reset the password"])
-def test_provisioning_again_is_the_remedy_for_what_is_gone(deed: str) -> None:
+def test_provisioning_fixes_missing_rows(deed: str) -> None:
     provisioned()
     DEEDS[deed][0]()
 
@@ -212,7 +212,7 @@ def test_provisioning_again_is_the_remedy_for_what_is_gone(deed: str) -> None:
 
 
 @pytest.mark.parametrize("deed", ["reset the password", "let the token expire"])
-def test_rotating_is_the_remedy_for_a_lost_token(deed: str) -> None:
+def test_rotation_fixes_lost_token(deed: str) -> None:
     provisioned()
     DEEDS[deed][0]()
 
@@ -222,7 +222,7 @@ def test_rotating_is_the_remedy_for_a_lost_token(deed: str) -> None:
 
 
 @pytest.mark.parametrize("deed", ["make it staff", "give the application to another"])
-def test_adopting_is_the_remedy_for_what_was_agreed_later(deed: str) -> None:
+def test_adoption_fixes_later_changes(deed: str) -> None:
     made = provisioned()
     DEEDS[deed][0]()
 
@@ -233,12 +233,12 @@ def test_adopting_is_the_remedy_for_what_was_agreed_later(deed: str) -> None:
     assert found() == ()
 
 
-def test_each_trouble_has_a_meaning_with_a_remedy() -> None:
+def test_each_issue_names_a_remedy() -> None:
     assert set(ISSUE_MEANINGS) == set(Issue)
     assert len({str(meaning) for meaning in ISSUE_MEANINGS.values()}) == len(Issue)
 
 
-# What is gone is made anew; what is another now is left to people.
+# Missing rows are recreated; changed ones are left to people.
 ISSUES_NOTHING = [
     deed
     for deed, (_do, found) in DEEDS.items()
@@ -247,7 +247,7 @@ ISSUES_NOTHING = [
 
 
 @pytest.mark.parametrize("deed", ISSUES_NOTHING)
-def test_provisioning_issues_nothing_in_a_state_that_blocks(deed: str) -> None:
+def test_blocking_issue_prevents_provisioning(deed: str) -> None:
     provisioned(token=False)
     DEEDS[deed][0]()
     with pytest.raises(ProvisioningError):

@@ -1,4 +1,4 @@
-"""A run that ends at any point, or whose database goes away at any point, leaves all of a client or nothing of it."""
+"""Test that a run killed or disconnected at any point leaves all of a client or nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.sampling import some, some_of
 from tests.subprocesses import (
     FORK,
     KILLED,
-    Ended,
-    Points,
+    InterruptionPoints,
     Process,
+    ProcessResult,
     Work,
     database_for_processes,
-    die,
+    kill_process,
     lose_connection,
     provision,
     table_counts,
@@ -39,10 +39,10 @@ def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Run:
-    """What became of one run: how it ended, and how many rows more or fewer the tables have."""
+    """The result of one run: how it ended, and the change of row counts."""
 
     name: str
-    ended: Ended
+    ended: ProcessResult
     changed: dict[str, int]
 
 
@@ -65,7 +65,7 @@ def runs(
         name = f"client-{number}"
 
         def work(number: int = number, name: str = name) -> None:
-            points = Points(number, happens, lines_of=lines_of)
+            points = InterruptionPoints(number, happens, lines_of=lines_of)
             points.install()
             run(name)
             if number == 0:
@@ -90,36 +90,36 @@ def assert_once_more_and_all_is_well(runs_: list[Run], folder: Path, *options: s
 
 
 def one_of_each(runs_: list[Run]) -> list[Run]:
-    """The last run of each outcome."""
+    """Return the last run of each outcome."""
     return list({tuple(run.changed): run for run in runs_}.values())
 
 
 def assert_all_or_nothing(undisturbed: Run, disturbed: list[Run]) -> None:
-    """Each left nothing or what the undisturbed run did; the points lie on both sides of the commit."""
+    """Assert that each run left nothing or everything, with points on both sides of the commit."""
     outcomes = [run.changed for run in disturbed]
     assert [outcome for outcome in outcomes if outcome not in (NOTHING, undisturbed.changed)] == []
     assert outcomes.count(NOTHING) >= some(3, 5)
     assert outcomes.count(undisturbed.changed) >= 1
 
 
-def test_killed_at_any_point_a_run_leaves_all_of_a_new_client_or_nothing(tmp_path: Path) -> None:
-    undisturbed, *killed = runs(tmp_path, provision, die, lines_of=("IssuingCommand.", "Stream."))
+def test_killed_run_leaves_all_or_nothing(tmp_path: Path) -> None:
+    undisturbed, *killed = runs(tmp_path, provision, kill_process, lines_of=("IssuingCommand.", "Stream."))
 
     assert {run.ended.code for run in killed} == {KILLED}
     assert undisturbed.changed["auth_user"] == undisturbed.changed["oauth2_provider_accesstoken"] == 1
     assert_all_or_nothing(undisturbed, killed)
-    # At every point: the server may still hold the locks of the one that died.
+    # At every point: the server may still hold the locks of the killed process.
     assert_once_more_and_all_is_well(killed, tmp_path)
 
 
-def test_killed_at_any_point_a_run_leaves_an_existing_user_as_it_was_or_a_service_user(tmp_path: Path) -> None:
+def test_killed_run_keeps_existing_user(tmp_path: Path) -> None:
     def make_user(name: str) -> None:
         UserProfile.objects.create(user=User.objects.create_user(name, f"{name}@example.org"))
 
     def run(name: str) -> None:
         provision(name, "--use-existing-user")
 
-    undisturbed, *killed = runs(tmp_path, run, die, prepare=make_user)
+    undisturbed, *killed = runs(tmp_path, run, kill_process, prepare=make_user)
 
     assert {run.ended.code for run in killed} == {KILLED}
     assert "auth_user" not in undisturbed.changed
@@ -127,7 +127,7 @@ def test_killed_at_any_point_a_run_leaves_an_existing_user_as_it_was_or_a_servic
     assert_once_more_and_all_is_well(one_of_each(killed), tmp_path, "--use-existing-user")
 
 
-def test_without_its_database_at_any_point_a_run_says_what_became_of_it(tmp_path: Path) -> None:
+def test_lost_connection_is_reported(tmp_path: Path) -> None:
     undisturbed, *without = runs(tmp_path, provision, lose_connection)
 
     assert {run.ended.code for run in without} == {1}
@@ -135,7 +135,7 @@ def test_without_its_database_at_any_point_a_run_says_what_became_of_it(tmp_path
     for run in without:
         (line,) = run.ended.stderr.splitlines()
         assert line.startswith("CommandError: the database ")
-        if run.changed == undisturbed.changed:  # The server committed and could not say so any more.
+        if run.changed == undisturbed.changed:  # The server committed but could not confirm it.
             assert "nothing was changed" not in line
             assert line.endswith("The credentials above work only if the database has committed them.")
         else:

@@ -1,4 +1,4 @@
-"""The contact of a client is told in time that its token ends: once at each distance, by one worker, until it works."""
+"""Test that the contact gets one notice at each distance before a token expires, from one worker."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def subjects() -> list[str]:
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
+def test_contact_is_notified_once_per_distance(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
 
     told = []
@@ -85,9 +85,7 @@ def test_a_contact_is_told_once_at_each_distance(clock: Clock) -> None:
         (timedelta(seconds=-1), None),
     ],
 )
-def test_a_contact_that_is_told_late_is_told_of_the_nearest_distance_alone(
-    clock: Clock, left: timedelta, distance: int | None
-) -> None:
+def test_late_notice_uses_nearest_distance(clock: Clock, left: timedelta, distance: int | None) -> None:
     made = provisioned(contact=OWNER)
     assert made.expires_at is not None
     clock.to(made.expires_at - left)
@@ -100,7 +98,7 @@ def test_a_contact_that_is_told_late_is_told_of_the_nearest_distance_alone(
 
 
 @pytest.mark.django_db
-def test_the_distances_are_the_operators_in_any_order(settings: Any, clock: Clock) -> None:
+def test_notice_days_may_be_in_any_order(settings: Any, clock: Clock) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": [2, 90]}
     provisioned(contact=OWNER, expires_in=timedelta(days=100))
 
@@ -113,7 +111,7 @@ def test_the_distances_are_the_operators_in_any_order(settings: Any, clock: Cloc
 
 
 @pytest.mark.django_db
-def test_without_distances_nobody_is_told(settings: Any) -> None:
+def test_no_notice_days_means_no_notices(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": []}
     provisioned(contact=OWNER, expires_in=timedelta(hours=1))
 
@@ -122,7 +120,7 @@ def test_without_distances_nobody_is_told(settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_a_rotation_begins_the_distances_anew(clock: Clock) -> None:
+def test_rotation_restarts_notices(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     assert notify() == ("report",)
 
@@ -136,7 +134,7 @@ def test_a_rotation_begins_the_distances_anew(clock: Clock) -> None:
 
 
 @pytest.mark.django_db
-def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
+def test_secret_rotation_sends_no_second_notice() -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=1))
     notify()
 
@@ -147,7 +145,7 @@ def test_rotating_the_secret_alone_tells_nobody_twice() -> None:
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
+def test_unreachable_contacts_are_skipped() -> None:
     soon = timedelta(days=1)
     provisioned("no-contact", expires_in=soon)
     provisioned("no-token", username="no-token", contact=OWNER, token=False)
@@ -164,7 +162,7 @@ def test_who_cannot_be_told_or_need_not_be_is_left_alone() -> None:
 
 
 @pytest.mark.django_db
-def test_a_notice_says_what_ends_when_and_what_to_do(settings: Any, clock: Clock) -> None:
+def test_notice_has_expiry_and_commands(settings: Any, clock: Clock) -> None:
     settings.LMS_ROOT_URL = "https://lms.example.org"
     settings.DEFAULT_FROM_EMAIL = "lms@example.org"
     provisioned("report", username="reporter", contact=OWNER, expires_in=timedelta(days=5))
@@ -189,7 +187,7 @@ def test_a_notice_says_what_ends_when_and_what_to_do(settings: Any, clock: Clock
 
 
 @pytest.mark.django_db
-def test_nothing_in_a_notice_is_html() -> None:
+def test_notice_is_plain_text() -> None:
     provisioned("a.b", username="it", contact="o'hara@example.org", expires_in=timedelta(days=1))
 
     notify()
@@ -201,7 +199,7 @@ def test_nothing_in_a_notice_is_html() -> None:
 
 
 @pytest.mark.django_db
-def test_the_time_in_a_notice_is_utc_wherever_the_site_is(settings: Any, clock: Clock) -> None:
+def test_notice_time_is_utc(settings: Any, clock: Clock) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     provisioned(contact=OWNER, expires_in=timedelta(days=5))
 
@@ -211,7 +209,7 @@ def test_the_time_in_a_notice_is_utc_wherever_the_site_is(settings: Any, clock: 
 
 
 def write_catalogue(path: Path, messages: dict[str, str]) -> None:
-    """A GNU gettext catalogue (https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html)."""
+    """Write a GNU gettext catalog (https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html)."""
     messages = {"": "Content-Type: text/plain; charset=UTF-8\nPlural-Forms: nplurals=2; plural=(n != 1);\n", **messages}
     pairs = sorted((original.encode(), translated.encode()) for original, translated in messages.items())
     tables, texts, start = [], b"", 28 + 16 * len(pairs)
@@ -225,7 +223,7 @@ def write_catalogue(path: Path, messages: dict[str, str]) -> None:
 
 
 @pytest.mark.django_db
-def test_a_notice_can_be_translated(settings: Any, tmp_path: Path, clock: Clock) -> None:
+def test_notice_is_translatable(settings: Any, tmp_path: Path, clock: Clock) -> None:
     template = files("edx_api_provisioning").joinpath("templates/edx_api_provisioning/expiry_body.txt").read_text()
     (body,) = re.findall(r"{% blocktranslate [^%]+ %}(.*){% endblocktranslate %}", template, re.DOTALL)
     subject = "The access token of %(name)s expires in %(days)s day"
@@ -247,11 +245,11 @@ def test_a_notice_can_be_translated(settings: Any, tmp_path: Path, clock: Clock)
     assert mail.outbox[0].body == "Ĝi finiĝas je 2027-05-08 12:00.\n"
 
 
-# When a mail cannot be sent
+# Failed mails
 
 
 class Refusing(EmailBackend):
-    """Fails for one address, as each backend does in its own way."""
+    """Mail backend that fails for one address, with each kind of error."""
 
     error: Exception = OSError("the server refused")
 
@@ -262,14 +260,14 @@ class Refusing(EmailBackend):
 
 
 class ClientError(Exception):
-    """As botocore's, which the mail backend for Amazon SES raises."""
+    """Error like botocore's, which the mail backend for Amazon SES raises."""
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "error", [OSError("refused"), ClientError("throttled by owner@broken.example.org"), ValueError()]
 )
-def test_a_mail_that_fails_stops_no_other_and_is_tried_again(settings: Any, caplog: Any, error: Exception) -> None:
+def test_failed_mail_is_retried(settings: Any, caplog: Any, error: Exception) -> None:
     settings.EMAIL_BACKEND = f"{__name__}.Refusing"
     for name, contact in (("a", OWNER), ("b", "owner@broken.example.org"), ("c", OWNER), ("d", "broken@example.org")):
         provisioned(name, username=f"user-{name}", contact=contact, expires_in=timedelta(days=1))
@@ -292,7 +290,7 @@ def test_a_mail_that_fails_stops_no_other_and_is_tried_again(settings: Any, capl
 
 
 @pytest.mark.django_db
-def test_one_mail_that_fails_is_one(settings: Any) -> None:
+def test_one_failed_mail_is_singular(settings: Any) -> None:
     settings.EMAIL_BACKEND = f"{__name__}.Refusing"
     provisioned(contact="owner@broken.example.org", expires_in=timedelta(days=1))
 
@@ -306,7 +304,7 @@ def test_one_mail_that_fails_is_one(settings: Any) -> None:
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
+def test_database_error_does_not_stop_others() -> None:
     for name in ("a", "b", "c"):
         provisioned(name, username=f"user-{name}", contact=OWNER, expires_in=timedelta(days=1))
 
@@ -327,7 +325,7 @@ def test_a_client_that_the_database_fails_on_stops_no_other() -> None:
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> None:
+def test_notifying_ends_due_predecessors(clock: Clock) -> None:
     made = provisioned()
     provisioned("retired", username="retired")
     for name in ("report", "retired"):
@@ -349,7 +347,7 @@ def test_applications_past_their_grace_are_ended_on_the_way(clock: Clock) -> Non
     assert mail.outbox == []
 
 
-# By several at once
+# Parallel workers
 
 
 @pytest.fixture
@@ -359,7 +357,7 @@ def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 
 
 def notify_into(folder: Path) -> None:
-    """As a worker whose mails are written to files."""
+    """Send notices from a worker that writes its mails to files."""
     django_settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     django_settings.EMAIL_FILE_PATH = str(folder)
     print(*notify())
@@ -371,7 +369,7 @@ def recipients(folder: Path) -> list[str]:
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_several_workers_at_once_send_each_notice_once(shared_database: None, tmp_path: Path) -> None:
+def test_parallel_workers_send_each_notice_once(shared_database: None, tmp_path: Path) -> None:
     for number in range(6):
         provisioned(
             f"client-{number}", username=f"user-{number}", contact=f"{number}@example.org", expires_in=timedelta(days=1)
@@ -396,7 +394,7 @@ def test_several_workers_at_once_send_each_notice_once(shared_database: None, tm
 @pytest.mark.databases
 @pytest.mark.vendor("mysql", "postgresql")
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_path: Path) -> None:
+def test_worker_skips_notice_being_sent(shared_database: None, tmp_path: Path) -> None:
     for name in ("a", "b"):
         provisioned(name, username=f"user-{name}", contact=f"{name}@example.org", expires_in=timedelta(days=1))
     mails, sending, go_on = tmp_path / "mails", FORK.Event(), FORK.Event()
@@ -425,7 +423,7 @@ def test_a_worker_passes_by_what_another_is_sending(shared_database: None, tmp_p
 
 @pytest.mark.databases
 @pytest.mark.django_db
-def test_a_client_that_is_deleted_meanwhile_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_deleted_meanwhile_is_skipped(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
     api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
     clock.forward(hours=2)

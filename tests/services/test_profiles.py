@@ -1,4 +1,4 @@
-"""Every access profile as an operator meets it: provisioned, proved, tried over HTTP, and missed once it is gone."""
+"""Test every access profile: provision, verify, request over HTTP, and detect removed rights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.factories import provisioned, run
 
 COURSE = "course-v1:CET+GW_01+2021_2022_FA"
 ESCAPED = "course-v1%3ACET%2BGW_01%2B2021_2022_FA"
-# What the operator chooses where a profile leaves it open.
+# The operator's values where a profile needs them.
 CHOSEN = {
     "grades": ["--filter", "content_org:CET"],
     "certificates": ["--filter", "content_org:CET"],
@@ -32,8 +32,8 @@ CHOSEN = {
 }
 NAMES = [profile.name for profile in access_catalogue.profiles()]
 
-# What can be tried of each: methods that change nothing, and addresses without anything unknown or a user's name in
-# them (under their own name everybody may read). All else is not determined.
+# Requests that can be tried for each profile: methods that change nothing, and URLs without unknown values or
+# usernames (everyone may read their own data). Others are not determined.
 TRIED = {
     "account-deactivation": [],
     "accounts-read": [],
@@ -59,7 +59,7 @@ TRIED = {
     "retirement-cancel": [],
     "third-party-auth": [],
 }
-# What every client may read, so that it proves the credentials and nothing of the profile.
+# Open to every client: proves the credentials, but nothing about the profile.
 OPEN_TO_ALL = {
     "accounts-read": ["/api/user/v1/accounts/bot", "/api/user/v1/accounts?username=bot"],
     "commerce": ["/api/commerce/v1/courses/", f"/api/commerce/v1/courses/{ESCAPED}/"],
@@ -81,7 +81,7 @@ def course(transactional_db: None, settings: Any) -> None:
 
 @pytest.fixture
 def sent() -> Iterator[list[tuple[str, str]]]:
-    """Method and path, with its query, of every request that is made meanwhile."""
+    """Collect method and path with query of every request."""
     requested: list[tuple[str, str]] = []
     request = requests.request
 
@@ -99,7 +99,7 @@ def provision(name: str, *arguments: str) -> dict[str, Any]:
 
 
 def tried(made: dict[str, Any], live_server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What verify_api_client says of each request that the profile opens: allowed, refused or not determined."""
+    """Return the verify_api_client answer for each endpoint of the profile."""
     monkeypatch.setenv("SECRET", made["client_secret"])
     arguments = ["--client-id", made["client_id"], "--client-secret-from", "env:SECRET", "--course", COURSE]
     if made["access_token"]:
@@ -116,7 +116,7 @@ def tried(made: dict[str, Any], live_server: Any, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_profile_is_provisioned_proved_and_recorded(name: str, live_server: Any) -> None:
+def test_profile_is_provisioned_and_verified(name: str, live_server: Any) -> None:
     made = provision(name, "--verify-url", live_server.url)
     assert (made["status"], made["verified"]) == ("created", True)
     client = ApiClient.objects.get()
@@ -135,7 +135,7 @@ def test_a_profile_is_provisioned_proved_and_recorded(name: str, live_server: An
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_verify_tries_what_the_profile_opens_and_changes_nothing(
+def test_verify_tries_profile_endpoints(
     name: str, live_server: Any, sent: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = tried(provision(name), live_server, monkeypatch)
@@ -174,14 +174,12 @@ TAKEN: dict[str, Callable[[], None]] = {
 }
 
 
-def test_for_every_profile_of_which_something_is_tried_it_is_shown_to_be_missed() -> None:
+def test_every_tried_profile_has_a_removal_case() -> None:
     assert {*TAKEN, "retirement"} == {name for name in NAMES if TRIED[name]}
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_verify_says_refused_once_somebody_took_the_right_away(
-    name: str, live_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_right_is_reported_as_refused(name: str, live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = provision(name)
     before = tried(made, live_server, monkeypatch)
     TAKEN[name]()
@@ -190,11 +188,9 @@ def test_verify_says_refused_once_somebody_took_the_right_away(
     assert after == {what: "refused" if what in lost else answer for what, answer in before.items()}
 
 
-def test_verify_says_refused_once_the_name_of_the_retirement_worker_is_another(
-    live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renamed_retirement_worker_is_refused(live_server: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = provision("retirement")
-    # Only for the site: what is tried is what the profile named when the client was made.
+    # Only for the site: the profile that verify uses is the one at creation.
     profile = access_catalogue.profile("retirement")
     settings.RETIREMENT_SERVICE_WORKER_USERNAME = "somebody-else"
     with mock.patch("edx_api_provisioning.adapters.access_catalogue.profile", return_value=profile):
@@ -202,7 +198,7 @@ def test_verify_says_refused_once_the_name_of_the_retirement_worker_is_another(
     assert answers["GET /api/user/v1/accounts/retirement_queue/"] == "refused"
 
 
-def test_a_refusal_is_told_in_words_and_by_the_exit_code(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_endpoint_exits_1(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = provision("feature-toggles")
     _no_staff()
     monkeypatch.setenv("SECRET", made["client_secret"])
@@ -213,7 +209,7 @@ def test_a_refusal_is_told_in_words_and_by_the_exit_code(live_server: Any, monke
     assert "GET /api/toggles/v0/state/" in ran.stderr
 
 
-def test_provisioning_tells_what_was_tried_over_http_and_how_it_went(live_server: Any) -> None:
+def test_provisioning_reports_tried_endpoints(live_server: Any) -> None:
     ran = run(
         "bot",
         "--profile",
@@ -237,9 +233,7 @@ def test_provisioning_tells_what_was_tried_over_http_and_how_it_went(live_server
     ]
 
 
-def test_provisioning_tells_that_the_site_refuses_what_the_profile_opens(
-    live_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_provisioning_reports_refused_endpoint(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lms.rest_api.ToggleStateView.permission_classes", (IsSuperuser,))
     ran = run("bot", "--profile", "feature-toggles", "--verify-url", live_server.url, "--format", "json")
     assert json.loads(ran.stdout)["verified"] is False
@@ -247,7 +241,7 @@ def test_provisioning_tells_that_the_site_refuses_what_the_profile_opens(
     assert "GET /api/toggles/v0/state/: refused: 403" in ran.stderr
 
 
-def test_without_a_course_what_needs_one_is_not_determined(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_course_endpoint_needs_a_course(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = provision("course-modes")
     monkeypatch.setenv("SECRET", made["client_secret"])
     arguments = ["--client-id", made["client_id"], "--client-secret-from", "env:SECRET", "--url", live_server.url]
@@ -256,7 +250,7 @@ def test_without_a_course_what_needs_one_is_not_determined(live_server: Any, mon
     assert "GET /api/course_modes/v1/courses/{course_key}/: not determined: not called" in ran.stdout.splitlines()
 
 
-def test_without_credentials_nothing_is_tried(live_server: Any, sent: list[tuple[str, str]]) -> None:
+def test_without_credentials_no_request_is_sent(live_server: Any, sent: list[tuple[str, str]]) -> None:
     provision("feature-toggles")
     ran = run("bot", "--url", live_server.url, command="verify_api_client")
     assert ran.code == 0

@@ -1,4 +1,4 @@
-"""Whatever is thrown at the command, it succeeds or refuses in one line, with nothing half done and no secret told."""
+"""Test with generated calls that the command succeeds or fails in one line, completely and without leaks."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from hypothesis import strategies as st
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApplicationFactory, UserFactory, provisioned, run
 from tests.sampling import FULL, some
-from tests.subprocesses import table_counts
-from tests.test_secrecy import found
+from tests.subprocesses import as_of_a_test, table_counts
+from tests.test_secrecy import find_encodings
 
 pytestmark = pytest.mark.django_db
 
-# In each secret that is thrown: where it shows, however it is spelled, a secret was told.
+# Part of every generated secret: if it appears, in any encoding, a secret leaked.
 NEEDLE = "Needle-0123.zY_9"
 VARIABLE = "SECRET_OF_THE_TEST"
-# What is rare is not met among few.
+# Rare outcomes need many examples.
 EXAMPLES = some(500, 10_000)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the command. Values are joined to their options, so that they may begin with a dash."""
+    """One call of the command. Values are joined to their options because they may begin with a dash."""
 
     name: str | None = None
     options: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Call:
 
 
 def in_environment(text: str) -> str:
-    """The text as a variable can hold it: no NUL, and bytes that are no text are escaped (PEP 383)."""
+    """Return the text as an environment variable can hold it: no NUL, undecodable bytes escaped (PEP 383)."""
     return os.fsdecode(text.replace("\0", "").encode("utf-8", "surrogatepass"))
 
 
@@ -91,7 +91,7 @@ def letters(alphabet: str, least: int, most: int) -> Any:
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-# What the world of these tests has already, on MariaDB in other spellings too.
+# Taken in the state of these tests, on MariaDB in other spellings too.
 TAKEN = ["taken", "TAKEN", "t\xe5ken", "staff", "existing", "retired__user_x"]
 good_emails = st.emails() | st.sampled_from(["ops@b\xfccher.example", "Taken@Example.ORG", "existing@localhost"])
 GOOD_YEARS = datetime(2027, 1, 1), datetime(2031, 1, 1)  # noqa: DTZ001 - the strategy adds the zone
@@ -122,7 +122,7 @@ OPTIONS = [*good, "--expires-in", "--expires-at"]
 
 @st.composite
 def good_calls(draw: Any) -> Call:
-    """Calls that could well succeed."""
+    """Draw calls that are likely to succeed."""
     options = {option: draw(good[option]) for option in draw(st.sets(st.sampled_from(sorted(good)), max_size=3))}
     life = draw(st.sampled_from(["", "--expires-in", "--expires-at", "--no-token"]))
     if life.startswith("--e"):
@@ -140,7 +140,7 @@ def good_calls(draw: Any) -> Call:
 
 @st.composite
 def spoiled_calls(draw: Any) -> Call:
-    """Calls that could well succeed but for one thing."""
+    """Draw good calls with one bad value."""
     call = draw(good_calls())
     part = draw(st.sampled_from(["name", "scopes", "client_secret", "access_token", *OPTIONS]))
     if part in OPTIONS:
@@ -162,7 +162,7 @@ nasty_calls = st.builds(
 
 @pytest.fixture(autouse=True)
 def world(db: None) -> None:
-    """Accounts, an application and a client that are in the way."""
+    """Create conflicting accounts, an application and a client."""
     UserFactory(username="taken", email="taken@example.org")
     UserFactory(username="staff", is_staff=True)
     ApplicationFactory(client_id="taken-id")
@@ -170,8 +170,8 @@ def world(db: None) -> None:
 
 
 @contextmanager
-def overheard() -> Iterator[Callable[[], str]]:
-    """All that any logger is told meanwhile, at any level, and all that Django notes of the SQL as with DEBUG on."""
+def captured_logs() -> Iterator[Callable[[], str]]:
+    """Capture all log records and all SQL that Django records with DEBUG on."""
     records: list[logging.LogRecord] = []
     connection.queries_log.clear()
 
@@ -187,11 +187,11 @@ def overheard() -> Iterator[Callable[[], str]]:
         yield text
 
 
-def throw(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
-    """Check a share of all examples; in CI Hypothesis itself sees to it that they are the same each time.
+def run_examples(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
+    """Run a share of all examples; in CI Hypothesis derandomizes them.
 
     Returns:
-        How often the calls ended how.
+        The number of calls by outcome.
     """
     outcomes: Counter[str] = Counter()
 
@@ -212,8 +212,9 @@ def throw(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
 
 
 def check(call: Call, *, dry_first: bool) -> str:
-    """Make the call, twice if it succeeds, and leave the world as it was. The answer is how it ended."""
-    with transaction.atomic(), overheard() as everything:
+    """Run the call, twice if it succeeds, roll back, and return the outcome."""
+    with transaction.atomic(), captured_logs() as captured:
+        as_of_a_test()
         before = table_counts()
         dry = call.run("--dry-run") if dry_first else None
         assert table_counts() == before
@@ -235,8 +236,8 @@ def check(call: Call, *, dry_first: bool) -> str:
             assert dry.code == ran.code, dry
             told += dry.stdout + dry.stderr
         rows = [repr(list(model.objects.values())) for model in (ApiClient, ApiClientEvent)]
-        told += everything() + "".join(rows)
-        assert {secret: found(secret, told) for secret in secrets} == {secret: [] for secret in secrets}
+        told += captured() + "".join(rows)
+        assert {secret: find_encodings(secret, told) for secret in secrets} == {secret: [] for secret in secrets}
         transaction.set_rollback(True)
     return "refused" if ran.code else ran.result["status"]
 
@@ -256,31 +257,31 @@ def assert_done(call: Call, result: dict[str, Any], made: dict[str, int]) -> Non
         assert result["verified"] is (None if "--no-verify" in call.flags else True)
 
 
-def test_a_secret_would_be_overheard() -> None:
-    with overheard() as everything:
+def test_leaked_needle_is_detected() -> None:
+    with captured_logs() as captured:
         logging.getLogger("of.anybody").debug("a %s", NEEDLE)
-        assert found(NEEDLE, everything())
-    with overheard() as everything:
+        assert find_encodings(NEEDLE, captured())
+    with captured_logs() as captured:
         User.objects.filter(username=NEEDLE).first()
-        assert found(NEEDLE, everything())
-    with overheard() as everything:
-        assert not found(NEEDLE, everything())
+        assert find_encodings(NEEDLE, captured())
+    with captured_logs() as captured:
+        assert not find_encodings(NEEDLE, captured())
 
 
-def test_anything_is_thrown_at_it() -> None:
-    outcomes = throw(nasty_calls, share=0.55, dry_first=st.just(False))
+def test_arbitrary_calls_fail_cleanly() -> None:
+    outcomes = run_examples(nasty_calls, share=0.55, dry_first=st.just(False))
 
     assert set(outcomes) >= {"refused", "created"}
 
 
-def test_one_thing_of_a_good_call_is_spoiled() -> None:
-    outcomes = throw(spoiled_calls(), share=0.35, dry_first=st.booleans())
+def test_spoiled_calls_fail_cleanly() -> None:
+    outcomes = run_examples(spoiled_calls(), share=0.35, dry_first=st.booleans())
 
     assert set(outcomes) >= {"refused", *(["created"] if FULL else [])}
 
 
-def test_what_looks_good_is_thrown_at_it() -> None:
-    outcomes = throw(good_calls(), share=0.1, dry_first=st.booleans())
+def test_plausible_calls_fail_cleanly() -> None:
+    outcomes = run_examples(good_calls(), share=0.1, dry_first=st.booleans())
 
     assert set(outcomes) >= {"refused", "created", *(["unchanged"] if FULL else [])}
     assert outcomes["created"] > outcomes.total() / 3

@@ -1,4 +1,4 @@
-"""The service: one transaction that makes what is missing, what it records, and how a run is taken back."""
+"""Test the service: one transaction that creates missing rows, the events, and undo."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def works(credentials: Credentials) -> bool:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together() -> None:
+def test_new_client_has_linked_rows() -> None:
     credentials = provision()
 
     assert credentials.status is Status.CREATED
@@ -87,7 +87,7 @@ def test_a_new_client_is_a_user_an_application_and_a_token_that_belong_together(
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
+def test_given_values_are_stored() -> None:
     credentials = provision(
         username="grades-bot",
         email="bots@example.org",
@@ -115,13 +115,13 @@ def test_what_a_client_is_made_of_is_as_it_is_wanted() -> None:
     assert works(credentials)
 
 
-def test_a_superuser_client_is_staff_too() -> None:
+def test_superuser_client_is_staff() -> None:
     provision(superuser=True)
 
     assert (client().user.is_staff, client().user.is_superuser) == (True, True)
 
 
-def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
+def test_client_without_token_has_application() -> None:
     credentials = provision(token=False)
 
     assert (credentials.access_token, credentials.expires_at, credentials.scopes) == (None, None, ())
@@ -130,7 +130,7 @@ def test_a_client_without_a_token_has_an_application_to_get_one() -> None:
 
 
 @pytest.mark.databases
-def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: Any) -> None:
+def test_checksum_only_token_storage_works(settings: Any) -> None:
     settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True}
 
     assert works(provision())
@@ -139,7 +139,7 @@ def test_where_the_site_keeps_no_tokens_the_client_works_all_the_same(settings: 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
+def test_token_has_site_lifetime(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "7d"}
 
     left = provision().expires_at - datetime.now(UTC)
@@ -165,7 +165,7 @@ def test_a_token_lives_as_long_as_the_site_says(settings: Any) -> None:
     ],
     ids=str,
 )
-def test_the_same_again_changes_nothing_and_issues_nothing(wanted: dict[str, Any]) -> None:
+def test_second_run_issues_nothing(wanted: dict[str, Any]) -> None:
     first = provision(**wanted)
     before, rows = row_counts(), repr(list(ApiClient.objects.values()))
 
@@ -186,7 +186,7 @@ def expire(made: ApiClient) -> None:
 @pytest.mark.parametrize(
     "end", [expire, lambda made: get_access_token_model().objects.all().delete()], ids=["expired", "deleted"]
 )
-def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Callable[[ApiClient], Any]) -> None:
+def test_missing_token_is_reissued(end: Callable[[ApiClient], Any]) -> None:
     first = provision()
     end(client())
 
@@ -202,7 +202,7 @@ def test_where_no_token_is_left_there_is_a_new_one_and_the_secret_stays(end: Cal
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_deleted_application_is_healed() -> None:
+def test_deleted_application_is_recreated() -> None:
     first = provision()
     client().application.delete()
 
@@ -217,7 +217,7 @@ def test_a_deleted_application_is_healed() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_deleted_user_is_healed() -> None:
+def test_deleted_user_is_recreated() -> None:
     provision(username="grades-bot")
     client().user.delete()
 
@@ -230,7 +230,7 @@ def test_a_deleted_user_is_healed() -> None:
     assert provision().status is Status.UNCHANGED
 
 
-def test_a_token_that_others_made_is_no_token_of_the_client() -> None:
+def test_foreign_token_is_not_the_clients() -> None:
     provision(token=False)
     AccessTokenFactory(application=client().application)
 
@@ -239,7 +239,7 @@ def test_a_token_that_others_made_is_no_token_of_the_client() -> None:
 
 
 @pytest.mark.databases
-def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
+def test_metadata_and_scopes_change_in_place() -> None:
     first = provision()
 
     again = provision(contact="ops@example.org", purpose="weekly report", scopes=("read",))
@@ -252,7 +252,7 @@ def test_contact_purpose_and_scopes_are_changed_in_place() -> None:
 
 
 @pytest.mark.databases
-def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_retries_after_a_race(monkeypatch: pytest.MonkeyPatch) -> None:
     find_users = current_state._users
 
     def too_early(*arguments: Any) -> Any:
@@ -266,7 +266,7 @@ def test_who_looks_while_a_client_is_being_made_looks_again(monkeypatch: pytest.
     assert api.plan_client(ClientSpec(name="report"), authority=OPERATOR).status is Status.UNCHANGED
 
 
-def test_what_is_not_said_again_stays_as_it_was() -> None:
+def test_omitted_values_are_kept() -> None:
     provision(contact="ops@example.org", purpose="weekly report", scopes=("read",))
 
     provision(purpose="daily report")
@@ -275,7 +275,7 @@ def test_what_is_not_said_again_stays_as_it_was() -> None:
     assert client().access_token.scope == "read"
 
 
-def test_a_new_token_starts_its_notices_anew() -> None:
+def test_new_token_restarts_notices() -> None:
     provision()
     expire(client())
     long_ago = datetime.now(UTC) - timedelta(days=400)
@@ -288,14 +288,14 @@ def test_a_new_token_starts_its_notices_anew() -> None:
     assert client().secret_issued == long_ago
 
 
-def test_a_scope_beyond_the_default_ones_can_be_asked_for_by_grant_too() -> None:
+def test_extra_scope_is_granted_too() -> None:
     provision(scopes=("read", "grades:read"))
 
     assert ApplicationAccess.objects.get().scopes == ["grades:read"]
     assert client().access_token.scope == "read grades:read"
 
 
-# What is refused leaves everything as it was
+# Refusals
 
 
 def existing(**changes: Any) -> None:
@@ -362,7 +362,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("before", "wanted", "error", "field"), REFUSALS.values(), ids=REFUSALS)
-def test_what_is_refused_leaves_everything_as_it_was(
+def test_refusal_changes_nothing(
     before: Callable[[], Any], wanted: dict[str, Any], error: type[ProvisioningError], field: str
 ) -> None:
     before()
@@ -380,7 +380,7 @@ def test_what_is_refused_leaves_everything_as_it_was(
 
 
 @pytest.mark.databases
-def test_an_address_that_differs_in_case_only_is_taken_too() -> None:
+def test_email_in_other_case_is_taken() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
 
@@ -391,7 +391,7 @@ def test_an_address_that_differs_in_case_only_is_taken_too() -> None:
 
 
 @pytest.mark.parametrize("value", ["pbkdf2_sha256$600000$0123456789abcdef$0123456789abcdef0123456789abcdef"])
-def test_a_secret_that_looks_like_a_hash_is_refused(value: str) -> None:
+def test_hash_like_secret_is_rejected(value: str) -> None:
     before = row_counts()
 
     with pytest.raises(InvalidSpec, match="looks like a password hash") as refusal:
@@ -402,7 +402,7 @@ def test_a_secret_that_looks_like_a_hash_is_refused(value: str) -> None:
     assert row_counts() == before
 
 
-def test_a_secret_on_a_plan_that_is_unchanged_is_proved_not_compared() -> None:
+def test_own_secret_is_verified_not_compared() -> None:
     provision(client_secret=Secret(SECRET))
 
     assert provision(client_secret=Secret(SECRET)).status is Status.UNCHANGED
@@ -419,9 +419,7 @@ def test_a_secret_on_a_plan_that_is_unchanged_is_proved_not_compared() -> None:
     ],
     ids=["name", "user name of ours", "user name of others", "client_id"],
 )
-def test_on_mysql_a_near_match_is_an_error_that_names_both(
-    before: Callable[[], Any], wanted: dict[str, Any], field: str, found: str
-) -> None:
+def test_mysql_near_match_names_both(before: Callable[[], Any], wanted: dict[str, Any], field: str, found: str) -> None:
     before()
     rows = row_counts()
 
@@ -434,7 +432,7 @@ def test_on_mysql_a_near_match_is_an_error_that_names_both(
 
 
 @pytest.mark.vendor("mysql")
-def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
+def test_mysql_accented_username_is_near_match() -> None:
     UserFactory(username="repórt")
 
     with pytest.raises(NearMatch, match="report and the existing repórt"):
@@ -442,7 +440,7 @@ def test_on_mysql_a_user_name_with_an_accent_is_a_near_match() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
+def test_mysql_token_in_other_case_is_taken() -> None:
     other = AccessTokenFactory(token=TOKEN.upper())
     before = row_counts()
 
@@ -458,14 +456,14 @@ def test_on_mysql_a_token_in_another_case_is_not_issued_twice() -> None:
 
 
 @pytest.mark.vendor("sqlite", "postgresql")
-def test_where_the_database_tells_case_apart_another_spelling_is_another_client() -> None:
+def test_case_sensitive_database_allows_both() -> None:
     provision("Report", username="one")
 
     assert provision("report", username="two").status is Status.CREATED
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_an_account_is_locked_before_its_rights_are_looked_at() -> None:
+def test_account_is_locked_before_reading() -> None:
     existing()
 
     with statements() as sent:
@@ -479,10 +477,10 @@ def test_an_account_is_locked_before_its_rights_are_looked_at() -> None:
 # Restricted applications
 
 
-def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instantly_expired_token_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     provision(token=False)
     RestrictedApplication.objects.create(application=client().application)
-    # As if it had been restricted in the moment after we looked.
+    # As if it was restricted just after the look-up.
     monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
     before = row_counts()
 
@@ -493,7 +491,7 @@ def test_a_token_that_the_site_lets_expire_at_once_is_not_handed_out(monkeypatch
     assert client().access_token_id is None
 
 
-# Whatever fails on the way
+# Failures on the way
 
 
 STEPS = [
@@ -509,7 +507,7 @@ STEPS = [
 @pytest.mark.databases
 @pytest.mark.parametrize(("where", "name"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, Conflict], ids=lambda error: error.__name__)
-def test_a_run_that_fails_after_any_step_leaves_nothing(
+def test_failure_after_any_step_rolls_back(
     monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: type[BaseException]
 ) -> None:
     real, before = getattr(where, name), row_counts()
@@ -530,7 +528,7 @@ def test_a_run_that_fails_after_any_step_leaves_nothing(
 # The record
 
 
-def test_each_run_that_changes_something_is_recorded_once() -> None:
+def test_each_changing_run_is_recorded_once() -> None:
     provision()
     provision()
     provision(contact="ops@example.org", purpose="weekly report")
@@ -540,7 +538,7 @@ def test_each_run_that_changes_something_is_recorded_once() -> None:
     assert events() == ["created", "updated", "updated"]
 
 
-def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
+def test_event_has_actor_reason_and_steps() -> None:
     credentials = api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="for the weekly report")
 
     event = ApiClientEvent.objects.get()
@@ -556,7 +554,7 @@ def test_the_record_says_what_was_done_and_by_whom_and_why() -> None:
     assert abs(event.created - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
+def test_multiline_reason_is_rejected() -> None:
     before = row_counts()
 
     with pytest.raises(InvalidSpec, match="printable characters") as refusal:
@@ -567,7 +565,7 @@ def test_a_reason_of_two_lines_is_refused_before_anything_is_kept() -> None:
 
 
 @pytest.mark.databases
-def test_a_request_is_carried_out_once() -> None:
+def test_request_id_runs_once() -> None:
     api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
     before = row_counts()
 
@@ -580,12 +578,12 @@ def test_a_request_is_carried_out_once() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_other_plugins_are_told_once_it_is_committed(django_capture_on_commit_callbacks: Any) -> None:
+def test_signal_is_sent_after_commit(django_capture_on_commit_callbacks: Any) -> None:
     told: list[dict[str, Any]] = []
 
     def tell(**what: Any) -> None:
         told.append(what)
-        raise ZeroDivisionError  # A receiver that fails does no harm.
+        raise ZeroDivisionError  # A failing receiver does no harm.
 
     signals.api_client_provisioned.connect(tell)
     try:
@@ -606,7 +604,7 @@ def test_other_plugins_are_told_once_it_is_committed(django_capture_on_commit_ca
 # Who asks
 
 
-def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
+def test_asking_user_needs_the_rights() -> None:
     asker, before = UserFactory(is_staff=True), row_counts()
 
     for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
@@ -622,7 +620,7 @@ def test_who_asks_needs_the_rights_that_the_client_would_have() -> None:
 # A plan
 
 
-def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
+def test_plan_matches_run_and_writes_nothing() -> None:
     before = row_counts()
 
     plan = api.plan_client(ClientSpec(name="report", staff=True), authority=OPERATOR)
@@ -635,7 +633,7 @@ def test_a_plan_says_what_a_run_does_and_writes_nothing() -> None:
 
 
 @pytest.mark.databases
-def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
+def test_plan_sends_only_reads() -> None:
     provision()
 
     with statements() as sent:
@@ -646,12 +644,12 @@ def test_a_plan_sends_no_statement_that_could_write_or_lock() -> None:
     assert all(sql.startswith("SELECT") and "FOR UPDATE" not in sql for sql in sent)
 
 
-# What it costs
+# Number of statements
 
 
 @pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
-def test_new_client_takes_at_most_28_statements_and_an_unchanged_one_6() -> None:
+def test_statement_counts_are_bounded() -> None:
     connection.ensure_connection()
 
     with statements() as new:
@@ -679,7 +677,7 @@ def test_only_reads_are_outside_the_transaction() -> None:
     assert outside == []
 
 
-def test_a_client_that_was_adopted_needs_no_word_about_its_user() -> None:
+def test_adopted_client_keeps_its_user() -> None:
     made = ApiClientFactory(name="report", user__username="grades-bot")
 
     assert provision().status is Status.UNCHANGED

@@ -1,4 +1,4 @@
-"""What there is: clients with all that is to be known about them, and what nobody manages."""
+"""Test queries: clients with all their data, and unmanaged credentials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edx_api_provisioning.core.exceptions import NearMatch
 from edx_api_provisioning.core.results import ClientSummary, Unmanaged
 from edx_api_provisioning.services import queries
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, run, statements
-from tests.lifecycle_helpers import Clock, clock_at, everything, granted, provisioned, shown, utc
+from tests.lifecycle_helpers import Clock, all_rows, clock_at, granted, provisioned, shown, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
@@ -41,7 +41,7 @@ def names(**which: Any) -> list[str]:
 # Clients
 
 
-def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
+def test_summary_has_all_fields(clock: Clock) -> None:
     made = provisioned(
         staff=True, contact="owner@example.org", purpose="reports", expires_in=timedelta(days=90), scopes=("read",)
     )
@@ -58,6 +58,9 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
             is_superuser=False,
             contact="owner@example.org",
             purpose="reports",
+            profile="",
+            self_rotation=False,
+            manifest="",
             client_id=made.client_id,
             scopes=("read",),
             tokens=2,
@@ -71,7 +74,7 @@ def test_a_client_is_told_with_all_that_is_known_of_it(clock: Clock) -> None:
     ]
 
 
-def test_of_a_client_that_lost_everything_its_name_is_left() -> None:
+def test_client_without_rows_has_a_name() -> None:
     provisioned(contact="owner@example.org")
     User.objects.all().delete()
 
@@ -82,7 +85,7 @@ def test_of_a_client_that_lost_everything_its_name_is_left() -> None:
     assert (summary.is_staff, summary.is_superuser, summary.scopes, summary.tokens) == (False, False, (), 0)
 
 
-def test_when_credentials_were_last_issued_is_the_later_of_the_two(clock: Clock) -> None:
+def test_last_issued_is_the_later_date(clock: Clock) -> None:
     provisioned()
     clock.forward(days=1)
     api.rotate("report", authority=OPERATOR)
@@ -91,7 +94,7 @@ def test_when_credentials_were_last_issued_is_the_later_of_the_two(clock: Clock)
     assert summary.last_issued == clock.now
 
 
-def test_the_rights_are_those_that_the_user_has_now() -> None:
+def test_flags_are_current() -> None:
     provisioned()
     User.objects.update(is_superuser=True)
 
@@ -99,7 +102,7 @@ def test_the_rights_are_those_that_the_user_has_now() -> None:
     assert (summary.is_staff, summary.is_superuser) == (False, True)
 
 
-def test_what_was_declared_is_among_the_rights() -> None:
+def test_declared_rights_are_included() -> None:
     provisioned("grades", restricted=True, scopes=("read", "grades:read"), filters=("content_org:edX",))
     provisioned("prices", superuser=True, permissions=("course_modes.change_coursemode",))
 
@@ -109,7 +112,7 @@ def test_what_was_declared_is_among_the_rights() -> None:
     }
 
 
-def test_clients_are_listed_by_name_and_one_alone_if_asked_for() -> None:
+def test_clients_are_sorted_and_filtered_by_name() -> None:
     for name in ("c", "a", "b"):
         provisioned(name, username=f"{name}{name}")
 
@@ -119,14 +122,14 @@ def test_clients_are_listed_by_name_and_one_alone_if_asked_for() -> None:
 
 
 @pytest.mark.vendor("mysql")
-def test_another_spelling_is_not_taken_for_the_name() -> None:
+def test_near_match_name_is_rejected() -> None:
     provisioned()
 
     with pytest.raises(NearMatch):
         names(name="Report")
 
 
-def test_what_expires_soon_or_has_expired_is_found_to_the_second(clock: Clock) -> None:
+def test_expiry_filters_are_exact(clock: Clock) -> None:
     provisioned("soon", expires_in=timedelta(days=7))
     provisioned("later", expires_in=timedelta(days=7, seconds=1))
     provisioned("never", token=False)
@@ -140,7 +143,7 @@ def test_what_expires_soon_or_has_expired_is_found_to_the_second(clock: Clock) -
     assert names(expiring_within=timedelta(days=7, hours=-1, seconds=1)) == ["ended", "later", "soon"]
 
 
-def test_a_client_whose_token_is_gone_or_that_is_retired_expires_no_more(clock: Clock) -> None:
+def test_tokenless_and_retired_never_expire(clock: Clock) -> None:
     for name in ("gone", "retired"):
         provisioned(name, username=f"user-{name}", expires_in=timedelta(days=1))
     get_access_token_model().objects.filter(user__username="user-gone").delete()
@@ -152,7 +155,7 @@ def test_a_client_whose_token_is_gone_or_that_is_retired_expires_no_more(clock: 
     assert names(expired=True) == []
 
 
-def test_rights_beyond_what_was_declared_are_listed() -> None:
+def test_undeclared_rights_are_listed() -> None:
     provisioned("as-declared", permissions=("course_modes.change_coursemode",))
     provisioned("given-more", permissions=("course_modes.change_coursemode",))
     user = User.objects.get(username="given-more")
@@ -169,7 +172,7 @@ def test_rights_beyond_what_was_declared_are_listed() -> None:
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_overprivileged_takes_the_same_statements_for_many(format: str) -> None:
+def test_overprivileged_query_count_is_constant(format: str) -> None:
     Group.objects.create(name="reporters").permissions.add(Permission.objects.get(codename="view_user"))
 
     def sent(clients: range) -> int:
@@ -186,7 +189,7 @@ def test_overprivileged_takes_the_same_statements_for_many(format: str) -> None:
     assert sent(range(2)) == sent(range(2, 20))
 
 
-def test_what_else_a_declared_superuser_has_is_told_but_not_that_it_is_one() -> None:
+def test_superuser_excess_excludes_superuser() -> None:
     provisioned(superuser=True)
     User.objects.get().groups.add(Group.objects.create(name="reporters"))
 
@@ -194,7 +197,7 @@ def test_what_else_a_declared_superuser_has_is_told_but_not_that_it_is_one() -> 
     assert summary.excess == ("group:reporters",)
 
 
-def test_however_many_clients_there_are_they_take_one_statement() -> None:
+def test_listing_takes_one_statement() -> None:
     provisioned()
     with statements() as of_one:
         list(api.list_clients())
@@ -207,13 +210,13 @@ def test_however_many_clients_there_are_they_take_one_statement() -> None:
     assert len([sql for sql in of_many if sql.startswith("SELECT")]) == len(of_one) == 1
 
 
-def test_no_secret_is_read_or_told() -> None:
+def test_no_secret_is_read_or_listed() -> None:
     made = provisioned()
 
     with statements() as sent:
         told = json.dumps([asdict(summary) for summary in api.list_clients()], default=str)
 
-    # In quotes: there are columns that only say how they are kept (hash_client_secret, token_checksum).
+    # In quotes, because other columns have similar names (hash_client_secret, token_checksum).
     assert '"client_secret"' not in "".join(sent).replace("`", '"')
     assert '"token"' not in "".join(sent).replace("`", '"')
     assert shown(made.client_secret) not in told
@@ -222,19 +225,19 @@ def test_no_secret_is_read_or_told() -> None:
 
 def test_listing_changes_nothing() -> None:
     provisioned()
-    before = everything()
+    before = all_rows()
 
     list(api.list_clients())
     list(api.list_clients(overprivileged=True))
     list(api.list_unmanaged())
 
-    assert everything() == before
+    assert all_rows() == before
 
 
-# What nobody manages
+# Unmanaged credentials
 
 
-def test_what_was_made_by_hand_is_found() -> None:
+def test_manual_applications_are_unmanaged() -> None:
     provisioned()
     user = UserFactory(username="reporter")
     call_command(
@@ -250,12 +253,12 @@ def test_what_was_made_by_hand_is_found() -> None:
     ]
 
 
-def test_a_token_that_was_made_by_hand_for_a_client_is_found(clock: Clock) -> None:
+def test_manual_token_of_client_is_unmanaged(clock: Clock) -> None:
     made = provisioned()
     get_access_token_model().objects.update(created=NOON)
     application = get_application_model().objects.get()
     by_hand = AccessTokenFactory(application=application, expires=NOON + timedelta(days=90, seconds=1))
-    # As a rotation with the longest grace leaves one, and as the grant makes them.
+    # Like one left by a rotation with the longest grace period, and like one from the grant.
     AccessTokenFactory(application=application, expires=NOON + timedelta(days=90))
     AccessTokenFactory(application=application, expires=NOON + timedelta(hours=9))
 
@@ -280,7 +283,7 @@ def test_granted_tokens_are_not_unmanaged() -> None:
     assert [*api.list_unmanaged()] == []
 
 
-def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_cover_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "_AT_ONCE", 2)
     for number in range(5):
         made = provisioned(f"client-{number}", token=False)
@@ -290,14 +293,14 @@ def test_of_more_clients_than_are_looked_at_in_one_go_none_is_passed_by(monkeypa
     assert sorted(token.name for token in api.list_unmanaged()) == [f"client-{number}" for number in range(5)]
 
 
-def test_any_long_lived_token_of_a_client_that_was_issued_none_is_made_by_hand() -> None:
+def test_token_of_tokenless_client_is_unmanaged() -> None:
     provisioned(token=False)
     AccessTokenFactory(application=get_application_model().objects.get(), expires=timezone.now() + timedelta(days=1))
 
     assert [token.kind for token in api.list_unmanaged()] == ["access_token"]
 
 
-def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> None:
+def test_rotated_tokens_are_managed(clock: Clock) -> None:
     provisioned()
     for _ in range(2):
         clock.forward(days=1)
@@ -306,7 +309,7 @@ def test_the_tokens_from_before_rotations_are_no_manual_work(clock: Clock) -> No
     assert [*api.list_unmanaged()] == []
 
 
-def test_an_application_without_user_or_token_is_found_too() -> None:
+def test_orphan_application_is_unmanaged() -> None:
     ApplicationFactory(user=None, name="orphan", client_id="the-id")
 
     assert [*api.list_unmanaged()] == [
@@ -314,17 +317,17 @@ def test_an_application_without_user_or_token_is_found_too() -> None:
     ]
 
 
-def test_what_people_and_the_site_itself_use_is_not_manual_work() -> None:
+def test_other_grants_and_short_tokens_are_ignored() -> None:
     application = ApplicationFactory(authorization_grant_type="password")
     AccessTokenFactory(application=application, expires=timezone.now() + timedelta(days=365))
-    # Of no application, but no longer than the grant gives; and one that has ended.
+    # Without application, but no longer than the grant's lifetime; and an expired one.
     AccessTokenFactory(application=None, user=application.user, expires=timezone.now() + timedelta(hours=9))
     AccessTokenFactory(application=None, user=application.user, expires=timezone.now() - timedelta(seconds=1))
 
     assert [*api.list_unmanaged()] == []
 
 
-def test_what_is_managed_is_not_listed_nor_is_a_predecessor() -> None:
+def test_managed_and_predecessor_are_ignored() -> None:
     provisioned()
     api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
     provisioned("retired", username="retired-user")
@@ -335,7 +338,7 @@ def test_what_is_managed_is_not_listed_nor_is_a_predecessor() -> None:
     assert [*api.list_unmanaged()] == []
 
 
-def test_once_adopted_it_is_managed() -> None:
+def test_adopted_application_is_managed() -> None:
     application = ApplicationFactory()
     assert len([*api.list_unmanaged()]) == 1
 

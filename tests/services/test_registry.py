@@ -1,4 +1,4 @@
-"""The registry's rows: found under a lock, let go of in time, and written to a history that tells everybody."""
+"""Test the registry: locked look-up, ended predecessors, and the event history."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clock() -> Iterator[Clock]:
 # Finding
 
 
-def test_a_client_is_found_with_all_that_belongs_to_it() -> None:
+def test_get_loads_related_rows() -> None:
     wanted = ApiClientFactory(name="report", predecessor=ApplicationFactory())
     ApiClientFactory(name="other")
 
@@ -45,7 +45,7 @@ def test_a_client_is_found_with_all_that_belongs_to_it() -> None:
     assert sent == []
 
 
-def test_a_token_that_is_gone_reads_as_none_and_is_remembered() -> None:
+def test_deleted_token_reads_as_none() -> None:
     made = ApiClientFactory(name="report")
     get_access_token_model().objects.filter(pk=made.access_token_id).delete()
 
@@ -57,7 +57,7 @@ def test_a_token_that_is_gone_reads_as_none_and_is_remembered() -> None:
 
 @pytest.mark.parametrize("lock_it", [True, False])
 @pytest.mark.parametrize("name", ["report", "", "b\udced", "a\0"])
-def test_who_is_not_there_is_not_found(name: str, lock_it: bool) -> None:
+def test_unknown_name_is_not_found(name: str, lock_it: bool) -> None:
     assert registry.find(name, lock_it=lock_it) is None
     with pytest.raises(ClientNotFound) as refused:
         registry.get(name, lock_it=lock_it)
@@ -66,7 +66,7 @@ def test_who_is_not_there_is_not_found(name: str, lock_it: bool) -> None:
 
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("spelling", ["Report", "REPORT", "répört", "report "])
-def test_another_spelling_is_no_other_client_and_not_this_one(spelling: str) -> None:
+def test_near_match_name_is_rejected(spelling: str) -> None:
     ApiClientFactory(name="report")
 
     assert registry.find(spelling, lock_it=False) is not None
@@ -74,7 +74,7 @@ def test_another_spelling_is_no_other_client_and_not_this_one(spelling: str) -> 
         registry.get(spelling, lock_it=False)
 
 
-def test_to_get_a_client_is_to_lock_it_before_it_is_read() -> None:
+def test_get_locks_before_reading() -> None:
     ApiClientFactory(name="report")
 
     with statements() as sent:
@@ -84,11 +84,11 @@ def test_to_get_a_client_is_to_lock_it_before_it_is_read() -> None:
     if connection.features.has_select_for_update:
         lock = sent.pop(0).upper()
         assert lock.endswith("FOR UPDATE")
-        assert "JOIN" not in lock  # Only the client's row: others hold the rows that it points at.
+        assert "JOIN" not in lock  # Only the client's row: other runs hold the related rows.
     assert ["JOIN" in statement.upper() for statement in sent] == [True]
 
 
-def test_to_find_a_client_locks_nothing() -> None:
+def test_find_takes_no_lock() -> None:
     ApiClientFactory(name="report")
 
     with statements() as sent:
@@ -99,7 +99,7 @@ def test_to_find_a_client_locks_nothing() -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_only_a_lock_that_may_be_missed_skips_what_others_hold() -> None:
+def test_only_skip_locked_skips_rows() -> None:
     client = ApiClientFactory(name="report")
     clients = ApiClient.objects.filter(pk=client.pk)
 
@@ -119,7 +119,7 @@ def succeeded(**grace: Any) -> ApiClient:
 
 
 @pytest.mark.parametrize("now", [NOON, NOON + timedelta(days=1), None])
-def test_a_predecessor_past_its_grace_is_deleted_with_its_tokens(now: Any) -> None:
+def test_ended_predecessor_is_deleted(now: Any) -> None:
     client = succeeded()
     old = client.predecessor
 
@@ -135,7 +135,7 @@ def test_a_predecessor_past_its_grace_is_deleted_with_its_tokens(now: Any) -> No
     assert event.details == {"client_id": old.client_id}
 
 
-def test_a_predecessor_in_its_grace_stays() -> None:
+def test_predecessor_stays_during_grace() -> None:
     client = succeeded()
 
     assert registry.end_predecessor(client, NOON - timedelta(microseconds=1), authority=OPERATOR) is False
@@ -144,14 +144,14 @@ def test_a_predecessor_in_its_grace_stays() -> None:
     assert not ApiClientEvent.objects.exists()
 
 
-def test_a_client_without_a_predecessor_has_nothing_to_end() -> None:
+def test_client_without_predecessor_is_unchanged() -> None:
     client = ApiClientFactory()
 
     assert registry.end_predecessor(client, None, authority=OPERATOR) is False
     assert not ApiClientEvent.objects.exists()
 
 
-def test_a_predecessor_that_others_deleted_is_let_go_of() -> None:
+def test_deleted_predecessor_is_cleared() -> None:
     succeeded().predecessor.delete()
     client = registry.get("report", lock_it=True)
 
@@ -169,7 +169,7 @@ def record(**values: Any) -> None:
     registry.record(**(fields | values))
 
 
-def test_an_event_keeps_who_what_why_and_when(clock: Clock) -> None:
+def test_event_stores_all_fields(clock: Clock) -> None:
     client = ApiClientFactory(name="report")
 
     record(client=client, kind="rotated", reason="it is May", request_id="r-1", details={"token": True})
@@ -181,13 +181,13 @@ def test_an_event_keeps_who_what_why_and_when(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("reason", ["two\nlines", "a\x00", "r" * 256])
-def test_a_reason_is_one_line(reason: str) -> None:
+def test_reason_must_be_one_line(reason: str) -> None:
     with pytest.raises(InvalidSpec):
         record(reason=reason)
     assert not ApiClientEvent.objects.exists()
 
 
-def test_a_request_is_new_until_it_is_in_the_history() -> None:
+def test_request_id_is_new_until_recorded() -> None:
     registry.require_new(None)
     registry.require_new("r-1")
     record(request_id="r-1")
@@ -198,14 +198,14 @@ def test_a_request_is_new_until_it_is_in_the_history() -> None:
         registry.require_new("r-1")
 
 
-def test_many_events_have_no_request() -> None:
+def test_events_may_lack_request_id() -> None:
     record()
     record()
 
     assert ApiClientEvent.objects.filter(request_id=None).count() == 2
 
 
-def test_a_name_was_deleted_only_if_nothing_came_after() -> None:
+def test_was_deleted_looks_at_last_event() -> None:
     assert registry.was_deleted("report") is False
     record(kind="deleted")
     record(name="other", kind="created")
@@ -217,7 +217,7 @@ def test_a_name_was_deleted_only_if_nothing_came_after() -> None:
 # The site
 
 
-def test_the_site_is_read_from_its_settings(settings: Any, clock: Clock) -> None:
+def test_site_reads_settings(settings: Any, clock: Clock) -> None:
     settings.LMS_ROOT_URL = "https://lms.example.org"
     settings.EDX_API_PROVISIONING = {
         "TOKEN_LIFETIME": "90d",
@@ -236,7 +236,7 @@ def test_the_site_is_read_from_its_settings(settings: Any, clock: Clock) -> None
     assert site.default_scopes == ("read", "write", "email", "profile")
 
 
-def test_without_settings_everything_that_the_site_has_is_allowed(settings: Any) -> None:
+def test_default_site_allows_everything(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {}
 
     site = current_site()
@@ -249,13 +249,13 @@ def test_without_settings_everything_that_the_site_has_is_allowed(settings: Any)
 @pytest.mark.parametrize(
     "allowed", [["read", "grades:read"], ("grades:read", "read"), ["read", "grades:read", "unknown"]]
 )
-def test_the_scopes_are_those_that_the_operator_allows_and_the_site_has(settings: Any, allowed: Any) -> None:
+def test_available_scopes_are_allowed_scopes(settings: Any, allowed: Any) -> None:
     settings.EDX_API_PROVISIONING = {"ALLOWED_SCOPES": allowed}
 
     assert {*site.current_site().available_scopes} == {"read", "grades:read"}
 
 
-def test_the_oldest_secret_is_as_old_as_the_site_says(settings: Any) -> None:
+def test_oldest_secret_follows_max_age(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {}
     assert site.oldest_secret(NOON) is None
     settings.EDX_API_PROVISIONING = {"MAX_SECRET_AGE": "52w"}

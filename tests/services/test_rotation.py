@@ -1,4 +1,4 @@
-"""A client's life after it was made: what rotating, revoking, retiring, deleting and adopting do, and leave alone."""
+"""Test rotate, revoke, retire, delete and adopt."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, Res
 from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator, run
 from tests.lifecycle_helpers import (
     Clock,
+    all_rows,
     answer,
     client,
     clock_at,
-    everything,
     granted,
     last_event,
     provisioned,
@@ -87,16 +87,16 @@ def applications() -> Any:
 
 
 @pytest.mark.parametrize("state", ["unknown", "retired", "not due", "without a token"])
-def test_who_is_not_due_is_not_rotated(state: str) -> None:
+def test_client_not_due_is_not_rotated(state: str) -> None:
     if state != "unknown":
         provisioned(expires_in=timedelta(days=5), token=True)
     if state in ("retired", "without a token"):
         api.revoke("report", retire=state == "retired", authority=OPERATOR)
-    before = everything()
+    before = all_rows()
 
     assert [*api.rotate_many(["report"], within=timedelta(days=4), authority=OPERATOR)] == []
 
-    assert everything() == before
+    assert all_rows() == before
 
 
 # Rotating
@@ -104,7 +104,7 @@ def test_who_is_not_due_is_not_rotated(state: str) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
+def test_token_rotation_replaces_only_token() -> None:
     made = provisioned(staff=True, contact="owner@example.org", purpose="reports")
     user, application = User.objects.get(), applications().get()
 
@@ -121,7 +121,7 @@ def test_a_rotated_token_replaces_the_old_one_and_nothing_else() -> None:
     assert rotated.changes == ("Issued a new access token; older tokens no longer work.",)
 
 
-def test_rights_that_were_given_elsewhere_outlive_a_rotation() -> None:
+def test_rotation_keeps_foreign_rights() -> None:
     provisioned(scopes=("read", "grades:read"))
     user = User.objects.get()
     user.groups.add(Group.objects.create(name="reporters"))
@@ -138,7 +138,7 @@ def test_rights_that_were_given_elsewhere_outlive_a_rotation() -> None:
     assert [row.scopes for row in ApplicationAccess.objects.all()] == [["grades:read"]] * 2
 
 
-def test_a_token_that_has_expired_is_rotated_too(clock: Clock) -> None:
+def test_expired_token_is_rotated(clock: Clock) -> None:
     made = provisioned(scopes=("read", "email"), expires_in=timedelta(days=1))
     clock.forward(days=2)
 
@@ -151,7 +151,7 @@ def test_a_token_that_has_expired_is_rotated_too(clock: Clock) -> None:
 
 
 @pytest.mark.databases
-def test_a_token_that_others_deleted_is_rotated_too() -> None:
+def test_deleted_token_is_rotated() -> None:
     provisioned()
     tokens().all().delete()  # as a password reset does
 
@@ -161,13 +161,13 @@ def test_a_token_that_others_deleted_is_rotated_too() -> None:
     assert rotated.scopes == ("read", "write", "email", "profile")
 
 
-def test_a_client_without_a_token_is_given_one_by_rotating() -> None:
+def test_rotation_issues_first_token() -> None:
     provisioned(token=False)
 
     assert answer(rotate().access_token) == "ok"
 
 
-def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
+def test_secret_rotation_keeps_tokens() -> None:
     made = provisioned()
     other = granted(made.client_id, made.client_secret)
 
@@ -186,7 +186,7 @@ def test_a_rotated_secret_ends_the_old_one_now_and_says_what_lives_on() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_rotating_both_ends_everything_that_was_issued() -> None:
+def test_full_rotation_ends_everything() -> None:
     made = provisioned()
     other = granted(made.client_id, made.client_secret)
 
@@ -202,7 +202,7 @@ def test_rotating_both_ends_everything_that_was_issued() -> None:
     )
 
 
-def test_when_a_secret_was_issued_is_known(clock: Clock) -> None:
+def test_issue_dates_are_recorded(clock: Clock) -> None:
     provisioned()
     clock.forward(days=1)
     rotate(token=True)
@@ -218,7 +218,7 @@ def test_when_a_secret_was_issued_is_known(clock: Clock) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock: Clock) -> None:
+def test_tokens_work_until_grace_ends(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=30))
     other = granted(made.client_id, made.client_secret)
 
@@ -226,14 +226,14 @@ def test_old_and_new_tokens_work_until_the_second_in_which_the_grace_ends(clock:
 
     old = (made.access_token, other)
     assert [answer(token) for token in (*old, rotated.access_token)] == ["ok", "ok", "ok"]
-    clock.to(NOON + timedelta(hours=2))  # The LMS refuses what ended before now: the last moment still counts.
+    clock.to(NOON + timedelta(hours=2))  # The LMS refuses tokens that ended before now: the last moment still counts.
     assert [answer(token) for token in (*old, rotated.access_token)] == ["ok", "ok", "ok"]
     clock.forward(microseconds=1)
     assert [answer(token) for token in (*old, rotated.access_token)] == ["token_expired", "token_expired", "ok"]
     assert rotated.changes == ("Issued a new access token; older tokens keep working until the grace period ends.",)
 
 
-def test_grace_gives_no_token_a_longer_life(clock: Clock) -> None:
+def test_grace_never_extends_a_token(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(hours=1))
 
     rotate(grace=timedelta(days=1))
@@ -242,7 +242,7 @@ def test_grace_gives_no_token_a_longer_life(clock: Clock) -> None:
     assert answer(made.access_token) == "token_expired"
 
 
-def test_a_second_rotation_without_grace_ends_the_grace_of_the_first(clock: Clock) -> None:
+def test_rotation_without_grace_ends_earlier_grace(clock: Clock) -> None:
     made = provisioned()
     first = rotate(grace=timedelta(days=1))
 
@@ -253,14 +253,14 @@ def test_a_second_rotation_without_grace_ends_the_grace_of_the_first(clock: Cloc
 
 
 def succeeded() -> tuple[Credentials, Credentials]:
-    """A client before and after the rotation of its secret with a day of grace."""
+    """Rotate the secret with one day of grace; return the credentials before and after."""
     made = provisioned(scopes=("read", "write", "grades:read"), filters=("content_org:edX",))
     return made, rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_access(clock: Clock) -> None:
+def test_secret_grace_creates_successor(clock: Clock) -> None:
     made, rotated = succeeded()
 
     assert rotated.client_id != made.client_id
@@ -282,7 +282,7 @@ def test_a_secret_with_grace_is_that_of_a_successor_with_the_same_user_and_acces
     )
 
 
-def test_the_successor_of_a_restricted_application_is_restricted(clock: Clock) -> None:
+def test_successor_of_restricted_is_restricted(clock: Clock) -> None:
     made = provisioned(restricted=True, scopes=("grades:read",), filters=("content_org:edX",))
 
     rotated = rotate(token=False, secret=True, grace=timedelta(days=1))
@@ -306,7 +306,7 @@ def by_rotating_its_secret_again() -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("end", [by_rotating, by_notifying, by_rotating_its_secret_again])
-def test_when_its_grace_is_over_the_old_application_is_deleted(clock: Clock, end: Callable[[], None]) -> None:
+def test_predecessor_is_deleted_after_grace(clock: Clock, end: Callable[[], None]) -> None:
     made, _rotated = succeeded()
     clock.to(NOON + timedelta(days=1))
 
@@ -319,7 +319,7 @@ def test_when_its_grace_is_over_the_old_application_is_deleted(clock: Clock, end
 
 
 @pytest.mark.parametrize("end", [by_rotating, by_notifying])
-def test_before_its_grace_is_over_the_old_application_stays(clock: Clock, end: Callable[[], None]) -> None:
+def test_predecessor_stays_during_grace(clock: Clock, end: Callable[[], None]) -> None:
     made, rotated = succeeded()
     clock.to(NOON + timedelta(days=1, seconds=-1))
 
@@ -330,7 +330,7 @@ def test_before_its_grace_is_over_the_old_application_stays(clock: Clock, end: C
     assert client().application.client_id == rotated.client_id
 
 
-def test_a_revocation_ends_the_old_application_at_once(clock: Clock) -> None:
+def test_revoke_ends_predecessor(clock: Clock) -> None:
     made, rotated = succeeded()
 
     revoked = revoke()
@@ -342,7 +342,7 @@ def test_a_revocation_ends_the_old_application_at_once(clock: Clock) -> None:
     assert (client().predecessor, client().predecessor_ends) == (None, None)
 
 
-def test_a_leak_in_the_time_of_grace_is_ended_by_rotating_both_without_grace(clock: Clock) -> None:
+def test_rotation_without_grace_ends_predecessor(clock: Clock) -> None:
     made, first = succeeded()
 
     second = rotate(token=True, secret=True)
@@ -355,7 +355,7 @@ def test_a_leak_in_the_time_of_grace_is_ended_by_rotating_both_without_grace(clo
 
 
 @pytest.mark.databases
-def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> None:
+def test_deleted_predecessor_is_cleared(clock: Clock) -> None:
     made, _rotated = succeeded()
     applications().get(client_id=made.client_id).delete()
     clock.forward(days=2)
@@ -395,20 +395,20 @@ def test_an_old_application_that_others_deleted_is_forgotten(clock: Clock) -> No
         ({"reason": "two\nlines"}, InvalidSpec, "reason: use printable characters only."),
     ],
 )
-def test_what_cannot_be_rotated_is_left_as_it_was(
+def test_refused_rotation_changes_nothing(
     clock: Clock, wanted: dict[str, Any], error: type[Exception], line: str
 ) -> None:
     provisioned()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(error) as refused:
         rotate(**wanted)
 
     assert str(refused.value) == line
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_ninety_days_of_grace_are_given(clock: Clock) -> None:
+def test_ninety_days_grace_is_allowed(clock: Clock) -> None:
     made = provisioned()
     rotate(grace=timedelta(days=90))
 
@@ -417,9 +417,9 @@ def test_ninety_days_of_grace_are_given(clock: Clock) -> None:
 
 
 @pytest.mark.databases
-def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
+def test_second_successor_is_refused(clock: Clock) -> None:
     succeeded()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict) as refused:
         rotate(token=True, secret=True, grace=timedelta(hours=1))
@@ -428,20 +428,20 @@ def test_two_successors_at_a_time_are_refused(clock: Clock) -> None:
         "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or "
         "rotate without a grace period."
     )
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.databases
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize("work", [rotate, revoke])
-def test_a_client_in_another_spelling_is_not_touched(work: Callable[..., Any]) -> None:
+def test_near_match_name_changes_nothing(work: Callable[..., Any]) -> None:
     provisioned()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(NearMatch):
         work("Report")
 
-    assert everything() == before
+    assert all_rows() == before
 
 
 def delete_user() -> None:
@@ -494,48 +494,46 @@ BLOCKING = {
 
 @pytest.mark.parametrize("what", [{"token": True}, {"token": False, "secret": True}], ids=["token", "secret"])
 @pytest.mark.parametrize("others", BLOCKING)
-def test_nothing_is_issued_where_it_would_be_useless_or_mightier_than_agreed(
-    others: Callable[[], None], what: dict[str, bool]
-) -> None:
+def test_blocking_issue_prevents_rotation(others: Callable[[], None], what: dict[str, bool]) -> None:
     provisioned()
     others()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict) as refused:
         rotate(**what)
 
     assert str(refused.value) == f"name: {BLOCKING[others]}"
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_a_demoted_client_may_be_rotated() -> None:
+def test_demoted_client_may_be_rotated() -> None:
     provisioned(staff=True)
     User.objects.update(is_staff=False)
 
     assert answer(rotate().access_token) == "ok"
 
 
-def test_a_restricted_application_gets_a_secret_but_no_token() -> None:
+def test_restricted_client_rotates_only_secret() -> None:
     provisioned()
     RestrictedApplication.objects.create(application=applications().get())
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict, match="the application is restricted, so its access tokens expire at once; use JWTs"):
         rotate()
-    assert everything() == before
+    assert all_rows() == before
     assert rotate(token=False, secret=True).client_secret is not None
 
 
-def test_a_retired_client_is_not_rotated() -> None:
+def test_retired_client_is_not_rotated() -> None:
     provisioned()
     revoke(retire=True)
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict) as refused:
         rotate()
 
     assert str(refused.value) == "name: report is retired; provision a new client with another name."
-    assert everything() == before
+    assert all_rows() == before
 
 
 # Policies
@@ -550,21 +548,21 @@ def test_a_retired_client_is_not_rotated() -> None:
         ({"scopes": ("read", "write")}, {"ALLOWED_SCOPES": ["read"]}, "scopes"),
     ],
 )
-def test_a_client_that_the_site_does_not_allow_any_more_is_not_rotated(
+def test_disallowed_client_is_not_rotated(
     settings: Any, spec: dict[str, Any], policy: dict[str, Any], field: str
 ) -> None:
     provisioned(**spec)
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **policy}
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(InvalidSpec) as refused:
         rotate()
 
     assert refused.value.field == field
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_the_longest_life_of_a_token_holds_for_rotations_too(settings: Any, clock: Clock) -> None:
+def test_max_lifetime_applies_to_rotation(settings: Any, clock: Clock) -> None:
     provisioned()
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
@@ -608,7 +606,7 @@ def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None
         assert again() == NOON + timedelta(days=day) + MONTH
 
 
-def test_requested_lifetime_is_kept_from_then_on(clock: Clock) -> None:
+def test_requested_lifetime_is_kept(clock: Clock) -> None:
     provisioned(expires_in=MONTH)
 
     assert rotate(expires_in=timedelta(days=90)).expires_at == NOON + timedelta(days=90)
@@ -632,13 +630,13 @@ def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> No
 
 def test_other_lifetime_than_the_tokens_is_refused(clock: Clock) -> None:
     provisioned(expires_in=MONTH)
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict, match="rotate_api_client report --expires-in 90d") as refused:
         provisioned(expires_in=timedelta(days=90), contact="owner@example.org")
 
     assert refused.value.field == "expires_in"
-    assert everything() == before
+    assert all_rows() == before
     rotate(expires_in=timedelta(days=90))
     assert provisioned(expires_in=timedelta(days=90)).status is Status.UNCHANGED
 
@@ -680,7 +678,7 @@ def with_refresh_token_and_grant(application: Any) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None:
+def test_revoke_ends_only_own_tokens() -> None:
     UserFactory(username="report")
     made = provisioned(use_existing_user=True)
     neighbour = provisioned("neighbour", username="report", use_existing_user=True)
@@ -698,12 +696,12 @@ def test_a_revocation_ends_all_tokens_of_the_client_and_of_nobody_else() -> None
         assert rows.get().application.client_id == neighbour.client_id
     assert client().access_token_id is None
     assert (client().state, client().user.is_active) == ("active", True)
-    assert granted(made.client_id, made.client_secret)  # The secret is another matter.
+    assert granted(made.client_id, made.client_secret)  # The secret keeps working.
 
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_revocation_ends_a_token_that_was_taken_from_its_application() -> None:
+def test_revoke_ends_detached_token() -> None:
     made = provisioned()
     tokens().update(application=None)
 
@@ -712,18 +710,18 @@ def test_a_revocation_ends_a_token_that_was_taken_from_its_application() -> None
     assert answer(made.access_token) == "token_nonexistent"
 
 
-def test_a_second_revocation_has_nothing_to_do() -> None:
+def test_second_revocation_changes_nothing() -> None:
     provisioned()
     revoke()
-    before = everything()
+    before = all_rows()
 
     again = revoke()
 
     assert (again.status, again.changes) == (Status.UNCHANGED, ())
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_a_client_whose_token_others_deleted_is_revoked_once() -> None:
+def test_revoke_clears_deleted_token() -> None:
     provisioned()
     tokens().all().delete()
 
@@ -732,7 +730,7 @@ def test_a_client_whose_token_others_deleted_is_revoked_once() -> None:
     assert summary.issues == ()
 
 
-def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
+def test_revoked_client_may_be_rotated() -> None:
     provisioned()
     revoke()
 
@@ -744,7 +742,7 @@ def test_a_revoked_client_gets_a_token_again_by_rotating() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
+def test_retire_ends_secret_and_user() -> None:
     made = provisioned(staff=True)
     User.objects.get().groups.add(Group.objects.create(name="reporters"))
 
@@ -766,21 +764,21 @@ def test_a_retired_client_has_no_token_no_secret_and_an_inactive_user() -> None:
 
 
 @pytest.mark.databases
-def test_retiring_ends_what_others_made_for_the_user_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retire_ends_manual_tokens_of_user(monkeypatch: pytest.MonkeyPatch) -> None:
     provisioned(token=False)
     by_hand = AccessTokenFactory(application=None, user=User.objects.get())
     of_others = AccessTokenFactory(application=None, user=UserFactory())
     asked = mock.Mock(wraps=oauth_dispatch_api.destroy_oauth_tokens)
     monkeypatch.setattr(oauth_dispatch_api, "destroy_oauth_tokens", asked)
 
-    assert revoke().status is Status.UNCHANGED  # It is none of the client's.
+    assert revoke().status is Status.UNCHANGED  # It does not belong to the client.
     assert "Revoked all other tokens of the user report." in revoke(retire=True).changes
 
     assert asked.mock_calls == [mock.call(by_hand.user)]
     assert [*tokens().all()] == [of_others]
 
 
-def test_retiring_leaves_what_others_made_for_an_account_that_is_not_ours() -> None:
+def test_retire_keeps_tokens_of_foreign_user() -> None:
     of_an_existing_account()
     by_hand = AccessTokenFactory(application=None, user=User.objects.get())
 
@@ -789,7 +787,7 @@ def test_retiring_leaves_what_others_made_for_an_account_that_is_not_ours() -> N
     assert [*tokens().all()] == [by_hand]
 
 
-def test_a_client_that_lost_its_application_is_revoked_without_harm_to_others() -> None:
+def test_revoke_without_application_harms_nobody() -> None:
     provisioned()
     applications().get().delete()
     of_nobody = AccessTokenFactory(application=None, user=UserFactory())
@@ -799,17 +797,17 @@ def test_a_client_that_lost_its_application_is_revoked_without_harm_to_others() 
     assert [*tokens().all()] == [of_nobody]
 
 
-def test_retiring_again_has_nothing_to_do() -> None:
+def test_second_retirement_changes_nothing() -> None:
     provisioned()
     revoke(retire=True)
-    before = everything()
+    before = all_rows()
 
     assert revoke(retire=True).status is Status.UNCHANGED
     assert revoke().status is Status.UNCHANGED
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_a_revoked_client_can_still_be_retired() -> None:
+def test_revoked_client_may_be_retired() -> None:
     provisioned()
     revoke()
 
@@ -859,7 +857,7 @@ def with_another_client_that_lost_its_application() -> None:
         with_another_client_that_lost_its_application,
     ],
 )
-def test_a_user_that_is_not_its_alone_outlives_a_client(make: Callable[[], None], how: dict[str, bool]) -> None:
+def test_shared_user_outlives_client(make: Callable[[], None], how: dict[str, bool]) -> None:
     make()
     (before,) = User.objects.filter(username="person").values()
     others = set(applications().exclude(pk=client().application_id))
@@ -870,7 +868,7 @@ def test_a_user_that_is_not_its_alone_outlives_a_client(make: Callable[[], None]
     assert others <= set(applications().all())
 
 
-def test_the_last_of_several_clients_takes_their_user_with_it() -> None:
+def test_last_client_retires_its_user() -> None:
     provisioned()
     adopt("neighbour", client_id=ApplicationFactory(user=User.objects.get()).client_id)
 
@@ -880,7 +878,7 @@ def test_the_last_of_several_clients_takes_their_user_with_it() -> None:
     assert not User.objects.get().is_active
 
 
-def test_an_account_that_others_deactivated_is_left_so() -> None:
+def test_inactive_user_is_left_unchanged() -> None:
     provisioned()
     deactivate_user()
 
@@ -889,7 +887,7 @@ def test_an_account_that_others_deactivated_is_left_so() -> None:
 
 @pytest.mark.parametrize("how", [{}, {"retire": True}, {"delete": True}], ids=["revoked", "retired", "deleted"])
 @pytest.mark.parametrize("others", [delete_user, delete_application, retire_user, change_grant_type])
-def test_what_others_spoilt_can_be_ended(others: Callable[[], None], how: dict[str, bool]) -> None:
+def test_damaged_client_can_be_ended(others: Callable[[], None], how: dict[str, bool]) -> None:
     made = provisioned()
     others()
 
@@ -904,7 +902,7 @@ def test_what_others_spoilt_can_be_ended(others: Callable[[], None], how: dict[s
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_deleted_client_leaves_its_history() -> None:
+def test_deleted_client_leaves_its_history() -> None:
     provisioned()
     person = UserFactory()
 
@@ -921,7 +919,7 @@ def test_a_deleted_client_leaves_its_history() -> None:
     assert [*history] == [(None, "report", "created", ""), (None, "report", "deleted", "no longer needed")]
 
 
-def test_a_client_can_be_deleted_after_it_was_retired() -> None:
+def test_retired_client_may_be_deleted() -> None:
     provisioned()
     revoke(retire=True)
 
@@ -929,7 +927,7 @@ def test_a_client_can_be_deleted_after_it_was_retired() -> None:
     assert not User.objects.exists()
 
 
-def test_deleting_ends_the_old_application_too(clock: Clock) -> None:
+def test_delete_removes_predecessor(clock: Clock) -> None:
     succeeded()
 
     revoke(delete=True)
@@ -939,7 +937,7 @@ def test_deleting_ends_the_old_application_too(clock: Clock) -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_name_of_a_deleted_client_is_free() -> None:
+def test_deleted_name_is_free() -> None:
     provisioned()
     revoke(delete=True)
 
@@ -951,7 +949,7 @@ def test_the_name_of_a_deleted_client_is_free() -> None:
 
 @pytest.fixture
 def by_hand() -> Any:
-    """An application as the admin's forms leave it, with a token of a year and one of an hour."""
+    """Create an application as the admin's forms do, with a one-year and a one-hour token."""
     application = ApplicationFactory(name="Reporting", user__username="reporter", user__is_staff=True)
     for days in (365, 1):
         AccessTokenFactory(
@@ -962,15 +960,15 @@ def by_hand() -> Any:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
-    before = everything()
+def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
+    before = all_rows()
 
     result = adopt(client_id=by_hand.client_id, contact="owner@example.org", purpose="reports")
 
     assert (result.status, result.changes) == (Status.ADOPTED, ("Adopted report.",))
     assert (result.client_secret, result.access_token) == (None, None)
     assert result.username == "reporter"
-    after = everything()
+    after = all_rows()
     assert {name: after[name] for name in ("User", "Application", "AccessToken")} == {
         name: before[name] for name in ("User", "Application", "AccessToken")
     }
@@ -987,7 +985,7 @@ def test_an_application_made_by_hand_is_adopted_as_it_is(by_hand: Any) -> None:
     assert [*api.list_unmanaged()] == []
 
 
-def test_an_application_of_createapplication_is_adopted() -> None:
+def test_createapplication_result_is_adopted() -> None:
     user = UserFactory(username="reporter")
     options = {"name": "Reporting", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
     call_command("createapplication", "confidential", "client-credentials", stdout=StringIO(), **options)
@@ -1001,7 +999,7 @@ def test_an_application_of_createapplication_is_adopted() -> None:
     assert granted("the-id", rotated.client_secret)
 
 
-def test_the_rights_of_an_adopted_user_are_recorded_as_agreed(by_hand: Any) -> None:
+def test_adoption_declares_found_rights(by_hand: Any) -> None:
     group = Group.objects.create(name="reporters")
     by_hand.user.groups.add(group)
     by_hand.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
@@ -1018,17 +1016,17 @@ def test_the_rights_of_an_adopted_user_are_recorded_as_agreed(by_hand: Any) -> N
     assert [*api.list_clients(overprivileged=True)] == []
 
 
-def test_adopting_again_has_nothing_to_do(by_hand: Any) -> None:
+def test_second_adoption_changes_nothing(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id, contact="owner@example.org")
-    before = everything()
+    before = all_rows()
 
     again = adopt(client_id=by_hand.client_id)
 
     assert (again.status, again.changes) == (Status.UNCHANGED, ())
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_adopting_again_is_how_to_agree_with_what_others_gave(by_hand: Any) -> None:
+def test_second_adoption_accepts_new_rights(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id, contact="owner@example.org")
     User.objects.update(is_superuser=True)
     (summary,) = api.list_clients()
@@ -1042,7 +1040,7 @@ def test_adopting_again_is_how_to_agree_with_what_others_gave(by_hand: Any) -> N
     assert answer(rotate().access_token) == "ok"
 
 
-def test_adopting_again_is_how_to_agree_with_another_user(by_hand: Any) -> None:
+def test_second_adoption_accepts_new_user(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id)
     other = UserFactory(username="somebody-else")
     applications().update(user=other)
@@ -1054,7 +1052,7 @@ def test_adopting_again_is_how_to_agree_with_another_user(by_hand: Any) -> None:
     assert summary.issues == ("token_gone",) or summary.issues == ()
 
 
-def test_a_promoted_client_that_was_provisioned_is_agreed_with_by_adopting_it() -> None:
+def test_adoption_accepts_promoted_client() -> None:
     made = provisioned()
     promote_user()
 
@@ -1064,7 +1062,7 @@ def test_a_promoted_client_that_was_provisioned_is_agreed_with_by_adopting_it() 
     assert rotate().status is Status.ROTATED
 
 
-def test_the_age_of_an_adopted_secret_counts_from_when_its_application_was_made(settings: Any, by_hand: Any) -> None:
+def test_adopted_secret_has_application_age(settings: Any, by_hand: Any) -> None:
     applications().update(created=timezone.now() - timedelta(days=400))
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "365d"}
 
@@ -1095,21 +1093,21 @@ def test_the_age_of_an_adopted_secret_counts_from_when_its_application_was_made(
         ),
     ],
 )
-def test_what_is_no_api_client_is_not_adopted(by_hand: Any, changed: dict[str, Any], field: str, line: str) -> None:
+def test_unfit_application_is_not_adopted(by_hand: Any, changed: dict[str, Any], field: str, line: str) -> None:
     applications().update(**changed)
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict) as refused:
         adopt(client_id=by_hand.client_id)
 
     assert (refused.value.field, refused.value.message) == (field, line)
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_what_belongs_to_another_client_is_not_adopted(by_hand: Any) -> None:
+def test_application_of_other_client_is_not_adopted(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id)
     made = provisioned("other")
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict) as taken:
         adopt("third", client_id=by_hand.client_id)
@@ -1118,35 +1116,35 @@ def test_what_belongs_to_another_client_is_not_adopted(by_hand: Any) -> None:
 
     assert str(taken.value) == "client_id: the application belongs to the API client report."
     assert str(has_another.value) == "name: this client has another application; use another name."
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_an_old_application_in_its_grace_is_not_adopted(clock: Clock) -> None:
+def test_predecessor_is_not_adopted(clock: Clock) -> None:
     made, _rotated = succeeded()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict):
         adopt("thief", client_id=made.client_id)
 
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_a_retired_client_is_not_adopted() -> None:
+def test_retired_client_is_not_adopted() -> None:
     made = provisioned()
     revoke(retire=True)
     applications().update(name="changed")
     promote_user()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(Conflict):
         adopt(client_id=made.client_id)
 
-    assert everything() == before
+    assert all_rows() == before
 
 
 @pytest.mark.databases
 @pytest.mark.vendor("mysql")
-def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
+def test_near_match_id_is_not_adopted(by_hand: Any) -> None:
     with pytest.raises(NearMatch):
         adopt(client_id=by_hand.client_id.upper())
     adopt(client_id=by_hand.client_id)
@@ -1155,9 +1153,7 @@ def test_another_spelling_is_not_adopted(by_hand: Any) -> None:
 
 
 @pytest.mark.databases
-def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
-    by_hand: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_adoption_retries_after_a_race(by_hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     look, looks = registry.find, []
 
     def and_another_adopts(name: str, **options: Any) -> Any:
@@ -1173,7 +1169,7 @@ def test_whose_application_is_adopted_meanwhile_under_the_same_name_looks_again(
     assert (looks, ApiClient.objects.get().application) == ([None] * 3, by_hand)
 
 
-def test_what_the_site_does_not_allow_can_be_adopted_to_be_seen_and_ended(settings: Any, by_hand: Any) -> None:
+def test_disallowed_application_may_be_adopted(settings: Any, by_hand: Any) -> None:
     policies = {"ALLOW_STAFF": False, "ALLOWED_SCOPES": ["email"], "MAX_TOKEN_LIFETIME": "1d"}
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **policies}
 
@@ -1184,7 +1180,7 @@ def test_what_the_site_does_not_allow_can_be_adopted_to_be_seen_and_ended(settin
     assert revoke().status is Status.REVOKED
 
 
-def test_somebody_has_to_answer_for_an_adopted_client_where_the_site_wants_it(settings: Any, by_hand: Any) -> None:
+def test_adoption_needs_required_contact(settings: Any, by_hand: Any) -> None:
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REQUIRE_CONTACT": True}
     for contact in (None, ""):
         with pytest.raises(InvalidSpec) as refused:
@@ -1205,14 +1201,14 @@ def test_somebody_has_to_answer_for_an_adopted_client_where_the_site_wants_it(se
     [
         utc(2028, 2, 28, 23, 59, 59),
         utc(2028, 2, 29, 12),  # A leap day
-        utc(2027, 3, 28, 0, 59, 59),  # The last second of winter in Berlin,
-        utc(2027, 10, 31, 0, 30),  # half past two there for the first time,
-        utc(2027, 10, 31, 1, 30),  # and for the second.
+        utc(2027, 3, 28, 0, 59, 59),  # The last second of winter time in Berlin,
+        utc(2027, 10, 31, 0, 30),  # 2:30 there for the first time,
+        utc(2027, 10, 31, 1, 30),  # and for the second time.
         utc(2027, 12, 31, 23, 59, 59),
     ],
     ids=str,
 )
-def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: datetime, zone: str) -> None:
+def test_time_spans_ignore_time_zones(settings: Any, now: datetime, zone: str) -> None:
     settings.TIME_ZONE = zone
     with clock_at(now) as clock:
         made = provisioned(expires_in=timedelta(days=365))
@@ -1235,8 +1231,8 @@ def test_spans_are_as_long_as_they_are_on_any_day_anywhere(settings: Any, now: d
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
-    """By the commands alone, over a leap day and both changes of the clock."""
+def test_whole_lifecycle_by_commands(settings: Any) -> None:
+    """Use only the commands, across a leap day and both clock changes."""
     settings.TIME_ZONE = "Europe/Berlin"
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d"}
 
@@ -1252,7 +1248,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         clock.to(utc(2028, 2, 22))
         assert of("notify_expiring") == ["report"]
         assert of("list", "--expiring-within", "7d")[0]["name"] == "report"
-        first = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
+        (first,) = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
         assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
 
         clock.to(utc(2028, 2, 29, 0, 0, 1))
@@ -1276,7 +1272,7 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
         assert answer(third["access_token"]) == "token_nonexistent"
         assert of("list", "--expired") == []
         assert of("revoke", "report", "--delete")["status"] == "deleted"
-        assert of("list") is None
+        assert of("list") == []
 
     assert [*ApiClientEvent.objects.order_by("pk").values_list("kind", flat=True)] == [
         "created",
@@ -1292,11 +1288,11 @@ def test_a_life_from_its_beginning_to_its_end(settings: Any) -> None:
     assert (User.objects.count(), applications().count(), tokens().count()) == (0, 0, 0)
 
 
-# The record of it
+# History
 
 
 def whole_life() -> list[Credentials]:
-    """Every kind of thing that is done to a client, each by another actor and for another reason."""
+    """Perform every kind of change, each with another actor and reason."""
     made = provisioned(contact="owner@example.org")
     application = ApplicationFactory(name="By hand")
     return [
@@ -1326,7 +1322,7 @@ def whole_life() -> list[Credentials]:
 
 
 @pytest.mark.databases
-def test_the_history_tells_who_did_what_and_why(clock: Clock) -> None:
+def test_history_has_actor_and_reason(clock: Clock) -> None:
     whole_life()
 
     history = ApiClientEvent.objects.order_by("pk").values_list("client_name", "kind", "actor", "reason", "request_id")
@@ -1343,7 +1339,7 @@ def test_the_history_tells_who_did_what_and_why(clock: Clock) -> None:
     assert {*ApiClientEvent.objects.values_list("created", flat=True)} == {NOON}
 
 
-def test_the_history_tells_what_was_rotated(clock: Clock) -> None:
+def test_history_says_what_was_rotated(clock: Clock) -> None:
     whole_life()
 
     both, graceful = ApiClientEvent.objects.filter(kind="rotated").order_by("pk")
@@ -1352,7 +1348,7 @@ def test_the_history_tells_what_was_rotated(clock: Clock) -> None:
     assert graceful.details["client_id"] != both.details["client_id"]
 
 
-def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
+def test_history_and_registry_hold_no_secret(clock: Clock) -> None:
     life = whole_life()
     secrets = [shown(secret) for one in life for secret in (one.client_secret, one.access_token) if secret is not None]
 
@@ -1363,7 +1359,7 @@ def test_no_secret_is_in_the_history_or_the_registry(clock: Clock) -> None:
 
 
 @pytest.mark.databases
-def test_an_actor_that_is_too_long_is_cut() -> None:
+def test_long_actor_is_truncated() -> None:
     provisioned()
 
     api.rotate("report", authority=operator("a" * 300))
@@ -1371,7 +1367,7 @@ def test_an_actor_that_is_too_long_is_cut() -> None:
     assert last_event().actor == "a" * 255
 
 
-# A request is carried out once
+# Request ids
 
 
 SECOND: dict[str, Callable[..., Any]] = {
@@ -1385,20 +1381,20 @@ SECOND: dict[str, Callable[..., Any]] = {
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("second", SECOND)
-def test_a_request_is_not_carried_out_twice(second: str) -> None:
+def test_request_id_runs_once(second: str) -> None:
     provisioned()
     rotate(request_id="the-same")
     promote_user()
-    before = everything()
+    before = all_rows()
 
     with pytest.raises(AlreadyDone) as refused:
         SECOND[second](request_id="the-same")
 
     assert str(refused.value) == "this request was already executed; its credentials are not shown again."
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_an_adoption_and_a_revocation_count_as_carried_out(by_hand: Any) -> None:
+def test_adopt_and_revoke_record_request_id(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id, request_id="first")
     revoke(request_id="second")
 
@@ -1407,7 +1403,7 @@ def test_an_adoption_and_a_revocation_count_as_carried_out(by_hand: Any) -> None
             rotate(request_id=request)
 
 
-def test_a_request_that_was_refused_may_be_made_again() -> None:
+def test_refused_request_may_be_repeated() -> None:
     provisioned()
     deactivate_user()
     with pytest.raises(Conflict):
@@ -1417,7 +1413,7 @@ def test_a_request_that_was_refused_may_be_made_again() -> None:
     assert rotate(request_id="the-same").status is Status.ROTATED
 
 
-# The end in the middle of it
+# Failures at each statement
 
 
 WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -1437,10 +1433,10 @@ WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 
 @pytest.mark.databases
 @pytest.mark.parametrize("name", WORKS)
-def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
+def test_failure_at_any_statement_rolls_back(name: str) -> None:
     prepare, work = WORKS[name]
     prepare()
-    before, statement = everything(), 0
+    before, statement = all_rows(), 0
 
     while True:
         statement += some(3, 1)
@@ -1457,6 +1453,6 @@ def test_what_ends_at_any_statement_loses_nothing(name: str) -> None:
                 work()
             if left[0] > 0:
                 break
-        assert everything() == before, f"statement {statement}"
+        assert all_rows() == before, f"statement {statement}"
     assert statement > 5
-    assert everything() != before
+    assert all_rows() != before

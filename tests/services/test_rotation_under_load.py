@@ -1,4 +1,4 @@
-"""Credentials are changed while they are used, by many at once, and by processes that die in the middle of it."""
+"""Test changing credentials under load: by parallel runs, and by processes that are killed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,18 @@ from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import OPERATOR
-from tests.lifecycle_helpers import answer, client, everything, granted, provisioned, shown
+from tests.lifecycle_helpers import all_rows, answer, client, granted, provisioned, shown
 from tests.sampling import some
-from tests.subprocesses import FORK, KILLED, TIMEOUT, Points, Process, Work, database_for_processes, die
+from tests.subprocesses import (
+    FORK,
+    KILLED,
+    TIMEOUT,
+    InterruptionPoints,
+    Process,
+    Work,
+    database_for_processes,
+    kill_process,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
 
@@ -44,7 +53,7 @@ def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 
 
 class Caller(threading.Thread):
-    """Somebody who calls again and again, and does not stop before something fails."""
+    """Call repeatedly until stopped or until a call fails."""
 
     def __init__(self, call: Callable[[], str]) -> None:
         super().__init__(daemon=True)
@@ -67,7 +76,7 @@ class Caller(threading.Thread):
             connections.close_all()
 
     def calls_more(self, number: int = 2) -> None:
-        """Wait until it has called this often from now on; two, so that one of them began after now."""
+        """Wait for this many more calls; two, so that one of them began after now."""
         with self._changed:
             enough = self._calls + number
             assert self._changed.wait_for(lambda: self._calls >= enough, TIMEOUT)
@@ -92,7 +101,7 @@ def calling(*calls: Callable[[], str]) -> Iterator[list[Caller]]:
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """The sandbox behind HTTP; each request has a connection of its own to the database, as behind a real server."""
+    """Serve the sandbox over HTTP; each request has its own connection, as on a real server."""
     server = LiveServerThread("localhost", static_handler=lambda handler: handler)
     server.daemon = True
     server.start()
@@ -116,7 +125,7 @@ def post_grant(url: str, client_id: str, secret: Secret | None) -> str:
 
 
 def stepwise(callers: list[Caller]) -> Callable[..., Any]:
-    """Lets all callers call between any two statements of this connection."""
+    """Let all callers call between any two statements of this connection."""
 
     def statement(execute: Callable[..., Any], *arguments: Any) -> Any:
         for caller in callers:
@@ -127,7 +136,7 @@ def stepwise(callers: list[Caller]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("secret", [False, True], ids=["token", "token and secret"])
-def test_no_call_fails_between_any_two_statements_of_a_rotation_with_grace(secret: bool) -> None:
+def test_calls_succeed_during_rotation(secret: bool) -> None:
     made = provisioned()
     first = api.rotate("report", grace=HOUR, authority=OPERATOR)
 
@@ -143,10 +152,10 @@ def test_no_call_fails_between_any_two_statements_of_a_rotation_with_grace(secre
     assert answer(second.access_token) == "ok"
 
 
-def test_no_call_over_http_fails_while_everything_is_rotated_with_grace(site: str) -> None:
+def test_http_calls_succeed_during_rotation(site: str) -> None:
     def calls_of(credentials: Credentials) -> list[Callable[[], str]]:
         calls = [lambda: get(site, credentials.access_token)]
-        # A grant is a transaction that reads and then writes: SQLite lets one of two do that.
+        # A grant reads and then writes in a transaction: SQLite allows only one at a time.
         if credentials.client_secret is not None and connection.vendor != "sqlite":
             calls.append(lambda: post_grant(site, credentials.client_id, credentials.client_secret))
         return calls
@@ -166,7 +175,7 @@ def test_no_call_over_http_fails_while_everything_is_rotated_with_grace(site: st
     assert len(answers) == (4 if connection.vendor == "sqlite" else 6)
 
 
-def test_without_grace_a_caller_is_refused_from_the_commit_on_and_not_before() -> None:
+def test_token_ends_exactly_at_commit() -> None:
     made = provisioned()
 
     with calling(lambda: answer(made.access_token)) as callers:
@@ -182,11 +191,11 @@ def test_without_grace_a_caller_is_refused_from_the_commit_on_and_not_before() -
     assert answers["ok"] == before["ok"] > 10
 
 
-# Many at once
+# Parallel runs
 
 
 def at_once(folder: Path, works: list[Callable[[int], object]]) -> list[Any]:
-    """What each work returns, all begun at the same time, each in a process of its own."""
+    """Run all works at the same time in separate processes and return their results."""
     start = FORK.Barrier(len(works))
 
     def member(number: int, work: Callable[[int], object]) -> Work:
@@ -229,13 +238,13 @@ WORKS: list[Callable[[int], object]] = [
 ]
 
 
-def test_32_rotations_and_revocations_at_once_end_as_one_after_the_other(tmp_path: Path) -> None:
+def test_parallel_changes_are_serialized(tmp_path: Path) -> None:
     made = provisioned()
     works = [*itertools.islice(itertools.cycle(WORKS), 32)]
 
     results = at_once(tmp_path, works)
 
-    # The client is locked while its history is written: the order of that is the serial order.
+    # The client is locked while its event is written: events are in serial order.
     done = ApiClientEvent.objects.filter(kind__in=("rotated", "revoked")).order_by("pk")
     live, current, secret = {shown(made.access_token)}, shown(made.access_token), shown(made.client_secret)
     all_tokens, all_secrets = {*live}, {secret}
@@ -258,14 +267,14 @@ def test_32_rotations_and_revocations_at_once_end_as_one_after_the_other(tmp_pat
     assert {value for value in all_secrets if granted(made.client_id, Secret(value))} == {secret}
     assert get_application_model().objects.count() == 1
 
-    # Who says that there was nothing to revoke came after one who did revoke; everybody else is in the history.
+    # A run with nothing to revoke came after a revocation; all others are in the history.
     undone = [number for number, result in enumerate(results) if result["status"] == "unchanged"]
     assert {works[number] for number in undone} <= {revocation}
     assert sorted(undone + [int(event.request_id) for event in done]) == [*range(32)]
     assert not undone or done.filter(kind="revoked").exists()
 
 
-def test_of_8_successors_at_once_there_is_one(tmp_path: Path) -> None:
+def test_parallel_rotations_make_one_successor(tmp_path: Path) -> None:
     made = provisioned()
 
     def rotate(number: int) -> object:
@@ -283,7 +292,7 @@ def test_of_8_successors_at_once_there_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("work", ["rotate", "revoke"])
-def test_of_8_requests_with_one_id_one_is_carried_out(tmp_path: Path, work: str) -> None:
+def test_parallel_requests_run_once(tmp_path: Path, work: str) -> None:
     provisioned()
 
     def request(_number: int) -> object:
@@ -303,7 +312,7 @@ def test_of_8_requests_with_one_id_one_is_carried_out(tmp_path: Path, work: str)
         assert answer(issued["token"]) == "ok"
 
 
-def test_of_8_adoptions_at_once_one_is_carried_out(tmp_path: Path) -> None:
+def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
     made = provisioned("other")
     api.revoke("other", authority=OPERATOR)
     get_application_model().objects.create(
@@ -328,7 +337,7 @@ def test_of_8_adoptions_at_once_one_is_carried_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("round", range(2))
-def test_deletions_and_rotations_at_once_leave_a_client_or_none(tmp_path: Path, round: int) -> None:
+def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path, round: int) -> None:
     made = provisioned()
 
     def delete(number: int) -> object:
@@ -346,11 +355,11 @@ def test_deletions_and_rotations_at_once_leave_a_client_or_none(tmp_path: Path, 
     assert {result for result in results[::2] if isinstance(result, str)} <= {"ClientNotFound", "Conflict"}
     assert not get_application_model().objects.exists()
     assert answer(made.access_token) == "token_nonexistent"
-    after = everything()
+    after = all_rows()
     assert (after["User"], after["ApiClient"]) == ([], [])
 
 
-# Processes that die
+# Killed processes
 
 
 DEEDS: dict[str, Callable[[], object]] = {
@@ -366,25 +375,25 @@ KINDS = dict(zip(DEEDS, ("rotated", "rotated", "revoked", "deleted", "adopted"),
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_a_process_that_is_killed_at_any_point_leaves_all_or_nothing(tmp_path: Path, deed: str) -> None:
+def test_killed_process_leaves_all_or_nothing(tmp_path: Path, deed: str) -> None:
     made = provisioned()
     if deed == "adopt":
         application = get_application_model().objects.get()
         application.pk, application.client_id = None, "the-id"
         application.save()
-    before, seen = everything(), []
+    before, seen = all_rows(), []
 
     for point in itertools.count(1, some(4, 1)):
 
         def work(point: int = point) -> None:
-            Points(point, die).install()
+            InterruptionPoints(point, kill_process).install()
             DEEDS[deed]()
 
         ended = Process(work, tmp_path / str(point)).ended()
-        after = everything()
+        after = all_rows()
         seen.append(after == before)
         if after == before:
-            # Nothing is lost: who had the credentials has them still.
+            # Nothing is lost: the old credentials still work.
             assert ended.code == KILLED, ended
             assert answer(made.access_token) == "ok"
             continue
@@ -392,6 +401,6 @@ def test_a_process_that_is_killed_at_any_point_leaves_all_or_nothing(tmp_path: P
         assert events[-1] == KINDS[deed]
         break
 
-    # All but the last: it died, if at all, after its commit.
+    # All but the last one, which died after its commit, if at all.
     assert seen == [True] * (len(seen) - 1) + [False]
     assert len(seen) > some(2, 5)

@@ -1,4 +1,4 @@
-"""Credentials are proved by what the site itself asks, and each failing answer is explained."""
+"""Test that credentials are verified by the site's own code, and that each error is explained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ME, GRANT = ("GET", "/api/user/v1/me"), ("POST", "/oauth2/access_token")
 
 
 def meanings(checks: Any) -> list[str]:
-    """What is wrong, check by check; nothing for what works."""
+    """Return the meaning of each check; empty if it passed."""
     assert all(bool(check.meaning) is not check.ok for check in checks)
     return [check.meaning for check in checks]
 
@@ -46,7 +46,7 @@ def issued(db: None) -> Credentials:
     return provision(ClientSpec(name="report"), authority=OPERATOR)
 
 
-def test_what_was_issued_works(issued: Credentials) -> None:
+def test_issued_credentials_work(issued: Credentials) -> None:
     checks = verification.in_process(issued)
 
     assert [(check.what, check.ok, check.meaning) for check in checks] == [
@@ -56,7 +56,7 @@ def test_what_was_issued_works(issued: Credentials) -> None:
 
 
 @pytest.mark.parametrize("absent", ["access_token", "client_secret"])
-def test_what_was_not_issued_is_not_tried(issued: Credentials, absent: str) -> None:
+def test_missing_credentials_are_not_tried(issued: Credentials, absent: str) -> None:
     values = {field: getattr(issued, field) for field in ("client_id", "client_secret", "access_token", "username")}
 
     (check,) = verification.in_process(CredentialsFactory(**{**values, absent: None}))
@@ -79,10 +79,10 @@ def password_of(user: Any) -> None:
 
 BREAKAGES = {
     "token deleted": (lambda user: tokens().delete(), ["token_nonexistent: the site does not know the token", ""]),
-    "token expired": (lambda user: tokens().update(expires=past()), ["token_expired: the token's time is over", ""]),
+    "token expired": (lambda user: tokens().update(expires=past()), ["token_expired: the token has expired", ""]),
     "token of another": (lambda user: tokens().update(user=UserFactory()), ["user_is_disabled: ", ""]),
     "token of a person": (
-        lambda user: tokens().update(user=ApplicationFactory().user), ["other_user: the credentials are those of", ""]
+        lambda user: tokens().update(user=ApplicationFactory().user), ["other_user: the credentials belong to", ""]
     ),
     "user not active": (
         lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
@@ -94,13 +94,13 @@ BREAKAGES = {
     ),
     "application deleted": (
         lambda user: get_application_model().objects.all().delete(),
-        ["token_nonexistent: ", "invalid_client: client id and secret do not belong together"],
+        ["token_nonexistent: ", "invalid_client: the client id and secret do not match"],
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("breakage", "expected"), BREAKAGES.values(), ids=BREAKAGES)
-def test_what_others_broke_is_told(issued: Credentials, breakage: Any, expected: list[str]) -> None:
+def test_breakage_is_explained(issued: Credentials, breakage: Any, expected: list[str]) -> None:
     breakage(get_application_model().objects.get(client_id=issued.client_id).user)
 
     for meaning, beginning in zip(meanings(verification.in_process(issued)), expected, strict=True):
@@ -108,7 +108,7 @@ def test_what_others_broke_is_told(issued: Credentials, breakage: Any, expected:
         assert bool(meaning) is bool(beginning)
 
 
-def test_a_wrong_secret_is_told(issued: Credentials) -> None:
+def test_wrong_secret_is_explained(issued: Credentials) -> None:
     wrong = CredentialsFactory(
         client_id=issued.client_id, client_secret=Secret(SECRET), access_token=None, username=issued.username
     )
@@ -118,27 +118,27 @@ def test_a_wrong_secret_is_told(issued: Credentials) -> None:
     ]
 
 
-def test_a_bearer_class_that_finds_no_user_at_all_is_told(settings: Any, issued: Credentials) -> None:
+def test_bearer_class_without_user_is_explained(settings: Any, issued: Credentials) -> None:
     tokens().delete()
-    settings.EDX_API_PROVISIONING = {}  # django-oauth-toolkit's own class answers None where the LMS's raises
+    settings.EDX_API_PROVISIONING = {}  # django-oauth-toolkit's own class returns None where the LMS's raises
 
     assert meanings(verification.in_process(issued))[0].startswith("token_nonexistent: ")
 
 
 class Failing:
-    """A Bearer class that fails as the LMS's does for a token without a user."""
+    """Bearer class that fails like the LMS's for a token without a user."""
 
     def authenticate(self, request: Any) -> Any:
         raise AttributeError("'NoneType' object has no attribute 'is_active'")
 
 
-def test_a_bearer_class_that_fails_is_told(settings: Any, issued: Credentials) -> None:
+def test_failing_bearer_class_is_explained(settings: Any, issued: Credentials) -> None:
     settings.EDX_API_PROVISIONING = {"BEARER_AUTHENTICATION": f"{__name__}.Failing"}
 
     assert meanings(verification.in_process(issued))[0].startswith("500: the site failed; see its log.")
 
 
-# What somebody presents
+# Presented tokens
 
 
 STATES = {
@@ -157,7 +157,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("breakage", "state", "meaning"), STATES.values(), ids=STATES)
-def test_a_token_that_is_presented_is_explained(issued: Credentials, breakage: Any, state: str, meaning: str) -> None:
+def test_token_states_are_explained(issued: Credentials, breakage: Any, state: str, meaning: str) -> None:
     breakage(get_application_model().objects.get().user)
 
     found = verification.examine_token(issued.access_token)
@@ -167,7 +167,7 @@ def test_a_token_that_is_presented_is_explained(issued: Credentials, breakage: A
     assert bool(found.meaning) is bool(meaning)
 
 
-def test_a_valid_token_tells_whose_it_is_and_what_it_may(issued: Credentials) -> None:
+def test_valid_token_shows_owner_and_scopes(issued: Credentials) -> None:
     found = verification.examine_token(issued.access_token)
 
     assert (found.username, found.is_staff, found.is_superuser) == ("report", False, False)
@@ -175,14 +175,14 @@ def test_a_valid_token_tells_whose_it_is_and_what_it_may(issued: Credentials) ->
 
 
 @pytest.mark.parametrize("word", ["", "two words", "tökén", "line\n"])
-def test_what_is_no_token_is_not_even_looked_for(db: None, word: str) -> None:
+def test_malformed_token_is_not_looked_up(db: None, word: str) -> None:
     with statements() as sent:
         found = verification.examine_token(Secret(word))
 
     assert (found.state, sent) == ("unknown", [])
 
 
-def test_a_grant_that_is_only_tried_leaves_no_token(issued: Credentials) -> None:
+def test_tried_grant_leaves_no_token(issued: Credentials) -> None:
     check = verification.grant_in_process(issued.client_id, issued.client_secret)
 
     assert check.ok
@@ -190,11 +190,11 @@ def test_a_grant_that_is_only_tried_leaves_no_token(issued: Credentials) -> None
     assert meanings([verification.grant_in_process(issued.client_id, Secret(SECRET))])[0].startswith("invalid_client: ")
 
 
-# Over HTTP, with every answer a site could give
+# Over HTTP, with every possible response
 
 
 class Site:
-    """A site on this machine that answers as it is told to, and keeps what it was asked."""
+    """Local site that returns prepared answers and records requests."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], tuple[int, dict[str, str], bytes]] = {}
@@ -217,12 +217,12 @@ class Site:
                     self.end_headers()
                     self.wfile.write(answer)
                 except ConnectionError:
-                    self.close_connection = True  # The caller did not wait.
+                    self.close_connection = True  # The caller has hung up.
 
             do_POST = do_GET
 
             def log_message(self, format: str, *arguments: Any) -> None:
-                """Nothing to say."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.block_on_close = True
@@ -251,13 +251,13 @@ def site(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def with_token(site: Site) -> str:
-    """What is said of the token."""
+    """Return the meaning for the token."""
     (meaning,) = meanings(http_verification.over_http(CredentialsFactory(client_secret=None), site.url))
     return meaning
 
 
 def with_secret(site: Site) -> list[str]:
-    """What is said of id and secret: for an opaque token, and for a JWT."""
+    """Return the meanings for id and secret: one for an opaque token, one for a JWT."""
     return meanings(http_verification.over_http(CredentialsFactory(access_token=None), site.url))
 
 
@@ -266,16 +266,24 @@ EXPIRED = {"error_code": "token_expired", "developer_message": "The provided acc
 ANSWERS = {
     "right": (200, {"username": "report"}, ""),
     "another user": (200, {"username": "ada"}, "other_user: the credentials belong to another user."),
-    "expired": (401, EXPIRED, "token_expired: the token's time is over, or its application is restricted."),
-    "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token's time is over"),
+    "expired": (401, EXPIRED, "token_expired: the token has expired, or its application is restricted."),
+    "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token has expired"),
     "unknown": (401, {"error_code": "token_nonexistent"}, "token_nonexistent: the site does not know the token"),
     "malformed": (401, {"error_code": "token_malformed"}, "token_malformed: the Authorization header has more"),
     "not provided": (401, {"error_code": "token_not_provided"}, "token_not_provided: the Authorization header has no"),
     "disabled": (401, {"error_code": "user_is_disabled"}, "user_is_disabled: the service user has an unusable"),
     "inactive": (401, {"developer_message": {"error_code": "user_not_active"}}, "user_not_active: the service user"),
-    "no credentials seen": (401, {"detail": "Authentication credentials were not provided."}, "anonymous: the site"),
-    "no credentials seen, wrapped": (401, {"developer_message": "Authentication credentials …"}, "anonymous: the site"),
-    "forbidden": (403, {"detail": "You do not have permission."}, "403: the site knows the credentials and refuses"),
+    "no credentials seen": (
+        401,
+        {"detail": "Authentication credentials were not provided."},
+        "anonymous: the endpoint",
+    ),
+    "no credentials seen, wrapped": (
+        401,
+        {"developer_message": "Authentication credentials …"},
+        "anonymous: the endpoint",
+    ),
+    "forbidden": (403, {"detail": "You do not have permission."}, "403: the site accepts the credentials but refuses"),
     "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the LMS."),
     "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),
@@ -288,7 +296,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("status", "body", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_each_answer_to_a_token_is_explained(site: Site, status: int, body: object, expected: str) -> None:
+def test_token_responses_are_explained(site: Site, status: int, body: object, expected: str) -> None:
     site.answer(ME, status, body)
 
     meaning = with_token(site)
@@ -299,25 +307,29 @@ def test_each_answer_to_a_token_is_explained(site: Site, status: int, body: obje
 
 
 @pytest.mark.parametrize("body", [HTML, b"[]", b'"report"', b"null", b"{}", b"\xff\xfe"])
-def test_a_page_that_is_not_the_answer_is_not_taken_for_another_user(site: Site, body: bytes) -> None:
+def test_other_page_is_not_another_user(site: Site, body: bytes) -> None:
     site.answer(ME, 200, body)
 
     assert "another user" not in with_token(site)
-    assert "is it that of the LMS?" in with_token(site)
+    assert "Check that the URL is that of the LMS." in with_token(site)
 
 
 @pytest.mark.parametrize("echoed", [TOKEN, "edxapi_" + "0123456789abcdef" * 3, "S3cr3t" * 6])
 @pytest.mark.parametrize("key", ["error", "error_code"])
-def test_a_site_that_echoes_the_secret_does_not_get_it_shown(site: Site, echoed: str, key: str) -> None:
+def test_echoed_secret_is_not_shown(site: Site, echoed: str, key: str) -> None:
     site.answer(ME, 401, {key: echoed})
 
     assert echoed not in with_token(site)
 
 
 GRANTS = {
-    "wrong client": (401, {"error": "invalid_client"}, "invalid_client: client id and secret do not belong together"),
-    "wrong scope": (400, {"error": "invalid_scope"}, "invalid_scope: a scope was asked for"),
-    "other grant": (400, {"error": "unauthorized_client"}, "unauthorized_client: the application is not for the"),
+    "wrong client": (401, {"error": "invalid_client"}, "invalid_client: the client id and secret do not match"),
+    "wrong scope": (
+        400,
+        {"error": "invalid_scope"},
+        "invalid_scope: the site does not grant this client a requested scope",
+    ),
+    "other grant": (400, {"error": "unauthorized_client"}, "unauthorized_client: the application does not have the"),
     "not a form": (400, {"error": "unsupported_grant_type"}, "unsupported_grant_type: the site did not read"),
     "absent": (404, HTML, "404: "),
     "too often": (429, HTML, "429: the site limits"),
@@ -327,14 +339,14 @@ GRANTS = {
 
 
 @pytest.mark.parametrize(("status", "body", "expected"), GRANTS.values(), ids=GRANTS)
-def test_each_answer_to_id_and_secret_is_explained(site: Site, status: int, body: object, expected: str) -> None:
+def test_grant_responses_are_explained(site: Site, status: int, body: object, expected: str) -> None:
     site.answer(GRANT, status, body)
 
     for meaning in with_secret(site):
         assert meaning.startswith(expected)
 
 
-def test_id_and_secret_get_an_opaque_token_and_a_jwt_that_are_tried_in_turn(site: Site) -> None:
+def test_grant_tries_opaque_token_and_jwt(site: Site) -> None:
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
 
     assert with_secret(site) == ["", ""]
@@ -393,13 +405,13 @@ def test_nested_answer_is_explained(site: Site, key: str, depth: int, status: in
     assert all(meaning and "\n" not in meaning for meaning in [with_token(site), *with_secret(site)])
 
 
-def test_a_site_that_makes_no_jwts_is_told(site: Site) -> None:
+def test_missing_jwt_is_explained(site: Site) -> None:
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "Bearer"})
 
     assert with_secret(site) == ["", "not_jwt: the site returned a token that is not a JWT."]
 
 
-def test_a_granted_token_that_does_not_work_is_told(site: Site) -> None:
+def test_unusable_granted_token_is_explained(site: Site) -> None:
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
     site.answer(ME, 401, {"error_code": "token_expired"})
 
@@ -407,14 +419,14 @@ def test_a_granted_token_that_does_not_work_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize("body", [HTML, b"[]", b"{}"])
-def test_a_page_that_is_no_grant_is_not_used_as_one(site: Site, body: bytes) -> None:
+def test_other_page_is_not_a_grant(site: Site, body: bytes) -> None:
     site.answer(GRANT, 200, body)
 
     assert all(with_secret(site))
     assert {(method, path) for method, path, _headers, _body in site.requests} == {GRANT}
 
 
-def test_a_redirect_gets_no_secret(site: Site) -> None:
+def test_redirect_gets_no_secret(site: Site) -> None:
     for what in (ME, GRANT):
         site.answer(what, 307, b"", Location=f"{site.url}/elsewhere")
 
@@ -424,9 +436,7 @@ def test_a_redirect_gets_no_secret(site: Site) -> None:
     assert {(method, path) for method, path, _headers, _body in site.requests} == {ME, GRANT}
 
 
-def test_the_token_that_is_sent_is_not_replaced_by_a_netrc_file(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_netrc_does_not_replace_token(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
@@ -438,7 +448,7 @@ def test_the_token_that_is_sent_is_not_replaced_by_a_netrc_file(
     assert used == [f"Bearer {TOKEN}", basic, "Bearer granted", basic, "JWT granted"]
 
 
-def test_no_secret_is_in_an_address_or_a_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_stay_out_of_urls_and_logs(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     site.answer(GRANT, 200, {"access_token": "granted", "token_type": "JWT"})
 
@@ -454,7 +464,7 @@ def closed_port() -> int:
         return free.getsockname()[1]
 
 
-def test_a_site_that_does_not_answer_has_not_refused(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_site_is_not_a_refusal(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     checks = http_verification.over_http(CredentialsFactory(), f"http://127.0.0.1:{closed_port()}")
@@ -462,10 +472,10 @@ def test_a_site_that_does_not_answer_has_not_refused(db: None, monkeypatch: pyte
     assert len(checks) == 3
     for meaning in meanings(checks):
         assert "refused" not in meaning
-        assert "answer" in meaning
+        assert "no connection" in meaning
 
 
-def test_a_site_is_not_waited_for_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_site_times_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_verification, "_TIMEOUT", 0.05)
     site.hold.clear()
 
@@ -475,11 +485,11 @@ def test_a_site_is_not_waited_for_for_ever(site: Site, monkeypatch: pytest.Monke
     assert "answer" in meaning
 
 
-# Every answer of the recorded LMS
+# Every recorded error
 
 
 @pytest.mark.django_db
-def test_a_class_of_the_sites_own_may_refuse_in_any_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_class_may_refuse_without_code(monkeypatch: pytest.MonkeyPatch) -> None:
     class InWords:
         def authenticate(self, _request: object) -> None:
             raise AuthenticationFailed("We do not know you.")
@@ -495,7 +505,7 @@ def test_a_class_of_the_sites_own_may_refuse_in_any_form(monkeypatch: pytest.Mon
 
 
 def recorded_codes() -> set[str]:
-    """The error codes in the bodies of the recorded exchanges, in whatever shape."""
+    """Return the error codes in the recorded bodies, in every shape."""
     found: set[str] = set()
 
     def walk(value: Any) -> None:
@@ -510,13 +520,13 @@ def recorded_codes() -> set[str]:
     return found
 
 
-def test_the_record_has_codes_to_explain() -> None:
+def test_recording_has_error_codes() -> None:
     assert {"token_nonexistent", "token_expired", "invalid_client"} <= recorded_codes()
 
 
 @pytest.mark.parametrize("code", sorted(recorded_codes() | {"user_not_active"}))
 @pytest.mark.parametrize("key", ["error_code", "error"])
-def test_every_recorded_error_has_its_meaning(site: Site, code: str, key: str) -> None:
+def test_every_recorded_error_is_explained(site: Site, code: str, key: str) -> None:
     site.answer(ME, 401, {key: code})
 
     meaning = with_token(site)
@@ -525,10 +535,10 @@ def test_every_recorded_error_has_its_meaning(site: Site, code: str, key: str) -
     assert not meaning.endswith("the site refused; see its log.")
 
 
-# The sandbox over real HTTP
+# The sandbox over HTTP
 
 
-def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issued_credentials_work_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
     credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
 
@@ -541,7 +551,7 @@ def test_what_was_issued_works_over_http(live_server: Any, monkeypatch: pytest.M
     ], meanings(checks)
 
 
-def test_what_others_broke_is_told_over_http_too(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_breakage_is_explained_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "localhost")
     credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
     tokens().update(expires=past())
@@ -583,9 +593,7 @@ def test_verification_leaves_tokens_of_others(live_server: Any, monkeypatch: pyt
     assert tokens().count() == 3
 
 
-def test_http_verification_writes_no_secret_to_the_tracking_log(
-    live_server: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_tracking_log_has_no_secret(live_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "tracking")
     credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
 

@@ -1,4 +1,4 @@
-"""The main job with swapped models. Run by tests/test_other_sites.py, in a process of its own."""
+"""Test the main use with swapped models. Run by tests/test_other_sites.py in a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.factories import provisioned, row_counts, run
 pytestmark = pytest.mark.django_db
 
 
-def test_the_models_are_swapped() -> None:
+def test_models_are_swapped() -> None:
     assert (get_application_model(), get_access_token_model()) == (OwnApplication, OwnAccessToken)
     assert ApiClient._meta.get_field("application").related_model is OwnApplication
     assert ApiClient._meta.get_field("access_token").related_model is OwnAccessToken
@@ -26,7 +26,7 @@ def test_the_models_are_swapped() -> None:
     assert not {"oauth2_provider_application", "oauth2_provider_accesstoken"} & tables
 
 
-def test_a_run_without_arguments_makes_a_working_client() -> None:
+def test_default_run_creates_working_client() -> None:
     result = provisioned()
 
     assert (result["status"], result["verified"]) == ("created", True)
@@ -37,7 +37,7 @@ def test_a_run_without_arguments_makes_a_working_client() -> None:
     assert oauth.find_access_token(Secret(result["access_token"])) == client.access_token
 
 
-def test_the_same_again_changes_nothing_and_what_ended_is_renewed() -> None:
+def test_second_run_changes_nothing_or_repairs() -> None:
     provisioned()
     before = row_counts()
 
@@ -51,12 +51,12 @@ def test_the_same_again_changes_nothing_and_what_ended_is_renewed() -> None:
     assert provisioned()["verified"] is True
 
 
-def test_the_site_s_own_rules_for_applications_hold() -> None:
+def test_application_validation_applies() -> None:
     before = row_counts()
 
     assert "No department wants an application of this name." in run("forbidden").refusal
     assert row_counts() == before
 
 
-def test_there_is_nothing_to_migrate() -> None:
+def test_no_migration_is_missing() -> None:
     call_command("makemigrations", "edx_api_provisioning", check=True, dry_run=True, verbosity=0)

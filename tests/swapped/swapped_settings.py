@@ -1,4 +1,4 @@
-"""Plain Django with an Application and an AccessToken model of the site's own."""
+"""Settings of plain Django with its own Application and AccessToken models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALLOWED_HOSTS = ["testserver"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 DATABASES: dict[str, Any] = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or "sqlite://:memory:")}
-# Of its own, for the tests that start this have theirs.
+# Separate, because the tests that start this have their own.
 DATABASES["default"]["TEST"] = {
     "NAME": f"test_{DATABASES['default']['NAME']}_swapped" if DATABASES["default"].get("HOST") else None
 }

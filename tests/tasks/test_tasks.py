@@ -1,4 +1,4 @@
-"""The LMS's Celery workers do as the commands do. With real ones: tests/tasks/test_workers.py."""
+"""Test the Celery tasks without workers; tests/tasks/test_workers.py uses real ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.django_db
 NAME = "edx_api_provisioning.notify_expiring"
 
 
-def test_the_task_has_the_name_that_schedules_are_written_with() -> None:
+def test_task_name_is_stable() -> None:
     assert tasks.notify_expiring.name == NAME
     assert NAME in current_app.tasks
     assert tasks.notify_expiring.ignore_result is True
 
 
-def test_an_app_like_the_lms_finds_the_task_where_celery_looks_for_it() -> None:
+def test_celery_discovers_the_tasks() -> None:
     app = Celery("lms", set_as_current=False)
     app.autodiscover_tasks(["edx_api_provisioning"], force=True)
 
@@ -38,7 +38,7 @@ def test_an_app_like_the_lms_finds_the_task_where_celery_looks_for_it() -> None:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_the_task_notifies(settings: Any) -> None:
+def test_task_sends_notices(settings: Any) -> None:
     provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
 
     assert tasks.notify_expiring.apply(task_id="thetask").get() is None
@@ -56,17 +56,17 @@ def manifest(*names: str, **wanted: Any) -> str:
 
 
 def apply(task: Any, *arguments: Any, **options: Any) -> str:
-    """How it ended."""
+    """Run the task and return its state."""
     return str(task.apply(arguments, {"format": "json"} | options, task_id="thetask").state)
 
 
 def answers(directory: Path) -> dict[str, str]:
-    """What the site answers to the token in each file."""
+    """Return the site's answer to the token in each file."""
     return {path.stem: answer(json.loads(path.read_text())["access_token"]) for path in directory.glob("*.json")}
 
 
 class Sent(list[tuple[tuple[Any, ...], dict[str, Any]]]):
-    """What a task sends to the other workers."""
+    """Records what a task sends to other workers."""
 
     def __call__(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         self.append((arguments, options))
@@ -83,7 +83,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_a_manifest_of_many_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
+def test_manifest_is_split_among_workers(sent: Sent, tmp_path: Path) -> None:
     text = manifest("aa", "bb", "cc", "dd", "ee")
 
     assert apply(tasks.provision_manifest, text, directory=str(tmp_path), reason="spring") == "SUCCESS"
@@ -95,9 +95,7 @@ def test_a_manifest_of_many_is_shared_among_the_workers(sent: Sent, tmp_path: Pa
     assert {*ApiClientEvent.objects.values_list("actor", "reason")} == {("celery: thetask", "spring")}
 
 
-def test_one_that_is_refused_is_named_in_the_log_and_keeps_no_other_from_being_made(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_refused_client_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     get_user_model().objects.create_user("taken", "taken@localhost")
 
     assert apply(tasks.provision_manifest, manifest("taken", "free"), directory=str(tmp_path)) == "SUCCESS"
@@ -110,9 +108,7 @@ def test_one_that_is_refused_is_named_in_the_log_and_keeps_no_other_from_being_m
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("task", ["provision_manifest", "rotate_expiring"])
-def test_what_the_database_may_do_the_next_time_is_tried_again(
-    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_database_failure_is_retried(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = [DatabaseFailure("not now"), DatabaseFailure("nor now")]
 
     def busy(do: Any) -> Any:
@@ -136,7 +132,7 @@ def test_what_the_database_may_do_the_next_time_is_tried_again(
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_all_that_is_due_is_shared_among_the_workers(sent: Sent, tmp_path: Path) -> None:
+def test_due_clients_are_split_among_workers(sent: Sent, tmp_path: Path) -> None:
     for number in range(3):
         provisioned(f"due-{number}", username=f"due-{number}", expires_in=timedelta(days=5))
     provisioned("later")
@@ -152,9 +148,7 @@ def test_all_that_is_due_is_shared_among_the_workers(sent: Sent, tmp_path: Path)
     }
 
 
-def test_one_that_cannot_be_rotated_is_named_in_the_log_and_one_that_is_not_due_is_left(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failed_rotation_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("off", "due"):
         provisioned(name, username=name, expires_in=timedelta(days=5))
     provisioned("later")
@@ -167,7 +161,7 @@ def test_one_that_cannot_be_rotated_is_named_in_the_log_and_one_that_is_not_due_
     assert line.startswith("The credentials of API client off were not issued: name: the user is not active")
 
 
-def test_what_cannot_be_written_is_tried_again_and_not_lost(tmp_path: Path) -> None:
+def test_failed_write_is_retried(tmp_path: Path) -> None:
     provisioned(expires_in=timedelta(days=5))
     in_the_way = tmp_path / "credentials"
     in_the_way.touch()

@@ -1,4 +1,4 @@
-"""Tasks on real workers, with a real broker: killed half-way, delivered twice, side by side."""
+"""Test tasks on real workers with a real broker: killed, delivered twice, in parallel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TIMEOUT = 60  # seconds, for what takes a few
 
 
 class Site:
-    """The site's broker and its workers, processes of their own."""
+    """The site's broker and workers in separate processes."""
 
     def __init__(self, folder: Path) -> None:
         self.queue = f"test-{uuid.uuid4()}"
@@ -73,7 +73,7 @@ class Site:
                 )
 
     def kill(self) -> None:
-        """As by `kill -9`, workers and the processes of their tasks."""
+        """Kill workers and their child processes, like `kill -9`."""
         for worker in self.workers:
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
@@ -83,7 +83,7 @@ class Site:
         self.celery.send_task(f"edx_api_provisioning.{task}", args, options, queue=self.queue)
 
     def until(self, true: Any) -> None:
-        """Wait for what the workers are to bring about."""
+        """Wait until the condition holds."""
         end = time.monotonic() + TIMEOUT
         while not true():
             assert time.monotonic() < end, self.log.read_text()[-4000:]
@@ -93,7 +93,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     address = urlsplit(BROKER)
-    socket.create_connection((address.hostname, address.port), timeout=5).close()  # It is to be there.
+    socket.create_connection((address.hostname, address.port), timeout=5).close()  # It must exist.
     with database_for_processes(tmp_path):
         site = Site(tmp_path)
         try:
@@ -118,7 +118,7 @@ def assert_each_is_there_once_and_works(directory: Path) -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_over(site: Site, tmp_path: Path) -> None:
+def test_killed_workers_lose_no_credentials(site: Site, tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     manifest = json.dumps({"clients": [{"name": name} for name in NAMES]})
     # Twice, as a broker may deliver it.
@@ -136,7 +136,7 @@ def test_workers_that_are_killed_half_way_leave_every_client_whole_and_handed_ov
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_what_is_due_is_rotated_once_by_workers_side_by_side(site: Site, tmp_path: Path) -> None:
+def test_parallel_workers_rotate_once(site: Site, tmp_path: Path) -> None:
     for name in NAMES:
         api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), authority=OPERATOR)
     api.provision(ClientSpec(name="later"), authority=OPERATOR)

@@ -1,7 +1,7 @@
-"""What stands behind Tutor in the tests: ``docker`` and ``kubectl`` that note their arguments and run a job's script.
+"""Stand-ins for ``docker`` and ``kubectl`` that record their arguments and run a job's script.
 
-The script runs with the environment of the openedx image, in the folder where ``manage.py`` is. FAKE_LMS_PYTHON,
-FAKE_LMS_FOLDER and FAKE_STATE tell the Python of that image, the folder, and where to note things.
+The script runs with the environment of the openedx image, in the folder of ``manage.py``. FAKE_LMS_PYTHON,
+FAKE_LMS_FOLDER and FAKE_STATE name the Python of that image, the folder, and the folder for records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATE = Path(os.environ["FAKE_STATE"])
 
 
 def run(command: list[str], environment: dict[str, str], **streams: Any) -> int:
-    """Run a container's command as the image would: sh is the system's, python is the LMS's."""
+    """Run a container's command like the image: sh is the system's, python is the LMS's."""
     lms = Path(os.environ["FAKE_LMS_PYTHON"])
     image = {
         "PATH": f"{lms.parent}:/usr/bin:/bin",
@@ -35,7 +35,7 @@ def run(command: list[str], environment: dict[str, str], **streams: Any) -> int:
 
 
 def docker(arguments: list[str]) -> int:
-    """`docker compose … run --rm [-T] SERVICE COMMAND…`; nothing else runs, and nothing is running."""
+    """Handle `docker compose … run --rm [-T] SERVICE COMMAND…`; refuse anything else."""
     if arguments[-3:] == ["ls", "--format", "json"]:
         print("[]")
     if "run" not in arguments:
@@ -53,12 +53,12 @@ def _compose_environment(options: list[str], service: str) -> dict[str, str]:
         if flag == "-f":
             services = yaml.safe_load(Path(path).read_text())["services"]
             environment |= services.get(service, {}).get("environment", {})
-    # The sandbox has settings of its own.
+    # The sandbox has its own settings.
     return {name: str(value) for name, value in environment.items() if name != "DJANGO_SETTINGS_MODULE"}
 
 
 def kubectl(arguments: list[str]) -> int:
-    """`kubectl kustomize`, and `kubectl apply` of one job, which has ended when this returns."""
+    """Handle `kubectl kustomize`, and `kubectl apply` of one job, which is finished on return."""
     if arguments[0] == "kustomize":
         print(Path(arguments[1], "k8s/jobs.yml").read_text())
     elif arguments[:2] == ["apply", "-f"]:
@@ -72,7 +72,7 @@ def kubectl(arguments: list[str]) -> int:
 
 
 def run_job(manifest: dict[str, Any]) -> None:
-    """As a cluster does: expand the arguments, keep the log, try again after a failure."""
+    """Run a job like a cluster: expand the arguments, keep the log, retry after a failure."""
     name, container = manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]["containers"][0]
     environment = {item["name"]: item["value"] for item in container["env"]}
     command = [expand(argument, environment) for argument in container["args"]]
@@ -88,7 +88,7 @@ def run_job(manifest: dict[str, Any]) -> None:
 
 
 def expand(argument: str, environment: dict[str, str]) -> str:
-    """``$(NAME)`` is replaced if it is known, ``$$`` is one ``$``. Kubernetes, third_party/forked/golang/expansion."""
+    """Replace known ``$(NAME)``, and ``$$`` by ``$``. Kubernetes, third_party/forked/golang/expansion."""
 
     def replaced(match: re.Match[str]) -> str:
         return "$" if match[0] == "$$" else environment.get(match[1], match[0])

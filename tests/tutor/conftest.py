@@ -1,4 +1,4 @@
-"""The real Tutor, with a root of its own, before a stand-in for docker and kubectl and the sandbox LMS behind them."""
+"""Run the real Tutor with its own root, stand-ins for docker and kubectl, and the sandbox LMS behind them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TUTOR_VERSION = int(tutor.__about__.__version__.split(".")[0])
 
 
 def ask_lms(code: str, question: Any) -> Any:
-    """What Python code in the LMS prints as JSON, given the question as JSON on standard input."""
+    """Run Python code in the LMS and return its JSON output; the question is JSON on standard input."""
     command = [str(LMS_PYTHON), "manage.py", "lms", "shell", "--verbosity=0", "-c", code]
     done = subprocess.run(command, cwd=REPOSITORY, env={}, input=json.dumps(question), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ class Site:
             path = self.programs / program
             path.write_text(f'#!/bin/sh\nexec {sys.executable} {CLUSTER} {program} "$@"\n')
             path.chmod(0o755)
-        # Beside pytest's Python is the tutor that is tested.
+        # The tested tutor is next to pytest's Python.
         path = [str(self.programs), str(Path(sys.executable).parent), "/usr/bin", "/bin"]
         self.environment = {
             "PATH": ":".join(path),
@@ -68,7 +68,7 @@ class Site:
             "FAKE_STATE": str(self.state),
             "FAKE_LMS_PYTHON": str(LMS_PYTHON),
             "FAKE_LMS_FOLDER": str(REPOSITORY),
-            # Where it is measured what the tests reach, that is in this process too.
+            # Measure coverage in this process too.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
         (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
@@ -94,7 +94,7 @@ class Site:
         return done
 
     def lms(self, *arguments: str, input: str | None = None) -> Done:
-        """A management command in the LMS, past Tutor."""
+        """Run a management command in the LMS without Tutor."""
         environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": self.environment["DATABASE_URL"]}
         command = [str(LMS_PYTHON), "manage.py", "lms", *arguments]
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, input=input, capture_output=True, text=True)
@@ -106,7 +106,7 @@ class Site:
         return json.loads(listed.stdout or "[]")
 
     def configure(self, **values: Any) -> None:
-        """Write into config.yml, as an operator does with an editor."""
+        """Write config.yml, as an operator does with an editor."""
         path = self.root / "config.yml"
         config = yaml.safe_load(path.read_text()) if path.exists() else {}
         path.write_text(yaml.safe_dump({**config, **values}))
@@ -122,7 +122,7 @@ class Site:
         return (self.state / "pods.log").read_text()
 
     def everything_said(self) -> str:
-        """All that docker and kubectl were told, and all that pods printed."""
+        """Return all arguments of docker and kubectl, and all output of pods."""
         return "".join(path.read_text() for path in self.state.glob("*.*"))
 
 
@@ -139,7 +139,7 @@ def _kubeconfig(server: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a root that Tutor saved with the plugin enabled, and a database that the LMS migrated."""
+    """Create a folder with a root saved by Tutor with the plugin enabled, and a migrated database."""
     folder = tmp_path_factory.mktemp("template")
     site = Site(folder, folder / "lms.sqlite3", "http://127.0.0.1:1")
     assert LMS_PYTHON.exists(), f"{LMS_PYTHON} is missing: run `make demo`, or set TEST_LMS_PYTHON"
@@ -167,7 +167,7 @@ def site(template: Path, tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def server(site: Site) -> Iterator[str]:
-    """The address of the LMS, running."""
+    """Run the LMS and return its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -189,7 +189,7 @@ def server(site: Site) -> Iterator[str]:
 
 @pytest.fixture
 def mounted() -> Iterator[Path]:
-    """A directory on another device than the root's, as one that is mounted into a container is."""
+    """Return a directory on another device than the root's, like a container's mount."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     assert folder.stat().st_dev != Path("/").stat().st_dev
     yield folder
@@ -197,7 +197,7 @@ def mounted() -> Iterator[Path]:
 
 
 class _Kubernetes(BaseHTTPRequestHandler):
-    """The part of the API server that Tutor asks whether its jobs have ended."""
+    """The part of the Kubernetes API that Tutor asks for the state of its jobs."""
 
     jobs: Path
 

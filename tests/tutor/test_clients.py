@@ -1,4 +1,4 @@
-"""Clients that are declared in config.yml are there after ``do init``, with the secrets that config.yml has."""
+"""Test that ``do init`` provisions the clients declared in config.yml with their secrets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def works(site: Any, client_id: str, secret: str) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["local", "k8s"])
-def test_declared_clients_are_there_after_init_however_often_it_runs(site: Any, mode: str) -> None:
+def test_init_provisions_declared_clients(site: Any, mode: str) -> None:
     reports = {
         "name": "reports",
         "username": "reports-user",
@@ -56,12 +56,12 @@ def test_declared_clients_are_there_after_init_however_often_it_runs(site: Any, 
         assert secret not in said
 
 
-# What JSON, YAML or a shell might take for something of its own; Jinja is Tutor's own language for its configuration.
+# Characters with a meaning in JSON, YAML or a shell; Jinja is Tutor's own language for its configuration.
 NASTY = 'it\'s "quoted" $HOME $(id) `id` $$ \\n | & ; <x> #'
 
 
 @pytest.mark.parametrize("mode", ["local", "k8s"])
-def test_a_secret_arrives_as_it_is(site: Any, mode: str) -> None:
+def test_secret_arrives_unchanged(site: Any, mode: str) -> None:
     secret, purpose = f"{NASTY} 4fK9wQz7Lm", f"{NASTY} é 漢"
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "client_secret": secret, "purpose": purpose}])
     site.works("config", "save")
@@ -78,7 +78,7 @@ def test_declared_flag_becomes_option(given: bool, flag: str) -> None:
     assert flag in json.loads(base64.b64decode(word))["arguments"]
 
 
-def test_a_secret_that_tutor_makes_is_kept_in_the_configuration(site: Any) -> None:
+def test_generated_secret_is_saved(site: Any) -> None:
     spec = '[{name: bot, client_id: bot, client_secret: "{{ 40|random_string }}", token: false}]'
     site.works("config", "save", "--set", f"API_PROVISIONING_CLIENTS={spec}")
     site.works("local", *INIT)
@@ -97,7 +97,7 @@ def test_init_migrates_first(site: Any) -> None:
     assert script == "python ./manage.py lms migrate edx_api_provisioning"
 
 
-def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None:
+def test_init_fails_for_invalid_client(site: Any) -> None:
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "scopes": ["nonsense"]}])
     site.works("config", "save")
     done = site.tutor("local", *INIT)
@@ -106,7 +106,7 @@ def test_init_fails_where_a_client_cannot_be_made_as_declared(site: Any) -> None
     assert site.clients() == []
 
 
-def test_init_asks_for_a_configuration_that_was_saved(site: Any) -> None:
+def test_init_needs_saved_configuration(site: Any) -> None:
     site.configure(API_PROVISIONING_CLIENTS=[BOT])
     done = site.tutor("local", *INIT)
     assert done.code == 1
@@ -136,7 +136,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("clients", "message"), WRONG)
-def test_saving_a_wrong_configuration_fails_with_the_name_of_the_field(clients: Any, message: str) -> None:
+def test_invalid_configuration_names_field(clients: Any, message: str) -> None:
     with pytest.raises(TutorError) as error:
         check({"API_PROVISIONING_CLIENTS": clients, "API_PROVISIONING_SETTINGS": {}})
     assert f"API_PROVISIONING_{message}" in error.value.args[0]
@@ -144,7 +144,7 @@ def test_saving_a_wrong_configuration_fails_with_the_name_of_the_field(clients: 
     assert "short-one" not in error.value.args[0]
 
 
-def test_config_save_says_so_in_one_line(site: Any) -> None:
+def test_config_save_fails_in_one_line(site: Any) -> None:
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "stuff": True}])
     done = site.tutor("config", "save")
     assert done.code == 1
@@ -152,7 +152,7 @@ def test_config_save_says_so_in_one_line(site: Any) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_settings_that_are_no_mapping_are_refused() -> None:
+def test_settings_must_be_a_mapping() -> None:
     with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: use a mapping"):
         check({"API_PROVISIONING_CLIENTS": [], "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
 
@@ -166,7 +166,7 @@ SAMPLES = {
     "client_secret": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "x y" * 20, "!~" * 20, "é" * 40],
     "access_token": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "a.b_c~d+e/f-" * 4 + "=="],
 }
-# Which of the samples the specification takes.
+# Return the samples that the specification accepts.
 TAKEN = """
 import json, sys
 from edx_api_provisioning.core.exceptions import InvalidSpec
@@ -185,7 +185,7 @@ print(json.dumps({field: [t for t in texts if takes(field, t)] for field, texts 
 """
 
 
-def test_nothing_that_the_command_takes_is_refused() -> None:
+def test_valid_values_are_accepted() -> None:
     taken = ask_lms(TAKEN, SAMPLES)
     assert all(taken[field] for field in SAMPLES)
     for field, texts in taken.items():

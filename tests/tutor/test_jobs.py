@@ -1,4 +1,4 @@
-"""Jobs run in the LMS as the commands do, with the operator's words, and without secrets in their logs."""
+"""Test that jobs run the commands with the operator's arguments, and without secrets in their logs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-# dev is local with other files: one test shows that both reach the LMS.
+# dev is like local with other files: one test shows that both reach the LMS.
 MODES = ("local", "k8s")
 SECRET = "typed-secret-7Qd0vXk2mZs9LbT4rWyH1u8e"
-# What Jinja, a shell, Kubernetes, argparse or an encoding might take for something of its own.
+# Characters with a meaning in Jinja, a shell, Kubernetes, argparse or an encoding.
 VALUES = (
     "plain",
     "with  two spaces ",
@@ -41,7 +41,7 @@ def credentials(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_an_operator_types_arrives_unchanged(site: Any, mode: str, tmp_path: Path) -> None:
+def test_job_arguments_arrive_unchanged(site: Any, mode: str, tmp_path: Path) -> None:
     recorder = tmp_path / "recorder"
     recorder.mkdir()
     (recorder / "manage.py").write_text("import json, sys; json.dump(sys.argv[1:], open('seen', 'w'))\n")
@@ -59,7 +59,7 @@ def test_what_an_operator_types_arrives_unchanged(site: Any, mode: str, tmp_path
 
 
 @pytest.mark.parametrize("mode", ["local", "dev", "k8s"])
-def test_a_token_that_works_is_in_the_file_and_in_no_log(site: Any, mode: str, mounted: Path) -> None:
+def test_job_writes_token_to_file_only(site: Any, mode: str, mounted: Path) -> None:
     path = mounted / "bot.json"
     done = site.works(mode, "do", "provision-api-client", "bot", "--format", "json", "--output", str(path))
 
@@ -73,7 +73,7 @@ def test_a_token_that_works_is_in_the_file_and_in_no_log(site: Any, mode: str, m
     assert verified.code == 0, verified.stderr
 
 
-def test_the_file_that_would_go_away_with_the_container_is_refused(site: Any) -> None:
+def test_unmounted_output_is_rejected(site: Any) -> None:
     done = site.tutor("local", "do", "provision-api-client", "bot", "--output", "bot.env")
     assert done.code == 1
     assert "is lost with this container; use a path in a mounted directory." in done.stderr
@@ -82,21 +82,21 @@ def test_the_file_that_would_go_away_with_the_container_is_refused(site: Any) ->
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("job", ["provision-api-client", "rotate-api-client"])
-def test_a_job_that_would_print_secrets_is_refused_before_it_starts(site: Any, mode: str, job: str) -> None:
+def test_printing_job_is_rejected_early(site: Any, mode: str, job: str) -> None:
     done = site.tutor(mode, "do", job, "bot")
     assert done.code == 1
     assert "Error: the job would print secrets" in done.stderr
     assert "manage.py" not in site.everything_said()
 
 
-def test_secrets_are_printed_where_that_is_accepted(site: Any) -> None:
+def test_print_secrets_allows_printing(site: Any) -> None:
     done = site.works("local", "do", "provision-api-client", "bot", "--format=json", "--print-secrets")
     printed = json.loads(done.stdout[done.stdout.index("{") :])
     verified = site.lms("verify_api_client", "--token-from", "stdin", input=printed["access_token"])
     assert verified.code == 0, verified.stderr
 
 
-def test_a_secret_of_the_operator_goes_through_standard_input_and_is_not_repeated(site: Any) -> None:
+def test_stdin_secret_is_not_repeated(site: Any) -> None:
     done = site.works(
         *("local", "do", "provision-api-client", "bot", "--no-token"),
         *("--client-id", "bot", "--client-secret-from", "stdin"),
@@ -109,14 +109,14 @@ def test_a_secret_of_the_operator_goes_through_standard_input_and_is_not_repeate
     assert "works" in verified.stdout
 
 
-def test_standard_input_is_refused_where_there_is_none(site: Any) -> None:
+def test_kubernetes_job_rejects_stdin(site: Any) -> None:
     for job in (("verify-api-client", "--token-from", "stdin"), ("provision-api-client", "--plan", "--from-file", "-")):
         done = site.tutor("k8s", "do", *job, input="x")
         assert done.code == 1
         assert "Error: stdin: a Kubernetes job has no standard input." in done.stderr
 
 
-def test_a_manifest_is_planned_and_carried_out(site: Any, mounted: Path) -> None:
+def test_manifest_is_planned_and_applied(site: Any, mounted: Path) -> None:
     manifest = json.dumps({"clients": [{"name": "bot"}, {"name": "reports"}]})
     job = ("local", "do", "provision-api-client", "--from-file", "-")
     planned = site.tutor(*job, "--plan", input=manifest)
@@ -133,7 +133,7 @@ def test_a_manifest_is_planned_and_carried_out(site: Any, mounted: Path) -> None
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_client_is_listed_verified_rotated_and_revoked(site: Any, mode: str, mounted: Path) -> None:
+def test_jobs_cover_client_lifecycle(site: Any, mode: str, mounted: Path) -> None:
     first, second = mounted / "first.json", mounted / "second.json"
 
     def do(*arguments: str) -> str:
@@ -145,12 +145,12 @@ def test_a_client_is_listed_verified_rotated_and_revoked(site: Any, mode: str, m
     assert "bot" in do("verify-api-client", "bot")
     do("rotate-api-client", "bot", "--format=json", f"--output={second}")
     assert credentials(first)["access_token"] != credentials(second)["access_token"]
-    assert "Done:" in do("revoke-api-client", "bot", "--retire")
+    assert "Retired the client." in do("revoke-api-client", "bot", "--retire")
     assert [client["state"] for client in site.clients()] == ["retired"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_job_that_fails_makes_tutor_fail(site: Any, mode: str) -> None:
+def test_failing_job_fails_tutor(site: Any, mode: str) -> None:
     done = site.tutor(mode, "do", "revoke-api-client", "nobody")
     assert done.code == 1
-    assert "there is no API client of this name" in done.stderr + (site.pod_logs() if mode == "k8s" else "")
+    assert "no API client has this name" in done.stderr + (site.pod_logs() if mode == "k8s" else "")

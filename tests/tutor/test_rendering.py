@@ -1,4 +1,4 @@
-"""What the plugin changes of what Tutor renders, and nothing else."""
+"""Test that the plugin changes only what it should in Tutor's rendered files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def text(path: Path) -> bool:
 
 
 def changes(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The lines that came and went in each file, blank ones aside."""
+    """Return the lines added and removed in each file, except blank ones."""
     changed = {}
     for path in sorted({*before, *after}):
         lines = difflib.unified_diff(before.get(path, []), after.get(path, []), n=0, lineterm="")
@@ -42,15 +42,13 @@ def changes(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[s
 
 @pytest.fixture
 def without(template: Path) -> dict[str, list[str]]:
-    """What Tutor renders without the plugin."""
+    """Return what Tutor renders without the plugin."""
     plain = tree(template / "plain")
     assert "api-provisioning" not in str(plain)
     return plain
 
 
-def test_enabled_it_changes_just_the_image_and_the_mounted_configuration(
-    site: Any, without: dict[str, list[str]]
-) -> None:
+def test_plugin_changes_image_and_config_only(site: Any, without: dict[str, list[str]]) -> None:
     assert changes(without, tree(site.root)) == {
         "apps/openedx/config/api-clients.json": ["+{}"],
         "build/openedx/Dockerfile": INSTALL,
@@ -58,13 +56,13 @@ def test_enabled_it_changes_just_the_image_and_the_mounted_configuration(
     }
 
 
-def test_it_is_installed_with_the_requirements_of_the_platform(site: Any) -> None:
+def test_plugin_is_installed_with_requirements(site: Any) -> None:
     lines = site.rendered("build/openedx/Dockerfile").splitlines()
     stages = [line for line in lines[: lines.index(INSTALL[1][1:])] if line.startswith("FROM")]
     assert stages[-1] == "FROM python AS python-requirements"
 
 
-def test_settings_reach_the_lms_as_they_are(site: Any, without: dict[str, list[str]]) -> None:
+def test_settings_reach_the_lms(site: Any, without: dict[str, list[str]]) -> None:
     settings = {"TOKEN_LIFETIME": "90d", "ALLOWED_SCOPES": ["read"], "REQUIRE_CONTACT": True, "ROOT_URL": "'\"<&>é"}
     site.configure(API_PROVISIONING_SETTINGS=settings)
     site.works("config", "save")
@@ -80,7 +78,7 @@ def test_settings_reach_the_lms_as_they_are(site: Any, without: dict[str, list[s
     assert lms["EDX_API_PROVISIONING"] == settings
 
 
-def test_the_repository_can_be_mounted(site: Any, without: dict[str, list[str]], tmp_path: Path) -> None:
+def test_repository_can_be_mounted(site: Any, without: dict[str, list[str]], tmp_path: Path) -> None:
     repository = tmp_path / "edx-api-provisioning"
     repository.mkdir()
     site.works("mounts", "add", str(repository))
@@ -100,7 +98,7 @@ def _volumes(site: Any, path: str, service: str) -> list[str]:
     return yaml.safe_load(site.rendered(path))["services"][service]["volumes"]
 
 
-def test_it_works_as_a_requirement_without_the_plugin_too(site: Any, without: dict[str, list[str]]) -> None:
+def test_plain_requirement_works(site: Any, without: dict[str, list[str]]) -> None:
     site.works("plugins", "disable", "api-provisioning")
     # pragma: allowlist nextline secret
     site.works("config", "save", "--append", "OPENEDX_EXTRA_PIP_REQUIREMENTS=edx-api-provisioning")
@@ -110,7 +108,7 @@ def test_it_works_as_a_requirement_without_the_plugin_too(site: Any, without: di
     assert changed["build/openedx/Dockerfile"][-1].endswith("install 'edx-api-provisioning'")
 
 
-def test_the_configuration_is_mounted_into_every_job(site: Any) -> None:
+def test_configuration_is_mounted_into_jobs(site: Any) -> None:
     volumes = str(_volumes(site, "local/docker-compose.jobs.yml", "lms-job"))
     assert "../apps/openedx/config:/openedx/config" in volumes
     assert ("../../data/lms-job:/openedx/data" in volumes) is (TUTOR_VERSION >= 21)
@@ -120,7 +118,7 @@ def test_the_configuration_is_mounted_into_every_job(site: Any) -> None:
     assert "ENV LMS_CFG=/openedx/config/lms.env.yml" in site.rendered("build/openedx/Dockerfile")
 
 
-def test_the_plugin_needs_nothing_of_the_lms() -> None:
+def test_plugin_loads_without_django() -> None:
     loaded = "import sys, edx_api_provisioning.tutor; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     ours = {name for name in done.stdout.split() if name.startswith("edx_api_provisioning.")}

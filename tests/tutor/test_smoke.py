@@ -1,4 +1,4 @@
-"""``tutor local do tests`` proves a client of ours from outside."""
+"""Test a client from outside with ``tutor local do tests``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SECRET = "smoke-secret-7Qd0vXk2mZs9LbT4rWyH1u8e"
 TESTS = getattr(tutor.hooks.Filters, "TESTS", None)
 
 
-def test_the_smoke_test_is_registered_where_tutor_has_tests() -> None:
+def test_smoke_test_is_registered() -> None:
     assert (TESTS is not None) is (TUTOR_VERSION >= 21)
     if TESTS is not None:
         assert ("lms", "smoke", SMOKE_TEST) in list(TESTS.iterate())
 
 
 @pytest.mark.parametrize(("secret", "code"), [(SECRET, 0), ("another", 1)])
-def test_it_passes_for_a_client_that_works_and_for_no_other(site: Any, server: str, secret: str, code: int) -> None:
+def test_smoke_test_needs_working_client(site: Any, server: str, secret: str, code: int) -> None:
     made = site.lms(
         *("provision_api_client", "bot", "--no-token", "--client-id", "bot", "--client-secret-from", "stdin"),
         input=SECRET,
@@ -31,11 +31,11 @@ def test_it_passes_for_a_client_that_works_and_for_no_other(site: Any, server: s
     assert made.code == 0, made.stderr
     variables = {"OAUTH2_CLIENT_ID": "bot", "OAUTH2_CLIENT_SECRET": secret, "LMS_PORT": str(urlsplit(server).port)}
     (site.folder / "client.yml").write_text(yaml.safe_dump(variables))
-    # The plugin is installed below this repository, whose configuration of pytest is none of an operator's.
+    # The plugin is installed below this repository; keep its pytest configuration out.
     (site.folder / "pytest.ini").touch()
     site.environment["PYTEST_ADDOPTS"] = f"-c {site.folder}/pytest.ini"
 
-    if TESTS is None:  # What Tutor does since 21.
+    if TESTS is None:  # Tutor 21 and later do this.
         site.environment |= {**variables, "LMS_HOST": "localhost", "ENABLE_HTTPS": "false"}
         done = site.run("python", "-m", "pytest", SMOKE_TEST)
     else:

@@ -1,4 +1,4 @@
-"""docs/tutor.rst, and what other pages have of Tutor, followed word by word."""
+"""Run the commands of docs/tutor.rst, and those for Tutor on other pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
 
 def blocks(page: Path) -> Iterator[str]:
-    """The console blocks of the tutorial, less those for another Tutor; of another page those that are marked."""
+    """Return the console blocks of the tutorial except those for another Tutor; of other pages, the marked ones."""
     block = r"^\.\. code-block:: console\n\n((?:^(?:    .*)?\n)+)"
     mark = r"(?:^\.\. Tutor (\d+)\n\n)?" if page == TUTORIAL else r"^\.\. Tutor()\n\n"
     for version, found in re.findall(mark + block, page.read_text(), re.MULTILINE):
@@ -38,7 +38,7 @@ def steps(page: Path) -> Iterator[Step]:
 
 
 def assert_shown(lines: list[str], said: str) -> None:
-    """Every line is in what was said, in this order; `…` stands for anything."""
+    """Assert that the output contains every line, in this order; `…` matches anything."""
     position = 0
     for line in lines:
         found = re.compile(re.escape(line).replace("…", ".*")).search(said, position)
@@ -47,12 +47,12 @@ def assert_shown(lines: list[str], said: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "least"), [(TUTORIAL, 20), (README, 6)], ids=["tutorial", "README"])
-def test_a_page_does_what_it_says(page: Path, least: int, site: Any, mounted: Path, server: str) -> None:
-    # A job's /openedx/data is a folder of the operator's; here both are one, on a device of its own.
+def test_page_commands_give_shown_output(page: Path, least: int, site: Any, mounted: Path, server: str) -> None:
+    # A job's /openedx/data is the operator's folder; here both are one, on a separate device.
     (site.root / "data").mkdir()
     (site.root / "data/lms-job").symlink_to(mounted)
     (site.folder / "edx-api-provisioning").mkdir()
-    (site.programs / "pip").write_text("#!/bin/sh\n")  # It is installed beside this Tutor.
+    (site.programs / "pip").write_text("#!/bin/sh\n")  # It is already installed beside this Tutor.
     (site.programs / "pip").chmod(0o755)
     site.works("plugins", "disable", "api-provisioning")
 
@@ -72,6 +72,6 @@ def test_a_page_does_what_it_says(page: Path, least: int, site: Any, mounted: Pa
 
 
 @pytest.mark.parametrize("line", ["nothing", "b…a"])
-def test_an_output_that_differs_would_be_seen(line: str) -> None:
+def test_different_output_is_detected(line: str) -> None:
     with pytest.raises(AssertionError):
         assert_shown(["a", line], "a\nb\n")

@@ -1,6 +1,6 @@
 """Settings of the sandbox, a small stand-in for the LMS. Not for production.
 
-Where the LMS's own settings decide what a plugin meets, these are the same (see tests/contract/contract.json);
+Settings of the LMS that affect a plugin have the same values here (see tests/contract/contract.json);
 plugins are found and loaded as in lms/envs/common.py and lms/envs/production.py.
 
 From the environment: DATABASE_URL, LMS_ROOT_URL, SECRET_KEY, DEBUG, ALLOWED_HOSTS and, for a django-oauth-toolkit
@@ -74,12 +74,12 @@ INSTALLED_APPS = [
     "openedx.features.survey_report.apps.SurveyReportConfig",
     "rest_framework",
     "drf_yasg",
-    # Behind the platform's apps: the admin classes bring a receiver, which is to be the last one.
+    # After the platform's apps: the admin classes connect a receiver that must come last.
     "django.contrib.admin",
     *get_plugin_apps(PROJECT_TYPE),
 ]
 
-# The LMS's order; its SafeSessionMiddleware and CacheBackedAuthenticationMiddleware are Django's own here.
+# The LMS's order, with Django's own classes for SafeSessionMiddleware and CacheBackedAuthenticationMiddleware.
 MIDDLEWARE = [
     "crum.CurrentRequestUserMiddleware",
     "edx_django_utils.cache.middleware.RequestCacheMiddleware",
@@ -175,7 +175,7 @@ JWT_AUTH: dict[str, Any] = {
 }
 
 REST_FRAMEWORK = {
-    # No Bearer tokens here: a view that wants them says so.
+    # No Bearer tokens by default: views that accept them say so.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "edx_rest_framework_extensions.auth.jwt.authentication.JwtAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -193,10 +193,10 @@ if django.VERSION >= (6, 1):
 else:
     EMAIL_BACKEND, EMAIL_FILE_PATH = _MAIL_BACKEND, _MAIL_FOLDER
 
-# The format names that drf-yasg itself wants now.
+# The format names that drf-yasg needs now.
 SWAGGER_USE_COMPAT_RENDERERS = False
 
-# No monitoring service is told anything, and no warning says that it could not be.
+# Send nothing to a monitoring service, without a warning about it.
 OPENEDX_TELEMETRY: list[str] = []
 
 LOGGING = {

@@ -1,4 +1,4 @@
-"""What course keys and usernames look like in the LMS's URLs (openedx/core/constants.py and lms/envs/common.py)."""
+"""Patterns of course keys and usernames in URLs (openedx/core/constants.py and lms/envs/common.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's own models, each with something that django-oauth-toolkit's have not."""
+"""The site's own models, each with an extra field."""
 
 from __future__ import annotations
 

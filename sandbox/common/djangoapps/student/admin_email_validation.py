@@ -1,4 +1,4 @@
-"""A receiver of the recorded LMS alone (a fork): no user may be saved without an email address."""
+"""Receiver of the recorded LMS only (a fork): users need an email address."""
 
 from __future__ import annotations
 

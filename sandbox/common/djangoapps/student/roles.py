@@ -10,14 +10,14 @@ from opaque_keys.edx.keys import CourseKey
 from common.djangoapps.student.models import CourseAccessRole
 
 REGISTERED_ACCESS_ROLES: dict[str, type[RoleBase]] = {}
-"""The classes by the name of their role. The LMS's admin offers these names and no other."""
+"""Classes by role name. The LMS's admin offers only these names."""
 
 ACCESS_ROLES_INHERITANCE: dict[str, set[str]] = {}
-"""For a role, the roles that stand in for it: limited staff pass wherever course staff do."""
+"""For each role, the roles that include it: limited staff pass wherever course staff do."""
 
 
 class RoleBase:
-    """A role in a course, in an organization or on the whole site: a row that matches all of it."""
+    """A role in a course, in an organization or on the whole site; the row must match exactly."""
 
     ROLE: ClassVar[str]
 
@@ -27,11 +27,11 @@ class RoleBase:
         self.course_key = course_key
 
     def has_user(self, user: User | AnonymousUser) -> bool:
-        """Return whether the user is active and has this role, or one that stands in for it."""
+        """Return whether the user is active and has this role, or one that includes it."""
         if not (user.is_authenticated and user.is_active):
             return False
         names = {self.role, *ACCESS_ROLES_INHERITANCE.get(self.role, ())}
-        # Compared here and not by the database, whose collation may ignore case.
+        # Compared in Python, because the database collation may ignore case.
         rows = {*CourseAccessRole.objects.filter(user_id=user.pk).values_list("role", "org", "course_id")}
         return any((name, self.org, self.course_key) in rows for name in names)
 
@@ -90,7 +90,7 @@ class LibraryUserRole(CourseRole):
 
 
 class CourseCcxCoachRole(CourseRole):
-    """Not registered, in the LMS neither."""
+    """Not registered, as in the LMS."""
 
     ROLE = "ccx_coach"
 

@@ -1,4 +1,4 @@
-"""The LMS's record of every request (common/djangoapps/track/middleware.py), with all that its log lines hold."""
+"""The LMS's request log (common/djangoapps/track/middleware.py), with all fields of its lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CENSORED = (
     "new_password2",
 )
 MAX_LENGTH = 512
-"""Characters of the fields, written as JSON; what is longer is cut off."""
+"""Characters of the fields, written as JSON; longer text is cut."""
 HEADERS = {
     "agent": "HTTP_USER_AGENT",
     "host": "SERVER_NAME",
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class TrackMiddleware:
-    """Log the query and the form of each request before its view sees it. Nothing but a password is censored."""
+    """Log query and form of each request before its view. Only passwords are censored."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -65,15 +65,15 @@ def _user(request: HttpRequest) -> tuple[str, Any]:
     """Return the name and the key of the user, or `anonymous` if the database cannot tell."""
     try:
         return request.user.get_username(), request.user.pk
-    except Exception:  # the view meets it again
+    except Exception:  # the view raises it again
         return "anonymous", None
 
 
 def _fields(request: HttpRequest) -> Any:
-    """Return the fields, the first 512 characters of them, or the error of a form that cannot be read."""
+    """Return the first 512 characters of the fields, or the error of an unreadable form."""
     try:
         fields = {"GET": dict(request.GET), "POST": dict(request.POST)}
-    except Exception as error:  # the view meets it again
+    except Exception as error:  # the view raises it again
         return {"event-type": "exception", "exception": repr(type(error))}
     for values in fields.values():
         values.update((name, "*" * 8) for name in CENSORED if name in values)

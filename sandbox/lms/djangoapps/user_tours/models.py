@@ -5,7 +5,7 @@ from django.db import models
 
 
 class UserTour(models.Model):
-    """Which guided tours a user has yet to see: one row for every user."""
+    """The guided tours a user has yet to see: one row for every user."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="tour")
     course_home_tour_status = models.CharField(max_length=50, default="show-new-user-tour")

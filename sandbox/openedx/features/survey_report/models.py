@@ -4,7 +4,7 @@ from django.db import models
 
 
 class SurveyReport(models.Model):
-    """A report to the Open edX project on how the site is used. The sandbox records the time and sends nothing."""
+    """A report to the Open edX project on how the site is used. The sandbox stores the time and sends nothing."""
 
     created_at = models.DateTimeField(auto_now=True)
 

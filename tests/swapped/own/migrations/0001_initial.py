@@ -1,4 +1,4 @@
-"""The fields as the installed django-oauth-toolkit has them, but for those that point back at its tables."""
+"""Fields of the installed django-oauth-toolkit, except those that refer back to its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields that point back at tables of django-oauth-toolkit."""
+"""Fields that refer back to tables of django-oauth-toolkit."""
 
 from __future__ import annotations
 

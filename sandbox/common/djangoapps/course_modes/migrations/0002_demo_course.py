@@ -1,4 +1,4 @@
-"""One mode of one course, so that the first request of a new API client has something to answer."""
+"""Add one mode of one course, so that the first request of a new API client returns something."""
 
 from __future__ import annotations
 

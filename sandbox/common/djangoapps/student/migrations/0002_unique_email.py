@@ -1,6 +1,6 @@
-"""An email address belongs to one user, in whatever case it is written.
+"""Make email addresses unique, ignoring case.
 
-The LMS's table has this although Django's model does not say so; there the collation of the column folds the case.
+The LMS's table has this index although Django's model does not declare it; its column collation ignores case.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def drop(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("student", "0001_initial"),
-        # The last one that alters auth_user: SQLite rebuilds a table to alter it and would lose the index.
+        # The last migration that alters auth_user: SQLite rebuilds a table to alter it and would lose the index.
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
-    # Not in a transaction of its own: MySQL refuses to change a table inside one.
+    # Not atomic: MySQL cannot change a table inside a transaction.
     operations = [migrations.RunPython(create, drop, atomic=False)]

@@ -1,4 +1,4 @@
-"""What the LMS adds to Django's user, and the receivers that every saved user passes.
+"""The LMS's additions to Django's user, and the receivers that run when a user is saved.
 
 Source: common/djangoapps/student/models/user.py of the LMS.
 """
@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 # Not used here. The LMS's student/models/user.py and course_enrollment.py import these, so every command of it has them
-# loaded: without them, what a plugin's command imports would look dearer than it is.
+# loaded: without them a plugin's command would seem to import more than it does.
 import edx_django_utils.monitoring  # noqa: F401
 import requests.exceptions  # noqa: F401
 from django.conf import settings
@@ -95,7 +95,7 @@ class CourseEnrollment(models.Model):
 
 
 def _remember_changed_fields(instance: models.Model) -> None:
-    """Compare with the stored row: a query for each save of a row that is already there, as in the LMS."""
+    """Compare with the stored row: one query for each save of an existing row, as in the LMS."""
     stored = type(instance)._base_manager.filter(pk=instance.pk).values().first() if instance.pk else None
     instance._changed_fields = [name for name, value in (stored or {}).items() if value != getattr(instance, name)]
 
@@ -112,7 +112,7 @@ def user_profile_pre_save_callback(sender: type[UserProfile], instance: UserProf
 
 @receiver(post_save, sender=User)
 def user_post_save_callback(sender: type[User], instance: User, **kwargs: Any) -> None:
-    """Tell the tracking log what changed; give a user that a command makes its profile, and no other user."""
+    """Log changes to the tracking log; create a profile for users created by a command, and no others."""
     for name in instance._changed_fields:
         tracking.debug("edx.user.settings.changed: %s of user %s", name, instance.pk)
     if getattr(instance, "_called_by_management_command", False):

@@ -14,7 +14,7 @@ from common.djangoapps.student.helpers import AccountValidationError
 
 @receiver(pre_save, sender=User)
 def on_user_updated(sender: type[User], instance: User, raw: bool, **kwargs: Any) -> None:
-    """Refuse a new user whose name looks like a retired one. The comparison minds case, as the LMS's does."""
+    """Refuse a new user with a retired username. The comparison is case-sensitive, as in the LMS."""
     is_new = instance.pk is None and not raw
     if is_new and instance.username.startswith(settings.RETIRED_USERNAME_PREFIX):
         raise AccountValidationError(

@@ -13,11 +13,11 @@ from opaque_keys.edx.django.models import CourseKeyField
 from common.djangoapps.student.models import CourseEnrollment
 
 FORUM_ROLES = ("Administrator", "Moderator", "Community TA")
-"""Those with more rights than a student's, or a group moderator's."""
+"""The roles with more rights than a student's or a group moderator's."""
 
 
 class Role(models.Model):
-    """What some users may do in the forum of a course."""
+    """A role of users in a course's forum."""
 
     name = models.CharField(max_length=30)
     users = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="roles")
@@ -34,6 +34,6 @@ class Role(models.Model):
 def assign_default_role_on_enrollment(
     sender: type[CourseEnrollment], instance: CourseEnrollment, **kwargs: Any
 ) -> None:
-    """Make whoever enrolls a student of the course's forum."""
+    """Give a newly enrolled user the Student role of the course's forum."""
     role, _created = Role.objects.get_or_create(name="Student", course_id=instance.course_id)
     role.users.add(instance.user)

@@ -43,7 +43,7 @@ def course_details(course: CourseOverview) -> dict[str, Any]:
 
 
 def enrollment_row(enrollment: CourseEnrollment) -> dict[str, Any]:
-    """Return what the list of all enrollments shows."""
+    """Return a row of the list of all enrollments."""
     return {
         "created": enrollment.created,
         "mode": enrollment.mode,
@@ -54,7 +54,7 @@ def enrollment_row(enrollment: CourseEnrollment) -> dict[str, Any]:
 
 
 def enrollment_with_course(enrollment: CourseEnrollment) -> dict[str, Any]:
-    """Return what all other answers show: the course in full, or null if there is none any more."""
+    """Return an enrollment for all other answers: with the full course, or null if it is gone."""
     course = CourseOverview.objects.filter(id=enrollment.course_id).first()
     row = enrollment_row(enrollment)
     return {

@@ -30,7 +30,7 @@ from openedx.core.lib.api.view_utils import DeveloperErrorViewMixin
 
 
 class EnrollmentUserThrottle(UserRateThrottle):
-    """Staff and superusers may ask three times as often as others."""
+    """Limit staff and superusers to three times the rate of others."""
 
     THROTTLE_RATES: ClassVar[dict[str, str]] = {"user": "40/minute", "staff": "120/minute"}
 
@@ -64,7 +64,7 @@ class EnrollmentRowSerializer(BaseSerializer):
 
 
 class CourseEnrollmentsApiListView(DeveloperErrorViewMixin, generics.ListAPIView):
-    """Every enrollment, or those of some users or of one course."""
+    """All enrollments, or those of some users or of one course."""
 
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = (IsAdminUser,)
@@ -85,11 +85,11 @@ class CourseEnrollmentsApiListView(DeveloperErrorViewMixin, generics.ListAPIView
 
 
 class EnrollmentView(_View):
-    """The enrollment of a user in a course; null if there is none."""
+    """The enrollment of a user in a course, or null."""
 
     def get(self, request: Request, course_id: str, username: str | None = None) -> Response:
         username = username or request.user.username
-        # Somebody else's enrollment does not exist for a user who is not staff.
+        # A user who is not staff cannot see other users' enrollments.
         if not self.is_self_or_staff(username):
             return Response(status=404)
         enrollment = CourseEnrollment.objects.filter(user__username=username, course_id=course_id).first()
@@ -100,7 +100,7 @@ class EnrollmentListView(_View):
     """The enrollments of one user."""
 
     def get(self, request: Request) -> Response:
-        """Return all of somebody's enrollments to staff, and those in their own courses to others."""
+        """Return all of a user's enrollments to staff, and those in their own courses to others."""
         username = request.GET.get("user", request.user.username)
         enrollments = CourseEnrollment.objects.filter(user__username=username, is_active=True).order_by("created")
         rows = [enrollment for enrollment in map(enrollment_with_course, enrollments) if enrollment["course_details"]]
@@ -139,7 +139,7 @@ class EnrollmentListView(_View):
         return Response(enrollment_with_course(self._enroll(user, course, mode, is_active)))
 
     def _enroll(self, user: User, course: CourseOverview, mode: str | None, is_active: bool | None) -> CourseEnrollment:
-        """Enroll the user. Only staff may end an enrollment; any other request starts an ended one again."""
+        """Enroll the user. Only staff may end an enrollment; any other request reactivates an ended one."""
         enrollment, created = CourseEnrollment.objects.get_or_create(
             user=user, course_id=course.id, defaults={"mode": mode or "audit"}
         )
@@ -151,7 +151,7 @@ class EnrollmentListView(_View):
 
 
 class EnrollmentAllowedView(APIView):
-    """Has the default authentication classes: no Bearer token opens it."""
+    """Has the default authentication classes: Bearer tokens are not accepted."""
 
     permission_classes = (IsAdminUser,)
     throttle_classes = (EnrollmentUserThrottle,)
@@ -161,7 +161,7 @@ class EnrollmentAllowedView(APIView):
 
 
 class EnrollmentCourseDetailView(APIView):
-    """What everybody may know of a course."""
+    """The public data of a course."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -175,7 +175,7 @@ class EnrollmentCourseDetailView(APIView):
 
 
 class EnrollmentUserRolesView(_View):
-    """The roles of whoever asks. A role that is in no course is in the course `None`."""
+    """The roles of the requesting user. A role without a course is in the course `None`."""
 
     def get(self, request: Request) -> Response:
         roles = [

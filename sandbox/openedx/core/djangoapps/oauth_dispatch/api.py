@@ -1,4 +1,4 @@
-"""Look-up and end of tokens, for every django-oauth-toolkit the sandbox runs on."""
+"""Find and end tokens, for every django-oauth-toolkit that the sandbox supports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from oauth2_provider.models import get_access_token_model, get_refresh_token_mod
 
 
 def find_access_token(raw_token: str) -> Any | None:
-    """As the LMS does on django-oauth-toolkit 1.7.1: the database compares, so its collation decides about case.
+    """Look up like the LMS on django-oauth-toolkit 1.7.1: the database collation decides about case.
 
-    From 3.0 on the table is looked up by a checksum, which no collation blurs.
+    Since 3.0 the look-up uses a checksum, which is exact in every collation.
     """
     tokens = get_access_token_model().objects.select_related("user", "application")
     if hasattr(tokens.model, "token_checksum"):
@@ -21,6 +21,6 @@ def find_access_token(raw_token: str) -> Any | None:
 
 
 def destroy_oauth_tokens(user: Any) -> None:
-    """All tokens of an account, as after a password reset."""
+    """Delete all tokens of an account, as after a password reset."""
     get_access_token_model().objects.filter(user=user.id).delete()
     get_refresh_token_model().objects.filter(user=user.id).delete()

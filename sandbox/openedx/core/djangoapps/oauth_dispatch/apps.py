@@ -4,5 +4,5 @@ from django.apps import AppConfig
 
 
 class OAuthDispatchAppConfig(AppConfig):
-    # No ready(): nothing here may import dot_overrides.validators, see there.
+    # No ready(): nothing here may import dot_overrides.validators (see there).
     name = "openedx.core.djangoapps.oauth_dispatch"

@@ -1,4 +1,4 @@
-"""A list kept in one text column, as django_mysql.models.ListCharField keeps it."""
+"""A list in one text column, stored like django_mysql.models.ListCharField."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LIFETIME = 3600
 
 @functools.cache
 def _signing_key() -> rsa.RSAPrivateKey:
-    """One key for each process, made when first wanted. An LMS reads its own from JWT_PRIVATE_SIGNING_JWK."""
+    """Return the key of this process, created on first use. An LMS reads its own from JWT_PRIVATE_SIGNING_JWK."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
     settings.JWT_AUTH["JWT_PUBLIC_SIGNING_JWK_SET"] = json.dumps({"keys": [public]})
@@ -30,13 +30,13 @@ def _signing_key() -> rsa.RSAPrivateKey:
 
 
 def decode_jwt(token: str) -> dict[str, Any]:
-    """Decode a JWT with the site's keys set, without which the library answers another error."""
+    """Decode a JWT with the site's keys; without them the library raises another error."""
     _signing_key()
     return jwt_decode_handler(token)
 
 
 def create_jwt(access_token: Any, *, asymmetric: bool) -> str:
-    """The JWT that says the same as the opaque token: whose it is, its scopes and its filters."""
+    """Return the JWT for an opaque token, with its user, scopes and filters."""
     restricted = RestrictedApplication.objects.filter(application=access_token.application).exists()
     claims = _claims(access_token, restricted)
     if asymmetric or restricted:
@@ -80,5 +80,5 @@ def _claims(access_token: Any, restricted: bool) -> dict[str, Any]:
 
 
 def _anonymous_id(user: User) -> str:
-    """The LMS names a user to others by a digest that only it can make."""
+    """Return the digest that stands for a user in the LMS's anonymous ids."""
     return hashlib.md5(f"{settings.SECRET_KEY}{user.pk}".encode(), usedforsecurity=False).hexdigest()

@@ -12,7 +12,7 @@ from openedx.core.djangoapps.oauth_dispatch.fields import ListCharField
 
 
 class RestrictedApplication(models.Model):
-    """Marks an application whose tokens must carry no rights of its user."""
+    """Marks an application whose tokens must not carry its user's rights."""
 
     application = models.ForeignKey(oauth2_settings.APPLICATION_MODEL, models.CASCADE)
 
@@ -21,7 +21,7 @@ class RestrictedApplication(models.Model):
 
     @classmethod
     def should_expire_access_token(cls, application: Any) -> bool:
-        """Whether an opaque token of the application is to be born expired; a JWT carries its own limits."""
+        """Return whether opaque tokens of the application expire at once; a JWT carries its own limits."""
         request = get_current_request()
         if request is not None and request.POST.get("token_type", "").lower() == "jwt":
             return False
@@ -29,7 +29,7 @@ class RestrictedApplication(models.Model):
 
 
 class ApplicationAccess(models.Model):
-    """Scopes beyond the default ones that an application may ask for, and filters on what they reach."""
+    """Scopes beyond the default ones that an application may request, and filters for their reach."""
 
     application = models.OneToOneField(oauth2_settings.APPLICATION_MODEL, models.CASCADE, related_name="access")
     scopes = ListCharField(max_length=825)

@@ -13,7 +13,7 @@ class ApplicationModelScopes(SettingsScopes):
     def get_available_scopes(
         self, application: Any = None, request: Any = None, *args: Any, **kwargs: Any
     ) -> list[str]:
-        """The default scopes, and those of ApplicationAccess that the settings define."""
+        """Return the default scopes, and those of ApplicationAccess that the settings define."""
         access = ApplicationAccess.of(application) if application else None
         extra = [scope for scope in access.scopes if scope in self.get_all_scopes()] if access else []
         return list(dict.fromkeys([*self.get_default_scopes(application), *extra]))

@@ -1,4 +1,4 @@
-"""The token end point (openedx/core/djangoapps/oauth_dispatch/views.py of the LMS)."""
+"""The token endpoint (openedx/core/djangoapps/oauth_dispatch/views.py of the LMS)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openedx.core.djangoapps.oauth_dispatch.jwt import LIFETIME, create_jwt
 
 
 class AccessTokenView(TokenView):
-    """An opaque token, or on request the JWT that says the same."""
+    """Issue an opaque token, or on request the equivalent JWT."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post(request, *args, **kwargs)

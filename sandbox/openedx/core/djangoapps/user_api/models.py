@@ -7,7 +7,7 @@ from django.db import models
 
 
 class UserRetirementStatus(models.Model):
-    """How far the retirement of a user has come. There is none in the sandbox; its permissions are asked for."""
+    """The state of a user's retirement. The sandbox has no rows; its permissions are used."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE)
 

@@ -1,4 +1,4 @@
-"""The LMS's Bearer authentication (openedx/core/lib/api/authentication.py), answering as recorded."""
+"""The LMS's Bearer authentication (openedx/core/lib/api/authentication.py), with the recorded answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BearerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[User, Any] | None:
         words = get_authorization_header(request).split()
-        # The words are counted before the scheme is looked at: "Basic" alone is refused here too.
+        # The words are counted before the scheme is checked: "Basic" alone is refused here too.
         if len(words) == 1:
             raise _refusal("token_not_provided", "Invalid token header. No credentials provided.")
         if len(words) > 2:
@@ -37,14 +37,14 @@ class BearerAuthentication(BaseAuthentication):
         return self.authenticate_credentials(words[1].decode())
 
     def authenticate_credentials(self, raw_token: str) -> tuple[User, Any]:
-        """Raises AuthenticationFailed; a token without a user is an AttributeError, in the LMS a 500."""
+        """Raise AuthenticationFailed; a token without a user raises AttributeError, as in the LMS (500)."""
         token = find_access_token(raw_token)
         if token is None:
             raise _refusal("token_nonexistent", "The provided access token does not match any valid tokens.")
         if token.expires < timezone.now():
             raise _refusal("token_expired", "The provided access token has expired and is no longer valid.")
         user = token.user
-        # An unusable password disables a person, but is what a service user has: an application tells them apart.
+        # An unusable password marks a disabled person, but also a service user: an application tells them apart.
         if not user.has_usable_password() and not get_application_model().objects.filter(user=user).exists():
             raise _refusal("user_is_disabled", f"User disabled by admin: {user.get_username()}")
         if not self.allow_inactive_users and not user.is_active:
@@ -56,6 +56,6 @@ class BearerAuthentication(BaseAuthentication):
 
 
 class BearerAuthenticationAllowInactiveUser(BearerAuthentication):
-    """Opaque access tokens of any user: what most of the LMS's views take."""
+    """Opaque access tokens of any user, as most of the LMS's views accept."""
 
     allow_inactive_users = True

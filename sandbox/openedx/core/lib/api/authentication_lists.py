@@ -1,4 +1,4 @@
-"""What the LMS's views list as their authentication classes; many spell it out, each for itself."""
+"""The authentication classes that the LMS's views list; many list them separately."""
 
 from __future__ import annotations
 

@@ -4,6 +4,6 @@ from rest_framework.parsers import JSONParser
 
 
 class MergePatchParser(JSONParser):
-    """The only body that PATCH takes (openedx/core/lib/api/parsers.py of the LMS)."""
+    """The only body type that PATCH accepts (openedx/core/lib/api/parsers.py of the LMS)."""
 
     media_type = "application/merge-patch+json"

@@ -39,7 +39,7 @@ class HasStaffAccessToCourse(BasePermission):
 
 
 class IsMasterCourseStaffInstructor(BasePermission):
-    """A role in the very course: being staff of the site or a role in the organization does not help."""
+    """A role in this course; site staff or a role in the organization is not sufficient."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         course_id = request.GET.get("master_course_id") or request.data.get("master_course_id")
@@ -53,7 +53,7 @@ class IsMasterCourseStaffInstructor(BasePermission):
 
 
 class IsStaffOrOwner(IsStaff):
-    """Staff, or whom the query, the body or the address names."""
+    """Staff, or the user named in the query, the body or the URL."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         data = request.data
@@ -62,7 +62,7 @@ class IsStaffOrOwner(IsStaff):
 
 
 class ApiKeyHeaderPermission(BasePermission):
-    """A secret of the whole site in a header; whose request it is does not matter."""
+    """A site-wide secret in a header; the user does not matter."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         key = getattr(settings, "EDX_API_KEY", None)

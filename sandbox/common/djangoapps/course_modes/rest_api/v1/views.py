@@ -21,7 +21,7 @@ class CourseModeSerializer(serializers.ModelSerializer):
 class CourseModesView(generics.ListCreateAPIView):
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = (JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS,)
-    # No client can be granted this scope, in the LMS neither: the settings do not define it.
+    # No client can be granted this scope, as in the LMS: the settings do not define it.
     required_scopes = ("course_modes:read",)
     serializer_class = CourseModeSerializer
     pagination_class = None

@@ -5,7 +5,7 @@ from opaque_keys.edx.django.models import CourseKeyField
 
 
 class CourseOverview(models.Model):
-    """What the LMS keeps of a course outside the modulestore. The sandbox has none; a column says what is in it."""
+    """The LMS's course data outside the modulestore, which the sandbox lacks; a column stands for it."""
 
     id = CourseKeyField(max_length=255, primary_key=True)
     org = models.TextField(max_length=255)
@@ -16,7 +16,7 @@ class CourseOverview(models.Model):
     enrollment_end = models.DateTimeField(null=True)
     invitation_only = models.BooleanField(default=False)
     self_paced = models.BooleanField(default=False)
-    # Not a column of the LMS's. The recorded courses had an overview, but no content.
+    # Not a column of the LMS. The recorded courses had an overview but no content.
     is_in_modulestore = models.BooleanField(default=False)
 
     def __str__(self) -> str:

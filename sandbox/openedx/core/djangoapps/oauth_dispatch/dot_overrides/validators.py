@@ -1,8 +1,8 @@
-"""The OAuth2 validator, and the receiver that only exists once somebody has imported it.
+"""The OAuth2 validator, and the receiver that exists only after it is imported.
 
 Source: openedx/core/djangoapps/oauth_dispatch/dot_overrides/validators.py of the LMS. django-oauth-toolkit imports
 the validator class from the settings at the first token or revocation request of a process. Until then nothing
-expires the tokens of restricted applications, and so it is in a management command.
+expires the tokens of restricted applications, as in a management command.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EdxOAuth2Validator(OAuth2Validator):
     def _create_access_token(
         self, expires: datetime, request: Any, token: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Give a client credentials token to the owner of the application, and answer how long it is valid.
+        """Create a client credentials token for the application's owner and return its lifetime.
 
         django-oauth-toolkit computes `expires` before it saves the row. The LMS saves the row a second time, with
         `expires` counted from then: a few milliseconds later than `created` plus the lifetime.

@@ -1,4 +1,4 @@
-"""Who sees what of an account (accounts/serializers.py and ACCOUNT_VISIBILITY_CONFIGURATION of the LMS)."""
+"""Visibility of account fields (accounts/serializers.py and ACCOUNT_VISIBILITY_CONFIGURATION of the LMS)."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ AGE_LIMIT = 13
 
 
 def account(user: User, request: Request) -> dict[str, Any]:
-    """Return everything to the user and to staff, and to others what its profile lets them see.
+    """Return all fields to the user and to staff, and to others what the profile shares.
 
-    A field that nothing is known of is null. The profile of somebody whose year of birth is unknown is private.
+    Unknown fields are null. A profile without year of birth is private.
     """
     profile = UserProfile.objects.filter(user=user).first()
     known = {

@@ -1,4 +1,4 @@
-"""Accounts (openedx/core/djangoapps/user_api of the LMS): who may do what, and what they are answered."""
+"""Accounts (openedx/core/djangoapps/user_api of the LMS): permissions and responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EDITABLE = ("name", "bio", "country", "gender", "goals", "level_of_education", "
 
 
 class CanGetAccountInfo(BasePermission):
-    """Anybody may ask by name; only staff and superusers may search by what a person does not show."""
+    """Anyone may look up by name; only staff and superusers may search by private fields."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         searches = {"email", "lms_user_id"} & set(request.GET)
@@ -39,7 +39,7 @@ class CanDeactivateUser(BasePermission):
 
 
 class CanRetireUser(BasePermission):
-    """A matter of the name: the retirement worker, or a superuser (openedx/core/djangoapps/user_api/rules.py)."""
+    """The retirement worker (by username) or a superuser (openedx/core/djangoapps/user_api/rules.py)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         worker = settings.RETIREMENT_SERVICE_WORKER_USERNAME
@@ -53,7 +53,7 @@ class CanCancelUserRetirement(BasePermission):
 
 
 class AccountViewSet(ViewSet):
-    """What is known of an account, and what its user may change of it."""
+    """Reads an account, and changes what its user may change."""
 
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = (IsAuthenticated, CanGetAccountInfo)
@@ -89,7 +89,7 @@ class AccountViewSet(ViewSet):
         return Response(account(user, request)) if user else Response(status=404)
 
     def partial_update(self, request: Request, username: str) -> Response:
-        """Change the profile of whoever asks, and make it if there is none. Not even a superuser changes another's."""
+        """Change or create the profile of the requesting user. Even a superuser cannot change another's."""
         if request.content_type != MergePatchParser.media_type:
             raise UnsupportedMediaType(request.content_type)
         if request.user.username != username:
@@ -100,7 +100,7 @@ class AccountViewSet(ViewSet):
 
 
 class PreferencesView(APIView):
-    """Asks for no more than a login; what stands behind it checks the rest."""
+    """Needs only a login; further checks happen later."""
 
     authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
     permission_classes = (IsAuthenticated,)
@@ -118,7 +118,7 @@ class PreferencesView(APIView):
 
 # openedx/core/djangoapps/user_api/verification_api/views.py
 class IDVerificationStatusView(APIView):
-    """Nobody's identity was verified."""
+    """No user has a verified identity."""
 
     authentication_classes = AUTHENTICATION
     permission_classes = (IsStaffOrOwner,)
@@ -128,7 +128,7 @@ class IDVerificationStatusView(APIView):
 
 
 class _JwtView(APIView):
-    """Has the default authentication classes: no Bearer token opens it."""
+    """Has the default authentication classes: Bearer tokens are not accepted."""
 
     permission_classes: tuple[Any, ...] = (IsAuthenticated,)
 
