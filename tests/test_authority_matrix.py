@@ -240,7 +240,7 @@ def test_admin_follows_the_rule(name: str, target: str) -> None:
     who = ADMIN[name]
     make, seen = TARGETS[target]
     make()
-    browser = Browser(admin_client.somebody(*who.permissions, is_staff=True, is_superuser=who.superuser))
+    browser = Browser(admin_client.make_staff(*who.permissions, is_staff=True, is_superuser=who.superuser))
     wrong = []
     for action, (page, answers) in PAGES.items():
         with transaction.atomic():
@@ -263,7 +263,7 @@ def test_admin_follows_the_rule(name: str, target: str) -> None:
 def test_operator_is_not_limited(target: str) -> None:
     make, seen = TARGETS[target]
     make()
-    spec = ClientSpec(name="report", permissions=tuple(GROWTH["permissions"]), token=False)
+    spec = ClientSpec(name="report", permissions=tuple(GROWTH["permissions"]))
     doings: dict[str, Callable[[], Any]] = {
         "create": lambda: api.provision(ClientSpec(name="new"), authority=OPERATOR),
         "grow": lambda: api.provision(spec, authority=OPERATOR),

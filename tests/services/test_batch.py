@@ -20,7 +20,7 @@ from edx_api_provisioning.core.results import Applied, Check, Credentials
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
-from edx_api_provisioning.services import batch, delivery, provisioning
+from edx_api_provisioning.services import batch, delivery
 from tests.factories import OPERATOR, UserFactory, person, row_counts, statements
 from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, utc
 
@@ -243,14 +243,14 @@ def test_mysql_near_match_affects_one_client() -> None:
 
 @pytest.mark.vendor("mysql")
 def test_late_near_match_affects_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = provisioning.provision_all
+    transact = delivery.Run._transact
 
-    def meanwhile(wanted: Any, *arguments: Any) -> Any:
-        if len(wanted) > 1:
+    def meanwhile(run: Any, names: Any, work: Any) -> Any:
+        if len(names) > 1:
             UserFactory(username="First")
-        return together(wanted, *arguments)
+        return transact(run, names, work)
 
-    monkeypatch.setattr(provisioning, "provision_all", meanwhile)
+    monkeypatch.setattr(delivery.Run, "_transact", meanwhile)
 
     assert statuses(applied(specs("first", "second"))) == {"first": "NearMatch", "second": "created"}
 
