@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edx_api_provisioning.adapters import oauth
-from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.adapters.database import connection, in_transaction, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
@@ -50,9 +50,14 @@ def provision(
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
     """
-    ids = {spec.name: request_id}
-    [applied] = apply([spec], authority=authority, reason=reason, request_ids=ids, new=new, verify=verify)
-    return applied.unwrap()
+    options: dict[str, Any] = {"authority": authority, "reason": reason, "new": new, "verify": verify}
+
+    def work() -> Credentials:
+        [applied] = apply([spec], request_ids={spec.name: request_id}, **options)
+        return applied.unwrap()
+
+    # Within a transaction of the caller, SQLite refuses its lock to who has read before asking for it.
+    return in_transaction(work) if connection().in_atomic_block else work()
 
 
 def plan_many(
