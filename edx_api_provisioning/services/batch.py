@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from edx_api_provisioning.adapters import oauth
-from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.adapters.database import lock_writers, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
@@ -93,6 +93,8 @@ def apply(
     """
     request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {})
     run = Run(destination or Destination(), verify=verify, fail_fast=fail_fast)
+    with translate_errors():
+        lock_writers()  # in the transaction of a caller, which begins to read here
     for batch in batches(plan_many(specs, authority=authority, new=new), BATCH):
         for applied in _carry_out(batch, request, run, fail_fast=fail_fast):
             yield applied
