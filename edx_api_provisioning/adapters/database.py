@@ -91,9 +91,7 @@ def _once(work: Callable[[], Result], durable: bool) -> Result:
     try:
         with no_sql_logging(), transaction.atomic(using=wrapper.alias, durable=durable):
             transaction.on_commit(partial(committed.append, True), using=wrapper.alias)
-            if not wrapper.features.has_select_for_update:
-                # SQLite has one lock for all writers, and refuses it to a transaction that has read before it writes.
-                ApiClient.objects.filter(pk=0).update(name=F("name"))
+            lock_writers()
             result = work()
             finished = True
         return result
@@ -108,6 +106,16 @@ def _once(work: Callable[[], Result], durable: bool) -> Result:
             _("the database did not confirm the commit (%s). Check the result, then run the command again.")
             % named(error)
         ) from None
+
+
+def lock_writers() -> None:
+    """Lock the database within a transaction where rows cannot be locked.
+
+    SQLite has one lock for all writers, and refuses it to a transaction that has read before it writes.
+    """
+    wrapper = connection()
+    if wrapper.in_atomic_block and not wrapper.features.has_select_for_update:
+        ApiClient.objects.filter(pk=0).update(name=F("name"))
 
 
 def _is_transient(error: Error) -> bool:

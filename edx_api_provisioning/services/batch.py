@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edx_api_provisioning.adapters import oauth
-from edx_api_provisioning.adapters.database import connection, in_transaction, translate_errors
+from edx_api_provisioning.adapters.database import lock_writers, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
@@ -50,14 +50,9 @@ def provision(
         UnusableToken, VerificationFailed: the credentials would not work; nothing was changed.
         NotMigrated, DatabaseFailure: the database is not ready, or refused.
     """
-    options: dict[str, Any] = {"authority": authority, "reason": reason, "new": new, "verify": verify}
-
-    def work() -> Credentials:
-        [applied] = apply([spec], request_ids={spec.name: request_id}, **options)
-        return applied.unwrap()
-
-    # Within a transaction of the caller, SQLite refuses its lock to who has read before asking for it.
-    return in_transaction(work) if connection().in_atomic_block else work()
+    ids = {spec.name: request_id}
+    [applied] = apply([spec], authority=authority, reason=reason, request_ids=ids, new=new, verify=verify)
+    return applied.unwrap()
 
 
 def plan_many(
@@ -98,6 +93,8 @@ def apply(
     """
     request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {})
     run = Run(destination or Destination(), verify=verify, fail_fast=fail_fast)
+    with translate_errors():
+        lock_writers()  # in the transaction of a caller, which begins to read here
     for batch in batches(plan_many(specs, authority=authority, new=new), BATCH):
         for applied in _carry_out(batch, request, run, fail_fast=fail_fast):
             yield applied

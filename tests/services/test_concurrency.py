@@ -253,10 +253,10 @@ def test_parallel_threads_create_one_client(nested: bool) -> None:
         out = StringIO()
         barrier.wait(TIMEOUT)
         try:
-            if nested:
+            if nested:  # A command does not deliver within the transaction of a caller; the REST API answers there.
                 with transaction.atomic():
-                    credentials = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
-                return rendering.render(credentials, format="json")
+                    made = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
+                return rendering.render(made, format="json")
             call_command("provision_api_client", "shared", format="json", stdout=out, stderr=StringIO())
         finally:
             connections.close_all()
