@@ -136,7 +136,7 @@ class People(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_nobody_gains_rights_over_time() -> None:
+def test_no_person_gains_rights_over_time() -> None:
     run_state_machine_as_test(
         People,
         settings=settings(

@@ -109,7 +109,9 @@ class Run:
                 issued = [each for each in done if each.issued]
             if issued and self.destination.durable and connection().vendor == "postgresql":
                 with connection().cursor() as cursor:
+                    # Check now what COMMIT would check, and leave the rest of the transaction as it was.
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             if issued:
                 self.destination.stage(issued)
             finished = True

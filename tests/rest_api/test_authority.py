@@ -218,7 +218,7 @@ def test_restricted_caller_cannot_rotate_others() -> None:
     by_bearer(user)
     name = ApiClient.objects.get(user=user).name
 
-    problem(restricted().post(f"/clients/{name}/token/"), 403, "beyond-own-rights")
+    problem(restricted().post(f"/clients/{name}/token/"), 403)
 
 
 ACCOUNTS: dict[str, dict[str, Any]] = {
@@ -344,6 +344,6 @@ def test_user_permission_is_required_besides() -> None:
     user = make_user("view")
     caller = by_jwt(user)
 
-    problem(caller.post("/clients/", NEW), 403, "authz")
+    problem(caller.post("/clients/", NEW), 403)
     user.user_permissions.add(Permission.objects.get(codename="provision_apiclient"))
     created(caller)

@@ -130,9 +130,12 @@ def test_killed_run_keeps_existing_user(tmp_path: Path) -> None:
 def test_lost_connection_is_reported(tmp_path: Path) -> None:
     undisturbed, *without = runs(tmp_path, provision, lose_connection)
 
-    assert {run.ended.code for run in without} == {1}
     outcomes = [run.changed for run in without]
     for run in without:
+        if run.ended.code == 0:  # The connection was lost after the commit was confirmed.
+            assert run.changed == undisturbed.changed
+            continue
+        assert run.ended.code == 1
         (line,) = run.ended.stderr.splitlines()
         assert line.startswith("CommandError: the database ")
         if run.changed == undisturbed.changed:  # The server committed but could not confirm it.
