@@ -29,7 +29,7 @@ def test_jobs_match_pythons(
 ) -> None:
     monkeypatch.setattr(jobs, "TOOLS", python)
 
-    chosen, missing = jobs.chosen("test", pythons)
+    chosen, missing = jobs.select_jobs("test", pythons)
 
     assert chosen[:4] == [f"{first}-{part}" for part in ("others", "browser", "mysql", "postgres")]
     assert (newest in chosen) is (newest is not None)
