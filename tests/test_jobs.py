@@ -62,7 +62,8 @@ def test_servers_end_with_the_command(number: signal.Signals | None) -> None:
     else:
         # Ctrl-C reaches every process of the terminal; kill only the one.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        process.communicate(timeout=30)
+        process.wait(timeout=30)  # Its input stays open, or the script would end by itself.
+        process.communicate()
 
     assert process.returncode == (3 if number is None else 256 - signal.SIGINT)
     with pytest.raises(ConnectionRefusedError):
