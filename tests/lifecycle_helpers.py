@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.lib.api.authentication import BearerAuthentication
@@ -99,8 +99,9 @@ def answer(token: Secret | str | None) -> str:
 
 def granted(client_id: str, client_secret: Secret | None) -> str | None:
     """Return the opaque token that the token endpoint grants for id and secret, or None if it refuses."""
-    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": shown(client_secret)}
-    response = Client().post("/oauth2/access_token", form)
+    assert client_secret is not None
+    basic = {"Authorization": basic_authorization(client_id, client_secret)}
+    response = Client().post("/oauth2/access_token", {"grant_type": "client_credentials"}, headers=basic)
     assert response.status_code in (200, 401), response.content
     return str(response.json()["access_token"]) if response.status_code == 200 else None
 

@@ -16,6 +16,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from oauth2_provider.scopes import get_scopes_backend
 
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import COURSE_KEY
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
@@ -27,7 +28,7 @@ SECRET = "a-secret-of-the-contract-tests-0123456789"
 class Caller:
     username: str
     client_id: str
-    client_secret: str
+    client_secret: Secret
     rights: frozenset[str]
     tokens: dict[str, str] = field(default_factory=dict)
     """Tokens by scheme; the JWT is issued on first use."""
@@ -83,7 +84,7 @@ def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_activ
         name, course_id = value.split("@")
         Role.objects.create(name=name, course_id=course_id).users.add(user)
     known = rights | {f"username:{username}"}
-    return Caller(username, application.client_id, SECRET, known, {"bearer": token})
+    return Caller(username, application.client_id, Secret(SECRET), known, {"bearer": token})
 
 
 def authorization(caller: Caller | None, scheme: str) -> dict[str, str]:
@@ -100,12 +101,11 @@ def _jwt(caller: Caller) -> str:
     application = get_application_model().objects.get(client_id=caller.client_id)
     form = {
         "grant_type": "client_credentials",
-        "client_id": caller.client_id,
-        "client_secret": caller.client_secret,
         "token_type": "jwt",
         "scope": " ".join(get_scopes_backend().get_available_scopes(application=application)),
     }
-    answer = Client().post("/oauth2/access_token", form)
+    basic = {"Authorization": basic_authorization(caller.client_id, caller.client_secret)}
+    answer = Client().post("/oauth2/access_token", form, headers=basic)
     assert answer.status_code == 200, answer.content
     return str(answer.json()["access_token"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from common.djangoapps.student.models import CourseEnrollment, UserProfile
+from edx_api_provisioning.core.secrets import basic_authorization
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, authorization, make_caller
 
@@ -227,8 +227,7 @@ def test_malformed_course_key_is_not_found(path: str, key: str, lms: Client, sta
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_token_is_revoked_with_and_without_slash(slash: str, lms: Client, plain: Caller) -> None:
-    pair = base64.b64encode(f"{plain.client_id}:{plain.client_secret}".encode()).decode()
-    headers = {"Authorization": f"Basic {pair}"}
+    headers = {"Authorization": basic_authorization(plain.client_id, plain.client_secret)}
     answer = lms.post(f"/oauth2/revoke_token{slash}", {"token": plain.tokens["bearer"]}, headers=headers)
     assert (answer.status_code, answer.content) == (200, b"")
     assert send(lms, plain, "GET", "/api/user/v1/me").json()["error_code"] == "token_nonexistent"

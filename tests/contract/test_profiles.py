@@ -65,7 +65,7 @@ def grant(profile: Profile, *, without: str | None = None) -> Caller:
         ClientSpec(name="api-client", email="api-client@example.com", **wanted), authority=operator("the tests")
     )
     tokens = {"bearer": made.access_token.reveal()} if made.access_token else {}
-    return Caller(made.username, made.client_id, made.client_secret.reveal(), client_rights(made.name), tokens)
+    return Caller(made.username, made.client_id, made.client_secret, client_rights(made.name), tokens)
 
 
 def concrete(endpoint: Endpoint) -> Endpoint:

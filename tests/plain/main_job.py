@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from tests.factories import provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
@@ -41,16 +42,15 @@ def test_default_run_creates_working_client() -> None:
 def test_id_and_secret_get_working_token() -> None:
     result = provisioned("--no-token")
 
-    grant = {
-        "grant_type": "client_credentials",
-        "client_id": result["client_id"],
-        "client_secret": result["client_secret"],
-    }
-    response = Client().post("/o/token/", grant)
+    def grant(secret: str) -> Any:
+        basic = {"Authorization": basic_authorization(result["client_id"], Secret(secret))}
+        return Client().post("/o/token/", {"grant_type": "client_credentials"}, headers=basic)
+
+    response = grant(result["client_secret"])
 
     assert response.status_code == 200, response.content
     assert set(response.json()["scope"].split()) == {"read", "write", "https://example.org/auth/reports.readonly"}
-    wrong = Client().post("/o/token/", {**grant, "client_secret": "wrong"})
+    wrong = grant("wrong")
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
 
 

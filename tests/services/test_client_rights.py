@@ -21,6 +21,7 @@ from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllow
 from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.core.planning import Action
 from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.core.secrets import basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
@@ -810,12 +811,8 @@ def granted(live_server: Any, credentials: Credentials, **form: str) -> requests
     assert credentials.client_secret is not None
     return requests.post(
         f"{live_server.url}/oauth2/access_token",
-        data={
-            "grant_type": "client_credentials",
-            "client_id": credentials.client_id,
-            "client_secret": credentials.client_secret.reveal(),
-            **form,
-        },
+        data={"grant_type": "client_credentials", **form},
+        headers={"Authorization": basic_authorization(credentials.client_id, credentials.client_secret)},
         timeout=10,
     )
 

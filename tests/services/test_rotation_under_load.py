@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -22,7 +21,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import all_rows, answer, client, granted, provisioned, shown
@@ -118,9 +117,10 @@ def get(url: str, token: Secret | None) -> str:
 
 
 def post_grant(url: str, client_id: str, secret: Secret | None) -> str:
-    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": shown(secret)}
-    data = urlencode(form).encode()
-    with urlopen(Request(f"{url}/oauth2/access_token", data=data), timeout=TIMEOUT) as response:  # noqa: S310
+    assert secret is not None
+    basic = {"Authorization": basic_authorization(client_id, secret)}
+    grant = Request(f"{url}/oauth2/access_token", b"grant_type=client_credentials", basic)  # noqa: S310
+    with urlopen(grant, timeout=TIMEOUT) as response:  # noqa: S310
         return str(json.load(response)["token_type"])
 
 
