@@ -14,5 +14,5 @@ def some(sample: int, everything: int) -> int:
 
 
 def some_of(last: int) -> Iterable[int]:
-    """Return at which of the numbers from 1 to the last something is to happen: each fourth and the last three."""
-    return range(1, last + 1) if FULL else sorted({*range(1, last + 1, 4), *range(max(1, last - 2), last + 1)})
+    """Return at which of the numbers from 1 to the last something is to happen: each eighth and the last three."""
+    return range(1, last + 1) if FULL else sorted({*range(1, last + 1, 8), *range(max(1, last - 2), last + 1)})

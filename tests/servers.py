@@ -130,15 +130,20 @@ def show_progress(pipe: Path) -> None:
 def run(command: list[str], environment: dict[str, str]) -> int:
     """Run the command to its end, whatever signal comes, and return its exit code."""
     started: list[subprocess.Popen[bytes]] = []
+    received: list[int] = []
 
     def forward(number: int, _frame: Any) -> None:
         # Ctrl-C reaches the command by itself, and is what makes tox end the jobs that it runs.
-        for process in started if number != signal.SIGINT else []:
-            process.send_signal(signal.SIGINT)
+        if number != signal.SIGINT:
+            received.append(number)
+            for process in started:
+                process.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
     started.append(subprocess.Popen(command, env=environment))
+    if received:  # before there was a command to forward it to
+        started[0].send_signal(signal.SIGINT)
     return started[0].wait()
 
 
