@@ -13,6 +13,8 @@ Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` 
 Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
 and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
 
+Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
+
 Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
 needs.
 
@@ -39,6 +41,7 @@ from edx_api_provisioning.services.identity import (
     require_may_change,
     rotate_self,
 )
+from edx_api_provisioning.services.last_use import note_use, unused
 from edx_api_provisioning.services.notices import notify_expiring
 from edx_api_provisioning.services.provisioning import excess_rights, plan_client
 from edx_api_provisioning.services.queries import (
@@ -82,6 +85,7 @@ __all__ = [
     "list_unmanaged",
     "may_be_client",
     "no_sql_logging",
+    "note_use",
     "notify_expiring",
     "pagination_class",
     "person_of",
@@ -100,6 +104,7 @@ __all__ = [
     "rotate_self",
     "summary",
     "try_profile",
+    "unused",
     "verify",
     "verify_client",
     "verify_token",

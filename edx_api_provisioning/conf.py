@@ -116,6 +116,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("REQUIRE_CONTACT", _FLAG, False, "Require the email address of a contact for every client."),
     Setting("NOTICE_DAYS", _DAYS, (30, 7, 1), "Days before a token expires on which its contact gets a notice."),
     Setting(
+        "RECORD_LAST_USE",
+        _FLAG,
+        True,
+        "Note when an opaque token of a client is used, at most once an hour for a client.",
+    ),
+    Setting(
+        "UNUSED_AFTER",
+        _or_none(_SPAN),
+        timedelta(days=90),
+        "Time without use after which the contact of a client gets a notice; None for no such notices.",
+    ),
+    Setting(
         "TOKEN_PREFIX",
         _PREFIX,
         "edxapi_",

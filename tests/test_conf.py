@@ -79,6 +79,8 @@ INVALID: dict[str, list[object]] = {
     "ALLOW_STAFF": ["False", 1, 0, None],
     "ALLOW_SUPERUSER": ["no"],
     "REQUIRE_CONTACT": ["yes"],
+    "RECORD_LAST_USE": ["False"],
+    "UNUSED_AFTER": ["never", 90],
     "REST_API": ["False", 1, None],
     "NOTICE_DAYS": [30, None, "30", [0], [-1], [30, "7"], [1.5], [True], [10_000]],
     "TOKEN_PREFIX": ["with space", "ümlaut", "a/b", "x" * 65, "line\n", None, 1],
@@ -187,20 +189,22 @@ def test_invalid_root_url_has_no_host(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("environment", ["common", "production", "test"])
-def test_lms_bearer_class_is_default(environment: str) -> None:
+def test_plugin_completes_lms_settings(environment: str) -> None:
     path = ApiProvisioningConfig.plugin_app["settings_config"]["lms.djangoapp"][environment]["relative_path"]
-    of_the_lms = SimpleNamespace()
+    of_the_lms = SimpleNamespace(MIDDLEWARE=["acme.Middleware"])
 
-    import_module(f"edx_api_provisioning.{path}").plugin_settings(of_the_lms)
+    for _time in range(2):
+        import_module(f"edx_api_provisioning.{path}").plugin_settings(of_the_lms)
 
     assert of_the_lms.EDX_API_PROVISIONING == {
         "BEARER_AUTHENTICATION": "openedx.core.lib.api.authentication.BearerAuthentication"
     }
+    assert of_the_lms.MIDDLEWARE == ["acme.Middleware", "edx_api_provisioning.middleware.LastUseMiddleware"]
 
 
 def test_plugin_keeps_operator_settings() -> None:
     operators = {"BEARER_AUTHENTICATION": "acme.Bearer", "TOKEN_PREFIX": ""}
-    of_the_lms = SimpleNamespace(EDX_API_PROVISIONING=operators)
+    of_the_lms = SimpleNamespace(EDX_API_PROVISIONING=operators, MIDDLEWARE=[])
 
     import_module("edx_api_provisioning.settings.common").plugin_settings(of_the_lms)
 
@@ -209,7 +213,7 @@ def test_plugin_keeps_operator_settings() -> None:
 
 @pytest.mark.parametrize("value", [None, "", ["x"], "text"])
 def test_plugin_starts_with_odd_settings(value: object) -> None:
-    lms = SimpleNamespace(EDX_API_PROVISIONING=value)
+    lms = SimpleNamespace(EDX_API_PROVISIONING=value, MIDDLEWARE=[])
 
     import_module("edx_api_provisioning.settings.common").plugin_settings(lms)
 

@@ -325,18 +325,26 @@ def client_credentials_applications() -> Any:
 _GRANT_DELAY = timedelta(minutes=1)
 
 
+def granted_tokens() -> Any:
+    """Return the tokens whose lifetime is that of a token from the token endpoint."""
+    return get_access_token_model()._default_manager.filter(expires__lte=F("created") + _longest_grant())
+
+
+def _longest_grant() -> timedelta:
+    return timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS) + _GRANT_DELAY
+
+
 def long_lived_tokens(applications: Collection[Any] | None) -> Any:
     """Return the live tokens whose lifetime exceeds that of a granted token, without the tokens themselves.
 
     Args:
         applications: the primary keys of the applications to search; None for tokens of no application.
     """
-    longest = timedelta(seconds=oauth2_settings.ACCESS_TOKEN_EXPIRE_SECONDS) + _GRANT_DELAY
     which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
     tokens = get_access_token_model()._default_manager.filter(expires__gt=timezone.now(), **which)
     tokens = tokens.annotate(username=F(f"user__{get_user_model().USERNAME_FIELD}"))
     fields = ("pk", "application", "application__name", "application__client_id", "username", "expires")
-    return tokens.filter(expires__gt=F("created") + longest).values_list(*fields, named=True)
+    return tokens.filter(expires__gt=F("created") + _longest_grant()).values_list(*fields, named=True)
 
 
 def longest_token(application: Any) -> Any:

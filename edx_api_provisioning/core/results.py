@@ -165,6 +165,8 @@ class ClientSummary(Record):
     """Expiry date of the current access token."""
     last_issued: datetime | None
     """Time at which a token or secret was last issued."""
+    last_used: datetime | None = None
+    """Time of the last known use, to the hour: an opaque token was presented, or a token or JWT was requested."""
     rights: tuple[str, ...] = ()
     """superuser and staff, if the service user is one, and the declared rights."""
     restricted: bool = False

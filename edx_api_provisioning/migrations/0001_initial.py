@@ -49,6 +49,7 @@ class Migration(migrations.Migration):
                 ),
                 ("secret_issued", models.DateTimeField(editable=False, null=True, verbose_name="client secret issued")),
                 ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
+                ("last_used", models.DateTimeField(editable=False, null=True, verbose_name="last used")),
                 (
                     "predecessor_ends",
                     models.DateTimeField(editable=False, null=True, verbose_name="old application expires"),

@@ -27,6 +27,7 @@ from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import authorization, credentials, recipients, registry, site
 from edx_api_provisioning.services.current_state import Ambiguous, Rows, find
 from edx_api_provisioning.services.delivery import Run
+from edx_api_provisioning.services.last_use import keep_last_use
 from edx_api_provisioning.services.site import current_site
 
 Kind = registry.Kind
@@ -243,6 +244,7 @@ def _make_applications(runs: Sequence[_Run], hashed: Mapping[str, oauth.NewSecre
 def _end_credentials(run: _Run, hashed: Mapping[str, oauth.NewSecret], site: Site, authority: Authority) -> None:
     """Replace the secret, and end every token and the application before the last rotation."""
     client, spec = run.client, run.plan.spec
+    keep_last_use(client)
     registry.end_predecessor(client, None, authority=authority)
     oauth.end_tokens(client.application_id, at=None, current=client.access_token_id)
     client.access_token = None

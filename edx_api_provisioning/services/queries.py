@@ -22,6 +22,7 @@ from edx_api_provisioning.core.spec import MAX_GRACE, check_line
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry, site
 from edx_api_provisioning.services.health import find_issues
+from edx_api_provisioning.services.last_use import unused, with_last_grant
 
 
 def rights_of_account(user: Any, application: Any) -> tuple[str, ...]:
@@ -82,6 +83,7 @@ def find_clients(
     profile: str | None = None,
     manifest: str | None = None,
     expiring_within: timedelta | None = None,
+    unused_for: timedelta | None = None,
     ordering: str = "name",
 ) -> Rows[ClientSummary]:
     """Return the clients that match all filters, to be read page by page.
@@ -104,6 +106,8 @@ def find_clients(
     clients = ApiClient.objects.filter(**{field: value for field, value in wanted.items() if value is not None})
     if expiring_within is not None:
         clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
+    if unused_for is not None:
+        clients = unused(clients, min(unused_for, _FOREVER))
     column = ordering.removeprefix("-")
     if column not in ORDERINGS:
         raise InvalidSpec(_("unknown order; available: %s.") % ", ".join(ORDERINGS), field="ordering")
@@ -164,6 +168,7 @@ def list_clients(
     name: str | None = None,
     expiring_within: timedelta | None = None,
     expired: bool = False,
+    unused_for: timedelta | None = None,
     overprivileged: bool = False,
 ) -> Iterator[ClientSummary]:
     """Yield every client by name, with a single query.
@@ -172,6 +177,7 @@ def list_clients(
         name: this one only.
         expiring_within: only clients whose current token ends within this time, or has ended.
         expired: only clients whose current token has ended.
+        unused_for: only active clients that were not used in this time.
         overprivileged: only clients with more rights than were declared for them; six statements more.
     """
     now = datetime.now(UTC)
@@ -183,6 +189,8 @@ def list_clients(
                 same_spelling("name", name, client.name)
         if expired or expiring_within is not None:
             clients = _ending(clients, now if expired else now + min(expiring_within or timedelta(0), _FOREVER))
+        if unused_for is not None:
+            clients = unused(clients, min(unused_for, _FOREVER))
         keys = rows.exclude(user=None).values("user"), rows.exclude(application=None).values("application")
         loaded = rights.load_rights(*keys) if overprivileged else None
         for client in clients.iterator(chunk_size=1000):
@@ -217,7 +225,7 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
     loaded = clients.select_related("user", "application", "access_token")
     # What is not read cannot leak.
     facts = loaded.defer("application__client_secret", "access_token__token")
-    return _with_end(facts.annotate(token_count=count[:1], restricted=restricted))
+    return with_last_grant(_with_end(facts.annotate(token_count=count[:1], restricted=restricted)))
 
 
 def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
@@ -256,6 +264,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         tokens=client.token_count or 0,
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
+        last_used=max(filter(None, (client.last_used, client.last_grant)), default=None),
         rights=(*_flags(client), *client.declared_rights),
         restricted=client.restricted,
         declared=tuple(client.declared_rights),

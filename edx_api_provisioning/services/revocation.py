@@ -15,6 +15,7 @@ from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import recipients, registry
 from edx_api_provisioning.services.credentials import current_credentials
+from edx_api_provisioning.services.last_use import keep_last_use
 from edx_api_provisioning.services.registry import Kind
 
 
@@ -86,6 +87,7 @@ def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reaso
 
 def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
     changes = []
+    keep_last_use(client)
     known = client.application_id is not None or client.access_token_id is not None
     ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:

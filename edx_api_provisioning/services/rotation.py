@@ -24,6 +24,7 @@ from edx_api_provisioning.services.batch import BATCH, batches
 from edx_api_provisioning.services.credentials import current_credentials
 from edx_api_provisioning.services.delivery import Run
 from edx_api_provisioning.services.health import BLOCKING, find_issues
+from edx_api_provisioning.services.last_use import keep_last_use
 from edx_api_provisioning.services.provisioning import Request
 from edx_api_provisioning.services.registry import Kind, refuse_retired
 from edx_api_provisioning.services.site import current_site
@@ -145,6 +146,7 @@ def _rotate(
     """Rotate a client that is locked, within a transaction."""
     request.require_new(client.name)
     token, secret, grace = wanted.token, wanted.secret, wanted.grace
+    keep_last_use(client)
     ended = registry.end_predecessor(
         client, None if secret and grace is None else site.now, authority=request.authority
     )

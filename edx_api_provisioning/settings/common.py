@@ -11,3 +11,6 @@ def plugin_settings(settings: Any) -> None:
     if isinstance(ours, dict):  # A system check reports anything else; the LMS has to start.
         bearer = "openedx.core.lib.api.authentication.BearerAuthentication"
         settings.EDX_API_PROVISIONING = {"BEARER_AUTHENTICATION": bearer, **ours}
+    middleware = "edx_api_provisioning.middleware.LastUseMiddleware"
+    if middleware not in settings.MIDDLEWARE:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, middleware]

@@ -59,6 +59,7 @@ def test_json_line_has_all_but_secrets() -> None:
                 "tokens": 1,
                 "expires_at": "2027-08-01T12:00:00Z",
                 "last_issued": "2027-05-03T12:00:00Z",
+                "last_used": None,
                 "profile": "",
                 "rights": ["superuser", "staff"],
                 "restricted": False,

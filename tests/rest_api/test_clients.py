@@ -167,9 +167,10 @@ def test_list_query_count_is_constant(root: Caller) -> None:
         ("manifest=team", ["late"]),
         ("expiring_within=30d", ["soon"]),
         ("expiring_within=999999w", ["late", "read", "soon"]),
+        ("unused_for=1d", ["late"]),
         ("ordering=expires_at", ["soon", "late", "read", "old"]),
         ("ordering=-expires_at", ["read", "late", "soon", "old"]),
-        ("ordering=created", ["soon", "late", "read", "old"]),
+        ("ordering=created", ["late", "soon", "read", "old"]),
     ],
 )
 def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[str]) -> None:
@@ -178,6 +179,7 @@ def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[
     provisioned("read", username="reader", expires_in=timedelta(days=200))
     provisioned("old", token=False)
     ApiClient.objects.filter(name="old").update(state="retired")
+    ApiClient.objects.filter(name="late").update(created=datetime.now(UTC) - timedelta(days=2))
 
     assert [row["name"] for row in good(root.get(f"/clients/?{query}"))["results"]] == names
 

@@ -66,6 +66,7 @@ def test_summary_has_all_fields(clock: Clock) -> None:
             tokens=2,
             expires_at=NOON + timedelta(days=90),
             last_issued=NOON + timedelta(days=1),
+            last_used=NOON,
             rights=("staff",),
             created=NOON,
             updated=NOON + timedelta(days=1),

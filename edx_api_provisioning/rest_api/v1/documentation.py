@@ -208,6 +208,7 @@ FILTERS = (
     ("profile", "query", _text("Only clients with this access profile.", maxLength=255)),
     ("manifest", "query", _text("Only clients of this manifest.", maxLength=255)),
     ("expiring_within", "query", _text("Only clients whose token expires within this time, such as 30d.")),
+    ("unused_for", "query", _text("Only active clients that were not used for this time, such as 90d.")),
 )
 
 _WHY = {

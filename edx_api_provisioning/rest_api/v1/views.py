@@ -163,13 +163,9 @@ class ClientListView(ApiView):
     def get(self, request: Request) -> Response:
         """List the API clients."""
         asked = request.query_params
-        within = asked.get("expiring_within")
-        found = api.find_clients(
-            **{name: asked[name] for name in _FILTERS if name in asked},
-            expiring_within=parse_lifetime(within) if within is not None else None,
-            ordering=asked.get("ordering", "name"),
-        )
-        return self.page(found)
+        filters: dict[str, Any] = {name: asked[name] for name in _FILTERS if name in asked}
+        filters |= {name: parse_lifetime(asked[name]) for name in ("expiring_within", "unused_for") if name in asked}
+        return self.page(api.find_clients(**filters, ordering=asked.get("ordering", "name")))
 
     @documented(
         {
