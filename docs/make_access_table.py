@@ -5,13 +5,20 @@ python docs/make_access_table.py > docs/access-profiles.rst
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+import django
 from django.conf import settings
 
-settings.configure()
+os.environ["DJANGO_SETTINGS_MODULE"] = "lms.envs.sandbox"
+sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox"))
+django.setup()
+settings.RETIREMENT_SERVICE_WORKER_USERNAME = None  # so that its name is shown
 
-from edx_api_provisioning.adapters import access_catalogue  # noqa: E402 (it reads the settings)
+from edx_api_provisioning.adapters import access_catalogue  # noqa: E402 (it needs the settings)
 from edx_api_provisioning.adapters.access_catalogue import Endpoint, Profile  # noqa: E402
 
 SCHEMES = {"none": "none", "bearer": "Bearer", "jwt": "JWT"}

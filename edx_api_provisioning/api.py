@@ -16,7 +16,7 @@ and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_
 Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
 
 Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
-needs.
+needs; ``is_lms`` tells whether there are course roles, restrictions and JWTs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal``, ``hold_client`` and ``no_sql_logging`` wrap a change
 of several steps; ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, find_endpoint, profiles
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
+from edx_api_provisioning.adapters.lms import is_lms
 from edx_api_provisioning.services.adoption import adopt
 from edx_api_provisioning.services.authorization import version_of
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
@@ -80,6 +81,7 @@ __all__ = [
     "hold_client",
     "identify",
     "in_transaction",
+    "is_lms",
     "list_clients",
     "list_events",
     "list_unmanaged",

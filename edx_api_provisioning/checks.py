@@ -93,7 +93,7 @@ def _dangerous_settings() -> Iterator[CheckMessage]:
     if root.startswith("http://"):
         yield Warning(
             f"The URL of the site is {root}: tokens and secrets cross the network in plaintext.",
-            hint="Serve the site over https, and set LMS_ROOT_URL to that URL.",
+            hint="Serve the site over https, and set its URL (ROOT_URL or LMS_ROOT_URL) to that.",
             id="edx_api_provisioning.W001",
         )
     if settings.DEBUG:

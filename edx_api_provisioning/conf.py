@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.settings.common import LMS_DEFAULTS
 
 _LONGEST = timedelta(days=36_500)
 
@@ -144,7 +145,8 @@ SETTINGS: tuple[Setting, ...] = (
         "BEARER_AUTHENTICATION",
         _CLASS,
         "oauth2_provider.contrib.rest_framework.OAuth2Authentication",
-        "REST framework authentication class that verifies bearer tokens. In the LMS the default is the LMS's class.",
+        "REST framework authentication class that verifies bearer tokens. In the LMS: "
+        f"{LMS_DEFAULTS['BEARER_AUTHENTICATION']}.",
     ),
     Setting(
         "REST_API",
@@ -159,9 +161,19 @@ SETTINGS: tuple[Setting, ...] = (
         "Rate limit of the REST API for each client and user; None for no limit.",
     ),
     Setting("ROOT_URL", _or_none(_URL), None, "Public URL of the site; None for the value of LMS_ROOT_URL."),
-    Setting("TOKEN_PATH", _PATH, "/oauth2/access_token", "Path of the token endpoint."),
-    Setting("API_DOCS_PATH", _PATH, "/api-docs/", "Path of the API documentation."),
-    Setting("ME_PATH", _PATH, "/api/user/v1/me", "Path of the endpoint that verifies a token over HTTP."),
+    Setting("TOKEN_PATH", _PATH, "/o/token/", f"Path of the token endpoint. In the LMS: {LMS_DEFAULTS['TOKEN_PATH']}."),
+    Setting(
+        "API_DOCS_PATH",
+        _or_none(_PATH),
+        None,
+        f"Path of the API documentation; None for no documentation. In the LMS: {LMS_DEFAULTS['API_DOCS_PATH']}.",
+    ),
+    Setting(
+        "ME_PATH",
+        _PATH,
+        "/api/api-provisioning/v1/whoami/",
+        f"Path of the endpoint that verifies a token over HTTP. In the LMS: {LMS_DEFAULTS['ME_PATH']}.",
+    ),
 )
 
 DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
@@ -203,9 +215,9 @@ def root_url() -> str | None:
 
 
 def url(name: str) -> str | None:
-    """Return the full URL of a ``..._PATH`` setting; None if the URL of the site is unknown."""
-    root = root_url()
-    return f"{root}{get(name)}" if root else None
+    """Return the full URL of a ``..._PATH`` setting; None if the URL of the site or the path is unknown."""
+    root, path = root_url(), get(name)
+    return f"{root}{path}" if root and path else None
 
 
 def host() -> str | None:

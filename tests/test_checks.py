@@ -95,7 +95,7 @@ def test_w001_reports_plain_http(deployed: Any, setting: str) -> None:
     assert checks.check_deployment(None) == [
         Warning(
             "The URL of the site is http://lms.example.org: tokens and secrets cross the network in plaintext.",
-            hint="Serve the site over https, and set LMS_ROOT_URL to that URL.",
+            hint="Serve the site over https, and set its URL (ROOT_URL or LMS_ROOT_URL) to that.",
             id=f"{APP}.W001",
         )
     ]

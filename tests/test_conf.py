@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from edx_api_provisioning import checks, conf
 from edx_api_provisioning.apps import ApiProvisioningConfig
 from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.settings.common import LMS_DEFAULTS
 
 pytestmark = pytest.mark.versions
 
@@ -28,7 +29,7 @@ def test_set_value_overrides_default(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {"TOKEN_PREFIX": "acme_"}
 
     assert conf.get("TOKEN_PREFIX") == "acme_"
-    assert conf.get("TOKEN_PATH") == "/oauth2/access_token"
+    assert conf.get("TOKEN_PATH") == "/o/token/"
 
 
 def test_unknown_setting_is_an_error() -> None:
@@ -168,8 +169,8 @@ def test_urls_and_host_follow_root_url(settings: Any) -> None:
     settings.LMS_ROOT_URL = "https://lms.example.org:8443"
     settings.EDX_API_PROVISIONING = {}
 
-    assert conf.url("TOKEN_PATH") == "https://lms.example.org:8443/oauth2/access_token"
-    assert conf.url("API_DOCS_PATH") == "https://lms.example.org:8443/api-docs/"
+    assert conf.url("TOKEN_PATH") == "https://lms.example.org:8443/o/token/"
+    assert conf.url("API_DOCS_PATH") is None
     assert conf.host() == "lms.example.org"
 
 
@@ -196,9 +197,7 @@ def test_plugin_completes_lms_settings(environment: str) -> None:
     for _time in range(2):
         import_module(f"edx_api_provisioning.{path}").plugin_settings(of_the_lms)
 
-    assert of_the_lms.EDX_API_PROVISIONING == {
-        "BEARER_AUTHENTICATION": "openedx.core.lib.api.authentication.BearerAuthentication"
-    }
+    assert of_the_lms.EDX_API_PROVISIONING == LMS_DEFAULTS
     assert of_the_lms.MIDDLEWARE == ["acme.Middleware", "edx_api_provisioning.middleware.LastUseMiddleware"]
 
 
@@ -208,7 +207,7 @@ def test_plugin_keeps_operator_settings() -> None:
 
     import_module("edx_api_provisioning.settings.common").plugin_settings(of_the_lms)
 
-    assert of_the_lms.EDX_API_PROVISIONING == {"BEARER_AUTHENTICATION": "acme.Bearer", "TOKEN_PREFIX": ""}
+    assert {**LMS_DEFAULTS, **operators} == of_the_lms.EDX_API_PROVISIONING
 
 
 @pytest.mark.parametrize("value", [None, "", ["x"], "text"])

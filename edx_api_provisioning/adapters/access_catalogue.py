@@ -2,7 +2,7 @@
 
 Both are data, ``access.json``: endpoints with the rights that open them, as a real LMS was seen to answer, and profiles
 that name endpoints and what they need. Another plugin adds profiles of its own in its AppConfig, and a site in its
-settings, which have the last word::
+settings, which have the last word; outside of the LMS there are no others::
 
     class ReportsConfig(AppConfig):
         api_access_profiles = {"reports": {"title": …, "why": …, "opens": […], "grants": {…}}}
@@ -37,6 +37,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.spec import COURSE_KEY, ClientSpec
 
@@ -319,7 +320,8 @@ def _catalogue() -> tuple[dict[str, Endpoint], dict[str, Profile]]:
     ]
     given.append(("EDX_API_PROVISIONING['ACCESS_PROFILES']", conf.get("ACCESS_PROFILES")))
     more = json.dumps([each for each in given if each[1]], default=str)
-    return _read(_SETTING.sub(_setting, _file()), _SETTING.sub(_setting, more))
+    file = _SETTING.sub(_setting, _file()) if lms.is_lms() else '{"endpoints": [], "profiles": {}}'
+    return _read(file, _SETTING.sub(_setting, more))
 
 
 @functools.lru_cache(maxsize=1)

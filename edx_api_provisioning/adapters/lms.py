@@ -291,8 +291,8 @@ def accesses(application_pks: Any) -> dict[Any, tuple[tuple[str, ...], tuple[str
     return {row.application_id: (tuple(row.scopes), tuple(row.filters or ())) for row in rows}
 
 
-def has_access() -> bool:
-    """Return True if applications can have scopes, filters and restrictions."""
+def is_lms() -> bool:
+    """Return True in the LMS, where applications have scopes, filters and restrictions, and get JWTs."""
     return _model("oauth_dispatch", "ApplicationAccess") is not None
 
 

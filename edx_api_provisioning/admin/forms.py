@@ -98,6 +98,7 @@ class PageForm(forms.Form):
 
     def __init__(self, *args: Any, subjects: Sequence[Subject] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.options = [option for option in self.options if not option.lms or api.is_lms()]  # type: ignore[misc]
         self._unnamed = [subject for subject in subjects if subject.client is None]
         for subject in self._unnamed:
             self.fields[_name_of(subject)] = forms.CharField(
@@ -230,8 +231,8 @@ class AgainForm(PageForm):
                 shown[option.name] = "\n".join(declared_values(declared, option))
             if option.name in shown:
                 self.fields[option.name].initial = shown[option.name]
-        # A restriction cannot be removed here.
-        self.fields["restricted"].disabled = shown["restricted"]
+        if "restricted" in self.fields:
+            self.fields["restricted"].disabled = shown["restricted"]  # A restriction cannot be removed here.
 
     def spec(self, subject: Subject) -> ClientSpec:
         """Return a spec that changes the edited fields.

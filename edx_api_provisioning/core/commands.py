@@ -195,6 +195,7 @@ COMMANDS: Mapping[str, Command] = {
                 "course",
                 _("Course to try the endpoints of the client's profile on, with NAME and --url."),
                 metavar="KEY",
+                lms=True,
             ),
             _TEXT_OR_JSON,
         ),

@@ -100,6 +100,8 @@ class Option(NamedTuple):
     required: bool = False
     exclusive: str = ""
     """Options of a command with the same word exclude each other."""
+    lms: bool = False
+    """True if the LMS alone has it: commands and forms of other sites do not offer it."""
 
     @property
     def singular(self) -> str:
@@ -182,7 +184,7 @@ class ClientFields(Record):
         part=USER,
     )
     email: str | None = _field(
-        _("Email address of a new service user. Default: the username at the host of the LMS."),
+        _("Email address of a new service user. Default: the username at the host of the site."),
         label=_("email address"),
         part=USER,
         **_ADDRESS,
@@ -218,7 +220,7 @@ class ClientFields(Record):
         metavar="APP_LABEL.CODENAME",
         part=RIGHTS,
         pattern=r"[a-z_][a-z0-9_]*\.[a-z0-9_]+",
-        error=_("write it like course_modes.change_coursemode."),
+        error=_("write it like app_label.change_model."),
     )
     groups: tuple[str, ...] | None = _field(
         _("Existing group to add the service user to."), label=_("groups"), metavar="NAME", part=RIGHTS
@@ -230,6 +232,7 @@ class ClientFields(Record):
         part=RIGHTS,
         pattern=r"[a-z_]{1,64}@(course-v1:[A-Za-z0-9_.-]+\+[A-Za-z0-9_.~-]+\+[A-Za-z0-9_.~-]+|[A-Za-z0-9_.-]{1,64})",
         error=_("write it like staff@course-v1:edX+DemoX+2026 or staff@edX."),
+        lms=True,
     )
     global_roles: tuple[str, ...] | None = _field(
         _("Role without a course to grant, such as support."),
@@ -238,12 +241,14 @@ class ClientFields(Record):
         part=RIGHTS,
         pattern="[a-z_]{1,64}",
         error=_("use the name of a role, such as support."),
+        lms=True,
     )
     restricted: bool = _field(
         _("Restrict the application: it gets JWTs only, and they open only what scopes and filters allow."),
         default=False,
         label=_("restricted"),
         part=RIGHTS,
+        lms=True,
     )
     # openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: a comma separates.
     filters: tuple[str, ...] | None = _field(
@@ -253,6 +258,7 @@ class ClientFields(Record):
         part=RIGHTS,
         pattern=r"[A-Za-z0-9_]+:[^,\s]+",
         error=_("write it like content_org:edX."),
+        lms=True,
     )
     token: bool | None = _field(
         _("Issue an access token. Without one, the client requests tokens with its client ID and secret."),

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.planning import Plan
 from edx_api_provisioning.core.results import (
@@ -88,8 +89,10 @@ def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
         header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
         # A restricted client has to request its scopes.
         scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
-        form = shlex.quote(urlencode({"grant_type": "client_credentials", "token_type": "jwt", **scope}))
-        lines.append((_("Get a JWT"), f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
+        jwt = {"token_type": "jwt"} if lms.is_lms() else {}
+        form = shlex.quote(urlencode({"grant_type": "client_credentials", **jwt, **scope}))
+        label = _("Get a JWT") if jwt else _("Get a short-lived token")
+        lines.append((label, f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
     return lines
 
 

@@ -66,6 +66,9 @@ class ClientCommand(BaseCommand):
         """Add the options of the command, by group."""
         groups: dict[str, Any] = {"": parser}
         for option in self.table.options:
+            if option.lms and not api.is_lms():
+                parser.set_defaults(**{option.name: option.default})
+                continue
             part = "" if option.positional else option.part
             if part not in groups:
                 groups[part] = parser.add_argument_group(_(part))
@@ -75,9 +78,8 @@ class ClientCommand(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         """Return the parser with the epilog of the command."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=self.epilog, formatter_class=_HelpFormatter, **kwargs
-        )
+        epilog = self.epilog if api.is_lms() else self.epilog.replace("manage.py lms", "manage.py")
+        return super().create_parser(prog_name, subcommand, epilog=epilog, formatter_class=_HelpFormatter, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the command, and turn its errors into CommandError."""

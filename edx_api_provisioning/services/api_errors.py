@@ -28,15 +28,15 @@ ERROR_MEANINGS = {
         "the site did not read the request as a form. Check for a proxy that changes requests."
     ),
     "unauthorized_client": gettext_noop("the application does not have the client credentials grant."),
-    "anonymous": gettext_noop("the endpoint ignored the credentials. Check that the URL is that of the LMS."),
+    "anonymous": gettext_noop("the endpoint ignored the credentials. Check that the URL is that of the site."),
     "other_user": gettext_noop("the credentials belong to another user."),
     "not_jwt": gettext_noop("the site returned a token that is not a JWT."),
     "429": gettext_noop("the site limits the rate of requests. Wait a minute."),
     "403": gettext_noop(
         "the site accepts the credentials but refuses this request, as it does for a restricted client."
     ),
-    "404": gettext_noop("nothing found at this URL. Check that it is that of the LMS."),
-    "not_json": gettext_noop("the response is not one of the LMS API. Check that the URL is that of the LMS."),
+    "404": gettext_noop("nothing found at this URL. Check that it is that of the site."),
+    "not_json": gettext_noop("the response is not one of the site's API. Check that the URL is that of the site."),
     "ConnectionError": gettext_noop("no connection. Check that the site is running and reachable."),
     "Timeout": gettext_noop("the site did not answer in time."),
     "SSLError": gettext_noop("invalid TLS certificate; nothing was sent."),

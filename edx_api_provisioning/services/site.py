@@ -18,7 +18,7 @@ def current_site() -> Site:
         max_lifetime=conf.get("MAX_TOKEN_LIFETIME"),
         default_scopes=oauth_server.default_scopes(),
         available_scopes=_available_scopes(),
-        has_access=lms.has_access(),
+        has_access=lms.is_lms(),
         staff_allowed=conf.get("ALLOW_STAFF"),
         superuser_allowed=conf.get("ALLOW_SUPERUSER"),
         contact_required=conf.get("REQUIRE_CONTACT"),
@@ -28,7 +28,7 @@ def current_site() -> Site:
 def _available_scopes() -> tuple[str, ...]:
     allowed = conf.get("ALLOWED_SCOPES")
     # With ApplicationAccess an application can be given any scope that the site knows.
-    grantable = oauth_server.all_scopes() if lms.has_access() else oauth_server.available_scopes()
+    grantable = oauth_server.all_scopes() if lms.is_lms() else oauth_server.available_scopes()
     return tuple(scope for scope in grantable if allowed is None or scope in allowed)
 
 

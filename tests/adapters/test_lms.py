@@ -354,7 +354,7 @@ def test_set_access_replaces_access() -> None:
 
 
 def test_lms_has_roles_and_access() -> None:
-    assert (lms.has_course_roles(), lms.has_access()) == (True, True)
+    assert (lms.has_course_roles(), lms.is_lms()) == (True, True)
 
 
 def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
@@ -366,7 +366,7 @@ def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
     assert lms.course_roles([application.user.pk]) == {}
     assert lms.access(application.pk) == ((), ())
     assert lms.restrictions() is None
-    assert (lms.has_course_roles(), lms.has_access(), lms.is_restricted(application.pk)) == (False, False, False)
+    assert (lms.has_course_roles(), lms.is_lms(), lms.is_restricted(application.pk)) == (False, False, False)
 
 
 def test_missing_app_gives_no_model() -> None:

@@ -483,10 +483,16 @@ def test_restriction_cannot_be_removed(browser: Browser) -> None:
     assert "restricted" in client_named("report").declared_rights
 
 
+def test_lms_fields_are_offered_in_lms_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    everywhere = {*forms.NewClientForm().fields}
+    monkeypatch.setattr(api, "is_lms", lambda: False)
+    assert everywhere - {*forms.NewClientForm().fields} == {"restricted", "filters", "course_roles", "global_roles"}
+
+
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ({"permissions": "nonsense"}, "write it like course_modes.change_coursemode"),
+        ({"permissions": "nonsense"}, "write it like app_label.change_model"),
         ({"permissions": "course_modes.fly"}, "this site has no permission course_modes.fly"),
         ({"groups": "nobody"}, "this site has no group nobody"),
         ({"course_roles": "staff"}, "write it like staff@course-v1:edX+DemoX+2026"),

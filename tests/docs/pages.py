@@ -10,6 +10,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 # tests/tutor runs this page, and blocks marked like this on other pages.
 TUTOR = ROOT / "docs/tutor.rst"
+# test_django.py runs this one.
+DJANGO = ROOT / "docs/tutorials/django.rst"
 _BLOCK = re.compile(r"^(\.\. Tutor(?: \d+)?\n\n)?^( *)\.\. code-block:: console\n\n((?:^\2 +.*\n|^\n)+)", re.MULTILINE)
 # A comment of the page with commands that prepare its example.
 _BEFORE = re.compile(r"^\.\. Before\n\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
@@ -23,16 +25,16 @@ class Step(NamedTuple):
 
 def pages() -> list[Path]:
     found = [ROOT / "README.rst", ROOT / "SECURITY.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
-    return [page for page in found if page != TUTOR and list(steps(page.read_text()))]
+    return [page for page in found if page not in (TUTOR, DJANGO) and list(steps(page.read_text()))]
 
 
 def steps(text: str) -> Iterator[Step]:
     before = _BEFORE.findall(text)
     for block in (*before, *(block for tutor, _indent, block in _BLOCK.findall(text) if not tutor)):
-        yield from _steps(block)
+        yield from steps_of_block(block)
 
 
-def _steps(block: str) -> Iterator[Step]:
+def steps_of_block(block: str) -> Iterator[Step]:
     margin = min(len(line) - len(line.lstrip()) for line in block.splitlines() if line)
     lines = "\n".join(line[margin:] for line in block.splitlines())
     assert lines.startswith("$ "), f"A console block begins with a command: {lines}"

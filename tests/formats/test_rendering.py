@@ -29,6 +29,7 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
 from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.settings.common import LMS_DEFAULTS
 from tests.factories import SECRET, TOKEN, CredentialsFactory, SiteFactory, StateFactory
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -46,7 +47,7 @@ few_examples = hypothesis_settings(fixed_settings, max_examples=40)
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
     settings.LMS_ROOT_URL = "https://lms.example.org"
-    settings.EDX_API_PROVISIONING = {}
+    settings.EDX_API_PROVISIONING = LMS_DEFAULTS
 
 
 def rendered(format: str, **changes: Any) -> str:

@@ -195,7 +195,7 @@ def test_profiles_json_has_line_per_profile() -> None:
         (("GET", "/api/user/v1/me", "--profiles"), "give METHOD and PATH or --profiles, not both."),
         (
             ("GET", "/nowhere"),
-            "unknown request; see the permission_classes of its view in the LMS.",
+            "unknown request; see the permission_classes of its view.",
         ),
     ],
 )

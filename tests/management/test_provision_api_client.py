@@ -583,7 +583,7 @@ def test_missing_migration_names_command() -> None:
             editor.alter_db_table(ApiClient, away, table)
 
     assert set(refusals) == {
-        "the tables of this package are missing or outdated; run: ./manage.py lms migrate edx_api_provisioning"
+        "the tables of this package are missing or outdated; run manage.py migrate edx_api_provisioning"
     }
     assert User.objects.count() == 0
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.test import Client
 
+from edx_api_provisioning.core.commands import COMMANDS
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from tests.factories import provisioned, row_counts, run
 
@@ -35,6 +37,7 @@ def test_default_run_creates_working_client() -> None:
     assert (result["status"], result["username"], result["verified"]) == ("created", "api-client", True)
     assert result["email"] == "api-client@site.example.org"
     assert result["token_url"] == "https://site.example.org/o/token/"
+    assert "token_type=jwt" not in run("second").stdout
     assert whoami(result["access_token"]) == (200, "api-client")
     assert whoami("edxapi_wrong") == (403, "")
 
@@ -77,10 +80,16 @@ def test_scopes_follow_site() -> None:
     assert run("second", "--scope", "grades:read").refusal.startswith("--scope: unknown scope grades:read")
 
 
-def test_lms_only_options_are_rejected() -> None:
-    assert run("--restricted").refusal.startswith("--restricted: ")
-    assert run("--filter", "content_org:edX").refusal.startswith("--filter: ")
-    assert run("--course-role", "staff@edX").refusal.startswith("--course-role: ")
+def test_lms_only_options_are_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--restricted", "--filter=content_org:edX", "--course-role=staff@edX", "--global-role=support"):
+        ran = run(option)
+        assert (ran.code, f"unrecognized arguments: {option}" in ran.stderr) == (2, True)
+    for command in COMMANDS:
+        shown = load_command_class("edx_api_provisioning", command).create_parser("manage.py", command).format_help()
+        assert not re.search(r"\bLMS\b|manage.py lms|course role|course key", shown.partition("examples:")[0]), shown
+        assert "manage.py lms" not in shown
+    call_command("explain_api_access", profiles=True)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_default_email_without_site_address_is_warned_about(settings: Any) -> None:

@@ -28,6 +28,5 @@ MIDDLEWARE.insert(0, "django.contrib.sessions.middleware.SessionMiddleware")
 OAUTH2_PROVIDER = {"SCOPES": {"read": "Reading", "write": "Writing", "https://example.org/auth/reports.readonly": "…"}}
 EDX_API_PROVISIONING = {
     "ROOT_URL": "https://site.example.org",
-    "TOKEN_PATH": "/o/token/",
     "ME_PATH": "/me",
 }

@@ -208,9 +208,9 @@ UNGRANTED = (
 )
 COURSE_ROLE = "--course-role: write it like staff@course-v1:edX+DemoX+2026 or staff@edX."
 REFUSED = {
-    "--permission nonsense": "--permission: write it like course_modes.change_coursemode.",
-    "--permission course_modes.": "--permission: write it like course_modes.change_coursemode.",
-    "--permission Course.Change": "--permission: write it like course_modes.change_coursemode.",
+    "--permission nonsense": "--permission: write it like app_label.change_model.",
+    "--permission course_modes.": "--permission: write it like app_label.change_model.",
+    "--permission Course.Change": "--permission: write it like app_label.change_model.",
     "--permission course_modes.fly": "--permission: this site has no permission course_modes.fly.",
     "--group Nobody": "--group: this site has no group Nobody.",
     "--group OPS": "--group: this site has no group OPS.",
@@ -299,20 +299,22 @@ def test_site_policy_covers_profile_rights(settings: Any, arguments: str, refusa
 
 NO_ROLES = "this site has no course access roles (student.CourseAccessRole)."
 NO_ACCESS = "this site has no application access (oauth_dispatch.ApplicationAccess)."
-PLAIN = {
-    f"--course-role staff@{COURSE}": f"--course-role: {NO_ROLES}",
-    "--global-role support": f"--global-role: {NO_ROLES}",
-    "--filter content_org:CET": f"--filter: {NO_ACCESS}",
-    "--restricted": f"--restricted: {NO_ACCESS}",
-    "--scope grades:read": "--scope: unknown scope grades:read; available: email, profile, read, write.",
-    "--profile gradebook --course-role limited_staff@course-v1:a+b+c": f"--course-role: {NO_ROLES}",
+PLAIN: dict[str, tuple[Any, str]] = {
+    "course_roles": ((f"staff@{COURSE}",), NO_ROLES),
+    "global_roles": (("support",), NO_ROLES),
+    "filters": (("content_org:CET",), NO_ACCESS),
+    "restricted": (True, NO_ACCESS),
+    "scopes": (("grades:read",), "unknown scope grades:read; available: email, profile, read, write."),
+    "profile": ("gradebook", "unknown profile; available: ."),
 }
 
 
-@pytest.mark.parametrize("arguments", PLAIN)
-def test_plain_django_names_missing_models(plain_site: None, arguments: str) -> None:
-    before = all_row_counts()
-    assert run("bot", "--permission", MODES, *arguments.split()).refusal == PLAIN[arguments]
+@pytest.mark.parametrize("field", PLAIN)
+def test_plain_django_names_missing_models(plain_site: None, field: str) -> None:
+    before, (value, message) = all_row_counts(), PLAIN[field]
+    with pytest.raises(InvalidSpec) as refused:
+        provision(permissions=(MODES,), **{field: value})
+    assert (refused.value.message, refused.value.field) == (message, field)
     assert all_row_counts() == before
 
 

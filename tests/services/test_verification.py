@@ -284,7 +284,7 @@ ANSWERS = {
         "anonymous: the endpoint",
     ),
     "forbidden": (403, {"detail": "You do not have permission."}, "403: the site accepts the credentials but refuses"),
-    "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the LMS."),
+    "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the site."),
     "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),
     "bad gateway": (502, HTML, "500: the site failed; see its log."),
@@ -311,7 +311,7 @@ def test_other_page_is_not_another_user(site: Site, body: bytes) -> None:
     site.answer(ME, 200, body)
 
     assert "another user" not in with_token(site)
-    assert "Check that the URL is that of the LMS." in with_token(site)
+    assert "Check that the URL is that of the site." in with_token(site)
 
 
 @pytest.mark.parametrize("echoed", [TOKEN, "edxapi_" + "0123456789abcdef" * 3, "S3cr3t" * 6])

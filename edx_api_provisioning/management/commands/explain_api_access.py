@@ -58,7 +58,7 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
 def _endpoint(method: str, path: str) -> Endpoint:
     endpoint = api.find_endpoint(method, path)
     if endpoint is None:
-        raise InvalidSpec(_("unknown request; see the permission_classes of its view in the LMS."))
+        raise InvalidSpec(_("unknown request; see the permission_classes of its view."))
     return endpoint
 
 

@@ -11,8 +11,8 @@ from edx_api_provisioning.management.base import ClientCommand, operator
 
 class Command(ClientCommand):
     epilog = """
-Rights and accounts that were not made for this client are left alone. JWTs that were issued live until they expire:
-nothing can revoke them (one hour, as the LMS is delivered).
+Rights and accounts that were not created for this client are left alone. Issued JWTs stay valid until they expire, in
+Open edX for one hour by default; they cannot be revoked.
 Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 

@@ -1,0 +1,69 @@
+"""Follow the tutorial for plain Django on a bare machine: real pip, a real project and a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pages import DJANGO, ROOT, Step, answers, steps_of_block
+
+_BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n(?:   :caption: (\S+)\n)?\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
+_END = "--- end of"
+_NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "tests", "mutants", "*.egg-info", "__pycache__")
+
+
+def _followed() -> Iterator[Step]:
+    """Return the commands of the page; a block with the name of a file becomes a command that writes it."""
+    for language, path, block in _BLOCK.findall(DJANGO.read_text()):
+        if language == "console":
+            yield from steps_of_block(block)
+        else:
+            write = ">" if "urlpatterns = [" in block else ">>"
+            yield Step(f"cat {write} {path} <<'END'\n{re.sub('^    ', '', block, flags=re.MULTILINE)}END", [])
+
+
+def test_plain_django_tutorial_works_on_bare_project(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "edx-api-provisioning", ignore=_NOT_IN_A_CLONE, symlinks=True)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(sys._base_executable)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    followed = list(_followed())
+    script = "".join(f"{step.command}\necho {_END} {number}: $?\n" for number, step in enumerate(followed))
+    script = script.replace("localhost:8000", f"localhost:{port}").replace(
+        "manage.py runserver",
+        f"manage.py runserver --noreload {port} >server.log 2>&1 & "
+        f"curl --silent --retry 60 --retry-delay 1 --retry-connrefused localhost:{port} >/dev/null",
+    )
+    networking = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "http"))}
+    environment = {
+        **networking,
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+        "PIP_CONSTRAINT": str(ROOT / "requirements/newest.txt"),
+    }
+    with subprocess.Popen(
+        ["sh", "-c", script], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as shell:  # fmt: skip
+        try:
+            said, _none = shell.communicate(timeout=600)
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)  # the server
+
+    for number, step in enumerate(followed):
+        output, mark, rest = said.partition(f"{_END} {number}: ")
+        assert mark, f"{step.command} did not end:\n{output}"
+        code, _newline, said = rest.partition("\n")
+        assert code == "0", f"{step.command}\n{output}"
+        if step.shown:
+            assert answers(step.shown, output), "\n".join([step.command, "shows", *step.shown, "and said", output])
