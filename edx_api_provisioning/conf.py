@@ -120,7 +120,8 @@ SETTINGS: tuple[Setting, ...] = (
         "RECORD_LAST_USE",
         _FLAG,
         True,
-        "Note when an opaque token of a client is used, at most once an hour for a client.",
+        "Note when an opaque token of a client is used, at most once an hour for a client. Plain Django needs "
+        "edx_api_provisioning.middleware.LastUseMiddleware in MIDDLEWARE.",
     ),
     Setting(
         "UNUSED_AFTER",

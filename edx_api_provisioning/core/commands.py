@@ -213,7 +213,7 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "notify_expiring_api_clients": Command(
-        _("Mail the contacts of API clients whose token expires soon, once for each configured notice period."),
+        _("Mail the contacts of API clients whose token expires soon or that are not used."),
         job=False,
         options=(
             _TEXT_OR_JSON._replace(help=_("Output format for the names of the notified clients. Default: text.")),

@@ -303,6 +303,7 @@ class Issue(enum.StrEnum):
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     SECRET_OVERDUE = "secret_overdue"  # noqa: S105
     PREDECESSOR_OVERDUE = "predecessor_overdue"
+    RETIRED_TOKEN = "retired_token"  # noqa: S105
 
 
 ISSUE_MEANINGS = {
@@ -327,4 +328,5 @@ ISSUE_MEANINGS = {
     Issue.TOKEN_EXPIRED: _("the access token has expired; rotate the client"),
     Issue.SECRET_OVERDUE: _("the client secret is older than the site allows; rotate the secret"),
     Issue.PREDECESSOR_OVERDUE: _("the grace period of the old application is over; rotate or revoke the client"),
+    Issue.RETIRED_TOKEN: _("an access token was granted while the client was being retired; revoke the client"),
 }

@@ -97,8 +97,10 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     """Return a plan under which new rights come with new credentials.
 
     Raises:
-        Conflict: whoever received the credentials of the client could not have granted these rights.
+        Conflict: whoever received the credentials of the client, or of another client of its user, could not have
+            granted these rights.
     """
+    _check_others(plan, rows.user)
     client, found = rows.client, rows.found.client
     if client is None or found is None or found.application is None or client.application is None:
         return plan
@@ -108,7 +110,7 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
         before = rights.rights_of(rows.user, client.application) if rows.user is not None else rights.Rights()
         growth = rights.grown(before, rights.rights_after(plan, rows.user, client.application))
         token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
-        excess = recipients.beyond_recipients(client, growth, secret=True, token=token)
+        excess = recipients.beyond_recipients(client, growth, token=token)
     if excess and not spec.reissue:
         raise Conflict(
             _("whoever received the credentials of %(client)s could not have granted %(rights)s. Reissue them.")
@@ -120,6 +122,23 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     if not (excess or (spec.reissue and other_secret)):
         return plan
     return _with_reissue(plan, found, site)
+
+
+def _check_others(plan: Plan, user: Any) -> None:
+    """Refuse new rights of a user if whoever received the credentials of its other clients could not grant them."""
+    if user is None or not plan.add_rights:
+        return
+    growth = rights.grown(rights.rights_of(user), rights.rights_after(plan, user))
+    for other in ApiClient.objects.filter(user=user, state=ApiClient.State.ACTIVE).exclude(name=plan.spec.name):
+        if excess := recipients.beyond_recipients(other, growth, token=other.access_token_id is not None):
+            raise Conflict(
+                _(
+                    "whoever received the credentials of %(client)s, which has the same user, could not have granted "
+                    "%(rights)s. First run: rotate_api_client %(client)s --token --secret"
+                )
+                % {"client": other.name, "rights": ", ".join(excess)},
+                field="username",
+            )
 
 
 def _with_reissue(plan: Plan, client: CurrentClient, site: Site) -> Plan:

@@ -23,16 +23,17 @@ BLOCKING = frozenset(
 
 
 def find_issues(
-    client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None
+    client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None, live_tokens: bool = False
 ) -> tuple[Issue, ...]:
     """Return the issues of a client that was loaded with its user, application and access token.
 
     Args:
         restricted: whether its application is a RestrictedApplication.
         oldest_secret: secrets issued before this are overdue; None if the site sets no age.
+        live_tokens: whether its application has tokens that work; only for a retired client.
     """
     if client.state == ApiClient.State.RETIRED:
-        return ()
+        return (Issue.RETIRED_TOKEN,) if live_tokens else ()
     return (
         *_user_issues(client),
         *_application_issues(client, restricted, oldest_secret),

@@ -1,4 +1,4 @@
-"""Telling people that a token ends, once at each of the configured distances."""
+"""Mail the contacts of clients whose token expires soon or that are not used."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.core.mail import send_mail
+from django.db.models import Exists, OuterRef, QuerySet
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -18,8 +19,9 @@ from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import DatabaseFailure, ProvisioningError
-from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry, revocation
+from edx_api_provisioning.services.last_use import notes_use, unused
 
 _DAY = timedelta(days=1)
 
@@ -27,18 +29,17 @@ logger = logging.getLogger(__name__)
 
 
 def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
-    """Mail the contact of every client whose token ends soon; returns the names of those who were told.
+    """Mail the contacts of clients whose token expires soon or that are not used; return the names of these clients.
 
-    Each contact is told once for each distance of ``NOTICE_DAYS``, and of a token only the nearest that has come: a
-    client that is first looked at five days before the end is told of the seven-day distance, not of thirty as well.
-    The client's row is locked while its mail is sent, so that two workers send one; a mail that cannot be sent is
-    tried again the next time.
+    There is one mail for each of the days in ``NOTICE_DAYS`` before a token expires; if several of them have come, only
+    for the last. There is one mail for each ``UNUSED_AFTER`` without use. The client is locked while its mail is sent,
+    so that two workers send one. A mail that cannot be sent is sent by the next run.
 
-    Predecessors whose grace is over are deleted on the way, and tokens that a grant issued while its client was being
-    retired are ended.
+    Old applications whose grace period is over are deleted, and tokens that were granted while their client was being
+    retired are revoked.
 
     Raises:
-        ProvisioningError: after everybody was tried, if a mail could not be sent.
+        ProvisioningError: after all clients, if a mail could not be sent.
     """
     distances = sorted(conf.get("NOTICE_DAYS"))
     now = datetime.now(UTC)
@@ -47,14 +48,16 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
         horizon = now + max(distances, default=0) * _DAY
         ending = due.filter(access_token__expires__gt=now, access_token__expires__lte=horizon)
         expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
+        idle = list(_unused(now).exclude(pk__in=expiring).values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
     end_strays(authority=authority)
     for pk in succeeded:
         in_transaction(partial(_end_predecessor, pk, now, authority))
     told, failed = [], 0
-    for pk in expiring:
+    work = [partial(_notify_expiring, pk, distances, now, authority) for pk in expiring]
+    for notify in (*work, *(partial(_notify_unused, pk, now, authority) for pk in idle)):
         try:
-            told.append(in_transaction(partial(_notify, pk, distances, now, authority)))
+            told.append(in_transaction(notify))
         except (_NotSent, DatabaseFailure):
             failed += 1
     if failed:
@@ -91,7 +94,25 @@ def _end_predecessor(pk: Any, now: datetime, authority: Authority) -> None:
         client.save()
 
 
-def _notify(pk: Any, distances: list[int], now: datetime, authority: Authority) -> str | None:
+def _unused(now: datetime) -> QuerySet[ApiClient]:
+    """Return the clients that were not used for ``UNUSED_AFTER``, and whose contact was not told in that time."""
+    span = conf.get("UNUSED_AFTER")
+    if span is None or not notes_use():
+        return ApiClient.objects.none()
+    told = ApiClientEvent.objects.filter(client=OuterRef("pk"), kind=registry.Kind.NOTIFIED, created__gt=now - span)
+    idle = unused(ApiClient.objects.exclude(contact=""), span)
+    return idle.exclude(Exists(told.filter(details__has_key="unused_days")))
+
+
+def _notify_unused(pk: Any, now: datetime, authority: Authority) -> str | None:
+    client = registry.lock(_unused(now).filter(pk=pk), skip_locked=True)
+    if client is None:
+        return None
+    days = conf.get("UNUSED_AFTER") // _DAY
+    return _mail(client, "unused", {"days": days}, details={"unused_days": days}, authority=authority)
+
+
+def _notify_expiring(pk: Any, distances: list[int], now: datetime, authority: Authority) -> str | None:
     client = registry.lock(ApiClient.objects.filter(pk=pk), skip_locked=True)
     token = client.access_token if client is not None else None
     if client is None or token is None or token.expires <= now:
@@ -102,16 +123,19 @@ def _notify(pk: Any, distances: list[int], now: datetime, authority: Authority) 
         return None
     client.noticed_days = distance
     client.save()
-    registry.record(
-        client,
-        client.name,
-        registry.Kind.NOTIFIED,
-        authority=authority,
-        details={"days": distance, "to": client.contact},
-    )
-    context = {"client": client, "days": days, "expires_at": token.expires, "site": conf.root_url()}
-    subject = " ".join(render_to_string("edx_api_provisioning/expiry_subject.txt", context).split())
-    body = render_to_string("edx_api_provisioning/expiry_body.txt", context)
+    context = {"days": days, "expires_at": token.expires}
+    return _mail(client, "expiry", context, details={"days": distance}, authority=authority)
+
+
+def _mail(
+    client: ApiClient, template: str, context: dict[str, Any], *, details: dict[str, Any], authority: Authority
+) -> str:
+    """Record and send a mail to the contact of a client; return the name of the client."""
+    details = {**details, "to": client.contact}
+    registry.record(client, client.name, registry.Kind.NOTIFIED, authority=authority, details=details)
+    context = {**context, "client": client, "site": conf.root_url()}
+    subject = " ".join(render_to_string(f"edx_api_provisioning/{template}_subject.txt", context).split())
+    body = render_to_string(f"edx_api_provisioning/{template}_body.txt", context)
     try:
         send_mail(subject, body, from_email=None, recipient_list=[client.contact])
     except Exception as error:

@@ -225,7 +225,8 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
     loaded = clients.select_related("user", "application", "access_token")
     # What is not read cannot leak.
     facts = loaded.defer("application__client_secret", "access_token__token")
-    return with_last_grant(_with_end(facts.annotate(token_count=count[:1], restricted=restricted)))
+    live = Exists(tokens.filter(expires__gt=datetime.now(UTC)))
+    return with_last_grant(_with_end(facts.annotate(token_count=count[:1], restricted=restricted, live_tokens=live)))
 
 
 def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
@@ -270,7 +271,13 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,
-        issues=tuple(find_issues(client, restricted=client.restricted, now=now, oldest_secret=site.oldest_secret(now))),
+        issues=find_issues(
+            client,
+            restricted=client.restricted,
+            now=now,
+            oldest_secret=site.oldest_secret(now),
+            live_tokens=client.live_tokens,
+        ),
     )
 
 

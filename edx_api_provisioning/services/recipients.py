@@ -49,26 +49,18 @@ def _key(authority: Authority) -> str:
     return "" if authority.restricted else str(authority.user.pk)
 
 
-def beyond_recipients(client: ApiClient, growth: Rights, *, secret: bool, token: bool) -> tuple[str, ...]:
+def beyond_recipients(client: ApiClient, growth: Rights, *, token: bool) -> tuple[str, ...]:
     """Return those of some new rights that a recipient could not have granted.
 
     Args:
-        secret, token: whether the current one stays.
+        token: whether there is a current token, and it stays.
     """
     if growth == Rights():
         return ()
     known = client.recipients
-    holders = {*known.get("older", ())}
-    holders |= {known.get("secret", "")} if secret else set()
-    holders |= {known.get("token", "")} if token else set()
+    holders = {*known.get("older", ()), known.get("secret", "")} | ({known.get("token", "")} if token else set())
     excess = {right for holder in holders - {_OPERATOR} for right in growth.exceeds(_limit(holder))}
     return tuple(sorted(excess))
-
-
-def secret_is_beyond(client: ApiClient, growth: Rights) -> bool:
-    """Return whether the recipient of the current secret could not have granted some new rights."""
-    holder = client.recipients.get("secret", "")
-    return holder != _OPERATOR and bool(growth.exceeds(_limit(holder)))
 
 
 def _limit(holder: str) -> Rights:

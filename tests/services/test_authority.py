@@ -251,6 +251,25 @@ def test_adopting_a_shared_user_needs_consent() -> None:
     assert ApiClientEvent.objects.get(kind="shared").client_name == "owner"
 
 
+@pytest.mark.parametrize("grown", ["adopted", "new"])
+def test_growth_counts_every_client_of_the_user(grown: str) -> None:
+    """The credentials of the others gain the rights too."""
+    user = UserFactory(username="person")
+    ApplicationFactory(user=user, client_id="the-id")
+    api.adopt("adopted", client_id="the-id", authority=OPERATOR)
+    provision(name="other", username="person", use_existing_user=True)
+    ApiClient.objects.filter(name="other").update(recipients={"secret": str(ann().pk), "token": "operator"})
+    api.rotate("adopted", secret=True, authority=OPERATOR)
+    wanted = {"username": "person", "use_existing_user": True, "permissions": (MODES,), "reissue": True}
+
+    with pytest.raises(Conflict, match=f"received the credentials of other, .* permission:{MODES}"):
+        provision(name=grown, **wanted)
+    assert not user.has_perm(MODES)
+
+    api.rotate("other", secret=True, authority=OPERATOR)
+    provision(name=grown, **wanted)
+
+
 def test_retiring_ends_every_client_of_the_user() -> None:
     first = provision(name="owner")
     application = ApplicationFactory(user=client("owner").user, client_id="the-id", client_secret=SECRET)
@@ -357,8 +376,10 @@ def test_control_characters_of_an_application_are_escaped() -> None:
 def test_grant_in_flight_at_retirement_is_ended() -> None:
     issued = provision()
     api.revoke("report", retire=True, authority=OPERATOR)
+    assert api.get_client("report").issues == ()
     token = AccessTokenFactory(application=client().application)
 
+    assert api.get_client("report").issues == ("retired_token",)
     api.notify_expiring(authority=OPERATOR)
 
     assert not get_access_token_model().objects.filter(pk=token.pk).exists()

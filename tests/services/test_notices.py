@@ -85,7 +85,8 @@ def test_contact_is_notified_once_per_distance(clock: Clock) -> None:
         (timedelta(seconds=-1), None),
     ],
 )
-def test_late_notice_uses_nearest_distance(clock: Clock, left: timedelta, distance: int | None) -> None:
+def test_late_notice_uses_nearest_distance(settings: Any, clock: Clock, left: timedelta, distance: int | None) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "UNUSED_AFTER": None}
     made = provisioned(contact=OWNER)
     assert made.expires_at is not None
     clock.to(made.expires_at - left)
@@ -99,7 +100,7 @@ def test_late_notice_uses_nearest_distance(clock: Clock, left: timedelta, distan
 
 @pytest.mark.django_db
 def test_notice_days_may_be_in_any_order(settings: Any, clock: Clock) -> None:
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": [2, 90]}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "NOTICE_DAYS": [2, 90], "UNUSED_AFTER": None}
     provisioned(contact=OWNER, expires_in=timedelta(days=100))
 
     told = []
@@ -440,3 +441,44 @@ def test_client_deleted_meanwhile_is_skipped(clock: Clock, monkeypatch: pytest.M
     assert notify() == ()
     assert len(met) == 2  # Its predecessor, and its token.
     assert (subjects(), last_event().kind) == ([], "deleted")
+
+
+# Unused clients
+
+
+@pytest.mark.databases
+@pytest.mark.django_db
+def test_contact_of_unused_client_is_notified(clock: Clock) -> None:
+    provisioned(contact=OWNER, expires_in=timedelta(days=700))
+    provisioned("no-contact", expires_in=timedelta(days=700))
+    used = provisioned("used", contact=OWNER, expires_in=timedelta(days=700))
+
+    told = []
+    for day in range(0, 200, 10):
+        clock.to(NOON + timedelta(days=day, seconds=1))
+        granted(used.client_id, used.client_secret)
+        told += [(day, name) for name in notify()]
+
+    assert told == [(90, "report"), (180, "report")]
+    assert subjects() == ["report is not used"] * 2
+    assert "It was not used for 90 days." in mail.outbox[0].body
+    assert last_event().details == {"unused_days": 90, "to": OWNER}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("off", [{"UNUSED_AFTER": None}, {"RECORD_LAST_USE": False}])
+def test_unused_notices_can_be_turned_off(settings: Any, clock: Clock, off: dict[str, Any]) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **off}
+    provisioned(contact=OWNER, expires_in=timedelta(days=700))
+    clock.forward(days=100)
+
+    assert notify() == ()
+
+
+@pytest.mark.django_db
+def test_unused_notices_need_the_middleware(settings: Any, clock: Clock) -> None:
+    settings.MIDDLEWARE = []
+    provisioned(contact=OWNER, expires_in=timedelta(days=700))
+    clock.forward(days=100)
+
+    assert notify() == ()

@@ -11,7 +11,8 @@ from edx_api_provisioning.management.base import ClientCommand, operator
 
 class Command(ClientCommand):
     epilog = """
-Run it daily. The distances are EDX_API_PROVISIONING["NOTICE_DAYS"], by default 30, 7 and 1 days before the end.
+Run it daily. EDX_API_PROVISIONING["NOTICE_DAYS"] and ["UNUSED_AFTER"] set the times: by default 30, 7 and 1 days
+before a token expires, and after 90 days without use.
 Applications before a rotation with --grace are deleted on the way, once their grace is over.
 Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
