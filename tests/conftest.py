@@ -35,8 +35,16 @@ class Progress:
         self.pipe = open(os.environ["TEST_PROGRESS"], "w", buffering=1)  # noqa: SIM115 - for the life of the process
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.total = len(session.items)
-        print(f"{self.job}: {self.total} tests", file=self.pipe)
+        self.count(len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.count(len(ids))
+
+    def count(self, total: int) -> None:
+        if total and not self.total:
+            self.total = total
+            print(f"{self.job}: {total} tests", file=self.pipe)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -48,7 +56,7 @@ class Progress:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if "TEST_PROGRESS" in os.environ:
+    if "TEST_PROGRESS" in os.environ and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Progress())
 
 
@@ -92,7 +100,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI, count skipped tests as failures."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if "CI" in os.environ and reporter.stats.get("skipped"):
+    # The processes of pytest-xdist have no reporter.
+    if "CI" in os.environ and reporter and reporter.stats.get("skipped"):
         reporter.write_line("\nCI skips no test; see the reasons below.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

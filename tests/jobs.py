@@ -29,7 +29,7 @@ def select_jobs(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
     """Return the jobs of a target, the longest first, and what is not tested for want of a Python."""
     newest = f"{next((name for name in reversed(SUPPORTED) if name in pythons), pythons[-1])}-{NEWEST}"
     if target == "newest":
-        return [newest, "tutor20", "tutor21"], []
+        return [f"{newest}-others", f"{newest}-browser", "tutor20", "tutor21"], []
     if target == "test":
         if TOOLS in SUPPORTED:
             whole, more, missing = f"{TOOLS}-{LMS}", [f"{newest}-edges"], []
