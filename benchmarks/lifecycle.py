@@ -54,7 +54,7 @@ def nothing(_name: str) -> None:
     pass
 
 
-def made(name: str) -> None:
+def provisioned(name: str) -> None:
     from edx_api_provisioning import api
     from edx_api_provisioning.core.authority import Authority
     from edx_api_provisioning.core.secrets import Secret
@@ -66,7 +66,7 @@ def made(name: str) -> None:
     os.environ["BENCH_TOKEN"], os.environ["BENCH_SECRET"] = credentials.access_token.reveal(), SECRET
 
 
-def made_by_hand(name: str) -> None:
+def created_by_hand(name: str) -> None:
     from django.contrib.auth import get_user_model
     from oauth2_provider.models import get_access_token_model, get_application_model
 
@@ -82,32 +82,32 @@ def made_by_hand(name: str) -> None:
     get_access_token_model().objects.create(application=application, user=user, token=f"token-{name}", **_end(days=400))
 
 
-def succeeded(name: str) -> None:
-    made(name)
+def with_predecessor(name: str) -> None:
+    provisioned(name)
     command("rotate_api_client", name, "--token", "--secret", "--grace", "1h")
 
 
 def expiring(name: str) -> None:
-    made(name)
+    provisioned(name)
     command("rotate_api_client", name, "--expires-in", "12h")
 
 
 def overdue(name: str) -> None:
     from edx_api_provisioning.models import ApiClient
 
-    succeeded(name)
+    with_predecessor(name)
     ApiClient.objects.filter(name=name).update(predecessor_ends=datetime.now(UTC))
 
 
-def shown_in_admin(name: str) -> None:
+def open_in_admin(name: str) -> None:
     """Create a client for the admin pages, and a logged-in user who requests them."""
     from django.contrib.auth import get_user_model
     from django.test import Client
 
-    made(name)
+    provisioned(name)
     users = get_user_model()
     rights = {"email": "root@example.org", "is_staff": True, "is_superuser": True}
-    root, _made = users.objects.get_or_create(username="root", defaults=rights)
+    root, _created = users.objects.get_or_create(username="root", defaults=rights)
     BROWSER["of root"] = Client(headers={"host": "localhost"})
     BROWSER["of root"].force_login(root)
 
@@ -136,47 +136,47 @@ def works() -> list[Work]:
 
     return [
         Work("provision NAME, a new client", nothing, of("provision_api_client", "NAME")),
-        Work("provision NAME, unchanged", made, of("provision_api_client", "NAME")),
-        Work("rotate NAME", made, of("rotate_api_client", "NAME")),
-        Work("rotate NAME --secret", made, of("rotate_api_client", "NAME", "--secret")),
-        Work("rotate NAME --grace 1h", made, of("rotate_api_client", "NAME", "--grace", "1h")),
+        Work("provision NAME, unchanged", provisioned, of("provision_api_client", "NAME")),
+        Work("rotate NAME", provisioned, of("rotate_api_client", "NAME")),
+        Work("rotate NAME --secret", provisioned, of("rotate_api_client", "NAME", "--secret")),
+        Work("rotate NAME --grace 1h", provisioned, of("rotate_api_client", "NAME", "--grace", "1h")),
         Work(
             "rotate NAME --token --secret --grace 1h",
-            made,
+            provisioned,
             of("rotate_api_client", "NAME", "--token", "--secret", "--grace", "1h"),
         ),
         Work("rotate NAME, with a predecessor overdue", overdue, of("rotate_api_client", "NAME")),
         Work("rotate --expiring-within 1d", expiring, of("rotate_api_client", "--expiring-within", "1d")),
-        Work("revoke NAME", made, of("revoke_api_client", "NAME")),
-        Work("revoke NAME --retire", made, of("revoke_api_client", "NAME", "--retire")),
-        Work("revoke NAME --delete", succeeded, of("revoke_api_client", "NAME", "--delete")),
+        Work("revoke NAME", provisioned, of("revoke_api_client", "NAME")),
+        Work("revoke NAME --retire", provisioned, of("revoke_api_client", "NAME", "--retire")),
+        Work("revoke NAME --delete", with_predecessor, of("revoke_api_client", "NAME", "--delete")),
         Work(
             "adopt NAME",
-            made_by_hand,
+            created_by_hand,
             lambda name: command("adopt_api_client", name, "--client-id", f"id-{name}"),
         ),
         Work("list", nothing, of("list_api_clients")),
         Work("list --expiring-within 30d", nothing, of("list_api_clients", "--expiring-within", "30d")),
         Work("list --expired", nothing, of("list_api_clients", "--expired")),
         Work("list --overprivileged", nothing, of("list_api_clients", "--overprivileged")),
-        Work("list --unmanaged", made_by_hand, of("list_api_clients", "--unmanaged")),
-        Work("verify NAME", made, of("verify_api_client", "NAME")),
-        Work("verify --token-from", made, of("verify_api_client", "--token-from", "env:BENCH_TOKEN")),
+        Work("list --unmanaged", created_by_hand, of("list_api_clients", "--unmanaged")),
+        Work("verify NAME", provisioned, of("verify_api_client", "NAME")),
+        Work("verify --token-from", provisioned, of("verify_api_client", "--token-from", "env:BENCH_TOKEN")),
         Work(
             "verify --client-id --client-secret-from",
-            made,
+            provisioned,
             lambda name: command(
                 "verify_api_client", "--client-id", f"id-{name}", "--client-secret-from", "env:BENCH_SECRET"
             ),
         ),
         Work("notify", expiring, of("notify_expiring_api_clients")),
-        Work("the admin's list", shown_in_admin, page("")),
-        Work("the admin's list, by next expiry", shown_in_admin, page("?o=5")),
-        Work("the admin's list, expires within 30 days", shown_in_admin, page("?expires=soon")),
-        Work("the admin's list, searched", shown_in_admin, page("?q=w1")),
-        Work("the admin's page of a client", shown_in_admin, page("PK/change/")),
-        Work("the admin's history of a client", shown_in_admin, page("PK/history/")),
-        Work("the admin's form to rotate", shown_in_admin, page("rotate/?client=PK")),
+        Work("the admin's list", open_in_admin, page("")),
+        Work("the admin's list, by next expiry", open_in_admin, page("?o=5")),
+        Work("the admin's list, expires within 30 days", open_in_admin, page("?expires=soon")),
+        Work("the admin's list, searched", open_in_admin, page("?q=w1")),
+        Work("the admin's page of a client", open_in_admin, page("PK/change/")),
+        Work("the admin's history of a client", open_in_admin, page("PK/history/")),
+        Work("the admin's form to rotate", open_in_admin, page("rotate/?client=PK")),
     ]
 
 
@@ -297,7 +297,7 @@ def explain(name: str) -> None:
         with connection.execute_wrapper(statement):
             work.run(f"plan-{position}")
 
-    print(f"\nHow the database gets at {table} beside {LARGE:,} tokens, statement by statement:")
+    print(f"\nQuery plans for {table} with {LARGE:,} tokens:")
     for shape, (seen, found) in plans.items():
         print(f"  {shape}\n    first seen in: {seen}")
         for line in found:
