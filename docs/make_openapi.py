@@ -16,7 +16,7 @@ _NAMES = ("Client", "Credentials", "Event", "Identity", "Problem", "Planned", "A
 _SECURITY = {
     "Bearer": {
         "type": "apiKey", "in": "header", "name": "Authorization",
-        "description": "An opaque access token: Bearer TOKEN.",
+        "description": "An opaque access token, if the site sets REST_API_BEARER, and for self-rotation: Bearer TOKEN.",
     },
     "JWT": {
         "type": "apiKey", "in": "header", "name": "Authorization",

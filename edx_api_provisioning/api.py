@@ -18,9 +18,9 @@ Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
 Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
 needs; ``is_lms`` tells whether there are course roles, restrictions and JWTs.
 
-Requests: ``in_transaction``, ``require_new``, ``record_refusal``, ``hold_client`` and ``no_sql_logging`` wrap a change
-of several steps; ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
-``require_may_change``, ``version_of`` and ``identify`` are for the REST API and the admin.
+Requests: ``in_transaction``, ``require_new``, ``record_refusal`` and ``no_sql_logging`` wrap a change of several steps;
+``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
+``require_may_change``, ``version_of``, ``versions`` and ``identify`` are for the REST API and the admin.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, fi
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
 from edx_api_provisioning.adapters.lms import is_lms
 from edx_api_provisioning.services.adoption import adopt
-from edx_api_provisioning.services.authorization import version_of
+from edx_api_provisioning.services.authorization import version_of, versions
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
 from edx_api_provisioning.services.credentials import describe
 from edx_api_provisioning.services.identity import (
@@ -49,7 +49,6 @@ from edx_api_provisioning.services.queries import (
     client_rights,
     find_clients,
     get_client,
-    hold_client,
     list_clients,
     list_events,
     list_unmanaged,
@@ -78,7 +77,6 @@ __all__ = [
     "find_clients",
     "find_endpoint",
     "get_client",
-    "hold_client",
     "identify",
     "in_transaction",
     "is_lms",
@@ -111,5 +109,6 @@ __all__ = [
     "verify_client",
     "verify_token",
     "version_of",
+    "versions",
     "with_facts",
 ]

@@ -156,6 +156,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Turn the REST API on. whoami is always on: it only tells callers about themselves.",
     ),
     Setting(
+        "REST_API_BEARER",
+        _FLAG,
+        False,
+        "Accept opaque access tokens (Authorization: Bearer) at the REST API, beside JWTs and sessions. Self-rotation "
+        "always accepts them.",
+    ),
+    Setting(
         "REST_API_RATE",
         _or_none(_RATE),
         "120/min",

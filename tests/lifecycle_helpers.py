@@ -117,8 +117,10 @@ def last_event() -> ApiClientEvent:
 
 
 def all_rows() -> dict[str, list[dict[str, Any]]]:
-    """Every row that the life of a client is made of, column by column; of refusals there is an event beside."""
+    """Return the rows that a change may touch, without the events of refusals and the time of the last use."""
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
     found = {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}
+    for row in found[ApiClient.__name__]:
+        del row["last_used"]
     events = [event for event in found[ApiClientEvent.__name__] if event["kind"] != "refused"]
     return {**found, ApiClientEvent.__name__: events}

@@ -25,7 +25,7 @@ from tests import admin_client
 from tests.admin_client import Browser
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory
 from tests.lifecycle_helpers import all_rows
-from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, by_session, make_user, token_of
+from tests.rest_api.callers import ALL, SCOPES, SITE, Caller, by_bearer, by_jwt, by_session, make_user, token_of
 from tests.sampling import some
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ NEEDS = {"create": "provision", "change": "provision", "grow": "provision", "tok
 
 @pytest.fixture(autouse=True)
 def switched_on(settings: Any) -> None:
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_RATE": None}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **SITE}
 
 
 @dataclass(frozen=True)

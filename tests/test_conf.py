@@ -83,6 +83,7 @@ INVALID: dict[str, list[object]] = {
     "RECORD_LAST_USE": ["False"],
     "UNUSED_AFTER": ["never", 90],
     "REST_API": ["False", 1, None],
+    "REST_API_BEARER": ["True"],
     "NOTICE_DAYS": [30, None, "30", [0], [-1], [30, "7"], [1.5], [True], [10_000]],
     "TOKEN_PREFIX": ["with space", "ümlaut", "a/b", "x" * 65, "line\n", None, 1],
     "REST_API_RATE": ["often", "0/min", "5 per minute", 5, "5/week", "1000000/s"],

@@ -32,16 +32,16 @@ from edx_api_provisioning.core.spec import COURSE_KEY
 _USERNAME_LENGTHS = range(2, 31)
 
 
-def authentication_classes() -> tuple[type, ...]:
-    """Return the authentication classes: JWT if the site accepts it, Bearer token, and session with CSRF check.
+def authentication_classes(*, bearer: bool) -> tuple[type, ...]:
+    """Return the authentication classes: JWT if the site accepts it, session with CSRF check, opaque token on request.
 
     JWTs, in a header or a cookie, are taken by edx-drf-extensions; an LMS has its class among DRF's defaults.
     """
     from rest_framework.authentication import SessionAuthentication
 
     jwt = _jwt_authentication()
-    bearer = import_string(conf.get("BEARER_AUTHENTICATION"))
-    return (*([jwt] if jwt else []), bearer, SessionAuthentication)
+    opaque = [import_string(conf.get("BEARER_AUTHENTICATION"))] if bearer else []
+    return (*([jwt] if jwt else []), *opaque, SessionAuthentication)
 
 
 def _jwt_authentication() -> type | None:

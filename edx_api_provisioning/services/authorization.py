@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -24,6 +25,18 @@ from edx_api_provisioning.services.current_state import Rows
 CHANGES_OF_RIGHTS = (Action.CHANGE_RIGHTS, Action.SET_ACCESS, Action.UPDATE_SCOPES, Action.USE_USER)
 
 
+def versions(names: Sequence[str], *, lock: bool = False) -> dict[str, str]:
+    """Return the version of each client that exists, by name; see :func:`version_of`."""
+    clients = registry.find_all(names, lock_them=lock)
+    users = {each.user_id: rights.lock_user(each.user) if lock else each.user for each in clients if each.user}
+    loaded = rights.load_rights([*users], [each.application_id for each in clients if each.application_id])
+    return {
+        each.name: _version(each, user, each.application, loaded.of(user, each.application) if user else None)
+        for each in clients
+        for user in [users.get(each.user_id)]
+    }
+
+
 def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:
     """Return a digest of what somebody decides on: a client, and the rights of its user and its application.
 
@@ -33,7 +46,10 @@ def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: b
     if lock:
         client = registry.lock(ApiClient.objects.filter(pk=client.pk)) if client is not None else None
         user = rights.lock_user(user) if user is not None else None
-    known = rights.rights_of(user, application) if user is not None else None
+    return _version(client, user, application, rights.rights_of(user, application) if user is not None else None)
+
+
+def _version(client: ApiClient | None, user: Any, application: Any, known: rights.Rights | None) -> str:
     seen = [
         client and [client.pk, client.state, client.updated.isoformat(), *client.declared_rights],
         known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],

@@ -136,16 +136,6 @@ def get_client(name: str) -> ClientSummary:
     return found[0]
 
 
-def hold_client(name: str) -> ClientSummary:
-    """Return the client with exactly this name, locked until the end of the surrounding transaction.
-
-    Raises:
-        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
-    """
-    registry.get(name, lock_it=True)
-    return get_client(name)
-
-
 def list_events(name: str) -> Rows[Event]:
     """Return the history of an existing client, newest first, to be read page by page.
 

@@ -117,7 +117,7 @@ def test_unusable_token_is_reported(settings: Any) -> None:
 
 def test_rest_api_accepts_bearer_tokens(settings: Any) -> None:
     root = "/provisioning/v1"
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_BEARER": True}
     rights = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", "provision", "rotate")]
     made = provisioned(*[f"--permission={right}" for right in rights])
     bearer = {"Authorization": f"Bearer {made['access_token']}"}
@@ -130,7 +130,8 @@ def test_rest_api_accepts_bearer_tokens(settings: Any) -> None:
     second = Client().post(**sent, headers={**bearer, "Idempotency-Key": "k"})
     assert (second.status_code, second.json()["verified"]) == (201, True), second.content
     assert Client().post(**sent, headers={**bearer, "Idempotency-Key": "k"})["Idempotency-Replayed"] == "true"
-    rotated = Client().post(f"{root}/clients/second/token/", headers=bearer, content_type="application/json")
+    sent = {"path": f"{root}/clients/second/token/", "content_type": "application/json"}
+    rotated = Client().post(**sent, headers={**bearer, "If-Match": "*"})
     assert whoami(rotated.json()["access_token"]) == (200, "second")
     listed = Client().get(f"{root}/clients/?page_size=1", headers=bearer).json()
     assert (listed["count"], [row["name"] for row in listed["results"]]) == (2, ["api-client"])

@@ -19,6 +19,9 @@ SCOPES = ("api_provisioning:read", "api_provisioning:write")
 ALL = ("view", "provision", "rotate", "revoke")
 
 
+SITE = {"REST_API": True, "REST_API_BEARER": True, "REST_API_RATE": None}
+
+
 def make_user(*rights: str, **flags: Any) -> Any:
     """Create a user with permissions: "view" means view_apiclient, names with "_" are codenames."""
     user = UserFactory(**flags)
@@ -40,10 +43,13 @@ class Caller:
             self.http.get("/admin/login/")
             self.http.cookies["csrftoken"] = "c" * 32
 
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str | None) -> HttpResponse:
         sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.csrf and "X-CSRFToken" not in sent:
             sent["X-CSRFToken"] = "c" * 32
+        # Tests of the header send their own, or None.
+        sent = {"If-Match": "*", **sent} if method in ("POST", "PATCH") else sent
+        sent = {name: value for name, value in sent.items() if value is not None}
         if body is None and method in ("POST", "PATCH"):
             body = {}
         data = {} if body is None else {"data": body, "content_type": "application/json"}
@@ -53,10 +59,10 @@ class Caller:
     def get(self, path: str, **headers: str) -> HttpResponse:
         return self("GET", path, **headers)
 
-    def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
+    def post(self, path: str, body: Any = None, **headers: str | None) -> HttpResponse:
         return self("POST", path, body, **headers)
 
-    def patch(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
+    def patch(self, path: str, body: Any = None, **headers: str | None) -> HttpResponse:
         return self("PATCH", path, body, **headers)
 
 

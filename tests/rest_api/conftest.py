@@ -1,4 +1,4 @@
-"""Switch on the REST API and switch off throttling."""
+"""Switch on the REST API and opaque tokens, and switch off throttling."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.rest_api.callers import ALL, Caller, by_session, make_user
+from tests.rest_api.callers import ALL, SITE, Caller, by_session, make_user
 
 
 @pytest.fixture(autouse=True)
 def switched_on(settings: Any) -> None:
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_RATE": None}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **SITE}
 
 
 @pytest.fixture

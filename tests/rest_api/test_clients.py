@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
@@ -280,6 +281,7 @@ def test_patch_honors_if_match(root: Caller) -> None:
     assert good(changed)["status"] == "updated"
 
     problem(root.patch("/clients/report/", {"purpose": "second"}, If_Match=read), 412, "precondition-failed")
+    problem(root.patch("/clients/report/", {"purpose": "second"}, If_Match=None), 428, "precondition-required")
     assert client().purpose == "first"
     assert changed["ETag"] == root.get("/clients/report/")["ETag"] != read
     good(root.patch("/clients/report/", {"purpose": "second"}, If_Match=f'"other", {changed["ETag"]}'))
@@ -292,8 +294,17 @@ def test_post_honors_if_match(root: Caller, address: str) -> None:
 
     for stale in ('"stale"', "nonsense", f"W/{root.get('/clients/report/')['ETag']}"):
         problem(root.post(address, {}, If_Match=stale), 412)
+    problem(root.post(address, {}, If_Match=None), 428)
     assert row_counts() == before
     good(root.post(address, {}, If_Match="*"))
+
+
+def test_etag_covers_rights_of_user(root: Caller) -> None:
+    provisioned()
+    read = root.get("/clients/report/")["ETag"]
+    client().user.user_permissions.add(Permission.objects.get(codename="view_user"))
+
+    problem(root.post("/clients/report/token/", {}, If_Match=read), 412)
 
 
 @pytest.mark.databases

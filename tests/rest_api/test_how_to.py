@@ -48,16 +48,17 @@ def test_settings_example_is_valid() -> None:
 def test_python_example_works(site: str) -> None:
     command = re.sub(r"\\\n>\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")
     arguments = command.partition("--format env")[0].split()
-    token = run(*arguments, "--format", "json").result["access_token"]
+    made = run(*arguments, "--format", "json").result
     kept: list[str] = []
+    names = {"site": site, "keep": lambda *secrets: kept.extend(secrets)}
 
-    exec(block("python", 1), {"site": site, "token": token, "keep": lambda *secrets: kept.extend(secrets)})  # noqa: S102
+    exec(block("python", 1), {**names, **{name: made[name] for name in ("client_id", "client_secret")}})  # noqa: S102
 
-    assert len(kept) == 5
+    assert len(kept) == 4
     assert all(kept)
     assert (client("grade-report").state, client("grade-report").purpose) == ("retired", "the monthly report")
-    assert answer(kept[4]) == "ok"
-    assert last_event().actor == "itself: provisioner"
+    assert answer(kept[3]) == "token_nonexistent"
+    assert last_event().actor == "REST API: provisioner"
 
 
 @pytest.mark.parametrize("address", re.findall(r'_path += "(.*)"', TEXT))

@@ -63,6 +63,36 @@ def test_apply_is_idempotent(root: Caller) -> None:
     assert {each["status"] for each in by_name(root.post("/plan/", TWO)).values()} == {"unchanged"}
 
 
+@pytest.mark.parametrize("change", ["created", "changed", "deleted"])
+def test_apply_requires_planned_state(change: str, root: Caller) -> None:
+    manifest = {"manifest": "team", "clients": [{"name": "report"}, {"name": "grades"}]}
+    if change != "created":
+        provisioned("grades")
+    planned = root.post("/plan/", manifest)["ETag"]
+    if change == "deleted":
+        ApiClient.objects.all().delete()
+    else:
+        provisioned("grades", purpose="another")
+    before = all_rows()
+
+    problem(root.post("/apply/", manifest, If_Match=planned), 412)
+    if change != "deleted":
+        problem(root.post("/apply/", manifest, If_Match=None), 428)
+    assert all_rows() == before
+    by_name(root.post("/apply/", manifest, If_Match=root.post("/plan/", manifest)["ETag"]))
+    assert client("report").manifest == "team"
+
+
+def test_apply_of_new_clients_needs_no_etag(root: Caller) -> None:
+    planned = root.post("/plan/", TWO)["ETag"]
+    made = by_name(root.post("/apply/", TWO, Idempotency_Key="k", If_Match=None))
+
+    again = by_name(root.post("/apply/", TWO, Idempotency_Key="k", If_Match=planned))
+
+    assert made["report"]["credentials"]["client_secret"]
+    assert again["report"]["credentials"]["status"] == "unchanged"
+
+
 def test_refused_client_does_not_stop_others(root: Caller, helper: Caller) -> None:
     for path in ("/plan/", "/apply/"):
         done = by_name(helper.post(path, TWO))

@@ -84,6 +84,17 @@ def test_whoami_works_with_api_disabled(settings: Any) -> None:
     problem(Caller().get("/whoami/"), 401)
 
 
+def test_opaque_tokens_are_opt_in(settings: Any) -> None:
+    made = provisioned(self_rotation=True)
+    opaque, jwt = Caller(f"Bearer {shown(made.access_token)}"), by_jwt(make_user())
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API_BEARER": False}
+
+    for path in ("/whoami/", "/clients/"):
+        assert "Send a JWT" in problem(opaque.get(path), 401, "authn")["detail"]
+    assert whoami(jwt)["scheme"] == "jwt"
+    assert good(opaque.post("/self/rotate/"))["access_token"]
+
+
 @pytest.mark.parametrize(
     ("authorization", "code"),
     [

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from django.db import transaction
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.pagination import PageNumberPagination
@@ -46,6 +47,8 @@ class ApiView(APIView):
     rights: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The permissions that a method takes beside that to view API clients, by their first word."""
 
+    bearer: ClassVar[bool] = False
+    """Whether opaque tokens are accepted even if the site has not turned that on."""
     subject = ""
     """The name of the client in the body of the request, as soon as it is known."""
 
@@ -118,7 +121,10 @@ class ApiView(APIView):
 
     def get_authenticators(self) -> list[Any]:
         """Return the authenticators of the site."""
-        return [each() for each in api.authentication_classes()]
+        return [each() for each in api.authentication_classes(bearer=self._takes_bearer())]
+
+    def _takes_bearer(self) -> bool:
+        return self.bearer or bool(conf.get("REST_API_BEARER"))
 
     def perform_authentication(self, request: Request) -> None:
         """Authenticate the request; treat a malformed header as failed authentication."""
@@ -127,6 +133,10 @@ class ApiView(APIView):
         except (UnicodeDecodeError, WrappedAttributeError):
             # The LMS's own class stumbles over tokens that are no ASCII, and over tokens without a user.
             raise AuthenticationFailed from None
+        if request.headers.get("Authorization", "").lower().startswith("bearer ") and not self._takes_bearer():
+            raise AuthenticationFailed(
+                _("This endpoint accepts no opaque tokens. Send a JWT, or turn on the setting REST_API_BEARER.")
+            )
 
     def get_exception_handler(self) -> Any:
         """Return the handler that renders problem details."""
@@ -182,15 +192,16 @@ class ApiView(APIView):
             pass
         except (ProvisioningError, errors.PreconditionFailed):
             # It may be this very request that was faster, and made what is in the way now.
-            if not self._was_carried_out():
+            if not self.was_carried_out():
                 raise
         answer = self._answer(api.describe(name))
         answer[REPLAYED] = "true"
         return answer
 
-    def _was_carried_out(self) -> bool:
+    def was_carried_out(self, part: str = "") -> bool:
+        """Report whether this request, or a part of it, was carried out before."""
         try:
-            api.require_new(self.request_id())
+            api.require_new(self.request_id(part))
         except AlreadyDone:
             return True
         return False
@@ -202,11 +213,11 @@ class ApiView(APIView):
 
     def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
         answer = Response(self.shown(credentials), status=status)
-        answer["ETag"] = requests.etag(api.get_client(credentials.name))
+        answer["ETag"] = requests.etag(api.versions([credentials.name]))
         return answer
 
     def hold(self, name: str) -> ClientSummary:
         """Return the client, locked, if it matches the precondition of the request."""
-        client = api.hold_client(name)
-        requests.require_match(self.request, client)
+        versions, client = api.versions([name], lock=True), api.get_client(name)
+        requests.require_match(self.request, versions)
         return client

@@ -196,7 +196,9 @@ IDEMPOTENCY_KEY = (
     "header",
     _text("Any text, such as a UUID. A request that is repeated under the same key is executed once.", maxLength=255),
 )
-IF_MATCH = ("If-Match", "header", _text("The ETag of the client. If the client has changed since, nothing is done."))
+_MATCH = "If what it belongs to has changed since, nothing is done. * matches every state."
+IF_MATCH = ("If-Match", "header", _text(f"The ETag of the client. {_MATCH}", required=True))
+IF_PLANNED = ("If-Match", "header", _text(f"The ETag of plan/, required if one of the clients exists. {_MATCH}"))
 PAGE = (
     ("page", "query", _number("Number of the page, from 1.", minimum=1)),
     ("page_size", "query", _number("Number of items per page: 10 by default, 100 at most.", minimum=1)),
@@ -217,9 +219,10 @@ _WHY = {
     403: "The caller lacks a permission, or asks for more rights than it has.",
     404: "The client does not exist, or the site has not enabled this API.",
     409: "What exists conflicts with the request.",
-    412: "The client has changed since it was read.",
+    412: "The client has changed since it was read, or one of the clients since they were planned.",
     415: "The body is not JSON.",
     422: "The Idempotency-Key was used for another request.",
+    428: "The client exists, and the request has no If-Match header.",
     429: "Too many requests; see Retry-After.",
     503: "The database failed; nothing was changed.",
 }
@@ -264,5 +267,4 @@ def _schema(shape: Shape) -> Any:
 
 
 def _parameter(name: str, place: str, shape: Shape) -> Any:
-    parts = dict(shape)
-    return openapi.Parameter(name, place, required=place == "path", **parts)
+    return openapi.Parameter(name, place, **{"required": place == "path", **shape})

@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import Error
 from django.http import Http404
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
@@ -65,10 +66,19 @@ _PLATFORM: tuple[tuple[type[drf.APIException], str], ...] = (
 
 
 class PreconditionFailed(drf.APIException):
-    """The client does not match the If-Match header."""
+    """What exists does not match the If-Match header."""
 
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_code = "precondition_failed"
+    default_detail = gettext_lazy("The client has changed since you read it; read it again.")
+
+
+class PreconditionRequired(drf.APIException):
+    """A change of what exists has no If-Match header (RFC 6585 section 3)."""
+
+    status_code = HTTPStatus.PRECONDITION_REQUIRED
+    default_code = "precondition_required"
+    default_detail = gettext_lazy("Send the ETag of what you decided on as If-Match; * matches every state.")
 
 
 def respond(error: Exception, context: dict[str, Any]) -> Response | None:

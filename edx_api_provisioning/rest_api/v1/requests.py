@@ -13,15 +13,14 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request, is_form_media_type
 
-from edx_api_provisioning import api
 from edx_api_provisioning.core.commands import GRACE, NEW_TOKEN, RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT, REASON, STORED, Option
 from edx_api_provisioning.core.spec import change_client
 from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId
-from edx_api_provisioning.formats import rendering, schema
+from edx_api_provisioning.formats import schema
 from edx_api_provisioning.formats.schema import PUBLIC_FIELDS, InvalidFields, keyed
-from edx_api_provisioning.rest_api.v1.errors import PreconditionFailed
+from edx_api_provisioning.rest_api.v1.errors import PreconditionFailed, PreconditionRequired
 
 _KEY_LENGTH = 255
 
@@ -135,18 +134,16 @@ def _digest(text: str) -> str:
     return sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def etag(client: ClientSummary) -> str:
-    """Return the ETag of the current state of a client."""
-    shown = json.dumps(rendering.row_as_dict(client), sort_keys=True)
-    rights = sorted(api.client_rights(client.name))
-    return f'"{_digest(f"{shown} {client.updated} {rights}")[:32]}"'
+def etag(versions: Mapping[str, str]) -> str:
+    """Return the ETag of clients, from the version of each by name."""
+    return f'"{_digest(json.dumps(versions, sort_keys=True))[:32]}"'
 
 
-def require_match(request: Request, client: ClientSummary) -> None:
-    """Raise PreconditionFailed if the client does not match the ``If-Match`` header of the request."""
+def require_match(request: Request, versions: Mapping[str, str]) -> None:
+    """Raise an error unless the ``If-Match`` header of the request has the ETag of these clients, if there are any."""
     given = request.headers.get("If-Match")
-    if given is None:
-        return
+    if given is None and versions:
+        raise PreconditionRequired
     # Weak ones never match (RFC 9110 section 13.1.1); none of ours is.
-    if (tags := parse_etags(given)) != ["*"] and etag(client) not in tags:
-        raise PreconditionFailed(_("The client has changed since you read it; read it again."))
+    if given is not None and (tags := parse_etags(given)) != ["*"] and etag(versions) not in tags:
+        raise PreconditionFailed

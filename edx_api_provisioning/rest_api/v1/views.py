@@ -10,7 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import AlreadyDone, DatabaseFailure, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.exceptions import (
+    AlreadyDone,
+    DatabaseFailure,
+    NotAllowed,
+    NotTold,
+    ProvisioningError,
+    RequestReused,
+)
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.data import ORDERINGS, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
@@ -22,7 +29,7 @@ from edx_api_provisioning.rest_api.v1.permissions import IsActive
 
 _FILTERS = ("state", "username", "contact", "profile", "manifest")
 _ISSUES = (docs.NAME_PARAMETER, docs.IDEMPOTENCY_KEY, docs.IF_MATCH)
-_CHANGES = (400, 409, 412, 415, 422)
+_CHANGES = (400, 409, 412, 415, 422, 428)
 _ORDERING = (
     "ordering",
     "query",
@@ -56,6 +63,7 @@ class WhoAmIView(ApiView):
 class SelfRotateView(ApiView):
     """Let a client replace its own token."""
 
+    bearer = True
     permission_classes = (IsActive,)
 
     @documented(
@@ -87,7 +95,7 @@ class PlanView(ApiView):
     rights: ClassVar = {"POST": ("provision",)}
 
     @documented(
-        {200: ("The planned changes, or an error, for each client.", docs.PLANNED)},
+        {200: ("The planned changes, or an error, for each client, with an ETag for apply/.", docs.PLANNED)},
         problems=(400, 415),
         takes=docs.manifest(),
     )
@@ -97,8 +105,9 @@ class PlanView(ApiView):
         Nothing is changed.
         """
         specs, _reason = requests.many_clients(request)
+        etag = requests.etag(api.versions([spec.name for spec in specs]))
         planned = api.plan_many(specs, authority=self.authority)
-        return Response({"clients": [self._planned(spec, plan) for spec, plan in planned]})
+        return Response({"clients": [self._planned(spec, plan) for spec, plan in planned]}, headers={"ETag": etag})
 
     def _planned(self, spec: ClientSpec, plan: Any) -> dict[str, Any]:
         if isinstance(plan, (NotAllowed, NotTold)):
@@ -117,23 +126,33 @@ class ApplyView(ApiView):
 
     @documented(
         {200: ("The result, or an error, for each client.", docs.APPLIED)},
-        problems=(400, 415),
+        problems=(400, 412, 415, 428),
         takes=docs.manifest(),
-        parameters=(docs.IDEMPOTENCY_KEY,),
+        parameters=(docs.IDEMPOTENCY_KEY, docs.IF_PLANNED),
     )
     def post(self, request: Request) -> Response:
         """Create and change API clients until they match a manifest.
 
         Each client is changed completely or not at all. A client that is rejected does not affect the others: check
         every `error`. Sending the same manifest again changes nothing and shows no secret. At most 100 clients.
+        If one of them exists, `If-Match` is required: if any of them has changed since plan/, nothing is done.
         """
         specs, reason = requests.many_clients(request)
         self.request_id()  # so that a wrong key is rejected without clients too
 
         def work() -> Response:
+            versions = api.versions([spec.name for spec in specs], lock=True)
+            if not any(self._is_repeated(spec.name) for spec in specs):
+                requests.require_match(request, versions)
             return Response({"clients": [self._applied(spec, reason) for spec in specs]})
 
         return api.in_transaction(work)
+
+    def _is_repeated(self, name: str) -> bool:
+        try:
+            return self.was_carried_out(name)
+        except RequestReused:  # This client will be refused for it.
+            return False
 
     def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
         asked = {**self.asked, "request_id": self.request_id(spec.name)}
@@ -206,8 +225,8 @@ class ClientView(ApiView):
     @documented({200: ("The client, with an ETag.", docs.CLIENT)}, problems=(409,), parameters=(docs.NAME_PARAMETER,))
     def get(self, request: Request, name: str) -> Response:
         """Return an API client."""
-        client = api.get_client(name)
-        return Response(rendering.row_as_dict(client), headers={"ETag": requests.etag(client)})
+        versions, client = api.versions([name]), api.get_client(name)
+        return Response(rendering.row_as_dict(client), headers={"ETag": requests.etag(versions)})
 
     @documented(
         {200: ("The client, with secrets if something deleted was recreated.", docs.CREDENTIALS)},
