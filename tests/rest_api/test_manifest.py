@@ -149,6 +149,8 @@ def test_all_errors_have_their_place(root: Caller) -> None:
         ({"clients": ["report"]}, "clients"),
         ({"clients": [], "defaults": ["x"]}, "clients"),
         ({"clients": [], "owner": "ann"}, "owner"),
+        ({"clients": [], "defaults": {"staff": "yes"}}, "staff"),
+        ({"clients": [{"name": "report"}], "defaults": {"name": "report"}}, "name"),
         ({"clients": [], "manifest": 5}, "manifest"),
         ({"clients": [{"name": f"client-{number}"} for number in range(101)]}, "clients"),
         ({"clients": [{"name": "report", "client_secret_from": "env:SECRET_KEY"}]}, "clients[0].client_secret_from"),

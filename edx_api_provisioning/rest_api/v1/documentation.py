@@ -150,11 +150,10 @@ APPLIED = _per_client("The result for each client.", {"credentials": {**CREDENTI
 
 def manifest() -> Shape:
     """Return the shape of a manifest."""
-    every = {name: field for name, field in PUBLIC_FIELDS.items() if name != "name"}
     about = "Values for every client that does not set its own."
     properties = {
         **body(requests.MANIFEST)["properties"],
-        "defaults": {**body(every), "description": about, "x_nullable": True},
+        "defaults": {**body(requests.DEFAULTS), "description": about, "x_nullable": True},
         "clients": {"type": "array", "maxItems": requests.MOST, "items": body(PUBLIC_FIELDS, required=("name",))},
     }
     example = {

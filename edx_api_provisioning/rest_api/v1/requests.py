@@ -31,6 +31,7 @@ TOKEN = keyed(CLIENT["expires_in"], CLIENT["expires_at"], GRACE, REASON)
 SECRET = {**keyed(NEW_TOKEN), **TOKEN}
 REVOKE = keyed(RETIRE, REASON)
 SELF = keyed(CLIENT["expires_in"], GRACE)
+DEFAULTS = {name: field for name, field in PUBLIC_FIELDS.items() if name != "name"}
 MANIFEST = keyed(STORED["manifest"], REASON)
 
 # The maximum of clients in one request: each takes a dozen queries, all in one transaction.
@@ -98,6 +99,7 @@ def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
         raise InvalidFields(
             InvalidSpec(problem.message, field=f"clients[{number}].{problem.field}") for number, problem in problems
         )
+    schema.read(defaults, DEFAULTS)  # No client may have taken them.
     return specs, given.get("reason", "")
 
 
