@@ -1,21 +1,21 @@
 """Load the access catalogue: what each LMS API endpoint requires, and access profiles with the minimum permissions.
 
-Both are data, ``access.json``: endpoints with the rights that open them, as a real LMS was seen to answer, and profiles
-that name endpoints and what they need. Another plugin adds profiles of its own in its AppConfig, and a site in its
-settings, which have the last word; outside of the LMS there are no others::
+Both are read from ``access.json``: endpoints with the rights that open them, as a real LMS answered, and profiles that
+name endpoints and the rights to grant. Another plugin adds profiles in its AppConfig, and a site in its settings, which
+override the others. Without the LMS the file is not read::
 
     class ReportsConfig(AppConfig):
         api_access_profiles = {"reports": {"title": …, "why": …, "opens": […], "grants": {…}}}
 
     EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {…}}}
 
-``opens`` names endpoints of the file or holds further ones, in the file's form. ``grants`` has fields of a
-:class:`~edx_api_provisioning.core.spec.ClientSpec`, with the reason for each: ``{"staff": reason}``,
-``{"permissions": {"app_label.codename": reason}}``. What the operator has to choose is written ``{course_key}``,
-``{org}``, ``{provider}``; what the site's settings say, by the name of the setting: ``{RETIREMENT_SERVICE_…}``.
+``opens`` lists names of endpoints, or further endpoints in the format of the file. ``grants`` maps fields of a
+:class:`~edx_api_provisioning.core.spec.ClientSpec` to the reason for each: ``{"staff": reason}``,
+``{"permissions": {"app_label.codename": reason}}``. Placeholders in lower case are chosen by the operator
+(``{course_key}``, ``{org}``, ``{provider}``); those in capitals are replaced by the setting of that name.
 
-A right is a string, as :mod:`~edx_api_provisioning.adapters.rights` has it (``permission:…``, ``course_role:…``,
-``global_role:…``), and ``staff``, ``superuser``, ``scope:…``, ``filter:…``, ``restricted``, ``username:NAME``.
+A right is a string, as in :mod:`~edx_api_provisioning.adapters.rights` (``permission:…``, ``course_role:…``,
+``global_role:…``), or ``staff``, ``superuser``, ``scope:…``, ``filter:…``, ``restricted``, ``username:NAME``.
 """
 
 from __future__ import annotations
@@ -39,26 +39,17 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.options import CLIENT, USER_RIGHTS
 from edx_api_provisioning.core.spec import COURSE_KEY, ClientSpec
 
 Rights = AbstractSet[str]
 
-"""What a client has."""
-
 _FLAGS = ("restricted", "staff", "superuser")
 
 # The fields of a ClientSpec that hold rights, and the kind of right that each holds.
-_KINDS = {
-    "username": "username",
-    "permissions": "permission",
-    "groups": "group",
-    "course_roles": "course_role",
-    "global_roles": "global_role",
-    "scopes": "scope",
-    "filters": "filter",
-}
+_KINDS = {name: CLIENT[name].singular for name in ("username", *USER_RIGHTS, "scopes", "filters")}
 
-# Roles in a course's forum (django_comment_common.Role) are not among what is known of a client.
+# Roles in a course's forum (django_comment_common.Role) cannot be granted to a client.
 _UNREAD = "forum_role:"
 
 _RIGHT = re.compile(rf"{'|'.join(_FLAGS)}|({'|'.join(_KINDS.values())}|forum_role):.+")
@@ -80,23 +71,23 @@ class Answer(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One thing that the API does. What is not known yet is a placeholder in ``path``, ``rights`` and ``untried``."""
+    """One operation of the API. ``path``, ``rights`` and ``untried`` may contain placeholders."""
 
     name: str
     method: str
     path: str
     auth: tuple[str, ...]
-    """``bearer``, ``jwt``; ``none`` if it answers without credentials too."""
+    """The accepted credentials: ``bearer``, ``jwt``; ``none`` if it answers without credentials too."""
     rights: tuple[frozenset[str], ...]
-    """What was seen to open it, the least first: alternatives, each all that it takes; an empty one for any client."""
+    """Alternative sets of rights, each sufficient, the smallest first; an empty set means any client."""
     untried: tuple[frozenset[str], ...] = ()
-    """Alternatives that the code of the LMS names and nobody tried."""
+    """Alternatives that the code of the LMS names and that were not tried."""
     checked_in: str
     note: str = ""
     hidden: bool = False
-    """Whether 404 is what a refused caller gets, and so says nothing."""
+    """True if a refused caller gets 404, which therefore proves nothing."""
     hole: bool = False
-    """Whether it opens by a mistake of the platform. No profile may build on it."""
+    """True if it is open by a mistake of the platform. No profile may open it."""
 
     def fill(self, values: Mapping[str, str]) -> Endpoint:
         """Return the endpoint with these placeholders filled in; a course key also determines its organization."""
@@ -126,7 +117,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One right of a profile: a field of a ClientSpec, what it has to hold (nothing for a flag), and why."""
+    """One right of a profile: a field of a ClientSpec, the value (empty for a flag), and the reason."""
 
     field: str
     value: str
@@ -145,7 +136,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The least rights for a purpose."""
+    """The minimum rights for a purpose."""
 
     name: str
     title: str
@@ -155,7 +146,7 @@ class Profile:
 
     @property
     def needs(self) -> tuple[Grant, ...]:
-        """Return the part that the operator has to choose."""
+        """Return the grants with a part that the operator has to choose."""
         return tuple(grant for grant in self.grants if grant.is_open)
 
     @property
@@ -168,9 +159,9 @@ class Profile:
         """Return the spec with everything that the profile grants.
 
         Raises:
-            InvalidSpec: if the operator did not choose what the profile leaves open, or chose another user name.
+            InvalidSpec: if a value for a placeholder is missing, or the username differs from the profile's.
         """
-        # All that a purpose needs and no more: what the profile and the operator do not name is taken away.
+        # Rights that neither the profile nor the operator names are removed.
         unnamed = ("permissions", "groups", "course_roles", "global_roles", "filters")
         changes: dict[str, Any] = {name: () for name in unnamed if getattr(spec, name) is None}
         changes["profile"] = self.name
@@ -202,7 +193,7 @@ def profiles() -> tuple[Profile, ...]:
     """Return every profile by name.
 
     Raises:
-        ImproperlyConfigured: if a profile of a plugin or of the settings is not one.
+        ImproperlyConfigured: if a profile of a plugin or of the settings is invalid.
     """
     return tuple(sorted(_catalogue()[1].values(), key=lambda each: each.name))
 
@@ -242,7 +233,7 @@ def find_endpoint(method: str, path: str) -> Endpoint | None:
         if endpoint.method == method.upper() and wanted.keys() <= query.keys()
         for values in _path_values(pattern, parts.path)
     ]
-    # The one that minds most of the query.
+    # The endpoint that uses most parameters of the query.
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
@@ -250,14 +241,14 @@ def allows(rights: Rights, endpoint: Endpoint) -> Answer:
     """Return the answer to whether a client with these rights may use the endpoint."""
     seen = max((_held(alternative, rights) for alternative in endpoint.rights), default=0)
     untried = max((_held(alternative, rights) for alternative in endpoint.untried), default=0)
-    # Nobody knows what comes of an untried one.
+    # An untried alternative decides nothing.
     return (Answer.REFUSED, Answer.NOT_DETERMINED, Answer.ALLOWED)[max(seen, min(untried, 1))]
 
 
 def _held(alternative: Rights, rights: Rights) -> int:
-    """Return 2 if a client with these rights has all of an alternative, 0 if it has not, 1 if it depends."""
+    """Return 2 if a client with these rights has a whole alternative, 0 if not, 1 if it cannot be decided."""
     if ("restricted" in alternative) != ("restricted" in rights):
-        return 0  # A restricted application has no right of its user, and only such a one is asked for its scopes.
+        return 0  # A restricted application has none of its user's rights; only its scopes and filters count.
     return min((_has(right, rights) for right in alternative), default=2)
 
 
