@@ -19,7 +19,15 @@ _WEAK_HASHERS = ("md5", "unsalted_md5", "sha1", "unsalted_sha1", "crypt")
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Return an error for every unknown key and invalid value in ``EDX_API_PROVISIONING``."""
-    return list(_invalid_settings()) or list(_invalid_references())
+    return list(_invalid_settings()) or [*_invalid_references(), *_unsupported()]
+
+
+def _unsupported() -> Iterator[CheckMessage]:
+    from edx_api_provisioning.adapters import database  # Models have to be loaded first.
+
+    for problem in database.unsupported():
+        what, _dot, remedy = problem.partition(". ")
+        yield Error(f"{what}.", hint=remedy, id="edx_api_provisioning.E008")
 
 
 def _invalid_settings() -> Iterator[CheckMessage]:

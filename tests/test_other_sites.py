@@ -16,12 +16,24 @@ HERE = Path(__file__).parent
 @pytest.mark.databases
 @pytest.mark.parametrize("site", ["plain", "swapped"])
 def test_other_sites_pass_main_tests(site: str) -> None:
+    assert_passes(site)
+
+
+ODD = ["atomic", "departments", "employees", "naive", "people", "replica", "scattered", "scopes"]
+
+
+@pytest.mark.parametrize("site", ODD)
+def test_odd_sites_work_or_are_refused(site: str) -> None:
+    assert_passes("odd", "--nomigrations", SITE=site)
+
+
+def assert_passes(folder: str, *options: str, **variables: str) -> None:
     # Settings are read once per process, so each site has its own process. -P: import the installed package there too.
-    environment = {**os.environ, "PYTEST_ADDOPTS": ""}  # All of its tests, whatever was selected here.
+    environment = {**os.environ, **variables, "PYTEST_ADDOPTS": ""}  # All of its tests, whatever was selected here.
     done = subprocess.run(
         [
-            sys.executable, "-P", "-m", "pytest", str(HERE / site / "main_job.py"), "--quiet",
-            f"--ds={site}_settings", f"--override-ini=pythonpath=tests/{site}", "-p", "no:cacheprovider",
+            sys.executable, "-P", "-m", "pytest", str(HERE / folder / "main_job.py"), "--quiet", *options,
+            f"--ds={folder}_settings", f"--override-ini=pythonpath=tests/{folder}", "-p", "no:cacheprovider",
         ],
         cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip

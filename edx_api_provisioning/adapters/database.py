@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import Error, IntegrityError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 
-_within: ContextVar[bool] = ContextVar("within a transaction of ours", default=False)
+_within: ContextVar[bool] = ContextVar("within translate_errors", default=False)
 
 # Deadlock, lock wait time-out (MySQL); deadlock, serialization failure, lock not available (PostgreSQL).
 _TRANSIENT = {1213, 1205, "40P01", "40001", "55P03"}
@@ -36,6 +37,31 @@ _TRANSIENT = {1213, 1205, "40P01", "40001", "55P03"}
 def connection() -> BaseDatabaseWrapper:
     """Return the connection for writes to the registry."""
     return connections[router.db_for_write(ApiClient)]
+
+
+class _WriteDatabase:
+    """A database router: our reads decide on changes, so they never go to a replica, which lags behind."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
+        return router.db_for_write(model, **hints) if _within.get() else None
+
+
+_WRITE_DATABASE = _WriteDatabase()
+
+
+def unsupported() -> Iterator[str]:
+    """Return the settings of the site that this package does not work with, each with the remedy."""
+    if not settings.USE_TZ:
+        yield "USE_TZ is False, and API clients have times with a time zone. Set USE_TZ to True."
+    if not connection().settings_dict["AUTOCOMMIT"]:
+        yield f"DATABASES[{connection().alias!r}]['AUTOCOMMIT'] is False: nothing would be committed. Set it to True."
+    related = [ApiClient._meta.get_field(name).related_model for name in ("user", "application", "access_token")]
+    databases = {router.db_for_write(model) for model in (ApiClient, *related)}  # type: ignore[arg-type]
+    if len(databases) > 1:
+        yield (
+            f"DATABASE_ROUTERS writes API clients, users, applications and access tokens to several databases "
+            f"({', '.join(sorted(databases))}). Write them to one."
+        )
 
 
 def read_with_retry(work: Callable[[], Result]) -> Result:
@@ -61,15 +87,8 @@ def in_transaction(work: Callable[[], Result], *, durable: bool = False) -> Resu
         NotMigrated, DatabaseFailure: for any other database error. The driver's message may contain secrets and is
             not passed on.
     """
-    if _within.get():
-        # The outermost transaction translates or repeats errors that end the whole transaction.
+    with translate_errors():
         return _retry(partial(_once, work, durable))
-    outermost = _within.set(True)
-    try:
-        with translate_errors():
-            return _retry(partial(_once, work, durable))
-    finally:
-        _within.reset(outermost)
 
 
 def _retry(work: Callable[[], Result]) -> Result:
@@ -126,12 +145,25 @@ def _is_transient(error: Error) -> bool:
 
 
 class translate_errors:  # noqa: N801 - called like a function
-    """A context manager that translates database errors to errors of one line."""
+    """A context manager that reads from the database for writes and translates its errors to errors of one line.
+
+    Within another one errors pass: the outermost may have to repeat the whole transaction.
+    """
 
     def __enter__(self) -> None:
-        pass
+        self._outermost: Token[bool] | None = None
+        if _within.get():
+            return
+        for problem in unsupported():
+            raise DatabaseFailure(problem)
+        if _WRITE_DATABASE not in router.routers:
+            router.routers.insert(0, _WRITE_DATABASE)
+        self._outermost = _within.set(True)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._outermost is None:
+            return
+        _within.reset(self._outermost)
         if isinstance(error, Error):
             explanation = _explanation(error)
             # The traceback of the explanation includes this frame, which must not hold the error and its values.

@@ -81,7 +81,7 @@ def username_problem(username: str) -> str | None:
     The LMS's rules are those of its registration form (openedx/core/djangoapps/user_api/accounts/api.py).
     """
     if _model("student", "UserProfile") is None:
-        field = get_user_model()._meta.get_field("username")
+        field: Any = get_user_model()._meta.get_field(get_user_model().USERNAME_FIELD)
         try:
             field.clean(username, None)
         except ValidationError as error:
@@ -126,6 +126,10 @@ def create_users(wanted: Sequence[NewUser]) -> list[Any]:
         users = _saved_users(wanted)
     except ValidationError as error:
         raise InvalidSpec(" ".join(error.messages), field="username") from None
+    except TypeError as error:  # A required argument of create_user() is missing.
+        raise InvalidSpec(
+            _("the site's user model needs more than a username and an email address: %s.") % error, field="username"
+        ) from None
     except Exception as error:
         # The LMS's own class, common.djangoapps.student.helpers.AccountValidationError, known here by its name.
         if type(error).__name__ != "AccountValidationError":
@@ -141,6 +145,12 @@ def create_users(wanted: Sequence[NewUser]) -> list[Any]:
         ]
         bulk_insert(missing)
     return users
+
+
+def usernames_are_emails() -> bool:
+    """Return True if people log in with their email address (USERNAME_FIELD)."""
+    users: Any = get_user_model()
+    return bool(users.get_email_field_name() == users.USERNAME_FIELD)
 
 
 def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
@@ -159,10 +169,10 @@ def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
         ]
         bulk_insert(rows, key="username", saved_by=AbstractBaseUser.save)
         return rows
+    model: Any = get_user_model()
     return [
         users.create_user(
-            username=each.username,
-            email=each.email,
+            **{model.get_email_field_name(): each.email, model.USERNAME_FIELD: each.username},
             password=None,
             is_staff=each.staff,
             is_superuser=each.superuser,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password, get_hasher, identify_hasher, make_password
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, FieldDoesNotExist, ValidationError
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -126,7 +126,10 @@ def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
             application.clean_fields(exclude=["user"])
             application.clean()
         except ValidationError as error:
-            raise InvalidSpec(" ".join(error.messages), field="application") from None
+            columns = getattr(error, "error_dict", {NON_FIELD_ERRORS: error})
+            problems = (f"{column}: {' '.join(ValidationError(each).messages)}" for column, each in columns.items())
+            says = " ".join(each.removeprefix(f"{NON_FIELD_ERRORS}: ") for each in problems)
+            raise InvalidSpec(_("the site's application model rejects it: %s") % says) from None
     bulk_insert(applications, key="client_id")
     for application in applications:
         # The stored value is the secret itself in DOT 1.7, a hash in later versions. No caller may read it.
@@ -166,6 +169,11 @@ def new_secrets(brought: Sequence[Secret | None], *, verify: bool = False) -> li
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(hashed, secrets))
+
+
+def longest_token_length() -> int:
+    """Return how many characters of a token fit its column; one without a limit is limited by HTTP headers."""
+    return get_access_token_model()._meta.get_field("token").max_length or 4_000
 
 
 def _has_checksum() -> bool:

@@ -22,7 +22,6 @@ from oauthlib.common import Request, generate_token
 
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.exceptions import UnusableToken
-from edx_api_provisioning.core.options import SECRET_MAX_LENGTH
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 
 # MySQL ignores case and accents when it compares tokens, so only lower case letters and digits are used: 40 of 36
@@ -54,10 +53,10 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
         for name, value in request.items():
             setattr(oauth_request, name, value)
         token = str(site_generator(oauth_request))
-        symbols = len(set(token.lower()))
+        symbols, longest = len(set(token.lower())), oauth.longest_token_length()
         if not (
             token.isascii()
-            and len(token) <= SECRET_MAX_LENGTH
+            and len(token) <= longest
             and " " not in token
             and len(token) * math.log2(max(symbols, 1)) >= _TOKEN_BITS
         ):
@@ -66,7 +65,7 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
                     "OAUTH2_PROVIDER['ACCESS_TOKEN_GENERATOR'] generates tokens that are too short, too long or not "
                     "ASCII. Change it to generate 40 to %d letters and digits."
                 )
-                % SECRET_MAX_LENGTH
+                % longest
             )
         return Secret(token)
     body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
@@ -83,7 +82,10 @@ def _checksum(body: str) -> str:
 
 def default_scopes() -> tuple[str, ...]:
     """Return the scopes that the site grants if a request names none."""
-    return tuple(get_scopes_backend().get_default_scopes(application=None))
+    try:
+        return tuple(get_scopes_backend().get_default_scopes(application=None))
+    except (AttributeError, TypeError):  # The backend reads the application.
+        return tuple(oauth2_settings._DEFAULT_SCOPES)
 
 
 def all_scopes() -> tuple[str, ...]:
@@ -92,8 +94,14 @@ def all_scopes() -> tuple[str, ...]:
 
 
 def available_scopes(application: Any = None) -> tuple[str, ...]:
-    """Return the scopes that the site's backend grants to an application."""
-    return tuple(get_scopes_backend().get_available_scopes(application=application))
+    """Return the scopes that the site's backend grants to an application; without one, those that it may grant."""
+    try:
+        found = tuple(get_scopes_backend().get_available_scopes(application=application))
+    except (AttributeError, TypeError):  # The backend reads the application.
+        if application is not None:
+            raise
+        found = ()
+    return found if found or application is not None else all_scopes()
 
 
 def client_user(client_id: str, client_secret: Secret) -> Any:
@@ -134,7 +142,7 @@ def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
         client_id: of the application that requested it.
         after: the result of :func:`newest_token` before the grant.
     """
-    row = oauth.find_access_token(token) if len(token.reveal()) <= SECRET_MAX_LENGTH else None
+    row = oauth.find_access_token(token)
     if row is not None:
         oauth.revoke_tokens(oauth.get_access_token_model()._default_manager.filter(pk=row.pk))
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.forms import CheckboxInput
 from django.http import HttpRequest, HttpResponse
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     _EventBase = admin.ModelAdmin[ApiClientEvent]
 else:
     _EventBase = admin.ModelAdmin
+
+
+_USERNAME = f"user__{get_user_model().USERNAME_FIELD}"
 
 
 class ApiClientEventAdmin(ReadOnly, _EventBase):
@@ -156,7 +160,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
     list_display = ("name", "username", "rights", "state", "expires", "issues", _stored(STORED["contact"]), "issued")
     list_filter = ("state", ExpiryFilter)
-    search_fields = ("name", "contact", "user__username")
+    search_fields = ("name", "contact", _USERNAME)
 
     show_full_result_count = False
     list_per_page = 50
@@ -250,7 +254,7 @@ class ApiClientAdmin(ReadOnly, _ClientBase):
         return box.render(ACTION_CHECKBOX_NAME, str(client.pk))
 
     username = _column(
-        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering="user__username"
+        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering=_USERNAME
     )
     rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
     all_rights = _column(gettext_lazy("rights"), lambda client: _all_rights(client))

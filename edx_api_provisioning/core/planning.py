@@ -100,9 +100,10 @@ class Plan:
         return any(step.action is action for step in self.steps)
 
 
-def username_wanted(spec: ClientSpec, client: CurrentClient | None) -> str:
-    """Return the username of the spec, else of the client, else the name of the client."""
-    return spec.username or (client.username if client else None) or spec.name
+def username_wanted(spec: ClientSpec, client: CurrentClient | None, site: Site) -> str:
+    """Return the username of the spec, else of the client, else the name of the client or its email address."""
+    default = email_wanted(spec, spec.name, site.host) if site.usernames_are_emails else spec.name
+    return spec.username or (client.username if client else None) or default
 
 
 # Reserved by RFC 2606 section 2: mail to it goes nowhere.
@@ -111,13 +112,15 @@ _NO_MAIL_DOMAIN = "api-client.invalid"
 
 def email_wanted(spec: ClientSpec, username: str, host: str | None) -> str:
     """Return the address for a new service user, in a domain that no mail reaches if the host is no mail domain."""
-    return spec.email or f"{username}@{host if host and _is_mail_domain(host) else _NO_MAIL_DOMAIN}"
+    if spec.email or _is_email(username):
+        return spec.email or username
+    return f"{username}@{host if host and _is_email(f'user@{host}') else _NO_MAIL_DOMAIN}"
 
 
-def _is_mail_domain(host: str) -> bool:
+def _is_email(text: str) -> bool:
     try:
-        check_email("email", f"user@{host}")
-    except InvalidSpec:  # an IP address, or a name without a dot
+        check_email("email", text)
+    except InvalidSpec:  # such as in the domain of an IP address, or of a name without a dot
         return False
     return True
 
@@ -135,7 +138,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
     check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
         reject("contact", _("missing; this site requires the email address of a contact for every client."))
-    username = username_wanted(spec, client)
+    username = username_wanted(spec, client, site)
     same_spelling("name", spec.name, client.name if client else None)
     if client is not None:
         check_client(spec, client, found)

@@ -24,6 +24,7 @@ class Site:
     staff_allowed: bool = True
     superuser_allowed: bool = True
     contact_required: bool = False
+    usernames_are_emails: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient
@@ -78,7 +81,14 @@ def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
 
     Raises:
         UnusableToken: if the site would not let one work.
+        InvalidSpec: if the site's scopes backend does not grant a scope to an application.
     """
+    for each in wanted if not lms.has_access() else ():
+        if refused := set(each.scopes) - set(oauth_server.available_scopes(each.client.application)):
+            problem = _("the site's scopes backend does not grant %(scopes)s to %(name)s.")
+            raise InvalidSpec(
+                problem % {"scopes": ", ".join(sorted(refused)), "name": each.client.name}, field="scopes"
+            )
     tokens = [each.token or _new_token(each, now) for each in wanted]
     rows = [
         oauth.NewAccessToken(each.client.application, each.client.user, token, each.scopes, each.expires_at)

@@ -56,7 +56,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
         # Before any other row is locked: its unique name decides between runs that make the same client at once. Those
         # that find it lock it first too, so that none waits for one that waits for it.
         clients |= registry.reserve(name for name in names if name not in clients)
-    usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name)) for spec in specs}
+    usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name), site) for spec in specs}
     users = _users(clients, usernames, lock)
     found_users = _found_users(specs, clients, users)
     emails = {
@@ -109,7 +109,8 @@ def _users(clients: Mapping[str, ApiClient], usernames: Mapping[str, str], lock:
         linked = {name: rows[user.pk] for name, user in linked.items() if user.pk in rows}
     found: dict[str, Any] = {}
     if wanted:
-        accounts = _locked(username__in=[*wanted.values()]) if lock else _accounts(username__in=[*wanted.values()])
+        which = {f"{get_user_model().USERNAME_FIELD}__in": [*wanted.values()]}
+        accounts = _locked(**which) if lock else _accounts(**which)
         found = matched(accounts, [*wanted.values()], lambda user: str(user.get_username()))
     return linked | {name: found[username] for name, username in wanted.items() if username in found}
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from functools import partial
 
-from django.db import router, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import oauth
@@ -167,15 +167,9 @@ def _client_ids(names: Collection[str]) -> dict[str, Collection[str]]:
 def verified(done: Sequence[Credentials]) -> list[Credentials]:
     """Return credentials as verified: all as they are stored, and the first of them by the site's own classes.
 
-    Where the site reads tokens from another connection, which does not see the transaction, nothing is verified.
-
     Raises:
         VerificationFailed: if one of them does not work.
     """
-    model = oauth.get_access_token_model()
-    if router.db_for_read(model) != router.db_for_write(model):
-        warning = _("not verified: the site reads access tokens from another database connection.")
-        return [replace(each, warnings=(*each.warnings, warning)) if each.issued else each for each in done]
     issued = [each for each in done if each.issued]
     for credentials in issued[:1]:
         failures = [f"{check.what}: {check.meaning}" for check in verification.in_process(credentials) if not check.ok]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery, Value
 from django.utils.translation import gettext as _
 
@@ -96,7 +97,7 @@ def find_clients(
     """
     wanted = {
         "state": state,
-        "user__username": username,
+        f"user__{get_user_model().USERNAME_FIELD}": username,
         "contact": contact,
         "profile": profile,
         "manifest": manifest,

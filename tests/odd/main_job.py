@@ -1,0 +1,119 @@
+"""Test a client's life on a site with one peculiarity. Run by tests/test_other_sites.py in a separate process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.test import Client
+from oauth2_provider.models import get_application_model
+
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
+from edx_api_provisioning.models import ApiClient
+from tests.factories import provisioned, run
+
+SITE = settings.SITE
+# What the refusal of the site says; those of the first two are system checks too.
+UNSUPPORTED = {
+    "naive": "USE_TZ is False, and API clients have times with a time zone. Set USE_TZ to True.",
+    "scattered": (
+        "DATABASE_ROUTERS writes API clients, users, applications and access tokens to several databases "
+        "(default, other). Write them to one."
+    ),
+    "employees": "number must not be null, and this package does not set it. Give the column a default.",
+    "departments": "the site's application model rejects it: cost_center: This field cannot be null.",
+}
+pytestmark = pytest.mark.django_db
+
+if SITE in UNSUPPORTED:
+
+    def test_unsupported_site_is_named() -> None:
+        assert UNSUPPORTED[SITE] in run().refusal
+        assert not ApiClient.objects.exists()
+        if SITE in ("naive", "scattered"):
+            with pytest.raises(SystemCheckError, match=r"edx_api_provisioning\.E008"):
+                call_command("check")
+
+else:
+
+    def test_client_is_provisioned_and_retired() -> None:
+        made = provisioned("reader", "--staff", "--contact", "ops@example.org", "--scope", "read")
+        assert (made["status"], made["verified"]) == ("created", True)
+        assert made["username"] == ("reader@site.example.org" if SITE == "people" else "reader")
+        assert made["email"] == "reader@site.example.org"
+        assert provisioned("reader")["status"] == "unchanged"
+        clients = [{"name": "reader"}, {"name": "one"}, {"name": "two", "staff": True}]
+        manifest = json.dumps({"defaults": {"scopes": ["read"]}, "clients": clients})
+        several = run("--from-file", "-", "--format", "jsonl", stdin=manifest)
+        done = [json.loads(line)["status"] for line in several.stdout.splitlines()]
+        assert done == ["unchanged", "created", "created"], several
+
+        rotated = provisioned("reader", "--secret", "--token", "--grace", "1h", command="rotate_api_client")
+        assert (rotated["status"], rotated["verified"]) == ("rotated", True)
+        assert SITE == "replica" or grant(rotated) == 200
+        listed = provisioned(command="list_api_clients")
+        assert made["username"] in [row["username"] for row in listed]
+        assert "No issues found." in run("reader", command="verify_api_client").stdout
+        assert run("reader", "--retire", command="revoke_api_client").code == 0
+        assert SITE == "replica" or grant(rotated) == 401
+
+    def test_hand_made_application_is_adopted() -> None:
+        owner = get_user_model().objects.create_user(
+            **{get_user_model().USERNAME_FIELD: "owner@example.org", "email": "owner@example.org"}
+        )
+        get_application_model().objects.create(
+            name="reader by hand", user=owner, client_id="by-hand", client_type="confidential",
+            authorization_grant_type="client-credentials",
+        )  # fmt: skip
+
+        ran = run("adopted", "--client-id", "by-hand", command="adopt_api_client")
+
+        assert ran.code == 0, ran.stderr
+        assert ApiClient.objects.using("default").get().user_id == owner.pk
+
+    def test_no_check_fails() -> None:
+        call_command("check")
+
+
+if SITE not in (*UNSUPPORTED, "replica"):  # Pages may be read from the replica.
+
+    def test_pages_and_rest_api_answer() -> None:
+        admin = get_user_model().objects.create_user(
+            **{get_user_model().USERNAME_FIELD: "admin@example.org", "email": "admin@example.org"},
+            is_staff=True,
+            is_superuser=True,
+        )
+        web = Client()
+        web.force_login(admin)
+        rights = [f"--permission=edx_api_provisioning.{what}_apiclient" for what in ("view", "rotate")]
+        made = provisioned("editor", *rights)
+
+        pages = web.get("/admin/edx_api_provisioning/apiclient/?q=editor&o=2")
+        assert (pages.status_code, "editor" in pages.content.decode()) == (200, True)
+        bearer = {"Authorization": f"Bearer {made['access_token']}"}
+        listed = Client().get("/provisioning/v1/clients/", headers=bearer)
+        assert [row["username"] for row in listed.json()["results"]] == [made["username"]], listed.content
+        url = "/provisioning/v1/clients/editor/token/"
+        rotated = Client().post(url, headers=bearer, content_type="application/json")
+        assert rotated.json()["verified"] is True, rotated.content
+
+
+if SITE == "scopes":
+
+    def test_scope_that_backend_refuses_is_refused() -> None:
+        assert run("reader", "--scope", "write").refusal == (
+            "--scope: the site's scopes backend does not grant write to reader."
+        )
+        assert provisioned("editor", "--scope", "write")["scope"] == "write"
+
+
+def grant(credentials: dict[str, Any]) -> int:
+    basic = basic_authorization(credentials["client_id"], Secret(credentials["client_secret"]))
+    return (
+        Client().post("/o/token/", {"grant_type": "client_credentials"}, headers={"Authorization": basic}).status_code
+    )

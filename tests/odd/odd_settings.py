@@ -1,0 +1,66 @@
+"""Settings of plain Django with one peculiarity, which the environment variable SITE names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import dj_database_url
+
+SITE = os.environ["SITE"]
+SECRET_KEY = "insecure-key-of-an-odd-site-" + "0123456789abcdef" * 2
+ALLOWED_HOSTS = ["testserver"]
+ROOT_URLCONF = "odd_urls"
+USE_TZ = SITE != "naive"
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+DATABASES: dict[str, Any] = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or "sqlite://:memory:")}
+# Separate, because the tests that start this have their own.
+DATABASES["default"]["TEST"] = {
+    "NAME": f"test_{DATABASES['default']['NAME']}_odd" if DATABASES["default"].get("HOST") else None
+}
+DATABASES["default"]["ATOMIC_REQUESTS"] = SITE == "atomic"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "people",
+    "oauth2_provider",
+    "edx_api_provisioning",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+OAUTH2_PROVIDER: dict[str, Any] = {"SCOPES": {"read": "Reading", "write": "Writing"}}
+EDX_API_PROVISIONING = {"ROOT_URL": "https://site.example.org", "REST_API": True}
+MODELS = {
+    "people": {"AUTH_USER_MODEL": "people.Person"},
+    "employees": {"AUTH_USER_MODEL": "people.Employee"},
+    "departments": {"OAUTH2_PROVIDER_APPLICATION_MODEL": "people.DepartmentApplication"},
+}
+globals().update(MODELS.get(SITE, {}))
+if SITE == "replica":
+    # It has no tables: whatever is read from it fails.
+    DATABASES["replica"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    DATABASE_ROUTERS = ["people.replica.ReadsFromReplica"]
+if SITE == "scattered":
+    DATABASES["other"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    DATABASE_ROUTERS = ["people.replica.KeepsTokensElsewhere"]
+if SITE == "scopes":
+    OAUTH2_PROVIDER["SCOPES_BACKEND_CLASS"] = "people.scopes.ScopesByName"
