@@ -83,7 +83,7 @@ def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
         UnusableToken: if the site would not let one work.
         InvalidSpec: if the site's scopes backend does not grant a scope to an application.
     """
-    for each in wanted if not lms.has_access() else ():
+    for each in wanted if not lms.is_lms() else ():
         if refused := set(each.scopes) - set(oauth_server.available_scopes(each.client.application)):
             problem = _("the site's scopes backend does not grant %(scopes)s to %(name)s.")
             raise InvalidSpec(
