@@ -20,8 +20,8 @@ at_start: set[str] = set()
 def pytest_sessionstart() -> None:
     """Reload the admin: its forms and URLs are created once, in the process from which all mutants fork."""
     for name in [*sys.modules]:
-        made_once = ".admin" in name and not name.startswith("django.contrib.admin")
-        if made_once or name == settings.ROOT_URLCONF or name.startswith("tests.test_admin"):
+        created_once = ".admin" in name and not name.startswith("django.contrib.admin")
+        if created_once or name == settings.ROOT_URLCONF or name.startswith("tests.admin"):
             del sys.modules[name]
     admin.site._wrapped = empty
     admin.autodiscover()
@@ -32,11 +32,11 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Keep only the functions that the test file is named after, so that mutmut runs only those tests."""
-    about = item.path.stem.removeprefix("test_")
+    """Keep only the functions of the folder that the test file mirrors, so that mutmut runs only those tests."""
+    folder = item.path.parent.name
     reached = state()._stats
     reached |= at_start
-    reached -= {function for function in reached if not f"{about}_".startswith(f"{function.split('.')[1]}_")}
+    reached -= {function for function in reached if function.split(".")[1] != folder}
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

@@ -274,7 +274,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("scopes", {"scopes": ("read", 'wr"ite')}, "one scope at a time"),
         ("scopes", {"scopes": ("wr\\ite",)}, "one scope at a time"),
         ("scopes", {"scopes": ("grádes",)}, "one scope at a time"),
-        ("permissions", {"permissions": ("change_coursemode",)}, "like course_modes.change_coursemode"),
+        ("permissions", {"permissions": ("change_coursemode",)}, "like app_label.change_model"),
         ("groups", {"groups": ("",)}, "cannot be empty"),
         ("course_roles", {"course_roles": ("staff",)}, "staff@edX"),
         ("course_roles", {"course_roles": ("staff@course-v1:edX",)}, "staff@edX"),
