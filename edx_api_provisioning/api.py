@@ -15,8 +15,8 @@ and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_
 
 Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
 
-Access: ``profiles``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights a request
-needs; ``is_lms`` tells whether there are course roles, restrictions and JWTs.
+Access: ``profiles``, ``scopes``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights
+a request needs; ``is_lms`` tells whether there are course roles, restrictions and JWTs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal`` and ``no_sql_logging`` wrap a change of several steps;
 ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
@@ -60,6 +60,7 @@ from edx_api_provisioning.services.queries import (
 from edx_api_provisioning.services.registry import record_refusal, require_new
 from edx_api_provisioning.services.revocation import revoke
 from edx_api_provisioning.services.rotation import rotate, rotate_many
+from edx_api_provisioning.services.site import scopes
 from edx_api_provisioning.services.verification import examine, try_profile, verify, verify_client, verify_token
 
 __all__ = [
@@ -102,6 +103,7 @@ __all__ = [
     "rotate",
     "rotate_many",
     "rotate_self",
+    "scopes",
     "summary",
     "try_profile",
     "unused",

@@ -24,7 +24,7 @@ class _Form(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.values: dict[str, str] | None = None
+        self.values: dict[str, Any] | None = None
         self._inside = False
         self._name, self._in_text = "", False
 
@@ -35,12 +35,18 @@ class _Form(HTMLParser):
             self.values, self._inside = {}, True
         elif tag == "input" and self._inside and given["type"] != "submit":
             box = given["type"] == "checkbox"
-            self.values |= {} if box and "checked" not in given else {given["name"]: given.get("value") or "on" * box}
+            if not box or "checked" in given:
+                self._add(given["name"], given.get("value") or "on" * box)
         elif tag in ("select", "textarea") and self._inside:
             self._name, self._in_text = given["name"], tag == "textarea"
             self.values[self._name] = ""
         elif tag == "option" and self._inside and "selected" in given:
             self.values[self._name] = given["value"]
+
+    def _add(self, name: str, value: str) -> None:
+        """Add a value; of several boxes with one name, all that are ticked are sent."""
+        known = self.values.get(name)
+        self.values[name] = value if known is None else [*([known] if isinstance(known, str) else known), value]
 
     def handle_data(self, data: str) -> None:
         if self._in_text:
@@ -52,7 +58,7 @@ class _Form(HTMLParser):
         self._in_text = False
 
 
-def form_of(response: Response) -> dict[str, str]:
+def form_of(response: Response) -> dict[str, Any]:
     parser = _Form()
     parser.feed(response.content.decode())
     assert parser.values is not None, response.content.decode()

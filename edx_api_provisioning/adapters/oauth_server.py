@@ -88,9 +88,9 @@ def default_scopes() -> tuple[str, ...]:
         return tuple(oauth2_settings._DEFAULT_SCOPES)
 
 
-def all_scopes() -> tuple[str, ...]:
-    """Return the scopes that the site knows."""
-    return tuple(get_scopes_backend().get_all_scopes())
+def all_scopes() -> dict[str, str]:
+    """Return the scopes that the site knows, with their descriptions."""
+    return dict(get_scopes_backend().get_all_scopes())
 
 
 def available_scopes(application: Any = None) -> tuple[str, ...]:

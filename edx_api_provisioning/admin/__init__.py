@@ -5,9 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from edx_api_provisioning.admin.clients import ApiClientAdmin, ApiClientEventAdmin
-from edx_api_provisioning.admin.extensions import extend
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
 admin.site.register(ApiClient, ApiClientAdmin)
 admin.site.register(ApiClientEvent, ApiClientEventAdmin)
-extend(admin.site)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.data import Credentials
 from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats.snippets import snippets
 
 
 def context(done: list[Credentials]) -> dict[str, Any]:
@@ -53,19 +54,13 @@ def _client_context(number: int, credentials: Credentials) -> dict[str, Any]:
         "warnings": credentials.warnings,
         "verified": bool(credentials.verified),
         "values": [(key, label, _lazy_secret(values[key])) for key, label in labels.items() if values[key] is not None],
-        "calls": [(label, _lazy_secret(line)) for label, line in rendering.calls(values)],
-        "files": [
-            (
-                form,
-                label,
-                f"{credentials.name}.{extension}",
-                _lazy_secret(rendering.render(credentials, format=form)),
-            )
-            for form, label, extension in (
-                ("env", _("Environment variables (dotenv)"), "env"),
-                ("json", "JSON", "json"),
-                ("kubernetes-secret", "Kubernetes Secret", "yaml"),
-            )
+        "snippets": [
+            {
+                **snippet._asdict(),
+                "text": _lazy_secret(snippet.text),
+                "file": f"{credentials.name}.{snippet.ending}" if snippet.ending else "",
+            }
+            for snippet in snippets(values)
         ],
     }
 

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 
 from django import VERSION, forms
 from django.contrib.admin import helpers, widgets
+from django.utils.formats import date_format
 from django.utils.text import capfirst
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from edx_api_provisioning import api
+from edx_api_provisioning import api, conf
 from edx_api_provisioning.admin.selection import Subject
 from edx_api_provisioning.core.commands import GRACE, NEW_SECRET, NEW_TOKEN
 from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import (
     CLIENT,
-    DURATION,
+    CLIENT_PART,
     FLAG,
     INSTANT,
     LINE_MAX_LENGTH,
     NAME_MAX_LENGTH,
-    PARTS,
     REASON,
+    RECORD,
     RIGHTS,
     STORED,
+    TOKEN,
     USER,
     VALUES,
     Option,
 )
-from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
-from edx_api_provisioning.core.spec import change_client, declared_values
+from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, spell_lifetime
+from edx_api_provisioning.core.spec import MAX_GRACE, change_client, declared_values
 from edx_api_provisioning.data import ClientSpec
 
 _LIST_MAX_LENGTH = 20_000
+
+# The parts of a form, in order. Few clients need those that are closed until a value is given.
+_ELEVATED = gettext_lazy("Staff and superuser")
+_PARTS = (CLIENT_PART, TOKEN, RIGHTS, USER, _ELEVATED, RECORD)
+_CLOSED = (RIGHTS, USER, _ELEVATED)
+_WARNINGS = {
+    _ELEVATED: gettext_lazy(
+        "Warning: whoever has the credentials of a staff client can read and change nearly everything through the API, "
+        "and those of a superuser everything. Prefer an access profile or single permissions."
+    )
+}
 
 
 class _ParsedField(forms.CharField):
@@ -62,22 +78,52 @@ def _each_line(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def _spans(days: Iterable[int], longest: timedelta) -> list[tuple[str, str]]:
+    """Return time spans as choices, each with the date on which it ends if it begins now."""
+    spans = [span for span in map(timedelta, days) if span <= longest]
+    return [(spell_lifetime(span), _until(span)) for span in spans]
+
+
+def _until(span: timedelta) -> str:
+    date = date_format(localtime(datetime.now(UTC) + span), "DATE_FORMAT")
+    return _("%(span)s, until %(date)s") % {"span": in_words(span), "date": date}
+
+
+def _choices(option: Option) -> list[tuple[str, str]]:
+    """Return the choices of an option, with the default first; none if it is free text."""
+    longest = conf.get("MAX_TOKEN_LIFETIME")
+    if option.name == "profile":
+        return [("", "-"), *((each.name, f"{each.name}: {each.title}") for each in api.profiles())]
+    if option.name == "grace":
+        return [("", _("None")), *_spans((1, 7, 30), MAX_GRACE)]
+    if option.name == "expires_in":
+        default = _("Default of the site: %s") % _until(min(conf.get("TOKEN_LIFETIME"), longest))
+        return [("", default), *_spans((30, 60, 90, 365), longest)]
+    return []
+
+
 def form_field(option: Option) -> forms.Field:
     """Return the form field of an option."""
     how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": _(option.help), "required": False}
     if option.kind == FLAG:
         return forms.BooleanField(initial=bool(option.default), **how)
-    if option.kind == DURATION:
-        return _ParsedField(parse_lifetime, widget=widgets.AdminTextInputWidget, **how)
     if option.kind == INSTANT:
         return _ParsedField(parse_instant, widget=forms.DateInput({"type": "date", "class": "vTextField"}), **how)
+    if option.name == "scopes":
+        scopes = [
+            (name, f"{name}: {words}" + (_(" (default)") if default else "")) for name, words, default in api.scopes()
+        ]
+        return forms.TypedMultipleChoiceField(
+            choices=scopes, coerce=str, empty_value=None, widget=forms.CheckboxSelectMultiple, **how
+        )
+    if choices := _choices(option):
+        parse = str if option.name == "profile" else parse_lifetime
+        empty = "" if option.name == "profile" else None
+        return forms.TypedChoiceField(choices=choices, coerce=parse, empty_value=empty, **how)
     if option.many:
         how["help_text"] = _("%s One per line.") % how["help_text"]
         widget = widgets.AdminTextareaWidget({"rows": 3})
         return _ParsedField(_each_line, max_length=_LIST_MAX_LENGTH, widget=widget, **how)
-    if option.name == "profile":
-        profiles = [(each.name, f"{each.name}: {each.title}") for each in api.profiles()]
-        return forms.ChoiceField(choices=[("", "-"), *profiles], **how)
     return forms.CharField(max_length=option.max_length or LINE_MAX_LENGTH, widget=widgets.AdminTextInputWidget, **how)
 
 
@@ -113,9 +159,12 @@ class PageForm(forms.Form):
         self.fields["request_id"].initial = uuid.uuid4
         self.fields["version"].initial = lambda: versions(subjects)
 
-    def name_for(self, subject: Subject) -> str:
-        """Return the name of the subject's client, existing or new."""
-        return subject.client.name if subject.client is not None else str(self.cleaned_data[_name_of(subject)])
+    def name_for(self, subject: Subject | None) -> str:
+        """Return the name of the client, existing or new; one that no client has if the given name is wrong."""
+        if subject is not None and subject.client is not None:
+            return subject.client.name
+        field = "name" if subject is None else _name_of(subject)
+        return str(self.cleaned_data.get(field) or f"unnamed-{uuid.uuid4().hex[:12]}")
 
     def given(self, *names: str) -> dict[str, Any]:
         """Return the values of some fields; None for those that were left empty."""
@@ -142,21 +191,18 @@ class PageForm(forms.Form):
         return helpers.AdminForm(cast("Any", self), self.parts(), {}, model_admin=None)
 
     def parts(self) -> list[Any]:
-        """Return the fieldsets: a part each, in the order of the table."""
-        names = [_name_of(subject) for subject in self._unnamed]
-        found: list[Any] = [(_("API client"), {"fields": names})] if names else []
-        for part in PARTS:
-            fields = [option.name for option in self.options if option.part == part]
-            if fields:
-                found.append((_(part), {"fields": fields, "classes": self._classes(part, fields)}))
+        """Return the fieldsets: a part each, in order; those that are closed have the class ``api-client-more``."""
+        parts: dict[Any, list[str]] = {part: [] for part in _PARTS}
+        parts[CLIENT_PART] += [_name_of(subject) for subject in self._unnamed]
+        for option in self.options:
+            parts[_ELEVATED if option.name in ("staff", "superuser") else option.part].append(option.name)
+        found = []
+        for part, names in parts.items():
+            given = any(self[name].value() or name in self.errors for name in names)
+            classes = ["api-client-more", *(["api-client-open"] if given else [])] if part in _CLOSED else []
+            about = {"fields": names, "classes": classes, "description": _WARNINGS.get(part)}
+            found += [(_(str(part)), about)] if names else []
         return found
-
-    def _classes(self, part: str, fields: Sequence[str]) -> list[str]:
-        # Few clients need rights: the part is closed until a value is given.
-        if part != RIGHTS:
-            return []
-        given = any(self[name].value() or name in self.errors for name in fields)
-        return ["api-client-more", *(["api-client-open"] if given else [])]
 
 
 def _name_of(subject: Subject) -> str:
@@ -168,11 +214,18 @@ _CHANGED = tuple(option for option in _NEW if option.part != USER and option.nam
 
 
 class _SpecForm(PageForm):
-    def _spec(self, **fixed: Any) -> ClientSpec:
-        """Return a spec with the given values. An unticked box says nothing, unless it is ticked by default."""
-        values = {option.name: self.cleaned_data[option.name] for option in self.options if option.name in CLIENT}
-        given = {name: value for name, value in values.items() if value or CLIENT[name].default is True}
-        return ClientSpec(**{**given, **fixed})
+    def spec(self, subject: Subject | None) -> ClientSpec:
+        """Return the spec of the client, without the values that were found wrong.
+
+        Raises:
+            InvalidSpec: if a value is wrong on every site.
+        """
+        return ClientSpec(**{"name": self.name_for(subject), **self.values()})
+
+    def values(self) -> dict[str, Any]:
+        """Return the given values of a spec. An unticked box says nothing, unless it is ticked by default."""
+        values = {name: value for name, value in self.cleaned_data.items() if name in CLIENT}
+        return {name: value for name, value in values.items() if value or CLIENT[name].default is True}
 
 
 class NewClientForm(_SpecForm):
@@ -184,28 +237,21 @@ class NewClientForm(_SpecForm):
         super().__init__(*args, **kwargs)
         self.fields["name"].required = True
 
-    def spec(self, _subject: Subject | None) -> ClientSpec:
-        """Return the spec of the client.
-
-        Raises:
-            InvalidSpec: if a value is wrong on every site.
-        """
-        return self._spec()
-
 
 class AccountsForm(_SpecForm):
     """Create an API client for each of some accounts, with the rights of the account."""
 
     options = (*(option for option in _CHANGED if option.part != RIGHTS), REASON)
 
-    def spec(self, subject: Subject) -> ClientSpec:
-        """Return the spec for one account.
+    def spec(self, subject: Any) -> ClientSpec:
+        """Return the spec for one account, without the values that were found wrong.
 
         Raises:
             InvalidSpec: if a value is wrong on every site.
         """
         user = subject.user
-        return self._spec(
+        return ClientSpec(
+            **self.values(),
             name=self.name_for(subject),
             username=user.get_username(),
             use_existing_user=True,
@@ -219,10 +265,9 @@ class AgainForm(PageForm):
 
     options = (*_CHANGED, REASON)
 
-    def __init__(self, *args: Any, subjects: Sequence[Subject], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, subjects: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(*args, subjects=subjects, **kwargs)
         (client,) = (subject.client for subject in subjects)
-        assert client is not None  # noqa: S101 - for the type checker: the page is about a client
         declared = tuple(client.declared_rights)
         shown = {name: getattr(client, name) for name in STORED}
         shown |= {"token": client.access_token_id is not None, "restricted": "restricted" in declared}
@@ -231,24 +276,24 @@ class AgainForm(PageForm):
                 shown[option.name] = "\n".join(declared_values(declared, option))
             if option.name in shown:
                 self.fields[option.name].initial = shown[option.name]
+        scopes = list(api.get_client(client.name).scopes)
+        self.fields["scopes"].initial, self.fields["scopes"].required = scopes, bool(scopes)
         if "restricted" in self.fields:
             self.fields["restricted"].disabled = shown["restricted"]  # A restriction cannot be removed here.
 
-    def spec(self, subject: Subject) -> ClientSpec:
-        """Return a spec that changes the edited fields.
+    def spec(self, subject: Any) -> ClientSpec:
+        """Return a spec that changes the edited fields, without the values that were found wrong.
 
         Raises:
             InvalidSpec: if a value is wrong on every site.
         """
-        client = subject.client
-        assert client is not None  # noqa: S101 - for the type checker: as above
         given = {
             name: () if CLIENT[name].many and self.cleaned_data[name] is None else self.cleaned_data[name]
             for name in self.changed_data
-            if name in CLIENT
+            if name in CLIENT and name in self.cleaned_data
         }
         given["token"] = self.cleaned_data["token"]
-        return change_client(client.name, tuple(client.declared_rights), given)
+        return change_client(subject.client.name, tuple(subject.client.declared_rights), given)
 
 
 class RotateForm(PageForm):
@@ -257,6 +302,11 @@ class RotateForm(PageForm):
     options = (
         NEW_TOKEN._replace(default=True), NEW_SECRET, GRACE, CLIENT["expires_in"], CLIENT["expires_at"], REASON,
     )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        lifetime: Any = self.fields["expires_in"]
+        lifetime.choices = [("", _("The same lifetime as before")), *lifetime.choices[1:]]
 
 
 class EndForm(PageForm):

@@ -5,36 +5,47 @@ Their URLs are below the admin of API clients. Buttons and actions elsewhere lin
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import credentials_page, forms
-from edx_api_provisioning.admin.base import TEMPLATES
-from edx_api_provisioning.admin.selection import Subject, selected
+from edx_api_provisioning.admin.selection import MAX_SELECTED, Subject, selected
 from edx_api_provisioning.core.error_reports import hide_credentials
 from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
-from edx_api_provisioning.data import Authority, Credentials, Status
+from edx_api_provisioning.data import Credentials, Plan, Status
 from edx_api_provisioning.models import ApiClient
 
+TEMPLATES = "edx_api_provisioning/admin"
 
-def page_url(page: type[Page], query: str = "") -> str:
+
+def admin_url(site: AdminSite, name: str, *arguments: Any, **query: Any) -> str:
+    """Return the URL of an admin page on this site, of several; ``name`` is a URL name such as ``index``."""
+    url = reverse(f"admin:{name}", args=arguments, current_app=site.name)
+    return url + (f"?{urlencode(query, doseq=True)}" if query else "")
+
+
+def page_url(site: AdminSite, page: type[Page], **query: Any) -> str:
     """Return the URL of a page; ``query`` names its subjects."""
-    return reverse(f"admin:edx_api_provisioning_apiclient_{page.slug}") + (f"?{query}" if query else "")
+    return admin_url(site, f"edx_api_provisioning_apiclient_{page.slug}", **query)
 
 
 def may(request: HttpRequest, permission: str) -> bool:
@@ -42,11 +53,17 @@ def may(request: HttpRequest, permission: str) -> bool:
     return request.user.has_perm(f"edx_api_provisioning.{permission}_apiclient")
 
 
-class _Refused(Exception):
-    """A service rejected the request for one subject."""
+def action_for(page: type[Page], kind: str, **query: Any) -> Callable[..., HttpResponse | None]:
+    """Return the action of a list that opens a page for the selected rows, which are of this kind."""
 
-    def __init__(self, error: ProvisioningError, subject: Subject | None) -> None:
-        self.error, self.subject = error, subject
+    def act(model_admin: ModelAdmin[Any], request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_SELECTED + 1])
+        if len(keys) > MAX_SELECTED:
+            messages.error(request, _("Select at most %d.") % MAX_SELECTED)
+            return None
+        return redirect(page_url(model_admin.admin_site, page, **{kind: keys}, **query))
+
+    return act
 
 
 class Page:
@@ -55,65 +72,54 @@ class Page:
     slug: ClassVar[str]
     title: Any
     button: ClassVar[Any]
-    says: Any = ""
+    says: Any
     permission: ClassVar[str]
     form_class: ClassVar[type[forms.PageForm]]
     needs_subjects = True
     dangerous = False
 
     def __init__(self, model_admin: ModelAdmin[Any], request: HttpRequest) -> None:
-        self.model_admin, self.request = model_admin, request
-        self.subjects: list[Subject] = []
-
-    @property
-    def authority(self) -> Authority:
-        """Return the authority of the person who is logged in."""
-        return api.person_of(self.request, "admin")
+        self.model_admin, self.request, self.site = model_admin, request, model_admin.admin_site
+        self.authority = api.person_of(request, "admin")
+        self.subjects = selected(request)
+        # The subject at fault when a service function raises.
+        self.subject: Subject | None = None
 
     @classmethod
     def view(cls, model_admin: ModelAdmin[Any]) -> Callable[[HttpRequest], HttpResponse]:
         """Return the view function of the page."""
 
+        @require_http_methods(["GET", "HEAD", "POST"])
         @xframe_options_deny
         @sensitive_variables()
         def respond(request: HttpRequest) -> HttpResponse:
             hide_credentials(request)
+            if not may(request, cls.permission):
+                raise PermissionDenied
             return cls(model_admin, request).respond()
 
         return respond
 
     def respond(self) -> HttpResponse:
-        """Check permissions and answer the request."""
-        if not may(self.request, self.permission):
-            raise PermissionDenied
-        self.subjects = selected(self.request)
+        """Answer the request of a person who has the permission of the page."""
         if not all(self.suits(subject) for subject in self.subjects):
             raise Http404
         if any(subject.client is None for subject in self.subjects) and not may(self.request, "provision"):
             raise PermissionDenied  # It has to be adopted first.
         if self.needs_subjects and not self.subjects:
-            return redirect("admin:edx_api_provisioning_apiclient_changelist")
-        if self.request.method in ("GET", "HEAD"):
-            return self.ask(self.form(initial=self.initial()))
+            return redirect(self.way_back([]))
         if self.request.method != "POST":
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+            return self.ask(self.form(initial=self.initial()))
         form = self.form(self.request.POST)
         try:
-            return self.answer(form) if form.is_valid() else self.ask(form)
+            return self.answer(form)
         except AlreadyDone:
-            return self.render("done.html", {"title": _("Already done")}, status=409)
-        except _Refused as refused:
-            named = form.cleaned_data.get("name") if refused.subject is None else form.name_for(refused.subject)
-            self.record(refused.error, named or "")
-            form.explain(refused.error, refused.subject)
+            return self.render("done.html", title=_("Already done"), status=409)
         except ProvisioningError as error:
-            form.explain(error)
-        return self.ask(form)
-
-    def record(self, error: ProvisioningError, name: str) -> None:
-        """Add to the history that something was refused for lack of rights."""
-        if isinstance(error, (NotAllowed, NotTold)):
-            api.record_refusal(name, str(error), authority=self.authority)
+            if isinstance(error, (NotAllowed, NotTold)):
+                api.record_refusal(form.name_for(self.subject), str(error), authority=self.authority)
+            form.explain(error, self.subject)
+            return self.ask(form)
 
     def suits(self, subject: Subject) -> bool:
         """Return True if the page can act on a subject."""
@@ -129,43 +135,36 @@ class Page:
 
     def ask(self, form: forms.PageForm) -> HttpResponse:
         """Show the form."""
-        context = {"form": form, "adminform": form.in_admin_dress(), "button": self.button, "says": self.says}
-        return self.render("form.html", {**context, "dangerous": self.dangerous})
+        return self.render("form.html", form=form, adminform=form.in_admin_dress(), page=self)
 
     def answer(self, form: Any) -> HttpResponse:
-        """Carry out a valid form and show the result."""
+        """Carry out the form if it is valid, and show the result."""
+        if not form.is_valid():
+            return self.ask(form)
         with transaction.atomic(using=router.db_for_write(ApiClient)):
             api.require_new(f"{form.cleaned_data['request_id'].hex}-0")
             if form.cleaned_data["version"] != forms.versions(self.subjects, lock=True):
                 raise Conflict(_("the client or its user has changed since you opened this page. Open it again."))
-            done = self.each(lambda subject, number: self._recorded(form, subject, number))
             # Render inside the transaction: credentials that cannot be shown are rolled back.
-            return self.show(done) if any(credentials.issued for credentials in done) else self.leave(done)
+            return self.finish(self.each(lambda subject, number: self.change(form, subject, number)))
 
     def each(self, do: Callable[[Any, int], Any]) -> list[Any]:
-        """Call ``do`` with each subject and its number, and return the results.
-
-        Raises:
-            _Refused: if a call was rejected.
-        """
+        """Call ``do`` with each subject and its number, and return the results."""
         results = []
         for number, subject in enumerate(self.subjects or [None]):
-            try:
-                results.append(do(subject, number))
-            except AlreadyDone:
-                raise
-            except ProvisioningError as error:
-                raise _Refused(error, subject) from None
+            self.subject = subject
+            results.append(do(subject, number))
+        self.subject = None
         return results
 
-    def _recorded(self, form: forms.PageForm, subject: Any, number: int) -> Credentials:
-        request: dict[str, Any] = {
-            "authority": self.authority,
-            "reason": form.cleaned_data["reason"],
-            "request_id": f"{form.cleaned_data['request_id'].hex}-{number}",
-        }
-        credentials = self.carry_out(form, subject, request)
-        self.log(credentials, request["reason"])
+    def change(self, form: forms.PageForm, subject: Any, number: int) -> Credentials:
+        """Carry out the form for one subject, and add it to Django's admin log."""
+        reason = form.cleaned_data["reason"]
+        request_id = f"{form.cleaned_data['request_id'].hex}-{number}"
+        credentials = self.carry_out(
+            form, subject, {"authority": self.authority, "reason": reason, "request_id": request_id}
+        )
+        self.log(credentials, reason)
         return credentials
 
     def log(self, credentials: Credentials, reason: str) -> None:
@@ -196,33 +195,33 @@ class Page:
         return name
 
     @scrub_tracebacks()
-    def show(self, done: list[Credentials]) -> HttpResponse:
-        """Show the credentials, once."""
+    def finish(self, done: list[Credentials]) -> HttpResponse:
+        """Show the credentials, once; without any, go back with a message."""
         way_back = self.way_back([credentials.name for credentials in done])
-        response = self.render("credentials.html", {**credentials_page.context(done), "way_back": way_back})
-        return credentials_page.protect(response)
-
-    def leave(self, done: list[Credentials]) -> HttpResponse:
-        """Redirect to the client with a message, as there is no secret to show."""
+        if any(credentials.issued for credentials in done):
+            response = self.render("credentials.html", **credentials_page.context(done), way_back=way_back)
+            return credentials_page.protect(response)
         for credentials in done:
-            text = " ".join(credentials.changes) or _("No changes.")
+            # Django capitalizes the first letter of a message, which must not be that of a name.
+            words = {"name": credentials.name, "changes": " ".join(credentials.changes) or _("No changes.")}
             level = messages.SUCCESS if credentials.changes else messages.INFO
-            self.model_admin.message_user(self.request, f"{credentials.name}: {text}", level)
-        return redirect(self.way_back([credentials.name for credentials in done]))
+            self.model_admin.message_user(self.request, _("API client %(name)s: %(changes)s") % words, level)
+        return redirect(way_back)
 
     def way_back(self, names: list[str]) -> str:
         """Return the URL of the one client, of the list, or of the index if the person may view neither."""
         if not self.model_admin.has_view_permission(self.request):
-            return reverse("admin:index")
+            return admin_url(self.site, "index")
         clients = ApiClient.objects.filter(name__in=names)
         if len(clients) == 1:
-            return reverse("admin:edx_api_provisioning_apiclient_change", args=[clients[0].pk])
-        return reverse("admin:edx_api_provisioning_apiclient_changelist")
+            return admin_url(self.site, "edx_api_provisioning_apiclient_change", clients[0].pk)
+        return admin_url(self.site, "edx_api_provisioning_apiclient_changelist")
 
-    def context(self) -> dict[str, Any]:
-        """Return the template context of every page."""
-        return {
-            **self.model_admin.admin_site.each_context(self.request),
+    def render(self, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+        """Render a template of the page."""
+        self.request.current_app = self.site.name
+        context = {
+            **self.site.each_context(self.request),
             "opts": ApiClient._meta,
             "title": self.title,
             "subjects": self.subjects,
@@ -230,12 +229,8 @@ class Page:
             "has_view_permission": self.model_admin.has_view_permission(self.request),
             "way_back": self.way_back([subject.client.name for subject in self.subjects if subject.client]),
             "media": self.model_admin.media,
+            **context,
         }
-
-    def render(self, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-        """Render a template of the page."""
-        self.request.current_app = self.model_admin.admin_site.name
-        context = {**self.context(), **context}
         return TemplateResponse(self.request, f"{TEMPLATES}/{template}", context, status=status).render()
 
 
@@ -252,53 +247,49 @@ class ProvisionPage(Page):
     permission = "provision"
     needs_subjects = False
 
-    def ask(self, form: forms.PageForm) -> HttpResponse:
-        """Show the form, titled for a new or an existing client."""
-        if isinstance(form, forms.AgainForm):
-            self.title = _("Change or complete API client")
-            self.says = _("Creates what the client lacks and changes the values that you enter. A preview comes first.")
-        return super().ask(form)
-
     def suits(self, subject: Subject) -> bool:
         """Return True for clients and users."""
         return subject.client is not None or subject.user is not None
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
         """Return the form for a new client, an existing one, or users."""
-        clients = [subject for subject in self.subjects if subject.client is not None]
-        if clients and len(self.subjects) > 1:
-            raise Http404  # The form shows the values of one client.
-        form_class = forms.AgainForm if clients else forms.AccountsForm if self.subjects else forms.NewClientForm
+        form_class: type[forms.PageForm] = forms.AccountsForm if self.subjects else forms.NewClientForm
+        if any(subject.client is not None for subject in self.subjects):
+            if len(self.subjects) > 1:
+                raise Http404  # The form shows the values of one client.
+            form_class = forms.AgainForm
+            self.title = _("Change or complete API client")
+            self.says = _("Creates what the client lacks and changes the values that you enter. A preview comes first.")
         return form_class(*args, subjects=self.subjects, **kwargs)
 
     def answer(self, form: Any) -> HttpResponse:
         """Show the preview, or carry out the confirmed form."""
-        if "_edit" in self.request.POST:
-            return self.ask(form)
         if "_confirm" in self.request.POST:
             return super().answer(form)
-        previews = self.each(lambda subject, _number: self._preview(form.spec(subject)))
+        form.full_clean()
+        plans = [] if "_edit" in self.request.POST else self.each(lambda subject, _number: self.plan(form, subject))
+        if form.errors or not plans:
+            return self.ask(form)
         return self.render(
             "preview.html",
-            {
-                "title": _("Preview"),
-                "confirm": _("Carry out") if isinstance(form, forms.AgainForm) else _("Provision"),
-                "form": form,
-                "previews": previews,
-                "request_id": forms.PageForm().fields["request_id"].initial(),
-                "nothing": not any(preview["steps"] for preview in previews),
-            },
+            title=_("Preview"),
+            confirm=_("Carry out") if isinstance(form, forms.AgainForm) else _("Provision"),
+            form=form,
+            previews=[(plan, api.excess_rights(plan)) for plan in plans],
+            # Another one than the form's, which a person may go back to for another client.
+            request_id=uuid.uuid4(),
+            nothing=not any(plan.steps for plan in plans),
         )
 
-    def _preview(self, spec: Any) -> dict[str, Any]:
-        plan = api.plan_client(spec, authority=self.authority)
-        return {
-            "name": spec.name,
-            "username": plan.username,
-            "steps": [step.planned for step in plan.steps],
-            "warnings": plan.warnings,
-            "rights": api.excess_rights(plan),
-        }
+    def plan(self, form: Any, subject: Subject | None) -> Plan:
+        """Return the plan. A wrong field is left out and explained, so that the form shows all wrong fields at once."""
+        while True:
+            try:
+                return api.plan_client(form.spec(subject), authority=self.authority)
+            except ProvisioningError as error:
+                if error.field not in form.cleaned_data:
+                    raise
+                form.explain(error, subject)
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Provision the client."""
@@ -325,8 +316,7 @@ class RotatePage(Page):
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Rotate the credentials."""
         name = self.adopt(form, subject, request)
-        wanted = form.given("token", "secret", "expires_in", "expires_at", "grace")
-        return api.rotate(name, **wanted, **request)
+        return api.rotate(name, **form.given("token", "secret", "expires_in", "expires_at", "grace"), **request)
 
 
 class RevokePage(Page):
@@ -381,12 +371,8 @@ class AdoptPage(Page):
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Adopt the application."""
-        return api.adopt(
-            form.name_for(subject),
-            client_id=subject.application.client_id,
-            **form.given("contact", "purpose"),
-            **request,
-        )
+        values = form.given("contact", "purpose")
+        return api.adopt(form.name_for(subject), client_id=subject.application.client_id, **values, **request)
 
 
 PAGES: tuple[type[Page], ...] = (ProvisionPage, RotatePage, RevokePage, RetirePage, AdoptPage)

@@ -146,12 +146,12 @@ class Record:
     contact: str | None = _field(
         _("Email address of the person responsible for the client."),
         label=_("contact"),
-        part=RECORD,
+        part=CLIENT_PART,
         empty=True,
         **_ADDRESS,
     )
     purpose: str | None = _field(
-        _("What the client is used for."), label=_("purpose"), part=RECORD, max_length=LINE_MAX_LENGTH, empty=True
+        _("What the client is used for."), label=_("purpose"), part=CLIENT_PART, max_length=LINE_MAX_LENGTH, empty=True
     )
     profile: str | None = _field(
         _("Access profile: exactly the permissions that one purpose needs; see explain_api_access --profiles."),

@@ -26,10 +26,16 @@ def current_site() -> Site:
     )
 
 
+def scopes() -> list[tuple[str, str, bool]]:
+    """Return the name of each scope that clients may be given, its description, and True if it is a default one."""
+    descriptions, default = oauth_server.all_scopes(), oauth_server.default_scopes()
+    return [(name, str(descriptions.get(name, "")), name in default) for name in _available_scopes()]
+
+
 def _available_scopes() -> tuple[str, ...]:
     allowed = conf.get("ALLOWED_SCOPES")
     # With ApplicationAccess an application can be given any scope that the site knows.
-    grantable = oauth_server.all_scopes() if lms.is_lms() else oauth_server.available_scopes()
+    grantable = tuple(oauth_server.all_scopes()) if lms.is_lms() else oauth_server.available_scopes()
     return tuple(scope for scope in grantable if allowed is None or scope in allowed)
 
 

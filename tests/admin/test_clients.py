@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib import admin
@@ -47,7 +48,7 @@ def names(page: Any) -> list[str]:
 def test_list_shows_client_columns(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
     page = text(browser.get(LIST))
-    assert re.search(r"report report staff active \w+\. \d+, \d{4} - ops@example\.org \w+\. \d+, \d{4} ", page)
+    assert re.search(r"report report staff active \w+\. \d+, \d{4} - - ops@example\.org \w+\. \d+, \d{4} ", page)
     assert "Provision API client" in page
 
 
@@ -76,6 +77,7 @@ def test_list_shows_issues(browser: Browser) -> None:
         ("state__exact=retired", ["without"]),
         ("q=ops@", ["late"]),
         ("q=over", ["over"]),
+        ("q=user-of-late", ["late"]),
         ("o=5", ["without", "over", "early", "late"]),
         ("o=-5", ["late", "early", "over", "without"]),
     ],
@@ -84,15 +86,80 @@ def test_list_shows_issues(browser: Browser) -> None:
 def test_list_filters_searches_and_sorts(browser: Browser, query: str, expected: list[str]) -> None:
     client_that_expires("early", 29)
     client_that_expires("late", 31, contact="ops@example.org")
+    type(client_named("late").user).objects.filter(pk=client_named("late").user_id).update(username="user-of-late")
     client_that_expires("over", -1)
     client_that_expires("without", None, state="retired")
     assert names(browser.get(f"{LIST}?{query}")) == expected
 
 
-def test_list_offers_expiry_filters(browser: Browser) -> None:
+def boxes(page: Any) -> dict[str, str]:
+    """Return the class of each box of the calendar by its label."""
+    found = re.findall(r'<a href="[^"]*" aria-label="([^"]*)"( class="api-client-marked")?>', page.content.decode())
+    return {label: marked.strip() for label, marked in found}
+
+
+def test_overview_counts_lead_to_filtered_lists(browser: Browser) -> None:
+    client_that_expires("early", 29)
+    client_that_expires("late", 31)
+    client_that_expires("over", -1)
+    client_that_expires("retired", -1, state="retired")
+    more = client_that_expires("more", None)
+    more.user.groups.add(Group.objects.create(name="finance"))
+    ApiClient.objects.filter(name="late").update(created=datetime.now(UTC) - timedelta(days=91))
+
+    counts = browser.get(LIST).context["overview"]["counts"]
+
+    assert [(number, words) for number, words, _url in counts] == [
+        (4, "active"),
+        (1, "expire within 30 days"),
+        (1, "expired"),
+        (1, "not used for 90 days"),
+        (1, "have more rights than declared"),
+    ]
+    assert [names(browser.get(url)) for _number, _words, url in counts] == [
+        ["early", "late", "more", "over"],
+        ["early"],
+        ["over"],
+        ["late"],
+        ["more"],
+    ]
+
+
+def test_calendar_has_a_box_for_each_expiry(browser: Browser, settings: Any) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    soon = datetime(2026, 12, 31, 18, tzinfo=UTC)
+    with mock.patch("edx_api_provisioning.admin.overview.datetime", wraps=datetime) as clock:
+        clock.now.return_value = datetime(2026, 12, 1, tzinfo=UTC)
+        assert browser.get(LIST).context["overview"]["calendar"] is None
+        for name, end in {"report": soon, "<b>": soon, "gone": datetime(2028, 1, 1, tzinfo=UTC)}.items():
+            token = AccessTokenFactory(expires=end)
+            ApiClientFactory(name=name, application=token.application, access_token=token)
+        user = client_named("<b>").user
+        user.is_active = False
+        user.save()
+        page = browser.get(LIST)
+    assert boxes(page) == {
+        "&lt;b&gt; expires on Jan. 1, 2027, 1 issue": 'class="api-client-marked"',
+        "report expires on Jan. 1, 2027": "",
+    }
+    months = page.context["overview"]["calendar"]["columns"]
+    assert [(month["name"], month["year"], len(month["boxes"])) for month in months[:3]] == [
+        ("Dec", "2026", 0),
+        ("Jan", "2027", 2),
+        ("Feb", "", 0),
+    ]
+    assert (len(months), months[-1]["name"]) == (13, "Dec")
+    assert "style=" not in re.search(r"(?s)<section class=.api-client-overview.*?</section>", page.content.decode())[0]
+
+
+def test_calendar_counts_boxes_without_room(browser: Browser) -> None:
+    end = datetime.now(UTC) + timedelta(days=40)
+    for _number in range(18):
+        token = AccessTokenFactory(expires=end)
+        ApiClientFactory(application=token.application, access_token=token)
     page = browser.get(LIST)
-    [choices] = [each.lookup_choices for each in page.context["cl"].filter_specs if each.title == "next expiry"]
-    assert [expires for expires, _words in choices] == ["soon", "expired", "later", "none"]
+    assert len(boxes(page)) == 16
+    assert " +2 " in re.sub("<[^>]*>", " ", page.content.decode())
 
 
 @pytest.mark.parametrize(
@@ -114,7 +181,9 @@ def test_dates_use_site_time_zone(browser: Browser, settings: Any) -> None:
     token = AccessTokenFactory(expires=datetime(2031, 3, 1, 18, 30, tzinfo=UTC))
     client = ApiClientFactory(name="report", application=token.application, access_token=token)
     without = ApiClientFactory(name="bare", application=None, user=None, access_token=None)
-    assert re.search(r"bare - - active - .* - - report \S+ - active March 2, 2031 - - - 2 API", text(browser.get(LIST)))
+    assert re.search(
+        r"bare - - active - .* - - - report \S+ - active March 2, 2031 - - - - 2 API", text(browser.get(LIST))
+    )
     assert "Expires: March 2, 2031, 3:30 a.m. Scopes: " in text(browser.get(f"{LIST}{client.pk}/change/"))
     page = text(browser.get(f"{LIST}{without.pk}/change/"))
     assert "Expires: - Scopes: - " in page
@@ -133,12 +202,7 @@ def test_summary_is_computed_once_per_client(browser: Browser, monkeypatch: pyte
     monkeypatch.setattr(api, "summary", work_out)
     clients = [ApiClientFactory(), ApiClientFactory()]
     browser.get(LIST)
-    assert sorted(worked_out) == sorted(client.name for client in clients)
-
-
-def test_search_by_username(browser: Browser) -> None:
-    wanted, _other = client_that_expires("a", 1), client_that_expires("b", 1)
-    assert names(browser.get(f"{LIST}?q={wanted.user.username}")) == ["a"]
+    assert sorted(worked_out) == sorted(2 * [client.name for client in clients])  # for the overview, and for the list
 
 
 @pytest.mark.databases

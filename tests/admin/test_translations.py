@@ -42,6 +42,7 @@ def unmarked(page: Any) -> list[str]:
     """Return the words on a page that are not translatable."""
     body = page.content.decode()
     body = re.sub(r'(?s)<div id="originalContent".*?</script>', " ", body)  # the LMS's banner, which nobody translates
+    body = re.sub(r'(?s)<label for="id_scopes_.*?</label>', " ", body)  # the site's own words
     body = re.sub(r"(?s)<(script|style|svg|option|code|pre|nav)\b.*?</\1>", " ", body)
     texts = [*ATTRIBUTES.findall(body), *BUTTONS.findall(body), *re.sub(r"<[^>]+>", "\0", body).split("\0")]
     found = []

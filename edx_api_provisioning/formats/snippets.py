@@ -1,0 +1,112 @@
+"""Render texts to copy that use issued credentials: calls, programs, files and the secrets of a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from edx_api_provisioning import conf
+from edx_api_provisioning.formats.rendering import ENDINGS, calls, render_values
+
+
+class Snippet(NamedTuple):
+    """A text to copy, or to download as a file if it has an ending."""
+
+    key: str
+    label: str
+    text: str
+    ending: str = ""
+    warning: str = ""
+
+
+def snippets(values: dict[str, Any]) -> list[Snippet]:
+    """Return the snippets for the credentials that were issued; ``values`` are those of ``rendering.as_dict``.
+
+    Programs read the credentials from the environment, under the names in the file for it.
+    """
+    files = (
+        ("env", _("Environment variables (dotenv)")),
+        ("json", "JSON"),
+        ("kubernetes-secret", "Kubernetes Secret"),
+    )
+    return [
+        *(Snippet(f"call-{number}", label, line) for number, (label, line) in enumerate(calls(values))),
+        *(Snippet(key, label, render_values(values, format=key), ENDINGS[key]) for key, label in files),
+        *_programs(values),
+        Snippet("github", _("GitHub Actions secrets"), _github(values)),
+    ]
+
+
+def _programs(values: dict[str, Any]) -> list[Snippet]:
+    root, me_url, token_url = conf.root_url(), conf.url("ME_PATH"), values["token_url"]
+    if not (me_url and token_url):
+        return []
+    if not values["client_secret"]:
+        words = _("Python with requests")
+        return [Snippet("python", words, _BEARER.format(me_url=me_url), "py")] if values["access_token"] else []
+    return [
+        Snippet("python", _("Python with requests"), _BASIC.format(me_url=me_url, token_url=token_url), "py"),
+        Snippet(
+            "python-client",
+            _("Python with OAuthAPIClient"),
+            _CLIENT.format(me_url=me_url, root=root),
+            "py",
+            _(
+                "OAuthAPIClient sends the client secret as a form field, which a stock LMS writes to its tracking log. "
+                "Prefer the program with requests."
+            ),
+        ),
+    ]
+
+
+_BEARER = """\
+import os
+
+import requests
+
+headers = {{"Authorization": f"Bearer {{os.environ['OPENEDX_ACCESS_TOKEN']}}"}}
+response = requests.get("{me_url}", headers=headers, timeout=60)
+response.raise_for_status()
+print(response.json())
+"""
+
+# RFC 6749 section 2.3.1: both are percent-encoded.
+_BASIC = """\
+import os
+from urllib.parse import quote
+
+import requests
+
+response = requests.post(
+    "{token_url}",
+    data={{"grant_type": "client_credentials", "token_type": "jwt"}},
+    auth=(
+        quote(os.environ["OPENEDX_CLIENT_ID"], safe=""),
+        quote(os.environ["OPENEDX_CLIENT_SECRET"], safe=""),
+    ),
+    timeout=60,
+)
+response.raise_for_status()
+headers = {{"Authorization": f"JWT {{response.json()['access_token']}}"}}
+response = requests.get("{me_url}", headers=headers, timeout=60)
+response.raise_for_status()
+print(response.json())
+"""
+
+_CLIENT = """\
+import os
+
+from edx_rest_api_client.client import OAuthAPIClient
+
+client = OAuthAPIClient("{root}", os.environ["OPENEDX_CLIENT_ID"], os.environ["OPENEDX_CLIENT_SECRET"])
+response = client.get("{me_url}", timeout=60)
+response.raise_for_status()
+print(response.json())
+"""
+
+
+def _github(values: dict[str, Any]) -> str:
+    """Return a command that stores the credentials as secrets; it reads them from its standard input."""
+    kept = {key: values[key] for key in ("client_id", "client_secret", "access_token")}
+    return f"gh secret set --env-file - <<'EOF'\n{render_values(kept, format='env')}EOF\n"
