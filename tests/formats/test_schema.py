@@ -94,7 +94,7 @@ def test_all_problems_are_listed() -> None:
     assert found["scopes"] == "give a list of texts."
     assert found["email"] == "give one text."
     assert found["expires_in"].startswith("not a positive time span")
-    assert found["owner"].startswith("unknown field; use one of name, username")
+    assert found["owner"].startswith("unknown field; use one of name, contact")
     assert found["name"].startswith("use letters, digits")
     assert found["groups"] == "cannot be empty; leave it out for the default."
     assert len(found) == 7
