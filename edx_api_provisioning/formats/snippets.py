@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.formats.rendering import ENDINGS, calls, render_values
 
 
@@ -39,25 +41,25 @@ def snippets(values: dict[str, Any]) -> list[Snippet]:
 
 
 def _programs(values: dict[str, Any]) -> list[Snippet]:
-    root, me_url, token_url = conf.root_url(), conf.url("ME_PATH"), values["token_url"]
-    if not (me_url and token_url):
+    me_url, label = conf.url("ME_PATH"), _("Python with requests")
+    if not (me_url and values["token_url"]):
         return []
     if not values["client_secret"]:
-        words = _("Python with requests")
-        return [Snippet("python", words, _BEARER.format(me_url=me_url), "py")] if values["access_token"] else []
-    return [
-        Snippet("python", _("Python with requests"), _BASIC.format(me_url=me_url, token_url=token_url), "py"),
-        Snippet(
-            "python-client",
-            _("Python with OAuthAPIClient"),
-            _CLIENT.format(me_url=me_url, root=root),
-            "py",
-            _(
-                "OAuthAPIClient sends the client secret as a form field, which a stock LMS writes to its tracking log. "
-                "Prefer the program with requests."
-            ),
-        ),
-    ]
+        return [Snippet("python", label, _BEARER.format(me_url=me_url), "py")] if values["access_token"] else []
+    # As in calls().
+    jwt = {"token_type": "jwt"} if lms.is_lms() else {}
+    scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
+    data = json.dumps({"grant_type": "client_credentials", **jwt, **scope})
+    names = {"me_url": me_url, "token_url": values["token_url"], "data": data, "scheme": "JWT" if jwt else "Bearer"}
+    found = [Snippet("python", label, _BASIC.format(**names), "py")]
+    if jwt:
+        warning = _(
+            "OAuthAPIClient sends the client secret as a form field, which a stock LMS writes to its tracking log. "
+            "Prefer the program with requests."
+        )
+        text = _CLIENT.format(me_url=me_url, root=conf.root_url())
+        found.append(Snippet("python-client", _("Python with OAuthAPIClient"), text, "py", warning))
+    return found
 
 
 _BEARER = """\
@@ -80,7 +82,7 @@ import requests
 
 response = requests.post(
     "{token_url}",
-    data={{"grant_type": "client_credentials", "token_type": "jwt"}},
+    data={data},
     auth=(
         quote(os.environ["OPENEDX_CLIENT_ID"], safe=""),
         quote(os.environ["OPENEDX_CLIENT_SECRET"], safe=""),
@@ -88,7 +90,7 @@ response = requests.post(
     timeout=60,
 )
 response.raise_for_status()
-headers = {{"Authorization": f"JWT {{response.json()['access_token']}}"}}
+headers = {{"Authorization": f"{scheme} {{response.json()['access_token']}}"}}
 response = requests.get("{me_url}", headers=headers, timeout=60)
 response.raise_for_status()
 print(response.json())
