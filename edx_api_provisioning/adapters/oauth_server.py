@@ -101,7 +101,7 @@ def available_scopes(application: Any = None) -> tuple[str, ...]:
         if application is not None:
             raise
         found = ()
-    return found if found or application is not None else all_scopes()
+    return found if found or application is not None else tuple(all_scopes())
 
 
 def client_user(client_id: str, client_secret: Secret) -> Any:

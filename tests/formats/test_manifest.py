@@ -180,7 +180,7 @@ clients:
         "12:5: clients[5].name",
         "15:5: name",
     ]
-    assert found[4].startswith("7:5: clients[0].scope: unknown field; use one of name, username,")
+    assert found[4].startswith("7:5: clients[0].scope: unknown field; use one of name, contact,")
     assert found[5] == "9:5: clients[2].name: line 8 already declares a client of this name."
     assert found[-1] == "15:5: name: this key is given twice; remove one."
 
