@@ -1234,7 +1234,7 @@ def test_time_spans_ignore_time_zones(settings: Any, now: datetime, zone: str) -
 def test_whole_lifecycle_by_commands(settings: Any) -> None:
     """Use only the commands, across a leap day and both clock changes."""
     settings.TIME_ZONE = "Europe/Berlin"
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d"}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d", "UNUSED_AFTER": None}
 
     def of(command: str, *arguments: str) -> Any:
         ran = run(*arguments, "--format", "json", command=f"{command}_api_client{'s' * (command in PLURAL)}")
