@@ -88,8 +88,11 @@ def with_predecessor(name: str) -> None:
 
 
 def expiring(name: str) -> None:
+    from edx_api_provisioning.models import ApiClient
+
     provisioned(name)
     command("rotate_api_client", name, "--expires-in", "12h")
+    ApiClient.objects.filter(name=name).update(token_issued=datetime.now(UTC) - timedelta(days=1))
 
 
 def overdue(name: str) -> None:

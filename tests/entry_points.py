@@ -20,6 +20,7 @@ from edx_api_provisioning.models import ApiClient
 from tests.admin_client import Browser, make_superuser
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, run
 from tests.leak_detection import OWN_SECRET, OWN_TOKEN, LeakDetector
+from tests.lifecycle_helpers import issued_long_ago
 
 OTHER_TOKEN = "other-token/with+signs.and~more_0123456789=="
 MANIFEST = """
@@ -50,6 +51,7 @@ def create_rows() -> None:
         ),
         authority=OPERATOR,
     )
+    issued_long_ago()
     by_hand = ApplicationFactory(name="by hand", client_id="by-hand", client_secret=OWN_SECRET)
     AccessTokenFactory(application=by_hand, token=OTHER_TOKEN)
     AccessTokenFactory(application=None, user=by_hand.user, token="nobody-s-" + OTHER_TOKEN)

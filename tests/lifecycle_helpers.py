@@ -80,6 +80,11 @@ def provisioned(name: str = "report", **wanted: Any) -> Credentials:
     return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 
 
+def issued_long_ago() -> None:
+    """Let every token be past half its lifetime, so that it is due for rotation."""
+    ApiClient.objects.update(token_issued=datetime.now(UTC) - timedelta(days=1000))
+
+
 def shown(secret: Secret | None) -> str:
     """Return the value of a secret that must exist."""
     assert secret is not None

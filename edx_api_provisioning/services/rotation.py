@@ -84,7 +84,7 @@ def rotate_many(
         expires_in, expires_at: expiry of the new access token, as in ``ClientSpec``; the default is the lifetime of
             the client. An ``expires_in`` is stored for later rotations.
         grace: how long the old credentials keep working.
-        within: skip clients whose token does not expire within this time.
+        within: skip clients whose token does not expire within this time, or is in the first half of its lifetime.
         longest: the longest lifetime that a client may give itself; it is not stored for later rotations.
         request_ids: request ids by client name; a repeated request is refused.
 
@@ -133,11 +133,16 @@ class _Rotation:
             raise InvalidSpec(_("at most %d days.") % MAX_GRACE.days, field="grace")
 
     def is_due(self, client: ApiClient | None, site: Site) -> bool:
-        """Return True if the client's token expires within the given time, or no time is given."""
+        """Return True if the client's token expires within the given time, or no time is given.
+
+        A token in the first half of its lifetime is never due: a short one would be rotated by every run.
+        """
         if self.within is None:
             return True
         token: Any = client.access_token if client and client.state == ApiClient.State.ACTIVE else None
-        return token is not None and token.expires <= site.now + self.within
+        if client is None or token is None or token.expires > site.now + self.within:
+            return False
+        return client.token_issued is None or token.expires - site.now <= site.now - client.token_issued
 
 
 def _rotate(

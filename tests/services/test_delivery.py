@@ -25,7 +25,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.destinations import Files
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR
-from tests.lifecycle_helpers import answer
+from tests.lifecycle_helpers import answer, issued_long_ago
 from tests.sampling import FULL, some
 from tests.subprocesses import (
     FORK,
@@ -190,6 +190,7 @@ def new_world(folder: Path, *, exists: bool) -> World:
         to = Files(lambda name: str(world.file(name)), format="jsonl", force=False)
         specs = [ClientSpec(name=name) for name in NAMES]
         assert all(done.error is None for done in api.apply(specs, destination=to, authority=OPERATOR))
+        issued_long_ago()
         # Whoever reads the files has what they hold, also when they are replaced.
         world.seen += [path.read_text() for path in world.directory.iterdir()]
     return world
@@ -384,6 +385,7 @@ def test_killed_often_every_file_authenticates_in_the_end(exists: bool, tmp_path
         command("provision_api_client", "--from-file", str(manifest), "--output", str(world.directory))
 
     def rotate_all() -> None:
+        issued_long_ago()
         rotate_due(world)
 
     if exists:

@@ -47,6 +47,7 @@ from tests.lifecycle_helpers import (
     client,
     clock_at,
     granted,
+    issued_long_ago,
     last_event,
     provisioned,
     shown,
@@ -97,6 +98,17 @@ def test_client_not_due_is_not_rotated(state: str) -> None:
     assert [*api.rotate_many(["report"], within=timedelta(days=4), authority=OPERATOR)] == []
 
     assert all_rows() == before
+
+
+def test_short_lived_token_is_due_past_half_its_lifetime(clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=10))
+    due = []
+
+    for day in range(12):
+        clock.to(NOON + timedelta(days=day))
+        due += [day for _applied in api.rotate_many(["report"], within=timedelta(days=30), authority=OPERATOR)]
+
+    assert due == [5, 10]
 
 
 # Rotating
@@ -582,6 +594,7 @@ def by_rotate() -> Any:
 
 
 def by_rotate_many() -> Any:
+    issued_long_ago()
     [rotated] = api.rotate_many(["report"], within=timedelta(days=400), authority=OPERATOR)
     return rotated.unwrap().expires_at
 

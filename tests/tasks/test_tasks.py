@@ -16,7 +16,7 @@ from edx_api_provisioning import tasks
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import provisioning, rotation
-from tests.lifecycle_helpers import answer, last_event, provisioned
+from tests.lifecycle_helpers import answer, issued_long_ago, last_event, provisioned
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +124,7 @@ def test_database_failure_is_retried(task: str, tmp_path: Path, monkeypatch: pyt
         apply(tasks.provision_manifest, manifest("report"), directory=str(tmp_path))
     else:
         provisioned(expires_in=timedelta(days=5))
+        issued_long_ago()
         monkeypatch.setattr(rotation, "_rotate", busy(rotation._rotate))
         apply(tasks.rotate_expiring, ["report"], directory=str(tmp_path))
 
@@ -136,6 +137,7 @@ def test_due_clients_are_split_among_workers(sent: Sent, tmp_path: Path) -> None
     for number in range(3):
         provisioned(f"due-{number}", username=f"due-{number}", expires_in=timedelta(days=5))
     provisioned("later")
+    issued_long_ago()
 
     assert apply(tasks.rotate_expiring, directory=str(tmp_path), within="7d", grace=None, reason="May") == "SUCCESS"
     assert [arguments for arguments, _options in sent] == [(["due-0", "due-1"],), (["due-2"],)]
@@ -152,6 +154,7 @@ def test_failed_rotation_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
     for name in ("off", "due"):
         provisioned(name, username=name, expires_in=timedelta(days=5))
     provisioned("later")
+    issued_long_ago()
     get_user_model().objects.filter(username="off").update(is_active=False)
 
     assert apply(tasks.rotate_expiring, ["off", "later", "due"], directory=str(tmp_path)) == "SUCCESS"
@@ -163,6 +166,7 @@ def test_failed_rotation_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 def test_failed_write_is_retried(tmp_path: Path) -> None:
     provisioned(expires_in=timedelta(days=5))
+    issued_long_ago()
     in_the_way = tmp_path / "credentials"
     in_the_way.touch()
 

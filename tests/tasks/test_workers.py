@@ -20,14 +20,13 @@ import pytest
 from celery import Celery
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR
-from tests.lifecycle_helpers import answer
+from tests.lifecycle_helpers import answer, issued_long_ago
 from tests.subprocesses import database_for_processes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
@@ -139,9 +138,8 @@ def test_killed_workers_lose_no_credentials(site: Site, tmp_path: Path) -> None:
 @pytest.mark.vendor("mysql", "postgresql")
 def test_parallel_workers_rotate_once(site: Site, tmp_path: Path) -> None:
     for name in NAMES:
-        api.provision(ClientSpec(name=name), authority=OPERATOR)
-    # A client whose tokens live for 3 days only would be due again at once.
-    get_access_token_model().objects.update(expires=timezone.now() + timedelta(days=3))
+        api.provision(ClientSpec(name=name, expires_in=timedelta(days=3)), authority=OPERATOR)
+    issued_long_ago()
     api.provision(ClientSpec(name="later"), authority=OPERATOR)
     directory = tmp_path / "credentials"
     for _time in range(3):
