@@ -45,6 +45,7 @@ setup(
     long_description=(HERE / "README.rst").read_text() + "\n\n" + (HERE / "CHANGELOG.rst").read_text(),
     long_description_content_type="text/x-rst",
     author="The edx-api-provisioning contributors",
+    maintainer="The edx-api-provisioning maintainers",
     license="Apache-2.0",
     license_files=["LICENSE"],
     cmdclass={"sdist": ReproducibleSdist},

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutor import hooks
+from tutor import __about__, hooks
+from tutor.exceptions import TutorError
 
 from edx_api_provisioning import __version__
-from edx_api_provisioning.tutor import clients, jobs
+from edx_api_provisioning.tutor import clients, jobs, package
+
+if int(__about__.__version__.partition(".")[0]) < 20:
+    raise TutorError(f"api-provisioning needs Tutor 20 or newer, and this is Tutor {__about__.__version__}.")
 
 _HERE = Path(__file__).parent
 SMOKE_TEST = str(_HERE / "smoke" / "test_api_client.py")
@@ -18,18 +22,17 @@ SMOKE_TEST = str(_HERE / "smoke" / "test_api_client.py")
 hooks.Filters.CONFIG_DEFAULTS.add_items(
     [
         ("API_PROVISIONING_CLIENTS", []),
+        ("API_PROVISIONING_PACKAGE", f"edx-api-provisioning=={__version__}"),
         ("API_PROVISIONING_SETTINGS", {}),
     ]
 )
 hooks.Actions.CONFIG_LOADED.add()(clients.check)
 
-# Install this version in the image, unless the repository is mounted: then Tutor installs it.
-# Tutor 20 has no PIP_COMMAND.
-_INSTALL = f"""\
-{{% if "edx-api-provisioning" not in iter_mounted_directories(MOUNTS, "openedx") %}}
-RUN --mount=type=cache,target=/openedx/.cache/pip,sharing=shared \\
-    ${{PIP_COMMAND:-pip}} install 'edx-api-provisioning=={__version__}'
-{{% endif %}}"""
+# If the repository is mounted, Tutor installs it.
+_INSTALL = """\
+{% if "edx-api-provisioning" not in iter_mounted_directories(MOUNTS, "openedx") %}
+{{ API_PROVISIONING_PACKAGE|api_provisioning_install }}
+{% endif %}"""
 # JSON is YAML.
 _SETTINGS = """\
 {% if API_PROVISIONING_SETTINGS %}EDX_API_PROVISIONING: {{ API_PROVISIONING_SETTINGS|tojson }}{% endif %}"""
@@ -49,6 +52,7 @@ hooks.Filters.CLI_DO_INIT_TASKS.add_item(("lms", _INIT))
 hooks.Filters.ENV_TEMPLATE_FILTERS.add_items(
     [
         ("api_provisioning_commands", clients.commands),
+        ("api_provisioning_install", package.install),
         ("api_provisioning_secrets", clients.secrets),
     ]
 )

@@ -14,7 +14,8 @@ from typing import Any
 from tutor.exceptions import TutorError
 from tutor.types import Config
 
-from edx_api_provisioning.core.options import CLIENT, SECRET, Option, find_problems
+from edx_api_provisioning.core.options import CLIENT, DUPLICATE, SECRET, Option, find_problems, repeated
+from edx_api_provisioning.tutor import package
 from edx_api_provisioning.tutor.jobs import command_line, script
 
 _SECRETS = [option for option in CLIENT.values() if option.kind == SECRET]
@@ -26,21 +27,20 @@ def check(config: Config) -> None:
     Raises:
         TutorError: with the name of the wrong field, never with a value, which may be a secret.
     """
+    package.check(config["API_PROVISIONING_PACKAGE"])
     if not isinstance(config["API_PROVISIONING_SETTINGS"], dict):
         raise TutorError("API_PROVISIONING_SETTINGS: use a mapping from setting to value.")
     clients = config["API_PROVISIONING_CLIENTS"]
     if not isinstance(clients, list):
         raise TutorError("API_PROVISIONING_CLIENTS: use a list of clients.")
-    names = set()
     for number, client in enumerate(clients):
         where = f"API_PROVISIONING_CLIENTS[{number}]"
         if not isinstance(client, dict):
             raise TutorError(f"{where}: use a mapping from field to value.")
         for field, problem in _problems(client):
             raise TutorError(f"{where}.{field}: {problem}")
-        if client["name"] in names:
-            raise TutorError(f"{where}.name: another client has this name.")
-        names.add(client["name"])
+    for number, _first in repeated(client["name"] for client in clients):
+        raise TutorError(f"API_PROVISIONING_CLIENTS[{number}].name: {DUPLICATE}")
 
 
 def _problems(client: dict[str, Any]) -> Iterator[tuple[str, str]]:

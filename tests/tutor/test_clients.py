@@ -17,6 +17,7 @@ from edx_api_provisioning.tutor.clients import check, commands
 SECRET = "declared-secret-7Qd0vXk2mZs9LbT4rWyH1u"
 TOKEN = "declared-token-x3Gf8JpN6cVq5RaE0tBiK2o"
 BOT = {"name": "bot", "client_id": "bot", "client_secret": SECRET, "token": False}
+REST = {"API_PROVISIONING_SETTINGS": {}, "API_PROVISIONING_PACKAGE": "edx-api-provisioning"}
 INIT = ("do", "init", "--limit", "api-provisioning")
 
 
@@ -45,7 +46,7 @@ def test_init_provisions_declared_clients(site: Any, mode: str) -> None:
         done = site.works(mode, *INIT)
         said += done.stdout + done.stderr + site.everything_said()
 
-    bot, other = site.clients()
+    other, bot = site.clients()
     assert (bot["name"], bot["client_id"], bot["tokens"]) == ("bot", "bot", 0)
     assert (other["name"], other["username"], other["is_staff"]) == ("reports", "reports-user", True)
     assert (other["scopes"], other["expires_at"]) == (["read", "profile"], "2027-06-01T00:00:00Z")
@@ -73,7 +74,7 @@ def test_secret_arrives_unchanged(site: Any, mode: str) -> None:
 @pytest.mark.parametrize(("given", "flag"), [(True, "--self-rotation"), (False, "--no-self-rotation")])
 def test_declared_flag_becomes_option(given: bool, flag: str) -> None:
     client = {**BOT, "self_rotation": given}
-    check({"API_PROVISIONING_CLIENTS": [client], "API_PROVISIONING_SETTINGS": {}})
+    check({"API_PROVISIONING_CLIENTS": [client], **REST})
     (word,) = re.findall(r"' (\S+) >", commands([client]))
     assert flag in json.loads(base64.b64decode(word))["arguments"]
 
@@ -138,7 +139,7 @@ WRONG = [
 @pytest.mark.parametrize(("clients", "message"), WRONG)
 def test_invalid_configuration_names_field(clients: Any, message: str) -> None:
     with pytest.raises(TutorError) as error:
-        check({"API_PROVISIONING_CLIENTS": clients, "API_PROVISIONING_SETTINGS": {}})
+        check({"API_PROVISIONING_CLIENTS": clients, **REST})
     assert f"API_PROVISIONING_{message}" in error.value.args[0]
     assert SECRET not in error.value.args[0]
     assert "short-one" not in error.value.args[0]
@@ -154,7 +155,7 @@ def test_config_save_fails_in_one_line(site: Any) -> None:
 
 def test_settings_must_be_a_mapping() -> None:
     with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: use a mapping"):
-        check({"API_PROVISIONING_CLIENTS": [], "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
+        check({"API_PROVISIONING_CLIENTS": [], **REST, "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
 
 
 SAMPLES = {
@@ -191,4 +192,4 @@ def test_valid_values_are_accepted() -> None:
     for field, texts in taken.items():
         for text in texts:
             client = {**BOT, field: text}
-            check({"API_PROVISIONING_CLIENTS": [client], "API_PROVISIONING_SETTINGS": {}})
+            check({"API_PROVISIONING_CLIENTS": [client], **REST})

@@ -16,7 +16,7 @@ from edx_api_provisioning import __version__
 
 INSTALL = [
     "+RUN --mount=type=cache,target=/openedx/.cache/pip,sharing=shared \\",
-    f"+    ${{PIP_COMMAND:-pip}} install 'edx-api-provisioning=={__version__}'",
+    f"+    ${{PIP_COMMAND:-pip}} install edx-api-provisioning=={__version__}",
 ]
 
 
