@@ -16,7 +16,8 @@ and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_
 Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
 
 Access: ``profiles``, ``scopes``, ``endpoints``, ``find_endpoint``, ``allows`` and ``client_rights`` answer which rights
-a request needs; ``is_lms`` tells whether there are course roles, restrictions and JWTs.
+a request needs; ``find_error`` explains an answer of the site; ``is_lms`` tells whether there are course roles,
+restrictions and JWTs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal`` and ``no_sql_logging`` wrap a change of several steps;
 ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
@@ -29,6 +30,7 @@ from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, fi
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
 from edx_api_provisioning.adapters.lms import is_lms
 from edx_api_provisioning.services.adoption import adopt
+from edx_api_provisioning.services.api_errors import find_error
 from edx_api_provisioning.services.authorization import version_of, versions
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
 from edx_api_provisioning.services.credentials import describe
@@ -77,6 +79,7 @@ __all__ = [
     "excess_rights",
     "find_clients",
     "find_endpoint",
+    "find_error",
     "get_client",
     "identify",
     "in_transaction",

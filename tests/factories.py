@@ -193,7 +193,15 @@ class CommandResult:
     @property
     def refusal(self) -> str:
         """Return the one-line error of a failed command."""
-        assert (self.code, self.stdout, self.stderr.count("\n")) == (1, "", 1), self
+        return self._error(1)
+
+    @property
+    def misuse(self) -> str:
+        """Return the one-line error of a command whose options are missing or exclude each other."""
+        return self._error(2)
+
+    def _error(self, code: int) -> str:
+        assert (self.code, self.stdout, self.stderr.count("\n")) == (code, "", 1), self
         return self.stderr.removeprefix("CommandError: ").rstrip("\n")
 
 

@@ -41,6 +41,7 @@ from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT, USER_RIGHTS
 from edx_api_provisioning.core.spec import COURSE_KEY, ClientSpec
+from edx_api_provisioning.core.text import suggest
 
 Rights = AbstractSet[str]
 
@@ -206,7 +207,7 @@ def profile(name: str) -> Profile:
     """
     known = _catalogue()[1]
     if name not in known:
-        raise InvalidSpec(_("unknown profile; available: %s.") % ", ".join(sorted(known)), field="profile")
+        raise InvalidSpec(suggest(_("unknown profile."), name, known), field="profile")
     return known[name]
 
 
@@ -219,22 +220,27 @@ def find_endpoint(method: str, path: str) -> Endpoint | None:
     """Return the endpoint that answers a request, with the parameters of its URL filled in; None if it is unknown.
 
     Args:
-        path: with or without the site before it and a query behind it; course keys escaped or not.
+        path: with or without the site before it, a slash and a query behind it; course keys escaped or not.
     """
     try:
         parts = urlsplit(path)
     except ValueError:
         return None
     query = {name: unquote(value) for name, _is, value in (pair.partition("=") for pair in parts.query.split("&"))}
+    slash = parts.path.endswith("/")
     found = [
-        (len(wanted), endpoint.fill({**values, **_query_values(wanted, query)}))
+        (slash is _has_slash(endpoint), len(wanted), endpoint.fill({**values, **_query_values(wanted, query)}))
         for endpoint in endpoints()
         for pattern, wanted in [_pattern(endpoint.path)]
         if endpoint.method == method.upper() and wanted.keys() <= query.keys()
         for values in _path_values(pattern, parts.path)
     ]
-    # The endpoint that uses most parameters of the query.
-    return max(found, key=lambda each: each[0])[1] if found else None
+    # Spelled exactly so, if one is; then the endpoint that uses most parameters of the query.
+    return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _has_slash(endpoint: Endpoint) -> bool:
+    return endpoint.path.partition("?")[0].endswith("/")
 
 
 def allows(rights: Rights, endpoint: Endpoint) -> Answer:
@@ -283,10 +289,10 @@ def _fill_rights(alternatives: tuple[frozenset[str], ...], values: Mapping[str, 
 def _pattern(template: str) -> tuple[re.Pattern[str], dict[str, str]]:
     """Return the path of a template as a pattern, and the parameters of its query."""
     path, _mark, query = template.partition("?")
-    literal = _PLACEHOLDER.split(path)
+    literal = _PLACEHOLDER.split(path.removesuffix("/"))
     pieces = (f"(?P<{text}>[^/,]+)" if odd % 2 else re.escape(text) for odd, text in enumerate(literal))
     wanted = dict(pair.split("=") for pair in query.split("&")) if query else {}
-    return re.compile("".join(pieces)), wanted
+    return re.compile(f"{''.join(pieces)}/?"), wanted
 
 
 def _path_values(pattern: re.Pattern[str], path: str) -> Iterator[dict[str, str]]:

@@ -26,6 +26,7 @@ from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import COURSE_KEY
 
 # openedx/core/djangoapps/user_api/accounts/__init__.py
@@ -58,6 +59,23 @@ def jwt_claims(auth: Any, authenticator: Any) -> dict[str, Any] | None:
         return None
     decode = import_string("edx_rest_framework_extensions.auth.jwt.decoder.configured_jwt_decode_handler")
     return dict(decode(auth))
+
+
+def read_jwt(token: Secret) -> tuple[dict[str, Any], str | None]:
+    """Return the verified claims of a JWT and None, or no claims and the problem with it."""
+    if _jwt_authentication() is None:
+        return {}, "jwt_refused"
+    decoder, exceptions = (
+        import_module(name) for name in ("edx_rest_framework_extensions.auth.jwt.decoder", "jwt.exceptions")
+    )
+    decoder.logger.disabled = True  # It would write a traceback to the terminal.
+    try:
+        return dict(decoder.configured_jwt_decode_handler(token.reveal())), None
+    except exceptions.PyJWTError as error:
+        expired = isinstance(error.__cause__ or error, exceptions.ExpiredSignatureError)
+        return {}, "jwt_expired" if expired else "jwt_invalid"
+    finally:
+        decoder.logger.disabled = False
 
 
 def pagination_class() -> Any:

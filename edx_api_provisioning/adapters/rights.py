@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -25,6 +24,7 @@ from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import InvalidSpec, NotAllowed
 from edx_api_provisioning.core.planning import Plan
 from edx_api_provisioning.core.state import Access
+from edx_api_provisioning.core.text import suggest
 
 
 def user_rights(user: Any) -> frozenset[str]:
@@ -64,7 +64,9 @@ def require_known(rights: Iterable[str]) -> None:
         if kind == "permission" and not _permissions(value):
             raise InvalidSpec(_("this site has no permission %s.") % value, field="permissions")
         if kind == "group" and not _groups(value):
-            raise InvalidSpec(_("this site has no group %s.") % value, field="groups")
+            groups = Group.objects.values_list("name", flat=True)
+            message = suggest(_("this site has no group %s.") % value, value, groups, all_known=False)
+            raise InvalidSpec(message, field="groups")
         if kind.endswith("_role") and not lms.has_course_roles():
             raise InvalidSpec(_("this site has no course access roles (student.CourseAccessRole)."), field=f"{kind}s")
         if kind.endswith("_role"):
@@ -72,15 +74,9 @@ def require_known(rights: Iterable[str]) -> None:
 
 
 def _require_role(role: str, *, field: str) -> None:
-    roles = sorted(lms.registered_roles())
-    if role in roles:
-        return
-    near = get_close_matches(role, roles, n=1)
-    if near:
-        message = _("this site has no role %(role)s. Did you mean %(near)s?") % {"role": role, "near": near[0]}
-    else:
-        message = _("this site has no role %(role)s. It has: %(roles)s.") % {"role": role, "roles": ", ".join(roles)}
-    raise InvalidSpec(message, field=field)
+    roles = lms.registered_roles()
+    if role not in roles:
+        raise InvalidSpec(suggest(_("this site has no role %s.") % role, role, roles), field=field)
 
 
 _COURSE_ROLES = ("course_role:", "global_role:")

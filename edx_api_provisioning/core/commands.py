@@ -17,6 +17,7 @@ from edx_api_provisioning.core.options import (
     MANY,
     REASON,
     RESULT,
+    SECRET,
     TOKEN,
     Option,
     gettext_noop,
@@ -126,7 +127,8 @@ COMMANDS: Mapping[str, Command] = {
             _name(_("Name of the API client."), required=False),
             Option(
                 "expiring_within",
-                _("Rotate every client whose token expires within this time, instead of NAME."),
+                _("Rotate every client whose token expires within this time, once half its lifetime is over."),
+                kind=DURATION,
                 metavar="TIME",
             ),
             NEW_TOKEN._replace(help=_("Issue a new access token (the default).")),
@@ -158,6 +160,14 @@ COMMANDS: Mapping[str, Command] = {
             Option(
                 "expiring_within",
                 _("List only clients whose token has expired or expires within this time, such as 30d."),
+                kind=DURATION,
+                metavar="TIME",
+                exclusive="which",
+            ),
+            Option(
+                "unused_for",
+                _("List only active clients that were not used for this time, such as 90d."),
+                kind=DURATION,
                 metavar="TIME",
                 exclusive="which",
             ),
@@ -183,13 +193,13 @@ COMMANDS: Mapping[str, Command] = {
         _("Verify an access token, or a client ID and secret: whose they are, what they can do and when they expire."),
         options=(
             _name(_("Name of an API client, to list its issues."), required=False),
-            Option("token_from", _SOURCE, metavar="SOURCE"),
+            Option("token", _SOURCE, kind=SECRET, metavar="SOURCE"),
             Option(
                 "client_id",
                 _("Client ID of an application, verified with its secret by a real token request."),
                 metavar="ID",
             ),
-            Option("client_secret_from", _SOURCE, metavar="SOURCE"),
+            Option("client_secret", _SOURCE, kind=SECRET, metavar="SOURCE"),
             Option("url", _("Verify over HTTP too, at this public https address of the site."), metavar="URL"),
             Option(
                 "course",
@@ -220,13 +230,18 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "explain_api_access": Command(
-        _("Show which permission a request to the API needs, what a client can do, or which access profiles exist."),
+        _("Show what an API request needs, what a client can do, which access profiles exist, or what an error means."),
         job=False,
         options=(
             Option("method", _("Method of a request, such as GET."), metavar="METHOD", positional=True),
             Option("path", _("Path of the request, with its query if it has one."), metavar="PATH", positional=True),
             Option("client", _("API client whose rights to compare."), metavar="NAME", exclusive="which"),
             _switch("profiles", _("List the access profiles."), exclusive="which"),
+            Option(
+                "error",
+                _("Explain an answer of the API or the token endpoint; give its text, or its status or error code."),
+                exclusive="which",
+            ),
             _TEXT_OR_JSON,
         ),
     ),

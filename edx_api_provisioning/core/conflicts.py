@@ -13,84 +13,62 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, CurrentToken, CurrentUser
 
 
+def conflict(field: str, message: str, **values: object) -> Conflict:
+    """Return the conflict of a field, with the values filled into its message."""
+    return Conflict(message % values, field=field)
+
+
 def check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -> None:
     """Raise Conflict if the registered client or its application contradicts the spec."""
+    name, application = client.name, client.application
     if client.retired:
-        raise Conflict(_("%s is retired; provision a new client with another name.") % client.name, field="name")
+        raise conflict("name", _("%(name)s is retired; provision a new client with another name."), name=name)
     if spec.username is not None and client.username is not None and client.username != spec.username:
-        raise Conflict(
-            _("%(name)s belongs to the user %(user)s; omit the username, or choose another name for the client.")
-            % {"name": client.name, "user": client.username},
-            field="username",
-        )
-    application = client.application
+        message = _("%(name)s belongs to the user %(user)s; omit the username, or choose another name for the client.")
+        raise conflict("username", message, name=name, user=client.username)
     if application is None:
         return
     if application.user_pk is None or application.user_pk != client.user_pk or not application.client_credentials:
-        raise Conflict(
-            _(
-                "the user, client type or grant type of the application of %s was changed; "
-                "correct it in the admin, or choose another name."
-            )
-            % client.name,
-            field="name",
+        message = _(
+            "the user, client type or grant type of the application of %(name)s was changed; "
+            "correct it in the admin, or choose another name."
         )
+        raise conflict("name", message, name=name)
     if spec.client_id is not None and spec.client_id != application.client_id:
-        raise Conflict(
-            _("%(name)s has the client id %(id)s, which cannot be changed; omit it.")
-            % {"name": client.name, "id": application.client_id},
-            field="client_id",
-        )
+        message = _("%(name)s has the client id %(id)s, which cannot be changed; omit it.")
+        raise conflict("client_id", message, name=name, id=application.client_id)
     if not found.client_secret_matches and not spec.reissue:
-        raise Conflict(
-            _("%s has another secret; omit it, or provision a client with another name.") % client.name,
-            field="client_secret",
-        )
+        message = _("%(name)s has another secret; omit it, or provision a client with another name.")
+        raise conflict("client_secret", message, name=name)
 
 
 def check_user(spec: ClientSpec, user: CurrentUser) -> None:
     """Raise Conflict if an existing account cannot be the service user of the spec."""
+    name, problem = user.username, ""
     if user.owner and not user.accepted:
-        raise Conflict(
-            _("the account %(user)s was created for the API client %(client)s; choose another username.")
-            % {"user": user.username, "client": user.owner},
-            field="username",
+        problem = _("the account %(user)s was created for the API client %(client)s; choose another username.")
+    elif not (user.accepted or spec.use_existing_user):
+        problem = _(
+            "the account %(user)s exists and was not created for this client; pass --use-existing-user to make it the "
+            "service user, or choose another username."
         )
-    if not (user.accepted or spec.use_existing_user):
-        raise Conflict(
-            _(
-                "the account %s exists and was not created for this client; pass --use-existing-user to make it the "
-                "service user, or choose another username."
-            )
-            % user.username,
-            field="username",
+    elif (user.is_staff, user.superuser) != (spec.is_staff, spec.superuser):
+        problem = _(
+            "the account %(user)s is %(is)s, but this request says %(wanted)s; the flags of an existing account "
+            "are not changed. Match them, or choose another username."
         )
-    _check_flags(spec, user)
-    if user.retired:
-        raise Conflict(_("the account was retired by the LMS; choose another username."), field="username")
-    if not user.active:
-        raise Conflict(
-            _("the account %s is not active; activate it in the admin, or choose another username.") % user.username,
-            field="username",
-        )
+    elif user.retired:
+        problem = _("the account was retired by the LMS; choose another username.")
+    elif not user.active:
+        problem = _("the account %(user)s is not active; activate it in the admin, or choose another username.")
+    if problem:
+        flags = {"is": flags_in_words(user), "wanted": flags_in_words(spec)}
+        raise conflict("username", problem, user=name, client=user.owner, **flags)
     if spec.email is not None and user.email.lower() != spec.email.lower():
-        raise Conflict(
-            _("the account %(user)s has the email address %(email)s; pass that address, or change it there first.")
-            % {"user": user.username, "email": user.email},
-            field="email",
+        message = _(
+            "the account %(user)s has the email address %(email)s; pass that address, or change it there first."
         )
-
-
-def _check_flags(spec: ClientSpec, user: CurrentUser) -> None:
-    if (user.is_staff, user.superuser) != (spec.is_staff, spec.superuser):
-        raise Conflict(
-            _(
-                "the account %(user)s is %(is)s, but this request says %(wanted)s; the flags of an existing account "
-                "are not changed. Match them, or choose another username."
-            )
-            % {"user": user.username, "is": flags_in_words(user), "wanted": flags_in_words(spec)},
-            field="username",
-        )
+        raise conflict("email", message, user=name, email=user.email)
 
 
 def flags_in_words(account: ClientSpec | CurrentUser) -> str:
@@ -104,21 +82,19 @@ def check_client_id(spec: ClientSpec, found: CurrentState) -> None:
     """Raise Conflict if another application has the client id."""
     if found.client_id_owner is not None:
         same_spelling("client_id", spec.client_id or "", found.client_id_owner)
-        raise Conflict(_("another application has this client id; choose another one."), field="client_id")
+        raise conflict("client_id", _("another application has this client id; choose another one."))
 
 
 def check_new_token(client: CurrentClient | None, found: CurrentState) -> None:
     """Raise Conflict if no access token can be issued."""
     if client is not None and client.application is not None and client.application.restricted:
-        raise Conflict(
-            _(
-                "the application is restricted (RestrictedApplication): the LMS makes its access tokens expire at once."
-                " Pass --no-token, and request JWTs with the client id and secret."
-            ),
-            field="token",
+        message = _(
+            "the application is restricted (RestrictedApplication): the LMS makes its access tokens expire at once."
+            " Pass --no-token, and request JWTs with the client id and secret."
         )
+        raise conflict("token", message)
     if found.access_token_pk is not None:
-        raise Conflict(_("another access token has this value; choose another one."), field="access_token")
+        raise conflict("access_token", _("another access token has this value; choose another one."))
 
 
 def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, found: CurrentState) -> None:
@@ -127,28 +103,24 @@ def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, foun
     Args:
         lifetime: the lifetime for which the client gets tokens.
     """
+    name = spec.name
     if spec.token is False:
-        raise Conflict(
-            _("%(client)s has an access token; end it with revoke_api_client %(client)s.") % {"client": spec.name},
-            field="token",
+        raise conflict(
+            "token", _("%(client)s has an access token; end it with revoke_api_client %(client)s."), client=name
         )
     if spec.expires_in is not None and spec.expires_in != lifetime:
-        raise Conflict(
-            _(
-                "the access token of %(client)s was issued for %(lifetime)s; "
-                "replace it with rotate_api_client %(client)s --expires-in %(wanted)s."
-            )
-            % {"client": spec.name, "lifetime": in_words(lifetime), "wanted": spell_lifetime(spec.expires_in)},
-            field="expires_in",
+        message = _(
+            "the access token of %(client)s was issued for %(lifetime)s; "
+            "replace it with rotate_api_client %(client)s --expires-in %(wanted)s."
         )
+        values = {"lifetime": in_words(lifetime), "wanted": spell_lifetime(spec.expires_in)}
+        raise conflict("expires_in", message, client=name, **values)
     if spec.access_token is not None and found.access_token_pk != token.pk and not spec.reissue:
-        raise Conflict(_("the client has another access token; omit it."), field="access_token")
+        raise conflict("access_token", _("the client has another access token; omit it."))
     if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
-        raise Conflict(
-            _(
-                "the access token of %(client)s expires at %(is)s; "
-                "replace it with rotate_api_client %(client)s --expires-at %(wanted)s."
-            )
-            % {"client": spec.name, "is": token.expires_at.isoformat(), "wanted": spec.expires_at.isoformat()},
-            field="expires_at",
+        message = _(
+            "the access token of %(client)s expires at %(is)s; "
+            "replace it with rotate_api_client %(client)s --expires-at %(wanted)s."
         )
+        values = {"is": token.expires_at.isoformat(), "wanted": spec.expires_at.isoformat()}
+        raise conflict("expires_at", message, client=name, **values)

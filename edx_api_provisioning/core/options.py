@@ -9,7 +9,7 @@ from this table. It imports the standard library only and runs on Python 3.10: t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -379,6 +379,14 @@ def find_problems(
 
 
 DUPLICATE = _("another client has this name.")
+
+
+def repeated(names: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the number of each name that was there before, and the number of its first occurrence."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if first.setdefault(name, number) != number:
+            yield number, first[name]
 
 
 REASON = Option(

@@ -32,9 +32,18 @@ def parse_lifetime(text: str) -> timedelta:
         except (OverflowError, ValueError):
             span = None
     if span is None or span < timedelta(seconds=1):
-        message = gettext("not a positive time span; write it like 90d, 12h, 52w or P90D.")
-        raise InvalidSpec(message, field="expires_in")
+        raise InvalidSpec(_no_lifetime(text), field="expires_in")
     return span
+
+
+def _no_lifetime(text: str) -> str:
+    # Only these are repeated: anything else may be a secret in the wrong place.
+    number, unit = match.groups() if (match := re.fullmatch(r"([0-9]{1,6}) ?([A-Za-z]{0,8})", text)) else ("", "")
+    if number and not unit:
+        return gettext("the unit is missing; for days, write %sd.") % number
+    if number and unit not in _UNITS:
+        return gettext("unknown unit %s; use h (hours), d (days) or w (weeks), such as 90d.") % unit
+    return gettext("not a positive time span; write it like 90d, 12h, 52w or P90D.")
 
 
 def in_words(span: timedelta) -> str:

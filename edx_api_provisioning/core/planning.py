@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +17,10 @@ from edx_api_provisioning.core.conflicts import (
     check_new_token,
     check_token,
     check_user,
+    conflict,
     flags_in_words,
 )
-from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
+from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
 from edx_api_provisioning.core.results import Status
@@ -151,6 +152,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
     token_steps, expires_at, scopes = _plan_token(spec, client, found, site)
     declared = _declared(spec, found, access)
     registry = _registry_steps(spec, client, declared) if client is not None else []
+    restricted = spec.restricted or bool(application and application.restricted)
     steps = (*creation, *user_steps, *application_steps, *rights_steps, *access_steps, *token_steps, *registry)
     return Plan(
         spec=spec,
@@ -165,8 +167,11 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         access=access,
         declared=declared,
         client_id=application.client_id if application else "",
-        restricted=spec.restricted or bool(application and application.restricted),
-        warnings=_warnings(spec, email if found.user is None else "", found.unknown_courses if add_rights else ()),
+        restricted=restricted,
+        warnings=(
+            *_warnings(spec, email if found.user is None else "", restricted),
+            *_course_warnings(found.unknown_courses if add_rights else ()),
+        ),
     )
 
 
@@ -223,11 +228,8 @@ def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site)
         message = _("the default %s is not a valid email address; pass one with --email.") % email
         raise InvalidSpec(message, field="email") from None
     if found.email_owner is not None:
-        raise Conflict(
-            _("%(email)s belongs to the user %(user)s; choose another address.")
-            % {"email": email, "user": found.email_owner},
-            field="email",
-        )
+        message = _("%(email)s belongs to the user %(user)s; choose another address.")
+        raise conflict("email", message, email=email, user=found.email_owner)
     texts = (
         _("Would create the user %(user)s <%(email)s>, %(rights)s, with an unusable password."),
         _("Created the user %(user)s <%(email)s>, %(rights)s, with an unusable password."),
@@ -245,11 +247,8 @@ def _plan_rights(spec: ClientSpec, found: CurrentState) -> tuple[list[Step], fro
     # Rights of an account that was not created here are never removed.
     remove = has - wanted - user.declared_elsewhere if user is not None and user.made else frozenset()
     if add and user is not None and not (user.made or spec.use_existing_user):
-        raise Conflict(
-            _("the existing account %(user)s lacks %(rights)s; pass --use-existing-user to grant that.")
-            % {"user": user.username, "rights": ", ".join(sorted(add))},
-            field="username",
-        )
+        message = _("the existing account %(user)s lacks %(rights)s; pass --use-existing-user to grant that.")
+        raise conflict("username", message, user=user.username, rights=", ".join(sorted(add)))
     steps = []
     if add:
         texts = _("Would grant the user %(rights)s."), _("Granted the user %(rights)s.")
@@ -272,10 +271,8 @@ def _plan_access(spec: ClientSpec, found: CurrentState, site: Site) -> tuple[lis
         wanted = Access(_union(has.scopes, wanted.scopes), _union(has.filters, wanted.filters))
     restrict = spec.restricted and not (application and application.restricted)
     if restrict and application and application.live_tokens:
-        raise Conflict(
-            _("the client has an access token, which a restriction would not revoke; revoke it first."),
-            field="restricted",
-        )
+        message = _("the client has an access token, which a restriction would not revoke; revoke it first.")
+        raise conflict("restricted", message)
     if (set(wanted.scopes), set(wanted.filters)) == (set(has.scopes), set(has.filters)) and not restrict:
         return [], None
     _check_access_size(wanted)
@@ -379,18 +376,20 @@ def _in_words(value: str | bool | None) -> str:
     return value or "-"
 
 
-def _warnings(spec: ClientSpec, new_email: str, unknown_courses: Iterable[str]) -> tuple[str, ...]:
-    warnings = []
+def _warnings(spec: ClientSpec, new_email: str, restricted: bool) -> Iterator[str]:
     if spec.superuser:
-        text = _("a superuser client can read, change and delete everything on the site, including users.")
-        warnings.append(text)
+        yield _("a superuser client can read, change and delete everything on the site, including users.")
     elif spec.is_staff:
-        text = _("a staff client can read and change nearly every course and learner record through the API.")
-        warnings.append(text)
+        yield _("a staff client can read and change nearly every course and learner record through the API.")
+    if spec.filters and not restricted:
+        yield _("filters have no effect on a client that is not restricted. Pass --restricted too.")
     if new_email.endswith(f"@{_NO_MAIL_DOMAIN}"):
         text = _(
             "the host of the site is not a mail domain, so the new user gets %s, which receives no mail. Pass --email."
         )
-        warnings.append(text % new_email)
-    text = _("the LMS has no course %s; check the course key. The role has no effect until the course exists.")
-    return (*warnings, *(text % key for key in sorted(unknown_courses)))
+        yield text % new_email
+
+
+def _course_warnings(unknown: Iterable[str]) -> Iterator[str]:
+    for key in sorted(unknown):
+        yield _("the LMS has no course %s; check the course key. The role has no effect until the course exists.") % key

@@ -11,6 +11,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec, NearMatch
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import Site
+from edx_api_provisioning.core.text import suggest
 
 
 def check_policy(spec: ClientSpec, site: Site) -> None:
@@ -27,11 +28,8 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         )
     unknown = sorted(set(spec.scopes or ()) - set(site.available_scopes))
     if unknown:
-        raise InvalidSpec(
-            _("unknown scope %(unknown)s; available: %(available)s.")
-            % {"unknown": ", ".join(unknown), "available": ", ".join(sorted(site.available_scopes))},
-            field="scopes",
-        )
+        message = suggest(_("unknown scope %s.") % unknown[0], unknown[0], site.available_scopes)
+        raise InvalidSpec(message, field="scopes")
     if (spec.filters or spec.restricted) and not site.has_access:
         reject(
             "filters" if spec.filters else "restricted",

@@ -43,14 +43,14 @@ class Credentials:
 
     name: str
     status: Status
-    username: str
-    email: str
-    client_id: str
-    client_secret: Secret | None
-    access_token: Secret | None
-    expires_at: datetime | None
+    username: str = ""
+    email: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    access_token: Secret | None = None
+    expires_at: datetime | None = None
     """Expiry date of the client's current access token; None without one."""
-    scopes: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
     profile: str = ""
     """The access profile, if it was provisioned with one."""
     restricted: bool = False
@@ -64,21 +64,6 @@ class Credentials:
     changes: tuple[str, ...] = ()
     """Changes that the run made, one sentence for each."""
     warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of_nothing(cls, name: str) -> Credentials:
-        """Return the credentials of a client that was deleted."""
-        return cls(
-            name=name,
-            status=Status.UNCHANGED,
-            username="",
-            email="",
-            client_id="",
-            client_secret=None,
-            access_token=None,
-            expires_at=None,
-            scopes=(),
-        )
 
     @property
     def issued(self) -> bool:
@@ -225,6 +210,8 @@ class Presented:
 
     state: str
     """``valid``, ``expired``, ``unknown``, ``disabled`` (its user), ``unusable`` or ``refused``."""
+    scheme: str = "bearer"
+    """Scheme of the Authorization header: ``bearer`` or ``jwt``."""
     meaning: str = ""
     """If the token is not valid, the reason and what to do."""
     username: str | None = None
@@ -243,7 +230,8 @@ class Check:
     """Result of one check: ``ok``, or what the failure means and what to do."""
 
     what: str
-    ok: bool
+    ok: bool | None
+    """None if it was not tried."""
     meaning: str = ""
 
 
@@ -255,8 +243,9 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Return True if there were checks and all of them passed."""
-        return bool(self.checks) and all(check.ok for check in self.checks)
+        """Return True if something was tried and nothing failed."""
+        found = [check.ok for check in self.checks]
+        return True in found and False not in found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import yaml
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.options import MANIFEST
+from edx_api_provisioning.core.options import MANIFEST, repeated
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, json_schema, read_client
 
@@ -113,23 +113,22 @@ class _Reader:
 
     def read(self, text: str) -> Manifest:
         """Return the manifest; see :func:`read`."""
-        name, clients, described = None, [], []
+        name, clients, described = None, {}, []
         try:
             parts = self._parts(self._compose(text))
             if "manifest" in parts:
                 name = self._name(parts["manifest"][1])
             defaults = self._defaults(parts)
-            lines: dict[str, int] = {}
-            for number, node in enumerate(self._clients(parts)):
-                if (client := self._client(f"clients[{number}]", node, defaults, name)) is None:
-                    continue
-                spec, fields = client
-                if spec.name in lines:
-                    message = _("line %d already declares a client of this name.") % lines[spec.name]
-                    self._report(node, f"clients[{number}].name", message)
-                lines[spec.name] = node.start_mark.line + 1
-                clients.append(spec)
-                described.append(fields)
+            nodes = self._clients(parts)
+            for number, node in enumerate(nodes):
+                if (client := self._client(f"clients[{number}]", node, defaults, name)) is not None:
+                    clients[number] = client[0]
+                    described.append(client[1])
+            numbers = [*clients]
+            for index, first in repeated(spec.name for spec in clients.values()):
+                node, line = nodes[numbers[index]], nodes[numbers[first]].start_mark.line + 1
+                message = _("line %d already declares a client of this name.") % line
+                self._report(node, f"clients[{numbers[index]}].name", message)
         except _Unreadable:
             pass
         except yaml.MarkedYAMLError as error:
@@ -140,7 +139,7 @@ class _Reader:
             self._problems.append(_("this is not UTF-8 text, or contains characters that YAML does not allow."))
         if self._problems:
             raise InvalidManifest(self._problems)
-        return Manifest(name=name, clients=tuple(clients), described=tuple(described))
+        return Manifest(name=name, clients=tuple(clients.values()), described=tuple(described))
 
     # YAML
 

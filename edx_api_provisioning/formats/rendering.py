@@ -21,18 +21,15 @@ from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.planning import Plan
 from edx_api_provisioning.core.results import (
-    ISSUE_MEANINGS,
     ClientSummary,
     Credentials,
     CredentialsOutput,
     Event,
     Identity,
-    Issue,
     Presented,
     Unmanaged,
 )
 from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub_tracebacks
-from edx_api_provisioning.core.text import printable
 
 ENV_PREFIX = "OPENEDX_"
 
@@ -69,8 +66,6 @@ def _text(values: dict[str, Any]) -> str:
         for key, value in values.items()
         if value is not None
     ]
-    for label, line in calls(values):
-        lines += ["", f"{label}:", f"  {line}"]
     if values["client_secret"] or values["access_token"]:
         lines += ["", _("These secrets are shown only once. Save them now.")]
     return "\n".join(lines) + "\n"
@@ -234,10 +229,7 @@ def parse(text: str, *, format: str) -> dict[str, Any] | None:
     return dict.fromkeys(_KEYS) | {key: value for key, value in found.items() if key in _KEYS} if known else None
 
 
-_KEYS = (
-    "name", "status", "username", "email", "client_id", "client_secret", "access_token", "token_type", "expires_at",
-    "expires_in", "scope", "token_url", "api_docs_url", "verified",
-)  # fmt: skip
+_KEYS = tuple(CredentialsOutput.__annotations__)
 
 
 def _parse_text(text: str) -> dict[str, str]:
@@ -340,53 +332,9 @@ def render_outcome(credentials: Credentials, *, format: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_rows(rows: Iterable[ClientSummary | Unmanaged], *, format: str) -> Iterator[str]:
-    """Return rows as JSON or in columns; streamed, however many there are."""
-    if format in ("json", "jsonl"):
-        yield from render_list((row_as_dict(row) for row in rows), format=format)
-        return
-    for number, row in enumerate(rows):
-        shown = row_as_dict(row)
-        columns = _CLIENT_COLUMNS if isinstance(row, ClientSummary) else _UNMANAGED_COLUMNS
-        if number == 0:
-            yield _columns(columns, {key: key.replace("_", " ") for key in columns})
-        if isinstance(row, ClientSummary):
-            flag = row.rights[0] if row.is_superuser or row.is_staff else ""
-            yield _columns(columns, {**shown, "rights": flag, "scopes": " ".join(row.scopes)})
-            yield from _details(row)
-        else:
-            yield _columns(columns, shown)
-
-
-def _details(client: ClientSummary) -> Iterator[str]:
-    declared = [right for right in client.rights if right not in ("superuser", "staff")]
-    if client.profile:
-        yield "    " + _("profile") + f": {client.profile}\n"
-    if declared:
-        yield "    " + _("rights") + f": {', '.join(declared)}\n"
-    for right in client.excess:
-        yield "    " + _("beyond the declared rights") + f": {right}\n"
-    for issue in client.issues:
-        yield f"    {issue}: {ISSUE_MEANINGS[Issue(issue)]}\n"
-
-
 def row_as_dict(row: ClientSummary | Unmanaged | Presented | Event | Identity) -> dict[str, Any]:
     """Return a record without secrets as it is shown in JSON."""
     return {key: _plain(value) for key, value in asdict(row).items()}
-
-
-_CLIENT_COLUMNS = {
-    "name": 20, "state": 7, "username": 20, "rights": 9, "tokens": 6, "expires_at": 20, "last_issued": 20,
-    "contact": 20, "scopes": 0,
-}  # fmt: skip
-
-_UNMANAGED_COLUMNS = {"kind": 13, "name": 24, "client_id": 40, "username": 24, "expires_at": 0}
-
-
-def _columns(widths: dict[str, int], values: dict[str, Any]) -> str:
-    texts = {key: "-" if values[key] in (None, "") else printable(str(values[key])) for key in widths}
-    cells = [f"{texts[key]:<{width}}" for key, width in widths.items()]
-    return "  ".join(cells).rstrip() + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from edx_api_provisioning.core.options import (
     TEXT,
     Option,
     find_problems,
+    repeated,
 )
 from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
 from edx_api_provisioning.core.secrets import read_secret
@@ -138,15 +139,16 @@ def read_clients(
     Args:
         more: fields of the specs that a description cannot hold.
     """
-    specs: dict[str, ClientSpec] = {}
+    specs: dict[int, ClientSpec] = {}
     problems: list[tuple[int, InvalidSpec]] = []
     for number, client in enumerate(clients):
         try:
-            spec = read_client(client, options, **more)
-            if specs.setdefault(spec.name, spec) is not spec:
-                problems.append((number, InvalidSpec(_(DUPLICATE), field="name")))
+            specs[number] = read_client(client, options, **more)
         except InvalidFields as error:
             problems += [(number, problem) for problem in error.problems]
+    numbers = [*specs]
+    for index, _first in repeated(spec.name for spec in specs.values()):
+        problems.append((numbers[index], InvalidSpec(_(DUPLICATE), field="name")))
     return list(specs.values()), problems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -15,12 +15,13 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.commands import COMMANDS
-from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
-from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, Option
+from edx_api_provisioning.core.exceptions import ClientNotFound, ProvisioningError
+from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, SECRET, Option
 from edx_api_provisioning.core.parsing import parse_site_url
-from edx_api_provisioning.core.text import printable
-from edx_api_provisioning.data import Applied, Authority, Credentials, Verification
-from edx_api_provisioning.formats import destinations, examination, files, rendering
+from edx_api_provisioning.core.text import printable, suggest
+from edx_api_provisioning.data import Applied, Authority, Credentials, Status, Verification
+from edx_api_provisioning.formats import destinations, examination, files, rendering, requests
+from edx_api_provisioning.formats.schema import parse
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -85,9 +86,23 @@ class ClientCommand(BaseCommand):
         """Run the command, and turn its errors into CommandError."""
         self.quiet = options["verbosity"] == 0
         try:
-            self.run(**{name: _typed(value) for name, value in options.items()})
+            self.run(**options | self._values(options))
         except ProvisioningError as error:
-            raise CommandError(_line(error)) from None
+            line = _line(error, options)
+            if isinstance(error, ClientNotFound):
+                names = (client.name for client in api.list_clients())
+                line = suggest(line, options.get("name") or options["client"], names, all_known=False)
+            raise CommandError(line) from None
+
+    def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the options in the types that the services take."""
+        if [options[option.name] for option in self.table.options if option.kind == SECRET].count("stdin") > 1:
+            message = _("only one value can come from stdin; give the other as env:VARIABLE or file:PATH.")
+            raise wrong_usage("--client-secret-from", message)
+        given = {option: _text(options[option.name]) for option in self.table.options}
+        return {
+            option.name: value if value is None else parse(option, value, stdin=True) for option, value in given.items()
+        }
 
     def run(self, *args: Any, **options: Any) -> None:
         """Run the command; the options are keyword arguments.
@@ -135,8 +150,8 @@ class IssuingCommand(ClientCommand):
             yield self._files(path, many=many, format=format, force=options["force"])
             return
         if many and format in ("env", "docker-env"):
-            raise InvalidSpec(
-                _("several clients would write the same variables; pass a directory to --output."), field="output"
+            raise wrong_usage(
+                "--output", _("several clients would write the same variables; pass a directory to --output.")
             )
         render = rendering.render_one_of_many if many else rendering.render
         try:
@@ -161,7 +176,11 @@ class IssuingCommand(ClientCommand):
             credentials = applied.unwrap()
         if not credentials.issued:
             self.show(rendering.render(credentials, format=options["format"]))
-        self.finish(credentials, options, path=options["output"] if destination.settles else None)
+        path = options["output"] if destination.settles else None
+        self.finish(credentials, options, path=path)
+        if credentials.status is Status.CREATED and (path is not None or options["format"] == "text"):
+            for line in requests.next_steps(credentials, env_file=path if options["format"] == "env" else None):
+                self.say(line)
 
     def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:
         """Print the changes, and verify the credentials over HTTP if requested.
@@ -205,15 +224,13 @@ def operator() -> Authority:
         return Authority.operator(f"command line: uid {os.getuid()}")
 
 
-def _typed(value: Any) -> Any:
-    """Return the typed value; argparse before Python 3.13 turns the value ``--`` into an empty list."""
-    if isinstance(value, list):
-        return [_typed(each) for each in value] or "--"
-    return value
+def _text(value: Any) -> Any:
+    """Return a value as it was typed: argparse before Python 3.13 turns ``--`` into an empty list."""
+    return [_text(each) for each in value] or "--" if isinstance(value, list) else value
 
 
 def _failures(verification: Verification) -> str:
-    return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if not check.ok)
+    return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if check.ok is False)
 
 
 _BY_FIELD = {option.name: option for command in COMMANDS.values() for option in command.options} | {**CLIENT}
@@ -224,5 +241,14 @@ def flag(field: str) -> str:
     return _BY_FIELD[field].flag if field in _BY_FIELD else "--" + field.replace("_", "-")
 
 
-def _line(error: ProvisioningError) -> str:
-    return f"{flag(error.field)}: {error.message}" if error.field is not None else error.message
+def wrong_usage(flag: str, message: str) -> CommandError:
+    """Return the error for options that are missing or exclude each other: exit code 2, as that of the parser."""
+    return CommandError(f"{flag}: {message}", returncode=2)
+
+
+def _line(error: ProvisioningError, options: Mapping[str, Any]) -> str:
+    if error.field is None:
+        return error.message
+    option = _BY_FIELD.get(error.field)
+    negated = option is not None and option.negatable and options.get(option.name) is False
+    return f"{option.negative_flag if option and negated else flag(error.field)}: {error.message}"

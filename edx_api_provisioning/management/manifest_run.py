@@ -113,7 +113,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
     if not options["prune"]:
         return []
     if manifest.name is None:
-        raise InvalidSpec(_("--prune needs a name in the manifest (manifest: NAME)."), field="prune")
+        raise InvalidSpec(_("the manifest has no name; add manifest: NAME."), field="prune")
     return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from edx_api_provisioning.core.parsing import is_loopback
 from edx_api_provisioning.core.results import Check, Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.services.api_errors import answer_code, check, user_problem
+
+_SCHEMES = {"bearer": "Bearer", "jwt": "JWT"}
 
 _TIMEOUT = 30  # seconds, to connect and between bytes
 
@@ -46,9 +48,9 @@ def over_http(credentials: Credentials, url: str) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def token_over_http(token: Secret, username: str, url: str) -> Check:
+def token_over_http(token: Secret, username: str, url: str, *, scheme: str = "bearer") -> Check:
     """Call the site's ``/me`` with an access token."""
-    return check(_("access token over HTTP"), _me_problem(url, "Bearer", token, username))
+    return check(_("access token over HTTP"), _me_problem(url, _SCHEMES[scheme], token, username))
 
 
 def client_over_http(
@@ -78,7 +80,7 @@ def client_over_http(
 
 def profile_over_http(
     profile: access_catalogue.Profile,
-    tokens: dict[str, Secret],
+    tokens: Mapping[str, Secret],
     username: str,
     url: str,
     *,
@@ -101,7 +103,7 @@ def _try_endpoint(
     profile: access_catalogue.Profile,
     template: access_catalogue.Endpoint,
     known: dict[str, str],
-    tokens: dict[str, Secret],
+    tokens: Mapping[str, Secret],
     url: str,
 ) -> Check:
     endpoint = template.fill(known)
@@ -110,8 +112,8 @@ def _try_endpoint(
     what = f"{endpoint.method} {endpoint.path}"
     scheme = next((scheme for scheme in endpoint.auth if scheme in tokens), None)
     if endpoint.method != "GET" or endpoint.unknown or scheme is None or own:
-        return Check(what, True, _("not determined: not called"))
-    header = f"{'JWT' if scheme == 'jwt' else 'Bearer'} {tokens[scheme].reveal()}"
+        return Check(what, None, _("not determined: not called"))
+    header = f"{_SCHEMES[scheme]} {tokens[scheme].reveal()}"
     status, _body = _call("GET", url + endpoint.path, header)
     answer = endpoint.answered(status) if isinstance(status, int) else access_catalogue.Answer.NOT_DETERMINED
     return Check(what, answer is not access_catalogue.Answer.REFUSED, f"{answer}: {status}")

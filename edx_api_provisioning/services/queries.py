@@ -162,7 +162,7 @@ def list_clients(
     unused_for: timedelta | None = None,
     overprivileged: bool = False,
 ) -> Iterator[ClientSummary]:
-    """Yield every client by name, with a single query.
+    """Yield every client by the expiry of its token, with a single query.
 
     Args:
         name: this one only.
@@ -184,7 +184,8 @@ def list_clients(
             clients = unused(clients, min(unused_for, _FOREVER))
         keys = rows.exclude(user=None).values("user"), rows.exclude(application=None).values("application")
         loaded = rights.load_rights(*keys) if overprivileged else None
-        for client in clients.iterator(chunk_size=1000):
+        ordered = clients.order_by(F("access_token__expires").asc(nulls_last=True), "name")
+        for client in ordered.iterator(chunk_size=1000):
             shown = summary(client, now)
             if loaded is None:
                 yield shown

@@ -44,7 +44,7 @@ def revoke(
         gone = registry.find(name, lock_it=True) is None
         registry.require_new(request_id)
         if delete and gone and registry.was_deleted(name):
-            return Credentials.of_nothing(name)
+            return Credentials(name=name, status=Status.UNCHANGED)
         client = registry.get(name, lock_it=True)
         changes = _revoke_tokens(client, authority)
         if retire or delete:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import Error, transaction
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
@@ -35,14 +38,15 @@ def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
     return Verification(checks)
 
 
-def verify_token(token: Secret, *, username: str, url: str) -> Verification:
+def verify_token(token: Secret, *, username: str, url: str, scheme: str = "bearer") -> Verification:
     """Verify a presented access token over HTTP.
 
     Args:
         username: whose it is, from :func:`examine`.
+        scheme: its scheme, from there too.
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
     """
-    return Verification((http_verification.token_over_http(token, username, url),))
+    return Verification((http_verification.token_over_http(token, username, url, scheme=scheme),))
 
 
 def examine(token: Secret) -> Presented:
@@ -75,7 +79,7 @@ def try_profile(
     client: ClientSummary,
     *,
     url: str,
-    access_token: Secret | None,
+    tokens: Mapping[str, Secret],
     client_secret: Secret | None,
     course_key: str | None = None,
 ) -> Verification:
@@ -83,16 +87,16 @@ def try_profile(
 
     Args:
         url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
+        tokens: access tokens by scheme, as :func:`examine` names it.
         course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
     """
     if not client.profile or client.username is None:
         return Verification(())
-    tokens = {"bearer": access_token} if access_token is not None else {}
     if client_secret is not None and client.client_id is not None:
         _checks, jwt = http_verification.client_over_http(
             client.client_id, client_secret, client.username, url, scopes=_requestable(client)
         )
-        tokens |= {"jwt": jwt} if jwt is not None else {}
+        tokens = {**tokens, "jwt": jwt} if jwt is not None else tokens
     profile = access_catalogue.profile(client.profile)
     return Verification(
         http_verification.profile_over_http(profile, tokens, client.username, url, course_key=course_key)
@@ -118,6 +122,8 @@ def examine_token(token: Secret) -> Presented:
         return Presented(
             state="unknown", meaning=_("an access token cannot be empty or contain spaces or non-ASCII characters.")
         )
+    if token.reveal().count(".") == 2 and token.reveal().startswith("eyJ"):  # A JSON object, encoded
+        return _examine_jwt(token)
     row = oauth.find_access_token(token)
     if row is None:
         return Presented(state="unknown", meaning=explain_error("token_nonexistent"))
@@ -135,6 +141,30 @@ def examine_token(token: Secret) -> Presented:
         expires_at=row.expires,
         client_id=row.application.client_id if row.application else None,
         restricted=row.application is not None and lms.is_restricted(row.application.pk),
+    )
+
+
+def _examine_jwt(token: Secret) -> Presented:
+    claims, problem = lms.read_jwt(token)
+    user = get_user_model()._default_manager.filter(username=claims.get("preferred_username")).first()
+    if problem is None and user is None:
+        problem = "jwt_without_user"
+    if problem is not None or user is None:
+        state = {"jwt_expired": "expired", "jwt_refused": "refused"}.get(problem or "", "unknown")
+        return Presented(state=state, scheme="jwt", meaning=explain_error(problem or ""))
+    application = oauth.only_application(user)  # No claim names it.
+    restricted = bool(claims.get("is_restricted"))
+    return Presented(
+        state="valid",
+        scheme="jwt",
+        username=user.get_username(),
+        is_staff=user.is_staff,
+        is_superuser=user.is_superuser,
+        rights=_rights(user, application),
+        scopes=tuple(claims.get("scopes") or ()),
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        client_id=application.client_id if application is not None else None,
+        restricted=restricted,
     )
 
 

@@ -254,7 +254,7 @@ REFUSALS = {
         {"max_lifetime": 30 * DAY, "lifetime": 30 * DAY},
     ),
     "an unknown scope": (
-        InvalidSpec, "scopes", "unknown scope admin, root; available: email, grades:read, read, write",
+        InvalidSpec, "scopes", "unknown scope admin. Available: email, grades:read, read, write",
         {"scopes": ("root", "read", "admin")}, NOTHING, {},
     ),
     "staff where the site has none": (
@@ -399,6 +399,13 @@ def test_existing_contact_is_sufficient() -> None:
     found = StateFactory(client__contact="ops@example.org")
 
     assert plan(found, SiteFactory(contact_required=True)).status is Status.UNCHANGED
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+def test_filter_without_restriction_is_warned_of(restricted: bool) -> None:
+    made = plan(site=SiteFactory(has_access=True), filters=("content_org:edX",), restricted=restricted)
+
+    assert ("Pass --restricted too." in " ".join(made.warnings)) is not restricted
 
 
 def test_planning_does_not_change_its_input() -> None:

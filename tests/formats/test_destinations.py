@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -89,6 +90,16 @@ def test_file_is_private_from_its_first_byte(folder: Path, mask: int) -> None:
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (values(path)["access_token"], names(folder)) == (TOKEN, {"report.json"})
+
+
+def test_file_system_without_hard_links_is_written_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_paths: Any) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    for token in (TOKEN, NEW_TOKEN):
+        deliver(to(folder / "report.json"), issued(access_token=Secret(token)))
+        assert (values(folder / "report.json")["access_token"], names(folder)) == (token, {"report.json"})
 
 
 @pytest.mark.parametrize("name", ["x" * 250, "x" * 255, "ü" * 127])

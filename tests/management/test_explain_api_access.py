@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.adapters import access_catalogue
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.services.queries import client_rights
+from tests.contract.test_http import EXCHANGES
 from tests.factories import ApiClientFactory, CommandResult, UserFactory, operator, run
 
 COURSE = "course-v1:edX+DemoX+2026"
@@ -30,7 +32,9 @@ def provision(**wanted: Any) -> None:
 # One request
 
 
-@pytest.mark.parametrize("path", [GRADES, f"https://lms.example.org/api/grades/v1/courses/{ESCAPED}/"])
+@pytest.mark.parametrize(
+    "path", [GRADES, GRADES.rstrip("/"), GRADES + "?a=b", f"https://lms.example.org/api/grades/v1/courses/{ESCAPED}/"]
+)
 def test_request_is_explained(path: str) -> None:
     ran = explain("get", path)
     assert ran == CommandResult(
@@ -38,11 +42,13 @@ def test_request_is_explained(path: str) -> None:
         f"""\
 GET /api/grades/v1/courses/{ESCAPED}/: read the grades of a course
   send         Authorization: Bearer TOKEN or Authorization: JWT TOKEN
-  minimum right filter:content_org:edX and restricted and scope:grades:read (by JWT, with the scope asked for)
-  or           staff
+  needs        --restricted --filter content_org:edX --scope grades:read (by JWT, with the scope asked for)
+  or           --staff
+  profiles     grades
   checked in   lms/djangoapps/grades/rest_api/v1/views.py CourseGradesView; \
 edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS
-  profiles     grades
+  request      printf 'Authorization: Bearer %s' "$OPENEDX_ACCESS_TOKEN" | curl -H @- \
+http://localhost:8000/api/grades/v1/courses/{ESCAPED}/
 """,
         "",
     )
@@ -59,24 +65,26 @@ def test_request_is_explained_as_json() -> None:
         "checked_in": "openedx/core/lib/api/permissions.py IsMasterCourseStaffInstructor",
         "note": "Site-wide staff and superusers are refused, and so are roles in the whole organization.",
         "profiles": ["ccx"],
+        "request": "printf 'Authorization: Bearer %s' \"$OPENEDX_ACCESS_TOKEN\" | curl -H @- "
+        f"'http://localhost:8000/api/ccx/v0/ccx/?master_course_id={ESCAPED}'",
     }
 
 
 def test_open_closed_and_untried_are_told_apart() -> None:
     own = explain("GET", "/api/user/v1/me").stdout.splitlines()
-    assert own[2] == "  minimum right none: any client"
-    assert own[-1] == "  profiles     none"
+    assert own[2:4] == ["  needs        nothing: any client may", "  profiles     none"]
     closed = explain("GET", "/api/user/v1/users/").stdout
-    assert "  send         no token opens it\n  minimum right not known\n" in closed
+    assert "  send         no token opens it\n  needs        not known\n" in closed
+    assert "request" not in closed
     assert "\n  note         Answers to the X-Edx-Api-Key header only" in closed
     tasks = explain("GET", f"/api/instructor/v1/tasks/{COURSE}").stdout
-    assert "\n  or, untried  course_role:limited_staff@edX\n" in tasks
+    assert "\n  or, untried  --course-role limited_staff@edX\n" in tasks
 
 
 def test_platform_flaw_has_no_profile() -> None:
     ran = explain("POST", f"/api/course_modes/v1/courses/{COURSE}/?username=report")
     assert "\n  note         A hole of the platform" in ran.stdout
-    assert ran.stdout.endswith("\n  profiles     none\n")
+    assert "\n  profiles     none\n" in ran.stdout
 
 
 # One client
@@ -116,10 +124,10 @@ def test_client_gets_answer_for_one_request(path: str, answer: str) -> None:
 @pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
-def test_client_json_has_line_per_endpoint() -> None:
+def test_client_json_has_every_endpoint() -> None:
     provision(profile="feature-toggles")
     ran = explain("--client", "report", "--format", "json", "--verbosity", "0")
-    found = {each["name"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    found = {each["name"]: each for each in json.loads(ran.stdout)}
     assert found["read the feature toggles"]["answer"] == "allowed"
     assert found["read the linked identities of a user"]["answer"] == "not determined"
     assert found["update a commerce course"]["answer"] == "refused"
@@ -174,32 +182,58 @@ grades: """
     assert "  grants       --permission student.can_deactivate_users (CanDeactivateUser)\n" in ran.stdout
 
 
-def test_profiles_json_has_line_per_profile() -> None:
-    lines = explain("--profiles", "--format", "json").stdout.splitlines()
-    profiles = {each["name"]: each for each in map(json.loads, lines)}
+def test_profiles_json_has_every_profile() -> None:
+    profiles = {each["name"]: each for each in explain("--profiles", "--format", "json").result}
     assert list(profiles) == sorted(profiles)
     assert profiles["certificates"]["needs"] == ["filter:content_org:{org}"]
     assert profiles["certificates"]["grants"][0]["field"] == "restricted"
     assert profiles["certificates"]["grants"][0]["value"] is True
 
 
+# An error
+
+RECORDED = [each for each in EXCHANGES if each["status"] >= 400]
+
+
+@pytest.mark.parametrize("exchange", RECORDED, ids=lambda each: each["name"])
+def test_recorded_error_is_explained(exchange: dict[str, Any]) -> None:
+    body = json.dumps(exchange["body"])
+
+    meaning = explain("--error", body).stdout
+
+    code = re.search(r'"(?:error_code|error)": "(\w+)"', body)
+    of_status = {401: "no_credentials", 403: "403", 500: "500"}
+    assert meaning.startswith(f"{code[1] if code else of_status[exchange['status']]}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("The provided access token has expired and is no longer valid.", "token_expired"),
+        ("HTTP/1.1 403 Forbidden", "403"),
+        ("Signature has expired.", "jwt_expired"),
+        ("token_nonexistent", "token_nonexistent"),
+    ],
+)
+def test_part_of_an_answer_is_explained(text: str, code: str) -> None:
+    assert explain("--error", text, "--format", "json").result["meaning"].startswith(f"{code}: ")
+
+
 # Refusals
+
+
+UNKNOWN = "unknown request; see the permission_classes of its view."
 
 
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
-        ((), "give METHOD and PATH, --client NAME, or --profiles."),
-        (("GET",), "give METHOD and PATH, --client NAME, or --profiles."),
-        (("GET", "--client", "report"), "give METHOD and PATH, --client NAME, or --profiles."),
-        (("GET", "/api/user/v1/me", "--profiles"), "give METHOD and PATH or --profiles, not both."),
-        (
-            ("GET", "/nowhere"),
-            "unknown request; see the permission_classes of its view.",
-        ),
+        (("GET", "/nowhere"), UNKNOWN),
+        (("get", "/api/user/v1/mee"), f"{UNKNOWN} Did you mean GET /api/user/v1/me?"),
+        (("--error", "nonsense"), "--error: unknown error; see the log of the site, and try verify_api_client."),
     ],
 )
-def test_incomplete_arguments_are_one_line(arguments: tuple[str, ...], refusal: str) -> None:
+def test_unknown_is_one_line(arguments: tuple[str, ...], refusal: str) -> None:
     assert explain(*arguments).refusal == refusal
 
 
@@ -207,7 +241,3 @@ def test_incomplete_arguments_are_one_line(arguments: tuple[str, ...], refusal: 
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
 def test_unknown_client_is_rejected(name: str) -> None:
     assert explain("--client", name).refusal == "NAME: no API client has this name; see list_api_clients."
-
-
-def test_client_and_profiles_exclude_each_other() -> None:
-    assert explain("--client", "report", "--profiles").code == 2

@@ -93,7 +93,7 @@ def test_read_only_database_is_one_line(report: Any, command: tuple[str, ...]) -
 @pytest.mark.parametrize("command", READERS.values(), ids=READERS)
 def test_read_only_database_allows_reading(report: Any, command: tuple[str, ...]) -> None:
     with reading_only():
-        ran = run(*command[1:], command=command[0])
+        ran = run(*command[1:], "--verbosity", "0", command=command[0])
 
     assert (ran.code, ran.stderr) == (0, "")
 
@@ -287,7 +287,8 @@ def test_clock_set_back_ends_nothing(jump: timedelta) -> None:
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=6), timedelta(days=3650)], ids=str)
-def test_clock_set_forward_ends_expired(jump: timedelta) -> None:
+def test_clock_set_forward_ends_expired(jump: timedelta, settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "UNUSED_AFTER": None}
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
         api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)

@@ -35,16 +35,6 @@ def test_notified_clients_are_printed(expiring: None) -> None:
     assert (last_event().kind, last_event().actor) == ("notified", f"command line: {getpass.getuser()}")
 
 
-@pytest.mark.databases
-@pytest.mark.versions
-def test_second_run_notifies_nobody(expiring: None) -> None:
-    run()
-
-    assert run() == CommandResult(0, "", "")
-    assert run("--format", "json").stdout == "[]\n"
-    assert len(mail.outbox) == 2
-
-
 def test_json_is_a_list_of_names(expiring: None) -> None:
     assert run("--format", "json") == CommandResult(0, '["a", "b"]\n', "")
 
@@ -57,8 +47,3 @@ def test_failed_mails_exit_1(settings: Any, expiring: None) -> None:
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
     assert run().stdout == "a\nb\n"
-
-
-@pytest.mark.parametrize("arguments", [("NAME",), ("--format", "env")])
-def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
-    assert run(*arguments).code == 2

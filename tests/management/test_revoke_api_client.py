@@ -52,17 +52,6 @@ def test_json_has_retired_client() -> None:
     assert client().state == "retired"
 
 
-@pytest.mark.parametrize("how", [(), ("--retire",)])
-def test_second_run_changes_nothing(how: tuple[str, ...]) -> None:
-    provisioned()
-    run("report", *how)
-    before = all_rows()
-
-    assert run("report", *how) == CommandResult(0, "No changes: the client already matches.\n", "")
-    assert run("report", *how, "--format", "json").result["status"] == "unchanged"
-    assert all_rows() == before
-
-
 @pytest.mark.databases
 @pytest.mark.versions
 def test_delete_is_final_and_repeatable() -> None:
@@ -87,25 +76,3 @@ def test_delete_is_final_and_repeatable() -> None:
 @pytest.mark.parametrize("how", [(), ("--retire",), ("--delete",)])
 def test_unknown_client_is_rejected(name: str, how: tuple[str, ...]) -> None:
     assert run(name, *how).refusal == "NAME: no API client has this name; see list_api_clients."
-
-
-def test_deleted_client_cannot_be_revoked() -> None:
-    provisioned()
-    run("report", "--delete")
-
-    assert run("report").code == run("report", "--retire").code == 1
-
-
-def test_reason_must_be_one_line() -> None:
-    provisioned()
-
-    assert run("report", "--reason", "two\nlines").refusal == "--reason: use printable characters only."
-    assert client().access_token is not None
-
-
-@pytest.mark.parametrize("arguments", [(), ("report", "--retire", "--delete"), ("report", "--format", "yaml")])
-def test_wrong_usage_exits_2(arguments: tuple[str, ...]) -> None:
-    provisioned()
-
-    assert run(*arguments).code == 2
-    assert client().access_token is not None

@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from oauth2_provider.models import get_access_token_model, get_application_model
 
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.results import Credentials
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.services.api_errors import ERROR_MEANINGS
-from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
 from tests.factories import SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, CommandResult
 from tests.factories import run as run_command
 from tests.lifecycle_helpers import all_rows, clock_at, granted, provisioned, shown, utc
@@ -50,6 +53,7 @@ def test_valid_token_is_described() -> None:
     assert (ran.code, ran.stderr) == (0, "")
     assert {**json.loads(ran.stdout)["token"], "expires_in": None} == {
         "state": "valid",
+        "scheme": "bearer",
         "meaning": "",
         "username": "report",
         "is_staff": True,
@@ -72,7 +76,7 @@ def test_text_describes_valid_token(made: Credentials, monkeypatch: Any) -> None
 
     assert (ran.code, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
-    assert lines[:2] == ["state:          valid", "username:       report"]
+    assert lines[:3] == ["state:          valid", "scheme:         bearer", "username:       report"]
     assert "scopes:         read, email" in lines
     assert lines[-1] == "No issues found."
     assert shown(made.access_token) not in ran.stdout
@@ -92,6 +96,7 @@ def test_text_has_rights_and_time_left(monkeypatch: Any) -> None:
 
     assert plain == [
         "state:          valid",
+        "scheme:         bearer",
         "username:       plain",
         "scopes:         read, write, email, profile",
         "expires at:     2027-08-01T12:00:00Z",
@@ -158,29 +163,62 @@ def test_undecodable_stdin_is_rejected() -> None:
     )
 
 
-def test_restricted_token_is_marked(made: Credentials) -> None:
-    RestrictedApplication.objects.create(application=get_application_model().objects.get())
-
-    _code, told = token_state(shown(made.access_token))
-    assert told["restricted"] is True
-
-
-def test_token_is_valid_through_last_second() -> None:
-    with clock_at(NOON) as clock:
-        made = provisioned(expires_in=timedelta(days=1))
-        clock.forward(days=1)
-        code, told = token_state(shown(made.access_token))
-        assert (code, told["state"]) == (0, "valid")
-        clock.forward(microseconds=1)
-        code, told = token_state(shown(made.access_token))
-        assert (code, told["state"]) == (1, "expired")
-
-
 def test_unmanaged_token_is_examined() -> None:
     AccessTokenFactory(token=TOKEN, application=ApplicationFactory(client_id="the-id", user__username="reporter"))
 
     code, told = token_state(TOKEN)
     assert (code, told["username"], told["client_id"]) == (0, "reporter", "the-id")
+
+
+# A JWT
+
+
+def jwt_of(made: Credentials) -> str:
+    header = basic_authorization(made.client_id, Secret(shown(made.client_secret)))
+    form = {"grant_type": "client_credentials", "token_type": "jwt"}
+    token: str = Client().post("/oauth2/access_token", form, headers={"Authorization": header}).json()["access_token"]
+    return token
+
+
+def test_jwt_is_examined(made: Credentials) -> None:
+    code, told = token_state(jwt_of(made))
+
+    assert (code, told["state"], told["scheme"], told["username"]) == (0, "valid", "jwt", "report")
+    assert (told["client_id"], told["rights"]) == (made.client_id, ["staff"])
+    assert 3500 < told["expires_in"] <= 3600
+
+
+def resigned(token: str) -> str:
+    return token[:-5] + token[-5:].swapcase()
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code"),
+    [
+        ("expired", "expired", "jwt_expired"),
+        ("signature", "unknown", "jwt_invalid"),
+        ("user", "unknown", "jwt_without_user"),
+    ],
+)
+def test_unusable_jwt_is_explained(made: Credentials, caplog: Any, change: str, state: str, code: str) -> None:
+    with mock.patch("openedx.core.djangoapps.oauth_dispatch.jwt.LIFETIME", -1 if change == "expired" else 60):
+        token = jwt_of(made)
+    if change == "user":
+        User.objects.update(username="renamed")
+
+    ran = run("--token-from", "stdin", stdin=resigned(token) if change == "signature" else token)
+
+    assert ran.code == 1
+    assert f"meaning:        {code}: " in ran.stdout
+    assert ran.stderr == f"CommandError: Issues found: {state}.\n"
+    assert token not in ran.stdout + caplog.text
+
+
+def test_site_without_jwts_says_so(made: Credentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = jwt_of(made)
+    monkeypatch.setattr(lms, "_jwt_authentication", lambda: None)
+
+    assert token_state(token)[1]["meaning"] == f"jwt_refused: {ERROR_MEANINGS['jwt_refused']}"
 
 
 # Client id and secret
@@ -250,6 +288,7 @@ def test_healthy_client_is_reported(made: Credentials) -> None:
     ran = run("report", "--format", "json")
 
     assert ran.code == 0
+    assert ran.stderr.startswith("The credentials were not verified: give --token-from, or --client-id")
     told = json.loads(ran.stdout)["client"]
     assert (told["name"], told["state"], told["issues"], told["client_id"]) == (
         "report",
@@ -290,11 +329,8 @@ def test_name_and_credentials_combine(made: Credentials, monkeypatch: Any) -> No
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), "NAME: give a NAME, --token-from, or --client-id with --client-secret-from."),
         (("nobody",), "NAME: no API client has this name; see list_api_clients."),
         (("b\udced",), "NAME: no API client has this name; see list_api_clients."),
-        (("--client-id", "x"), "--client-id: give --client-id and --client-secret-from together."),
-        (("--client-secret-from", "stdin"), "--client-id: give --client-id and --client-secret-from together."),
         (
             ("--token-from", "the-token-itself"),
             "--token-from: give env:VARIABLE, file:PATH or stdin, not the value itself.",
@@ -304,6 +340,10 @@ def test_name_and_credentials_combine(made: Credentials, monkeypatch: Any) -> No
 )
 def test_refusal_is_one_line(arguments: tuple[str, ...], line: str) -> None:
     assert run(*arguments).refusal == line
+
+
+def test_similar_name_is_suggested(made: Credentials) -> None:
+    assert run("reprot").refusal == ("NAME: no API client has this name; see list_api_clients. Did you mean report?")
 
 
 @pytest.mark.parametrize("url", ["http://lms.example.org", "lms.example.org", "https://me@lms.example.org"])
@@ -370,12 +410,6 @@ def test_url_gets_opaque_token_and_jwt(live_server: Any) -> None:
         ("opaque token for client id and secret over HTTP", True),
         ("JWT for client id and secret over HTTP", True),
     ]
-
-
-def test_without_profile_no_request_is_sent(made: Credentials) -> None:
-    ran = run("report", "--url", "https://lms.example.org")
-
-    assert (ran.code, ran.stderr) == (0, "")
 
 
 @pytest.mark.django_db(transaction=True)

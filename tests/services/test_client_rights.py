@@ -204,7 +204,7 @@ def test_option_completes_profile() -> None:
 # Refusals: one line, exit code 1, nothing written
 
 UNGRANTED = (
-    "unknown scope %s; available: certificates:read, email, grades:read, profile, read, tpa:read, user_id, write."
+    "unknown scope %s. Available: certificates:read, email, grades:read, profile, read, tpa:read, user_id, write."
 )
 COURSE_ROLE = "--course-role: write it like staff@course-v1:edX+DemoX+2026 or staff@edX."
 REFUSED = {
@@ -213,7 +213,7 @@ REFUSED = {
     "--permission Course.Change": "--permission: write it like app_label.change_model.",
     "--permission course_modes.fly": "--permission: this site has no permission course_modes.fly.",
     "--group Nobody": "--group: this site has no group Nobody.",
-    "--group OPS": "--group: this site has no group OPS.",
+    "--group OPS": "--group: this site has no group OPS. Did you mean ops?",
     "--group=": "--group: cannot be empty; leave it out for the default.",
     "--course-role staff": COURSE_ROLE,
     "--course-role staff@": COURSE_ROLE,
@@ -264,7 +264,7 @@ def test_refusal_is_one_line_and_writes_nothing(arguments: str) -> None:
 def test_unknown_profile_lists_known_ones() -> None:
     before = all_row_counts()
     refusal = run("bot", "--profile", "everything").refusal
-    assert refusal.startswith("--profile: unknown profile; available: account-deactivation, accounts-read, ")
+    assert refusal.startswith("--profile: unknown profile. Available: account-deactivation, accounts-read, ")
     assert all_row_counts() == before
 
 
@@ -279,10 +279,10 @@ def test_profile_needs_its_setting(settings: Any) -> None:
     ("arguments", "refusal"),
     [
         ("--profile enrollments", "--staff: staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."),
-        ("--scope grades:read", "--scope: unknown scope grades:read; available: read."),
+        ("--scope grades:read", "--scope: unknown scope grades:read. Available: read."),
         (
             "--profile grades --filter content_org:CET",
-            "--scope: unknown scope grades:read; available: read.",
+            "--scope: unknown scope grades:read. Available: read.",
         ),
     ],
 )
@@ -304,8 +304,8 @@ PLAIN: dict[str, tuple[Any, str]] = {
     "global_roles": (("support",), NO_ROLES),
     "filters": (("content_org:CET",), NO_ACCESS),
     "restricted": (True, NO_ACCESS),
-    "scopes": (("grades:read",), "unknown scope grades:read; available: email, profile, read, write."),
-    "profile": ("gradebook", "unknown profile; available: ."),
+    "scopes": (("grades:read",), "unknown scope grades:read. Available: email, profile, read, write."),
+    "profile": ("gradebook", "unknown profile."),
 }
 
 
@@ -874,8 +874,8 @@ def test_restricted_client_is_verified_by_jwt(live_server: Any) -> None:
 
 
 def test_jwt_command_requests_given_scopes() -> None:
-    shown = run("bot", "--restricted", "--scope", "grades:read").stdout
-    assert "grades%3Aread" in shown
+    shown = run("bot", "--restricted", "--scope", "grades:read").stderr
+    assert "--data-urlencode 'scope=read write email profile grades:read'" in shown
 
 
 # The plan
@@ -904,9 +904,9 @@ def test_plan_has_step_per_kind_of_change() -> None:
         ({"global_roles": ("supprt",)}, "global_roles: this site has no role supprt. Did you mean support?"),
         (
             {"global_roles": ("queen",)},
-            "global_roles: this site has no role queen. It has: beta_testers, course_creator_group, data_researcher, "
-            "finance_admin, instructor, library_user, limited_staff, org_course_creator_group, sales_admin, staff, "
-            "support.",
+            "global_roles: this site has no role queen. Available: beta_testers, course_creator_group, "
+            "data_researcher, finance_admin, instructor, library_user, limited_staff, org_course_creator_group, "
+            "sales_admin, staff, support.",
         ),
     ],
 )

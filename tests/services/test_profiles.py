@@ -107,7 +107,7 @@ def tried(made: dict[str, Any], live_server: Any, monkeypatch: pytest.MonkeyPatc
         arguments += ["--token-from", "env:TOKEN"]
     ran = run("bot", *arguments, "--url", live_server.url, "--format", "json", command="verify_api_client")
     checks = json.loads(ran.stdout)["checks"]
-    refused = [check["what"] for check in checks if not check["ok"]]
+    refused = [check["what"] for check in checks if check["ok"] is False]
     assert (ran.code == 0) is (not refused and "Not in order" not in ran.stderr)
     assert all(what in ran.stderr for what in refused)
     opened = [check for check in checks if check["what"].startswith(("GET ", "POST ", "PUT ", "PATCH ", "DELETE "))]
@@ -249,11 +249,3 @@ def test_course_endpoint_needs_a_course(live_server: Any, monkeypatch: pytest.Mo
     ran = run("bot", *arguments, command="verify_api_client")
     assert ran.code == 0
     assert "GET /api/course_modes/v1/courses/{course_key}/: not determined: not called" in ran.stdout.splitlines()
-
-
-def test_without_credentials_no_request_is_sent(live_server: Any, sent: list[tuple[str, str]]) -> None:
-    provision("feature-toggles")
-    ran = run("bot", "--url", live_server.url, command="verify_api_client")
-    assert ran.code == 0
-    assert "GET /api/toggles/v0/state/: not determined: not called" in ran.stdout.splitlines()
-    assert sent == []

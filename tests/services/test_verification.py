@@ -283,7 +283,11 @@ ANSWERS = {
         {"developer_message": "Authentication credentials …"},
         "anonymous: the endpoint",
     ),
-    "forbidden": (403, {"detail": "You do not have permission."}, "403: the site accepts the credentials but refuses"),
+    "forbidden": (
+        403,
+        {"detail": "You do not have permission."},
+        "403: the credentials are valid, but the client may not do this",
+    ),
     "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the site."),
     "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),

@@ -7,9 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.parsing import parse_lifetime
-from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats import tables
 from edx_api_provisioning.management.base import ClientCommand
 
 
@@ -23,22 +21,13 @@ examples:
 Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was given, or wrong usage.
 """
 
-    def run(self, *, expiring_within: str | None, unmanaged: bool, format: str, **options: Any) -> None:
-        try:
-            within = parse_lifetime(expiring_within) if expiring_within is not None else None
-        except InvalidSpec as error:
-            raise InvalidSpec(error.message, field="expiring_within") from None
-        rows: Any = (
-            api.list_unmanaged()
-            if unmanaged
-            else api.list_clients(
-                expiring_within=within, expired=options["expired"], overprivileged=options["overprivileged"]
-            )
-        )
+    def run(self, *, unmanaged: bool, format: str, fail_if_any: bool, **options: Any) -> None:
+        which = {name: options[name] for name in ("expiring_within", "unused_for", "expired", "overprivileged")}
+        rows: Any = api.list_unmanaged() if unmanaged else api.list_clients(**which)
         with closing(rows):  # so that an unread output does not leave a cursor of the database behind
             first = next(rows, None)
             found = [] if first is None else [first]
-            for text in rendering.render_rows(itertools.chain(found, rows), format=format):
+            for text in tables.render_rows(itertools.chain(found, rows), format=format):
                 self.show(text)
-        if found and options["fail_if_any"]:
+        if found and fail_if_any:
             raise SystemExit(2)

@@ -8,13 +8,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT
 from edx_api_provisioning.data import ClientSpec
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.formats.schema import parse
 from edx_api_provisioning.management import manifest_run
-from edx_api_provisioning.management.base import IssuingCommand, operator
+from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
 # The options of one client that a manifest says for each, beside its fields.
 _OF_ONE = ("dry_run", "verify_url")
@@ -46,10 +44,10 @@ or not verified, 2 wrong usage, or --plan found something to do.
         if options["from_file"] is not None:
             self._run_many({"dry_run": dry_run, "reason": reason, **options})
             return
-        for option in ("plan", "prune", "fail_fast"):
-            if options[option]:
-                raise InvalidSpec(_("needs --from-file."), field=option)
-        spec = _spec(options)
+        for option in self.table.options:
+            if option.name in ("plan", "prune", "fail_fast") and options[option.name]:
+                raise wrong_usage(option.flag, _("needs --from-file."))
+        spec = ClientSpec(**{name: options[name] for name in CLIENT if options[name] is not None})
         if dry_run:
             self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
             return
@@ -59,17 +57,7 @@ or not verified, 2 wrong usage, or --plan found something to do.
     def _run_many(self, options: dict[str, Any]) -> None:
         for option in self.table.options:
             if (option.name in CLIENT or option.name in _OF_ONE) and options[option.name] != option.default:
-                raise InvalidSpec(
-                    _("not allowed together with --from-file; set it in the manifest."), field=option.name
-                )
+                given = option.negative_flag if options[option.name] is False else option.flag
+                raise wrong_usage(given, _("not allowed together with --from-file; set it in the manifest."))
         manifest = manifest_run.read_file(options["from_file"])
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
-
-
-def _spec(options: dict[str, Any]) -> ClientSpec:
-    if options["client_secret"] == options["access_token"] == "stdin":  # noqa: S105 - a source
-        raise InvalidSpec(
-            _("only one value can come from stdin; give the other as env:VARIABLE or file:PATH."), field="stdin"
-        )
-    given = {name: options[name] for name in CLIENT if options[name] is not None}
-    return ClientSpec(**{name: parse(CLIENT[name], value, stdin=True) for name, value in given.items()})

@@ -9,9 +9,8 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import InvalidSpec, ProvisioningError
-from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
-from edx_api_provisioning.management.base import IssuingCommand, operator
+from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
 
 class Command(IssuingCommand):
@@ -30,24 +29,18 @@ is deleted by the first rotate_api_client, revoke_api_client or notify_expiring_
 Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verified, 2 wrong usage.
 """
 
-    def run(self, *, name: str | None, expiring_within: str | None, **options: Any) -> None:
+    def run(self, *, name: str | None, expiring_within: timedelta | None, **options: Any) -> None:
         if (name is None) == (expiring_within is None):
-            raise InvalidSpec(_("give either a NAME or --expiring-within."), field="name")
-        wanted = {
-            "token": options["token"] or not options["secret"],
-            "secret": options["secret"],
-            "expires_in": _parsed(parse_lifetime, options["expires_in"], "expires_in"),
-            "expires_at": _parsed(parse_instant, options["expires_at"], "expires_at"),
-            "grace": _parsed(parse_lifetime, options["grace"], "grace"),
-            "reason": options["reason"],
-        }
-        wanted["authority"], wanted["verify"] = operator(), options["verify"]
+            raise wrong_usage("NAME", _("give either a NAME or --expiring-within."))
+        names = ("secret", "expires_in", "expires_at", "grace", "reason", "verify")
+        wanted = {each: options[each] for each in names} | {"authority": operator()}
+        wanted["token"] = options["token"] or not options["secret"]
         if name is not None:
             self.issue_one(lambda to: api.rotate_many([name], destination=to, **wanted), options)
         else:
-            self._rotate_due(_parsed(parse_lifetime, expiring_within, "expiring_within"), wanted, options)
+            self._rotate_due(expiring_within, wanted, options)
 
-    def _rotate_due(self, within: timedelta, wanted: dict[str, Any], options: dict[str, Any]) -> None:
+    def _rotate_due(self, within: timedelta | None, wanted: dict[str, Any], options: dict[str, Any]) -> None:
         failed = []
         names = [client.name for client in api.list_clients(expiring_within=within)]
         with self.destination(options, many=True) as destination:
@@ -59,10 +52,3 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verifi
                     self.warn(f"{applied.name}: {getattr(error, 'message', error)}")
         if failed:
             raise CommandError(_("Not rotated, or not verified: %s.") % ", ".join(failed))
-
-
-def _parsed(parse: Any, text: str | None, field: str) -> Any:
-    try:
-        return parse(text) if text is not None else None
-    except InvalidSpec as error:
-        raise InvalidSpec(error.message, field=field) from None
