@@ -17,6 +17,27 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "edx_api_provisioning/__init__.py").read_text())[1]
 
 
+# Where the repository is published, such as https://github.com/OWNER/edx-api-provisioning: the one place to set it. The
+# release workflow sets it to the repository that it runs in.
+PROJECT_URL = os.environ.get("PROJECT_URL", "").rstrip("/")
+PROJECT_URLS = {
+    "Source": PROJECT_URL,
+    "Documentation": f"{PROJECT_URL}/blob/v{VERSION}/docs/index.rst",
+    "Changelog": f"{PROJECT_URL}/blob/v{VERSION}/CHANGELOG.rst",
+    "Issues": f"{PROJECT_URL}/issues",
+    "Security": f"{PROJECT_URL}/security/advisories/new",
+}
+
+
+def description() -> str:
+    """The README and the changelog, with links into the repository that work elsewhere."""
+    text = (HERE / "README.rst").read_text() + "\n\n" + (HERE / "CHANGELOG.rst").read_text()
+    if PROJECT_URL:
+        text = re.sub(r"<(docs/|[A-Z]+\.rst)", rf"<{PROJECT_URL}/blob/v{VERSION}/\1", text)
+        text = text.replace(".. image:: docs/", f".. image:: {PROJECT_URL}/raw/v{VERSION}/docs/")
+    return text
+
+
 class ReproducibleSdist(sdist):
     """The same bytes from the same source, under SOURCE_DATE_EPOCH; setuptools keeps to that in wheels alone."""
 
@@ -42,10 +63,12 @@ setup(
     name="edx-api-provisioning",
     version=VERSION,
     description="Open edX API credentials in one step: service user, OAuth2 application and access token.",
-    long_description=(HERE / "README.rst").read_text() + "\n\n" + (HERE / "CHANGELOG.rst").read_text(),
+    long_description=description(),
     long_description_content_type="text/x-rst",
     author="The edx-api-provisioning contributors",
     maintainer="The edx-api-provisioning maintainers",
+    url=PROJECT_URL or None,
+    project_urls=PROJECT_URLS if PROJECT_URL else {},
     license="Apache-2.0",
     license_files=["LICENSE"],
     cmdclass={"sdist": ReproducibleSdist},

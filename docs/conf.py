@@ -23,7 +23,7 @@ version = release = __version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference"]
 exclude_patterns = ["_*"]
-html_theme = "furo"
+html_theme = "sphinx_book_theme"  # as in the documentation of Open edX
 html_title = f"{project} {version}"
 # Pages link to pages of ours alone, and every such link has an end. Others' classes are named, not linked.
 nitpicky = True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
+from urllib.parse import urljoin
 from zipfile import ZipFile
 
 import pytest
@@ -17,6 +20,7 @@ from uv import find_uv_bin
 import edx_api_provisioning
 
 ROOT = Path(__file__).parents[1]
+PROJECT_URL = "https://code.example.org/group/edx-api-provisioning"
 NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "mutants", "*.egg-info", "__pycache__")
 
 
@@ -40,12 +44,29 @@ class Built:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build the sdist of a clean copy, and the wheel from that sdist."""
-    folder = tmp_path_factory.mktemp("packaging")
+    folder, monkeypatch = tmp_path_factory.mktemp("packaging"), pytest.MonkeyPatch()
     shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE, symlinks=True)
+    monkeypatch.setenv("PROJECT_URL", PROJECT_URL)
     run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", folder / "dist", folder / "source")
     (wheel,) = folder.glob("dist/*.whl")
     (sdist,) = folder.glob("dist/*.tar.gz")
+    monkeypatch.undo()
     return Built(folder / "source", wheel, sdist)
+
+
+def test_project_url_is_in_metadata_and_links(built: Built) -> None:
+    with ZipFile(built.wheel) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        metadata = message_from_bytes(wheel.read(name))
+
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL") or [])
+    assert (urls["Source"], urls["Issues"]) == (PROJECT_URL, f"{PROJECT_URL}/issues")
+    links = re.findall(r"<([^\s>]+)>`_", str(metadata.get_payload()))
+    assert f"{PROJECT_URL}/blob/v{edx_api_provisioning.__version__}/SECURITY.rst" in links
+    assert [link for link in links if not link.startswith("https://")] == []
+    # On the hosting site SECURITY.rst links to the same form, relative to its own address.
+    form = re.search(r"<(\S+)>`_", (ROOT / "SECURITY.rst").read_text())[1]
+    assert urljoin(f"{PROJECT_URL}/blob/main/SECURITY.rst", form) == urls["Security"]
 
 
 def test_build_is_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Generate reference pages from the code.
 
 ``commands``: every management command with its options. ``settings``: every setting of conf.py.
-``words``: the values of an enumeration. ``checks``: every system check. ``support``: the versions that are tested.
+``words``: words with their meanings. ``checks``: every system check. ``support``: the versions that are tested.
 ``layers``: the layers of the package.
 """
 
@@ -93,16 +93,31 @@ class Settings(_Generated):
 
 
 class Words(_Generated):
-    """``words:: ENUMERATION [MEANINGS]``"""
+    """``words:: WORDS MEANINGS``: an enumeration or mapping, and the meaning of each word."""
 
-    required_arguments, optional_arguments = 1, 1
+    required_arguments = 2
 
     def lines(self) -> Iterator[str]:
-        enumeration = pkgutil.resolve_name(self.arguments[0])
-        meanings = pkgutil.resolve_name(self.arguments[1]) if self.arguments[1:] else {}
-        for member in enumeration:
-            meaning = str(meanings.get(member, member.value if not meanings else ""))
-            yield from (f"``{member.value}``", f"   {meaning[0].upper()}{_escaped(meaning[1:])}.", "")
+        meanings = pkgutil.resolve_name(self.arguments[1])
+        for word in pkgutil.resolve_name(self.arguments[0]):
+            meaning = str(meanings[word]).removesuffix(".")
+            yield from (f"``{getattr(word, 'value', word)}``", f"   {meaning[0].upper()}{_escaped(meaning[1:])}.", "")
+
+
+# For the ``words`` of ApiClientEvent.Kind: what happened to a client.
+EVENTS = {
+    "created": "the client was provisioned for the first time",
+    "updated": "provisioning changed the client: its permissions, scopes, contact or purpose",
+    "adopted": "an application that existed became this client, or a change made elsewhere was accepted",
+    "rotated": "a new access token, a new client secret or both were issued",
+    "revoked": "all access tokens were revoked",
+    "retired": "the client was ended for good: tokens and secret were revoked",
+    "deleted": "the client was deleted with its application",
+    "predecessor_ended": "the grace period was over: the old application and its tokens were deleted",
+    "notified": "the contact was mailed, because a token expires soon",
+    "refused": "a change was refused, because the person or credential lacks a right",
+    "shared": "an account became the service user of another client too",
+}
 
 
 class Checks(_Generated):
@@ -117,10 +132,10 @@ class Checks(_Generated):
 
 
 def _text(node: ast.expr) -> str:
-    """Return a string of the source; values filled in at run time are shown as ``…``."""
+    """Return a string of the source; a value filled in at run time is shown by its name, in capitals."""
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(part) for part in node.values)
-    return str(node.value) if isinstance(node, ast.Constant) else "…"
+    return str(node.value) if isinstance(node, ast.Constant) else re.findall(r"\w+", ast.unparse(node))[-1].upper()
 
 
 class Support(_Generated):

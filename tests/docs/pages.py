@@ -10,9 +10,11 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 # tests/tutor runs this page, and blocks marked like this on other pages.
 TUTOR = ROOT / "docs/tutor.rst"
-# test_django.py runs this one.
+# test_django.py runs this page, and the blocks marked for it.
 DJANGO = ROOT / "docs/tutorials/django.rst"
-_BLOCK = re.compile(r"^(\.\. Tutor(?: \d+)?\n\n)?^( *)\.\. code-block:: console\n\n((?:^\2 +.*\n|^\n)+)", re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(\.\. (?:Tutor(?: \d+)?|Django)\n\n)?^( *)\.\. code-block:: console\n\n((?:^\2 +.*\n|^\n)+)", re.MULTILINE
+)
 # A comment of the page with commands that prepare its example.
 _BEFORE = re.compile(r"^\.\. Before\n\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?")
@@ -30,7 +32,7 @@ def pages() -> list[Path]:
 
 def steps(text: str) -> Iterator[Step]:
     before = _BEFORE.findall(text)
-    for block in (*before, *(block for tutor, _indent, block in _BLOCK.findall(text) if not tutor)):
+    for block in (*before, *(block for mark, _indent, block in _BLOCK.findall(text) if not mark)):
         yield from steps_of_block(block)
 
 

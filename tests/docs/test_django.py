@@ -1,4 +1,4 @@
-"""Follow the tutorial for plain Django on a bare machine: real pip, a real project and a real server."""
+"""Follow the instructions for plain Django on a bare machine: real pip, a real project and a real server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from pages import DJANGO, ROOT, Step, answers, steps_of_block
 
-_BLOCK = re.compile(r"^\.\. code-block:: (\w+)\n(?:   :caption: (\S+)\n)?\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(\.\. Django\n\n)?\.\. code-block:: (\w+)\n(?:   :caption: (\S+)\n)?\n((?:^ +.*\n|^\n)+)", re.MULTILINE
+)
 _END = "--- end of"
 _NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "tests", "mutants", "*.egg-info", "__pycache__")
 
 
-def _followed() -> Iterator[Step]:
-    """Return the commands of the page; a block with the name of a file becomes a command that writes it."""
-    for language, path, block in _BLOCK.findall(DJANGO.read_text()):
+def _followed(page: Path) -> Iterator[Step]:
+    """Return the commands of the tutorial; a block with the name of a file becomes a command that writes it.
+
+    Of another page, return the commands in the marked blocks.
+    """
+    for mark, language, path, block in _BLOCK.findall(page.read_text()):
+        if page != DJANGO and not mark:
+            continue
         if language == "console":
             yield from steps_of_block(block)
         else:
@@ -29,14 +37,16 @@ def _followed() -> Iterator[Step]:
             yield Step(f"cat {write} {path} <<'END'\n{re.sub('^    ', '', block, flags=re.MULTILINE)}END", [])
 
 
-def test_plain_django_tutorial_works_on_bare_project(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "least"), [(DJANGO, 15), (ROOT / "README.rst", 9)], ids=["tutorial", "README"])
+def test_plain_django_commands_work_on_bare_project(page: Path, least: int, tmp_path: Path) -> None:
     shutil.copytree(ROOT, tmp_path / "edx-api-provisioning", ignore=_NOT_IN_A_CLONE, symlinks=True)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python3").symlink_to(sys._base_executable)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    followed = list(_followed())
+    followed = list(_followed(page))
+    assert len(followed) >= least
     script = "".join(f"{step.command}\necho {_END} {number}: $?\n" for number, step in enumerate(followed))
     script = script.replace("localhost:8000", f"localhost:{port}").replace(
         "manage.py runserver",

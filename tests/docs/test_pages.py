@@ -13,7 +13,7 @@ OUTPUT = (ROOT / "docs/reference/output.rst").read_text()
 
 @pytest.mark.parametrize("page", ["README.rst", "SECURITY.rst"])
 def test_named_files_exist(page: str) -> None:
-    named = re.findall(r"``((?:docs|requirements)/[\w./-]+|\w+\.rst)``", (ROOT / page).read_text())
+    named = re.findall(r"[<`]((?:docs/|requirements/|[A-Z]+\.rst)[\w./-]*)[>`]", (ROOT / page).read_text())
 
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -47,3 +47,13 @@ def test_every_page_with_commands_is_tested() -> None:
     }
 
     assert {str(page) for page in with_prompts - found} == {"docs/tutor.rst", "docs/tutorials/django.rst"}
+
+
+def test_explained_messages_exist() -> None:
+    page = (ROOT / "docs/how-to/troubleshoot.rst").read_text()
+    explained = re.findall(r"^(\w[^\n]*)\n   \w", page.partition("Messages of the commands")[2], re.MULTILINE)
+    source = "\n".join(path.read_text() for path in (ROOT / "edx_api_provisioning").rglob("*.py"))
+    joined = re.sub(r'"\s*\n\s*"', "", source)  # strings that are written on several lines
+
+    assert len(explained) >= 10
+    assert [message for message in explained if message not in joined] == []
