@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test newest lint docs matrix latest release bare coverage bench mutants extract_translations compile_translations
+.PHONY: help demo test newest lint docs matrix latest release bare coverage bench mutants upgrade extract_translations compile_translations
 .NOTPARALLEL:
 
 # Pythons of pyenv count too, behind all else on the PATH: its shims answer only for the version that is switched on.
@@ -38,6 +38,14 @@ release: .venv/tools  ## Build the distributions in dist/ and check them; publis
 	rm -rf dist
 	.venv/bin/uv build --quiet --out-dir dist
 	.venv/bin/uvx --quiet twine==7.0.0 check --strict dist/*
+
+upgrade: .venv/tools  ## Pin the newest versions of the tools: requirements/*.in become *.txt. See `make latest` for the rest.
+	for name in tools lint docs; do \
+		{ sed -n 1p requirements/$$name.in; echo "# Compiled from $$name.in by: make upgrade"; \
+		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+			$$(sed -n 's/^\([A-Za-z][A-Za-z-]*\)==.*/--no-emit-package=\1/p' requirements/lms.txt requirements/newest.txt | sort -u) \
+			requirements/$$name.in; } >requirements/$$name.new && mv requirements/$$name.new requirements/$$name.txt || exit 1; \
+	done
 
 bare:  ## Follow the README on a bare Debian 12 and 13, as root and as a user with sudo. Needs root and debootstrap.
 	tests/bare.sh bookworm
