@@ -40,9 +40,9 @@ release: .venv/tools  ## Build the distributions in dist/ and check them; publis
 	.venv/bin/uvx --quiet twine==7.0.0 check --strict dist/*
 
 upgrade: .venv/tools  ## Pin the newest versions of the tools: requirements/*.in become *.txt. See `make latest` for the rest.
-	for name in tools lint docs; do \
+	@for name in tools lint docs; do \
 		{ sed -n 1p requirements/$$name.in; echo "# Compiled from $$name.in by: make upgrade"; \
-		.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+		.venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
 			$$(sed -n 's/^\([A-Za-z][A-Za-z-]*\)==.*/--no-emit-package=\1/p' requirements/lms.txt requirements/newest.txt | sort -u) \
 			requirements/$$name.in; } >requirements/$$name.new && mv requirements/$$name.new requirements/$$name.txt || exit 1; \
 	done
