@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def pages() -> list[Path]:
-    found = [ROOT / "README.rst", ROOT / "SECURITY.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+    found = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
     return [page for page in found if page not in (TUTOR, DJANGO) and list(steps(page.read_text()))]
 
 

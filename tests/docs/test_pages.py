@@ -11,7 +11,7 @@ from pages import ROOT, pages, steps
 OUTPUT = (ROOT / "docs/reference/output.rst").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.rst", "SECURITY.rst"])
+@pytest.mark.parametrize("page", ["README.rst", "SECURITY.rst", "CONTRIBUTING.rst"])
 def test_named_files_exist(page: str) -> None:
     named = re.findall(r"[<`]((?:docs/|requirements/|[A-Z]+\.rst)[\w./-]*)[>`]", (ROOT / page).read_text())
 
@@ -42,7 +42,7 @@ def test_every_page_with_commands_is_tested() -> None:
     found = {page.relative_to(ROOT) for page in pages()}
     with_prompts = {
         page.relative_to(ROOT)
-        for page in [ROOT / "README.rst", ROOT / "SECURITY.rst", *(ROOT / "docs").rglob("*.rst")]
+        for page in [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *(ROOT / "docs").rglob("*.rst")]
         if re.search(r"^ +\$ ", page.read_text(), re.MULTILINE)
     }
 
