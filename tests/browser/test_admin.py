@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,14 @@ def test_keyboard_alone_is_sufficient(visitor: Visit) -> None:
     expect(page.get_by_role("heading", name="Provision API client")).to_be_visible()
     tab_to(page, "Name:")
     page.keyboard.type("report")
-    tab_to(page, "Staff")
-    page.keyboard.press("Space")
     tab_to(page, "Permissions and scopes")
     page.keyboard.press("Enter")
     tab_to(page, "Permissions:")
     page.keyboard.type("course_modes.change_coursemode\nstudent.can_deactivate_users")
+    tab_to(page, "Staff and superuser")
+    page.keyboard.press("Enter")
+    tab_to(page, "Staff")
+    page.keyboard.press("Space")
     tab_to(page, "Preview")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Preview")).to_be_visible()
@@ -152,6 +155,18 @@ def test_keyboard_alone_is_sufficient(visitor: Visit) -> None:
         page.keyboard.press("Enter")
     assert download.value.suggested_filename == "report.yaml"
     assert token in Path(download.value.path()).read_text()
+
+
+def test_calendar_is_used_by_keyboard(visitor: Visit) -> None:
+    api.provision(ClientSpec(name="report", expires_in=timedelta(days=60)), authority=OPERATOR)
+    visit = visitor(make_superuser())
+    page = visit.open(LIST)
+    label = page.locator(".api-client-overview svg a").get_attribute("aria-label")
+    assert label.startswith("report expires on ")
+    tab_to(page, label)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{visit.site}{LIST}{client_named('report').pk}/change/")
+    assert visit.complaints == []
 
 
 def test_downloads_send_no_request(visitor: Visit) -> None:
@@ -354,6 +369,11 @@ def populate() -> dict[str, str]:
     api.provision(ClientSpec(name="old-crm", contact="crm@example.org"), authority=operator("command line: ops"))
     api.revoke("old-crm", retire=True, authority=operator("admin: root"))
     api.rotate("report", authority=operator("admin: root"), reason="every half year")
+    for number, days in enumerate((20, 75, 75, 80, 81, 130, 200, 290, 300)):
+        spec = ClientSpec(name=f"course-sync-{number}", expires_in=timedelta(days), contact="sync@example.org")
+        api.provision(spec, authority=operator("command line: ops"))
+    expired = client_named("course-sync-0").access_token
+    type(expired).objects.filter(pk=expired.pk).update(expires=datetime.now(UTC) - timedelta(days=2))
     mobile = client_named("mobile")
     mobile.user.is_staff = True
     mobile.user.save()
@@ -366,12 +386,15 @@ def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
     """Yield the pages that forms lead to; find buttons by id, because labels depend on the language."""
     go_on = page.locator(".submit-row input.default")
     page.locator("#id_name").fill("new client")
+    page.locator("#id_contact").fill("ops")
     page.locator("#id_permissions").evaluate("element => { element.value = 'course_modes.fly'; }")
     go_on.click()
     stop("provision-refused")
     page.locator("#id_name").fill("new-client")
+    page.locator("#id_contact").fill("ops@example.org")
     # Show the refusal.
     page.locator("#id_permissions").fill("course_modes.change_coursemode")
+    page.locator("details:has(#id_superuser) > summary").click()
     page.locator("#id_superuser").check()
     go_on.click()
     stop("preview")
@@ -388,7 +411,7 @@ def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
     [
         ("light", {}, ()),
         ("dark", {"color_scheme": "dark"}, ("color-contrast", "link-in-text-block")),
-        ("narrow", {"viewport": {"width": 375, "height": 740}}, ("target-size", "scrollable-region-focusable")),
+        ("narrow", {"viewport": {"width": 390, "height": 740}}, ("target-size", "scrollable-region-focusable")),
         ("rtl", {"locale": "he"}, ("target-size", "valid-lang")),
     ],
 )
