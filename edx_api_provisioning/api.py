@@ -21,7 +21,8 @@ restrictions and JWTs.
 
 Requests: ``in_transaction``, ``require_new``, ``record_refusal`` and ``no_sql_logging`` wrap a change of several steps;
 ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
-``require_may_change``, ``version_of``, ``versions`` and ``identify`` are for the REST API and the admin.
+``require_may_change``, ``version_of``, ``versions``, ``without_address`` and ``identify`` are for the REST
+API and the admin.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from edx_api_provisioning.services.adoption import adopt
 from edx_api_provisioning.services.api_errors import find_error
 from edx_api_provisioning.services.authorization import version_of, versions
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
-from edx_api_provisioning.services.credentials import describe
+from edx_api_provisioning.services.credentials import describe, without_address
 from edx_api_provisioning.services.identity import (
     authentication_classes,
     authority_of,
@@ -116,4 +117,5 @@ __all__ = [
     "version_of",
     "versions",
     "with_facts",
+    "without_address",
 ]

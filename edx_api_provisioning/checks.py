@@ -8,13 +8,15 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from edx_api_provisioning import conf
+from edx_api_provisioning.core.authority import RESTRICTED_READ_SCOPE, RESTRICTED_WRITE_SCOPE
 
 _WEAK_HASHERS = ("md5", "unsalted_md5", "sha1", "unsalted_sha1", "crypt")
+_OWN_SCOPES = {RESTRICTED_READ_SCOPE, RESTRICTED_WRITE_SCOPE}
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
@@ -87,7 +89,7 @@ def _invalid_references() -> Iterator[CheckMessage]:
 
 
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
-    """Return a warning for each setting that endangers credentials in production (``check --deploy``)."""
+    """Return a message for each setting that production should not have (``check --deploy``)."""
     try:
         return list(_dangerous_settings())
     except conf.InvalidSetting:  # Reported by check_settings.
@@ -95,7 +97,7 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) ->
 
 
 def _dangerous_settings() -> Iterator[CheckMessage]:
-    from edx_api_provisioning.adapters import oauth  # Models have to be loaded first.
+    from edx_api_provisioning.adapters import oauth, oauth_server  # Models have to be loaded first.
 
     root = conf.root_url() or ""
     if root.startswith("http://"):
@@ -121,6 +123,12 @@ def _dangerous_settings() -> Iterator[CheckMessage]:
             "EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] is more than three years.",
             hint="Use a year or less, and rotate tokens.",
             id="edx_api_provisioning.W004",
+        )
+    if conf.get("REST_API") and (missing := sorted(_OWN_SCOPES - set(oauth_server.all_scopes()))):
+        yield Info(
+            f"Restricted applications cannot use the REST API: the site does not define {', '.join(missing)}.",
+            hint="If they are to use it, define these scopes: OAUTH2_PROVIDER['SCOPES'][scope] = 'description'.",
+            id="edx_api_provisioning.I001",
         )
     no_cache = settings.CACHES["default"]["BACKEND"].endswith(".DummyCache")
     if conf.get("REST_API") and (conf.get("REST_API_RATE") is None or no_cache):

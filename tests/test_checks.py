@@ -32,6 +32,9 @@ def deployed(settings: Any) -> Any:
     return settings
 
 
+OWN_SCOPES = {"api_provisioning:read": "Read API clients", "api_provisioning:write": "Provision API clients"}
+
+
 # Valid settings
 
 
@@ -209,6 +212,10 @@ def test_checks_are_registered(deployed: Any) -> None:
 
 @pytest.mark.parametrize("without", ["a rate", "a cache"])
 def test_w010_reports_unthrottled_rest_api(deployed: Any, without: str) -> None:
+    deployed.OAUTH2_PROVIDER = {
+        **deployed.OAUTH2_PROVIDER,
+        "SCOPES": {**deployed.OAUTH2_PROVIDER["SCOPES"], **OWN_SCOPES},
+    }
     deployed.EDX_API_PROVISIONING = {"REST_API": True}
     assert checks.check_deployment(None) == []
     if without == "a rate":
@@ -223,5 +230,18 @@ def test_w010_reports_unthrottled_rest_api(deployed: Any, without: str) -> None:
             id=f"{APP}.W010",
         )
     ]
+    deployed.EDX_API_PROVISIONING = {"REST_API": False}
+    assert checks.check_deployment(None) == []
+
+
+def test_i001_reports_undefined_scopes(deployed: Any) -> None:
+    scopes = deployed.OAUTH2_PROVIDER["SCOPES"]
+    deployed.OAUTH2_PROVIDER = {**deployed.OAUTH2_PROVIDER, "SCOPES": {**scopes, "api_provisioning:read": "Read"}}
+    deployed.EDX_API_PROVISIONING = {"REST_API": True}
+
+    (info,) = checks.check_deployment(None)
+
+    assert info.id == f"{APP}.I001"
+    assert "does not define api_provisioning:write." in info.msg
     deployed.EDX_API_PROVISIONING = {"REST_API": False}
     assert checks.check_deployment(None) == []

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 
+from edx_api_provisioning import api
+from edx_api_provisioning.core.secrets import Secret
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from tests.entry_points import ENTRY_POINTS, KNOWN, EntryPoint, create_rows
+from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, run
 from tests.leak_detection import OWN_TOKEN, LeakDetector, find_encodings
+from tests.lifecycle_helpers import answer, client, granted, provisioned, shown
+from tests.rest_api.callers import ALL, SITE, Caller, good
 from tests.subprocesses import TIMEOUT, database_for_processes
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +39,37 @@ def test_entry_points_leak_nothing(leak_detector: LeakDetector, entry_point: Ent
     assert [page.status_code for page in leak_detector.pages if page.status_code >= 400] == []
     assert leak_detector.leaks(*printed, secrets=KNOWN) == []
     assert leak_detector.events == []
+
+
+GUIDE = (Path(__file__).parents[1] / "docs/how-to/leak.rst").read_text()
+
+
+def test_leak_guide_ends_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, **SITE}
+    rights = tuple(f"edx_api_provisioning.{right}_apiclient" for right in ALL)
+    first = provisioned("reports", self_rotation=True, permissions=rights)
+    second = api.rotate("reports", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)
+    secrets = [(each.client_id, each.client_secret) for each in (first, second)]
+    thief = Caller(f"Bearer {shown(second.access_token)}")
+    tokens = [first.access_token, second.access_token, good(thief.post("/self/rotate/"))["access_token"]]
+    tokens += [granted(*secret) for secret in secrets]
+    by_hand = AccessTokenFactory(application=ApplicationFactory(user=client("reports").user))
+    jwt = Caller(f"JWT {create_jwt(by_hand, asymmetric=False)}")
+    assert [answer(token) for token in tokens] == ["ok"] * 5
+
+    rotate, retire = re.findall(r"\$ \./manage\.py lms ((?:rotate|revoke)_api_client .*)", GUIDE)
+    for command in (rotate, retire):
+        name, *arguments = shlex.split(command)
+        assert run(*arguments, command=name).code == 0
+
+        assert "ok" not in [answer(token) for token in tokens]
+        assert [granted(*secret) for secret in secrets] == [None, None]
+        assert jwt.post("/clients/", {"name": "another"}).status_code == 403
+    new = dict(line.split("=", 1) for line in Path("reports.env").read_text().splitlines())
+    assert granted(new["OPENEDX_CLIENT_ID"], Secret(new["OPENEDX_CLIENT_SECRET"])) is None
+    assert answer(new["OPENEDX_ACCESS_TOKEN"]) != "ok"
+    assert by_hand.application.client_id in run("--unmanaged", command="list_api_clients").stdout
 
 
 # Stop before writing the result, when all secrets are in memory.

@@ -199,7 +199,8 @@ class Page:
         """Show the credentials, once; without any, go back with a message."""
         way_back = self.way_back([credentials.name for credentials in done])
         if any(credentials.issued for credentials in done):
-            response = self.render("credentials.html", **credentials_page.context(done), way_back=way_back)
+            shown = [api.without_address(credentials, self.authority) for credentials in done]
+            response = self.render("credentials.html", **credentials_page.context(shown), way_back=way_back)
             return credentials_page.protect(response)
         for credentials in done:
             # Django capitalizes the first letter of a message, which must not be that of a name.

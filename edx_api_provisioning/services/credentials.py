@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,8 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.adapters.database import translate_errors
+from edx_api_provisioning.adapters.rights import may_view_users
+from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
@@ -28,6 +30,13 @@ def describe(name: str) -> Credentials:
     """
     with translate_errors():
         return current_credentials(registry.get(name, lock_it=False), Status.UNCHANGED)
+
+
+def without_address(credentials: Credentials, authority: Authority) -> Credentials:
+    """Return credentials without the address of an account that existed, unless ``authority`` may view users."""
+    if credentials.status is Status.CREATED or may_view_users(authority):
+        return credentials
+    return replace(credentials, email="")
 
 
 def current_credentials(

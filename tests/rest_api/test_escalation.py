@@ -5,95 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, Permission
 
-from tests.factories import ApplicationFactory, UserFactory, row_counts
-from tests.lifecycle_helpers import all_rows, client, provisioned
-from tests.rest_api.callers import ALL, SCOPES, Caller, by_bearer, by_jwt, good, make_user, problem
+from tests.factories import row_counts
+from tests.lifecycle_helpers import all_rows, provisioned
+from tests.rest_api.callers import ALL, Caller, by_bearer, good, make_user, problem
 
 pytestmark = pytest.mark.django_db
 
-MORE: dict[str, dict[str, Any]] = {
-    "staff": {"staff": True},
-    "superuser": {"superuser": True},
-    "a permission": {"permissions": ["auth.change_user"]},
-    "a group": {"groups": ["admins"]},
-    "a course role": {"course_roles": ["staff@edX"]},
-    "a global role": {"global_roles": ["support"]},
-    "a scope": {"scopes": ["read", "grades:read"]},
-    "a filter": {"filters": ["content_org:edX"]},
-    "a profile": {"profile": "grades", "filters": ["content_org:edX"]},
-    "the account of the retirement service": {"username": "RETIREMENT_SERVICE_USER"},
-    "somebody else's account": {"username": "person", "use_existing_user": True},
-    "an administrator's account": {"username": "admin", "use_existing_user": True, "staff": True, "superuser": True},
-}
 
-
-@pytest.fixture
-def others(settings: Any, db: None) -> None:
-    settings.RETIREMENT_SERVICE_WORKER_USERNAME = "RETIREMENT_SERVICE_USER"
-    group = Group.objects.create(name="admins")
-    group.permissions.set(Permission.objects.filter(codename="change_user"))
-    UserFactory(username="person")
-    UserFactory(username="admin", is_staff=True, is_superuser=True)
-
-
-def callers() -> list[Caller]:
-    return [by_bearer(make_user(*ALL)), by_jwt(make_user(*ALL)), by_jwt(make_user(*ALL), *SCOPES, restricted=True)]
-
-
-@pytest.mark.parametrize("more", MORE)
-def test_cannot_create_beyond_own_rights(more: str, others: None) -> None:
-    for caller in callers():
-        before = all_rows()
-
-        said = problem(caller.post("/clients/", {"name": "report", **MORE[more]}), 403, "beyond-own-rights")
-
-        words = ("rights that you do not have", "username is taken", "restricted credential", "your own credential")
-        assert any(each in said["detail"] for each in words), said
-        assert all_rows() == before
-
-
-@pytest.mark.parametrize("more", [name for name in MORE if "account" not in name])
-def test_cannot_extend_beyond_own_rights(more: str, others: None) -> None:
-    provisioned()
-    for caller in callers():
-        before = all_rows()
-
-        response = caller.patch("/clients/report/", MORE[more])
-
-        assert response.status_code in (403, 409), response.content
-        assert all_rows() == before
-
-
-@pytest.mark.parametrize(
-    "powerful",
-    [
-        {"staff": True},
-        {"superuser": True},
-        {"permissions": ("auth.change_user",)},
-        {"groups": ("admins",)},
-        {"global_roles": ("support",)},
-        {"scopes": ("read", "grades:read")},
-        {"username": "person", "use_existing_user": True},
-    ],
-    ids=repr,
-)
-def test_cannot_take_over_stronger_client(powerful: dict[str, Any], others: None) -> None:
-    provisioned(self_rotation=True, **powerful)
-    for caller in callers():
-        before = all_rows()
-        for path in ("token", "secret"):
-            problem(caller.post(f"/clients/report/{path}/", {"token": True}
-                    if path == "secret" else {}), 403, "beyond-own-rights")  # fmt: skip
-        for body in ({"token": True}, {"contact": "mine@example.org"}, {"self_rotation": True}, {"purpose": "mine"}):
-            assert caller.patch("/clients/report/", body).status_code in (403, 200)
-            if body.keys() != {"self_rotation"}:
-                assert all_rows() == before
-        assert all_rows() == before
-
-
-def test_provisioner_may_delegate_its_rights(others: None) -> None:
+def test_provisioner_may_delegate_its_rights() -> None:
     caller = by_bearer(make_user(*ALL))
     mine = [f"edx_api_provisioning.{right}_apiclient" for right in ALL]
 
@@ -105,7 +25,7 @@ def test_provisioner_may_delegate_its_rights(others: None) -> None:
     good(deputy.post("/clients/", {"name": "third"}), 201)
 
 
-def test_client_cannot_grant_itself_rights(others: None) -> None:
+def test_client_cannot_grant_itself_rights() -> None:
     made = provisioned(permissions=[f"edx_api_provisioning.{right}_apiclient" for right in ALL], self_rotation=True)
     itself = Caller(f"Bearer {made.access_token.reveal()}")
     before = all_rows()
@@ -158,18 +78,6 @@ def test_site_policy_binds_superuser(root: Caller, settings: Any) -> None:
         said = problem(root.post("/clients/", {**good_one, field: value}), 400, "validation")
         assert set(said["errors"]) == {field}
     good(root.post("/clients/", good_one), 201)
-
-
-def test_existing_account_needs_option(root: Caller, others: None) -> None:
-    problem(root.post("/clients/", {"name": "report", "username": "person"}), 409, "conflict")
-    good(root.post("/clients/", {"name": "report", "username": "person", "use_existing_user": True}), 201)
-    assert not client().user_made
-
-
-def test_foreign_client_id_is_taken(root: Caller) -> None:
-    ApplicationFactory(client_id="theirs")
-
-    problem(root.post("/clients/", {"name": "report", "client_id": "theirs"}), 409, "conflict")
 
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-Original-Method", "X-Forwarded-User", "Remote-User"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, models, transaction
 from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning import api
@@ -320,6 +324,63 @@ def test_roles_of_other_sources_are_rights(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(NotAllowed):
         api.rotate("report", authority=person(ann()))
+
+
+@pytest.fixture
+def role_models(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Create tables as in edx-enterprise (enterprise/models.py) and the platform's system_wide_roles."""
+    from edx_api_provisioning.adapters import roles
+
+    def model(label: str, **fields: Any) -> Any:
+        app_label, _dot, name = label.partition(".")
+        meta = type("Meta", (), {"app_label": app_label})
+        return type(name, (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+
+    def link(to: Any, **options: Any) -> Any:
+        return models.ForeignKey(to, models.CASCADE, related_name="+", **options)
+
+    user_model, found = get_user_model(), {}
+    customer = model("enterprise.EnterpriseCustomer", uuid=models.UUIDField(primary_key=True, default=uuid4))
+    for role, assignment, more in (
+        ("enterprise.SystemWideEnterpriseRole", "enterprise.SystemWideEnterpriseUserRoleAssignment",
+         {"enterprise_customer": link(customer, null=True)}),
+        ("system_wide_roles.SystemWideRole", "system_wide_roles.SystemWideRoleAssignment", {}),
+    ):  # fmt: skip
+        found[role] = model(role, name=models.CharField(max_length=255))
+        found[assignment] = model(assignment, user=link(user_model), role=link(found[role]), **more)
+    monkeypatch.setattr(
+        roles, "apps", SimpleNamespace(get_model=lambda label: found.get(label) or apps.get_model(label))
+    )
+    every = [customer, *found.values()]
+    with connection.schema_editor() as editor:
+        for each in every:
+            editor.create_model(each)
+    yield {**found, "customer": customer}
+    with connection.schema_editor() as editor:
+        for each in reversed(every):
+            editor.delete_model(each)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_enterprise_and_system_roles_are_rights(role_models: dict[str, Any]) -> None:
+    provisioned()
+    customer = role_models["customer"].objects.create()
+    for label, more, right in (
+        (
+            "enterprise.SystemWideEnterprise{}Role",
+            {"enterprise_customer": customer},
+            f"enterprise_role:admin@{customer.pk}",
+        ),
+        ("system_wide_roles.SystemWide{}Role", {}, "system_role:admin"),
+    ):
+        role = role_models[label.format("")].objects.create(name="admin")
+        given = role_models[label.format("User" if "enterprise" in label else "") + "Assignment"]
+        row = given.objects.create(user=client().user, role=role, **more)
+
+        with pytest.raises(NotAllowed, match=right):
+            api.rotate("report", authority=person(ann("view_user")))
+        row.delete()
+    api.rotate("report", authority=person(ann()))
 
 
 def test_promotion_during_rotation_waits(monkeypatch: pytest.MonkeyPatch) -> None:

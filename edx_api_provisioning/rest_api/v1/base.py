@@ -207,9 +207,9 @@ class ApiView(APIView):
         return False
 
     def shown(self, credentials: Credentials) -> dict[str, Any]:
-        """Return everything about credentials, secrets included."""
+        """Return everything about credentials, secrets included, but no address to those who may not view users."""
         says = {"changes": list(credentials.changes), "warnings": list(credentials.warnings)}
-        return {**rendering.as_dict(credentials), **says}
+        return {**rendering.as_dict(api.without_address(credentials, self.authority)), **says}
 
     def _answer(self, credentials: Credentials, *, status: int = 200) -> Response:
         answer = Response(self.shown(credentials), status=status)
