@@ -362,6 +362,7 @@ def test_operator_is_not_limited(target: str) -> None:
 def test_tasks_follow_the_rule(target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make, seen = TARGETS[target]
     make(UserFactory())
+    ApiClient.objects.update(token_issued=None)  # A token of unknown age is due.
     numbers = itertools.count()
 
     def do(action: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -206,16 +205,6 @@ def test_idempotency_key_belongs_to_the_client() -> None:
     assert "Idempotency-Replayed" not in answers[1]
 
 
-@pytest.mark.parametrize("body", [rb'{"\ud800": 1}', rb'{"name": "\udfff"}', b'{"name": "\xff"}'])
-def test_body_that_is_no_text_is_rejected(body: bytes) -> None:
-    caller = by_session(make_user(*ALL))
-    response = caller.http.post(
-        "/api/api-provisioning/v1/clients/", body, content_type="application/json", headers={"X-CSRFToken": "c" * 32}
-    )
-
-    problem(response, 400)
-
-
 @pytest.mark.parametrize("debug", [False, True])
 def test_error_reports_hold_no_credential(
     debug: bool, settings: Any, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any]
@@ -270,12 +259,3 @@ def test_impersonator_is_named(by: str, settings: Any) -> None:
 
     event = ApiClientEvent.objects.get(kind="created")
     assert event.actor == f"REST API: {user.username} (used by real-person)"
-
-
-def test_user_permission_is_required_besides() -> None:
-    user = make_user("view")
-    caller = by_jwt(user)
-
-    problem(caller.post("/clients/", NEW), 403)
-    user.user_permissions.add(Permission.objects.get(codename="provision_apiclient"))
-    created(caller)

@@ -44,15 +44,6 @@ def test_next_token_keeps_scopes_and_lifetime() -> None:
         assert (answer(made.access_token), answer(following["access_token"])) == ("token_expired", "ok")
 
 
-def test_lifetime_stays_the_same() -> None:
-    made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
-
-    for _turn in range(3):
-        made = good(own(made).post(ADDRESS))
-
-    assert timedelta(days=29, hours=23) < timedelta(seconds=made["expires_in"]) <= timedelta(days=30)
-
-
 def test_self_rotation_loses_no_lifetime() -> None:
     with clock_at(NOON) as clock:
         made = provisioned(self_rotation=True, expires_in=timedelta(days=30))
