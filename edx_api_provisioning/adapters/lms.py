@@ -23,7 +23,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import oauth
+from edx_api_provisioning.adapters import authz, oauth
 from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.secrets import Secret
@@ -267,8 +267,13 @@ def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str
     for row in roles._default_manager.filter(user=user):
         if _right(row) in remove:
             row.delete()
+    for right in sorted(remove & authz.roles_of_users([user.pk])[user.pk]):
+        authz.unassign(user, right)
     for right in sorted(add):
-        roles._default_manager.create(user=user, **_course_role(right))
+        if authz.keeps(right):
+            authz.assign(user, right)
+        else:
+            roles._default_manager.create(user=user, **_course_role(right))
 
 
 def _course_role(right: str) -> dict[str, str]:
@@ -276,6 +281,14 @@ def _course_role(right: str) -> dict[str, str]:
     role, _at, where = right.partition(":")[2].partition("@")
     key = COURSE_KEY.fullmatch(where)
     return {"role": role, "org": key["org"] if key else where, "course_id": where if key else ""}
+
+
+def remove_assignments(user: Any) -> bool:
+    """Remove every role that openedx-authz keeps for a user, and return True if there was any."""
+    found = sorted(authz.roles_of_users([user.pk])[user.pk])
+    for right in found:
+        authz.unassign(user, right)
+    return bool(found)
 
 
 def is_retired(username: str) -> bool:

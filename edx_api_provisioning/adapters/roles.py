@@ -5,11 +5,11 @@ These roles are only seen, never given: a client whose user has one may do what 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from django.apps import apps
+
+from edx_api_provisioning.adapters import authz
 
 
 class _Source(NamedTuple):
@@ -40,11 +40,6 @@ _SOURCES = (
     _Source("system_role", "system_wide_roles.SystemWideRoleAssignment", "user", "role__name", ""),
 )
 
-RolesOf = Callable[[Any], dict[Any, Iterable[str]]]
-
-OTHER_SOURCES: list[RolesOf] = []
-"""Functions that return roles kept elsewhere (openedx-authz), as rights by the primary key of the user."""
-
 
 def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
     """Return the roles of users by primary key, as ``kind:ROLE@CONTEXT``; one statement for each installed source.
@@ -52,7 +47,7 @@ def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
     Args:
         users: their primary keys, as a list or a queryset.
     """
-    roles: dict[Any, set[str]] = defaultdict(set)
+    roles = authz.roles_of_users(users)
     for source in _SOURCES:
         try:
             model = apps.get_model(source.label)
@@ -65,7 +60,4 @@ def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
         for user, role, *context in rows.values_list(*fields):
             where = f"@{context[0]}" if context and context[0] else ""
             roles[user].add(f"{source.right}:{role}{where}")
-    for other in OTHER_SOURCES:
-        for user, given in other(list(users)).items():
-            roles[user].update(given)
     return {user: frozenset(given) for user, given in roles.items()}

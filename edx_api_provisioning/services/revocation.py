@@ -114,6 +114,8 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
         # Tokens created by hand. Deactivating the user does not revoke them: most LMS APIs accept inactive users.
         lms.end_tokens_of_user(user)
         changes.append(_("Revoked all other tokens of the user %s.") % user.get_username())
+    if lms.remove_assignments(user):
+        changes.append(_("Removed the role assignments of the user %s.") % user.get_username())
     if user.is_active:
         user.is_active = False
         user.save(update_fields=["is_active"])

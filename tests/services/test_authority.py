@@ -316,16 +316,6 @@ def test_student_of_a_forum_is_no_right() -> None:
     api.rotate("report", authority=person(ann()))
 
 
-def test_roles_of_other_sources_are_rights(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edx_api_provisioning.adapters import roles
-
-    provisioned()
-    monkeypatch.setattr(roles, "OTHER_SOURCES", [lambda users: {client().user_id: ["authz_role:admin@lib:edX"]}])
-
-    with pytest.raises(NotAllowed):
-        api.rotate("report", authority=person(ann()))
-
-
 @pytest.fixture
 def role_models(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Create tables as in edx-enterprise (enterprise/models.py) and the platform's system_wide_roles."""

@@ -10,6 +10,7 @@ that has it, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE.
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ INSTALLED_APPS = [
     "drf_yasg",
     # After the platform's apps: the admin classes connect a receiver that must come last.
     "django.contrib.admin",
+    # openedx-authz, where it is installed, refers to their models.
+    *(["organizations", "openedx.core.djangoapps.content_libraries"] if find_spec("openedx_authz") else []),
     *get_plugin_apps(PROJECT_TYPE),
 ]
 

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from opaque_keys.edx.keys import CourseKey
 
 from common.djangoapps.student.models import CourseAccessRole
+from openedx.core.toggles import AUTHZ_COURSE_AUTHORING_FLAG as AUTHZ_COURSE_AUTHORING_FLAG
 
 REGISTERED_ACCESS_ROLES: dict[str, type[RoleBase]] = {}
 """Classes by role name. The LMS's admin offers only these names."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 from opaque_keys.edx.django.models import CourseKeyField
+from opaque_keys.edx.keys import CourseKey
 
 
 class CourseOverview(models.Model):
@@ -21,3 +22,7 @@ class CourseOverview(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @classmethod
+    def get_from_id(cls, course_id: CourseKey) -> CourseOverview:
+        return cls.objects.get(pk=course_id)
