@@ -49,29 +49,43 @@ def test_matrix_covers_supported_versions() -> None:
     )
     # For 1.7 it is the LMS's version.
     toolkits[0] += "1"
+    # Django 6 needs Python 3.12 and django-oauth-toolkit 3.4.
     versions = {
-        f"py{python}-dj{django}-dot{dot}" for python, django, dot in itertools.product(pythons, djangos, toolkits)
+        *itertools.product(["311", "312"], ["42", "52"], toolkits),
+        *itertools.product(["312", "313"], ["60", "61"], ["34"]),
     }
-    newest = f"py{pythons[-1]}-dj{djangos[-1]}-dot{toolkits[-1]}"
+    others = {f"tutor{version}" for version in SUPPORT["Tutor"]} | {name.lower() for name in SUPPORT["Open edX"]}
+    claimed = re.compile(r"py(\d+)-dj(\d+)-dot(\d+)|[a-z]+\d*")
 
-    assert versions <= matrix
-    assert {f"{newest}-{database}" for database in ("mysql", "postgres")} <= matrix
-    assert {f"tutor{version}" for version in SUPPORT["Tutor"]} <= matrix
-    claimed = re.compile(r"py(\d+)-dj(\d+)-dot(\d+)|tutor\d+")
-    assert {claimed.match(name)[0] for name in matrix - {"latest", "tutormain"}} == versions | {
-        f"tutor{version}" for version in SUPPORT["Tutor"]
+    assert [sorted(set(each)) for each in zip(*versions, strict=True)] == [pythons, djangos, toolkits]
+    assert {claimed.match(name)[0] for name in matrix - {"latest", "tutormain"}} == others | {
+        f"py{python}-dj{django}-dot{toolkit}" for python, django, toolkit in versions
     }
+    assert {f"py312-dj52-dot34-{database}" for database in ("mysql", "postgres")} <= matrix
+
+
+@pytest.mark.parametrize("release", SUPPORT["Open edX"])
+def test_release_of_open_edx_has_its_pins(release: str) -> None:
+    file = "lms" if release == "Teak" else release.lower()
+    pins = (ROOT / f"requirements/{file}.txt").read_text()
+
+    assert f" {release} " in pins or f"({release})" in pins
+    assert re.search(r"^django-oauth-toolkit==1\.7\.1$", pins, re.MULTILINE)
 
 
 def test_oldest_and_newest_versions_are_pinned() -> None:
-    for pins, position in (("lms", 0), ("newest", -1)):
+    # The newest job takes the newest long-term release of Django.
+    for pins, django, toolkit in (("lms", "4.2", "1.7"), ("newest", "5.2", SUPPORT["django-oauth-toolkit"][-1])):
         pinned = dict(re.findall(r"^([\w-]+)==(.+)$", (ROOT / f"requirements/{pins}.txt").read_text(), re.MULTILINE))
-        for thing in ("Django", "django-oauth-toolkit"):
-            assert f"{pinned[thing]}.".startswith(f"{SUPPORT[thing][position]}.")
+        assert pinned["Django"].startswith(f"{django}.")
+        assert pinned["django-oauth-toolkit"].startswith(f"{toolkit}.")
 
 
 def test_readme_names_supported_versions() -> None:
-    for thing, last in (("Python", "and"), ("Django", "and"), ("Tutor", "and"), ("django-oauth-toolkit", "or")):
+    for thing, last in (
+        *((each, "and") for each in ("Python", "Django", "Open edX", "Tutor")),
+        ("django-oauth-toolkit", "or"),
+    ):
         assert f"{thing} {listed(SUPPORT[thing], last)}" in README
     assert listed(SUPPORT["databases"], "or") in README
 

@@ -378,13 +378,14 @@ def test_missing_app_gives_no_model() -> None:
 
 
 def test_lms_authentication_prefers_jwt() -> None:
-    assert lms.authentication_classes() == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
+    assert lms.authentication_classes(bearer=False) == (JwtAuthentication, SessionAuthentication)
+    assert lms.authentication_classes(bearer=True) == (JwtAuthentication, BearerAuthentication, SessionAuthentication)
 
 
 def test_without_jwt_bearer_comes_first(settings: Any) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
 
-    assert lms.authentication_classes() == (BearerAuthentication, SessionAuthentication)
+    assert lms.authentication_classes(bearer=True) == (BearerAuthentication, SessionAuthentication)
     assert lms.jwt_claims("", JwtAuthentication()) is None
 
 
