@@ -56,7 +56,7 @@ def right(text: str) -> str:
 
 def alternatives(endpoint: Endpoint) -> str:
     seen = [" and ".join(map(right, sorted(each))) or "any client" for each in endpoint.rights]
-    untried = [" and ".join(map(right, sorted(each))) + " (untried)" for each in endpoint.untried]
+    untried = [(" and ".join(map(right, sorted(each))) or "any client") + " (untried)" for each in endpoint.untried]
     return "; or ".join(seen + untried) or "nothing"
 
 
@@ -95,7 +95,7 @@ def page() -> str:
             right(f"{each.method} {each.path}"),
             schemes(each),
             alternatives(each),
-            " ".join(filter(None, (f"{each.checked_in}.", each.note))),
+            " ".join(filter(None, (f"{each.checked_in} ({each.release}).", each.note))),
         )
         for each in access_catalogue.endpoints()
     ]

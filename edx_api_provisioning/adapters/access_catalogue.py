@@ -84,6 +84,9 @@ class Endpoint:
     untried: tuple[frozenset[str], ...] = ()
     """Alternatives that the code of the LMS names and that were not tried."""
     checked_in: str
+    """The file of the LMS, and the class or function, in which the permission check was read."""
+    release: str = ""
+    """The release of the LMS that was read."""
     note: str = ""
     hidden: bool = False
     """True if a refused caller gets 404, which therefore proves nothing."""
@@ -326,7 +329,7 @@ def _read(file: str, more: str) -> tuple[dict[str, Endpoint], dict[str, Profile]
     data = json.loads(file)
     endpoints_: dict[str, Endpoint] = {}
     for entry in data["endpoints"]:
-        _add_endpoint(endpoints_, entry)
+        _add_endpoint(endpoints_, {"release": data["release"], **entry})
     profiles_ = {name: _profile(name, entry, endpoints_) for name, entry in data["profiles"].items()}
     for where, given in json.loads(more):
         if not isinstance(given, dict):

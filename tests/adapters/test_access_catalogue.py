@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +378,30 @@ def test_profiles_and_grants_give_reasons() -> None:
 def test_access_table_page_is_current() -> None:
     made = subprocess.run([sys.executable, DOCS / "make_access_table.py"], check=True, capture_output=True, text=True)
     assert made.stdout == (DOCS / "access-profiles.rst").read_text()
+
+
+# The comparison with the platform
+
+
+def test_moved_checks_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = spec_from_file_location("compare_access", DOCS / "compare_access.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    views = tmp_path / "lms/djangoapps/course_api/views.py"
+    views.parent.mkdir(parents=True)
+    views.write_text("class CourseListView:\n    authentication_classes = (JwtAuthentication,)\n")
+
+    assert script.main(tmp_path) > 50
+    lines = capsys.readouterr().out.splitlines()
+    assert "GET /api/courses/v1/courses/: lms/djangoapps/course_api/views.py takes no Bearer tokens" in lines
+    course = "GET /api/courses/v1/courses/{course_key}: lms/djangoapps/course_api/views.py"
+    assert f"{course} does not mention CourseDetailView" in lines
+    me = "GET /api/user/v1/me: openedx/core/djangoapps/user_api/accounts/views.py is gone"
+    assert me in lines
+    assert not [line for line in lines if "/api/organizations/" in line]
+
+
+def test_every_row_names_its_release() -> None:
+    assert {each.release for each in access_catalogue.endpoints()} == {"Teak", "Verawood"}

@@ -46,7 +46,7 @@ GET /api/grades/v1/courses/{ESCAPED}/: read the grades of a course
   or           --staff
   profiles     grades
   checked in   lms/djangoapps/grades/rest_api/v1/views.py CourseGradesView; \
-edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS
+edx_rest_framework_extensions/permissions.py JWT_RESTRICTED_APPLICATION_OR_USER_ACCESS (Teak)
   request      printf 'Authorization: Bearer %s' "$OPENEDX_ACCESS_TOKEN" | curl -H @- \
 http://localhost:8000/api/grades/v1/courses/{ESCAPED}/
 """,
@@ -63,6 +63,7 @@ def test_request_is_explained_as_json() -> None:
         "rights": [[f"course_role:{role}@{COURSE}"] for role in ("limited_staff", "staff", "instructor")],
         "untried": [],
         "checked_in": "openedx/core/lib/api/permissions.py IsMasterCourseStaffInstructor",
+        "release": "Teak",
         "note": "Site-wide staff and superusers are refused, and so are roles in the whole organization.",
         "profiles": ["ccx"],
         "request": "printf 'Authorization: Bearer %s' \"$OPENEDX_ACCESS_TOKEN\" | curl -H @- "

@@ -98,6 +98,7 @@ def _explained(endpoint: Endpoint, rights: frozenset[str] | None) -> dict[str, A
         "rights": [sorted(alternative) for alternative in endpoint.rights],
         "untried": [sorted(alternative) for alternative in endpoint.untried],
         "checked_in": endpoint.checked_in,
+        "release": endpoint.release,
         "note": endpoint.note,
         "profiles": [each.name for each in api.profiles() if endpoint.name in {one.name for one in each.opens}],
         "request": api_request(endpoint.method, root + endpoint.path, scheme=scheme) if root else None,
@@ -116,7 +117,7 @@ def _endpoint_lines(explained: dict[str, Any]) -> Iterator[str]:
     for alternative in explained["untried"]:
         yield _line(_("or, untried"), _options(alternative))
     yield _line(_("profiles"), ", ".join(explained["profiles"]) or _("none"))
-    yield _line(_("checked in"), explained["checked_in"])
+    yield _line(_("checked in"), f"{explained['checked_in']} ({explained['release'] or '-'})")
     if explained["note"]:
         yield _line(_("note"), explained["note"])
     if explained["request"] and explained["auth"]:
