@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import django
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
@@ -761,7 +762,8 @@ def test_unrenderable_credentials_roll_back(browser: Browser, monkeypatch: pytes
 def test_error_report_contains_no_secret(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any], settings: Any, debug: bool
 ) -> None:
-    settings.ADMINS, settings.DEBUG = [("root", "root@example.org")], debug
+    settings.ADMINS = ["root@example.org"] if django.VERSION >= (6, 0) else [("root", "root@example.org")]
+    settings.DEBUG = debug
 
     made: list[str] = []
 

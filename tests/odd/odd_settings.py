@@ -48,7 +48,7 @@ TEMPLATES = [
     }
 ]
 OAUTH2_PROVIDER: dict[str, Any] = {"SCOPES": {"read": "Reading", "write": "Writing"}}
-EDX_API_PROVISIONING = {"ROOT_URL": "https://site.example.org", "REST_API": True}
+EDX_API_PROVISIONING = {"ROOT_URL": "https://site.example.org", "REST_API": True, "REST_API_BEARER": True}
 MODELS = {
     "people": {"AUTH_USER_MODEL": "people.Person"},
     "employees": {"AUTH_USER_MODEL": "people.Employee"},
