@@ -55,7 +55,7 @@ def _version(client: ApiClient | None, user: Any, application: Any, known: right
         known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],
         application and [application.pk, application.user_id],
     ]
-    return sha256(json.dumps(seen).encode()).hexdigest()[:32]
+    return sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
 
 
 def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
