@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR, ApplicationFactory, run
 from tests.lifecycle_helpers import all_rows, answer, client, clock_at, granted, provisioned, shown, utc
-from tests.subprocesses import InterruptionPoints, Process, ProcessResult, database_for_processes, provision
+from tests.subprocesses import Process, ProcessResult, database_for_processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -212,22 +211,8 @@ def test_on_a_full_disk_nothing_is_created(tmp_path: Path) -> None:
         assert (ended.code, ended.stdout, ApiClient.objects.exists()) == (0, "", False)
 
 
-def test_on_a_full_disk_nothing_is_rotated(tmp_path: Path) -> None:
-    with database_for_processes(tmp_path):
-        made = provisioned()
-        ended = on_a_full_disk(tmp_path / "full", rotate_into, tmp_path / "out")
-
-        assert ended.stderr.splitlines()[0].endswith("cannot be written: No space left on device.")
-        assert (ended.code, ended.stdout) == (0, "")
-        assert answer(made.access_token) == "ok"
-
-
 def provision_into(path: str) -> None:
     for_real("provision_api_client", "report", "--output", path)
-
-
-def rotate_into(path: str) -> None:
-    for_real("rotate_api_client", "report", "--output", path)
 
 
 def for_real(*arguments: str) -> None:
@@ -235,30 +220,6 @@ def for_real(*arguments: str) -> None:
     with pytest.raises(SystemExit) as end:
         execute_from_command_line(["manage.py", *arguments])
     assert end.value.code == 1
-
-
-# A run that is terminated
-
-
-@pytest.mark.databases
-def test_sigterm_leaves_all_or_nothing(tmp_path: Path) -> None:
-    def end() -> None:
-        signal.raise_signal(signal.SIGTERM)
-
-    with database_for_processes(tmp_path):
-        left = []
-        for number in range(1, 60, 6):
-
-            def work(number: int = number) -> None:
-                InterruptionPoints(number, end).install()
-                provision(f"client-{number}")
-
-            ended = Process(work, tmp_path / str(number)).ended()
-            whole = ApiClient.objects.exclude(application=None).exclude(user=None).exclude(access_token=None)
-            left.append((ended.code, ApiClient.objects.count() - whole.count()))
-
-    assert {half for _code, half in left} == {0}
-    assert (-signal.SIGTERM, 0) in left
 
 
 # Clock changes
@@ -287,8 +248,7 @@ def test_clock_set_back_ends_nothing(jump: timedelta) -> None:
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=6), timedelta(days=3650)], ids=str)
-def test_clock_set_forward_ends_expired(jump: timedelta, settings: Any) -> None:
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "UNUSED_AFTER": None}
+def test_clock_set_forward_ends_expired(jump: timedelta) -> None:
     with clock_at(NOON) as clock:
         made = provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
         api.rotate("report", secret=True, grace=timedelta(hours=1), expires_in=timedelta(days=5), authority=OPERATOR)
