@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import shlex
@@ -129,29 +128,18 @@ def _docker_env(values: dict[str, Any]) -> str:
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    import yaml  # Imported here because most commands do not need it.
-
-    class Dumper(yaml.SafeDumper):
-        """Quotes every text that is a value: YAML 1.1 and 1.2 read some plain texts as other types."""
-
-    Dumper.add_representer(
-        _Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-    )
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": math.inf}
     # With the mark of its beginning, so that several documents may follow each other.
-    return str(yaml.dump(_as_texts(values), Dumper=Dumper, explicit_start=True, **options))
+    return "---\n" + "".join(_yaml_lines(values))
 
 
-class _Text(str):
-    """A text that YAML quotes."""
-
-
-def _as_texts(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _as_texts(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_as_texts(each) for each in value]
-    return _Text(value) if isinstance(value, str) else value
+def _yaml_lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:\n"
+            yield from _yaml_lines(value, f"{indent}  ")
+        else:
+            # JSON is YAML, and quotes every text: YAML 1.1 and 1.2 read some plain texts as other types.
+            yield f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}\n"
 
 
 def _kubernetes_secret(values: dict[str, Any]) -> str:
