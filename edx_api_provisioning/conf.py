@@ -158,9 +158,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "REST_API_BEARER",
         _FLAG,
-        False,
+        True,
         "Accept opaque access tokens (Authorization: Bearer) at the REST API, beside JWTs and sessions. Self-rotation "
-        "always accepts them.",
+        f"always accepts them. In the LMS: {LMS_DEFAULTS['REST_API_BEARER']}.",
     ),
     Setting(
         "REST_API_RATE",

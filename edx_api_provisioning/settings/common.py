@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-LMS_DEFAULTS = {
+LMS_DEFAULTS: dict[str, Any] = {
     "BEARER_AUTHENTICATION": "openedx.core.lib.api.authentication.BearerAuthentication",
     "TOKEN_PATH": "/oauth2/access_token",
     "API_DOCS_PATH": "/api-docs/",
     "ME_PATH": "/api/user/v1/me",
+    "REST_API_BEARER": False,
 }
 
 

@@ -117,7 +117,7 @@ def test_unusable_token_is_reported(settings: Any) -> None:
 
 def test_rest_api_accepts_bearer_tokens(settings: Any) -> None:
     root = "/provisioning/v1"
-    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True, "REST_API_BEARER": True}
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "REST_API": True}
     rights = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", "provision", "rotate")]
     made = provisioned(*[f"--permission={right}" for right in rights])
     bearer = {"Authorization": f"Bearer {made['access_token']}"}
