@@ -43,7 +43,7 @@ upgrade: .venv/tools  ## Pin the newest versions of the tools: requirements/*.in
 	@for name in tools lint docs; do \
 		{ sed -n 1p requirements/$$name.in; echo "# Compiled from $$name.in by: make upgrade"; \
 		.venv/bin/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header --no-annotate \
-			$$(sed -n 's/^\([A-Za-z][A-Za-z-]*\)==.*/--no-emit-package=\1/p' requirements/lms.txt requirements/newest.txt | sort -u) \
+			$$(sed -n 's/^\([A-Za-z][A-Za-z-]*\)==.*/--no-emit-package=\1/p' requirements/lms.txt requirements/ulmo.txt requirements/verawood.txt requirements/newest.txt | sort -u) \
 			requirements/$$name.in; } >requirements/$$name.new && mv requirements/$$name.new requirements/$$name.txt || exit 1; \
 	done
 
