@@ -113,7 +113,8 @@ class _Reader:
 
     def read(self, text: str) -> Manifest:
         """Return the manifest; see :func:`read`."""
-        name, clients, described = None, {}, []
+        name, described = None, []
+        clients: dict[int, ClientSpec] = {}
         try:
             parts = self._parts(self._compose(text))
             if "manifest" in parts:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.parsing import parse_site_url
-from edx_api_provisioning.data import ClientSummary, Presented, Secret, Verification
+from edx_api_provisioning.data import Check, ClientSummary, Presented, Secret, Verification
 from edx_api_provisioning.formats import examination
 from edx_api_provisioning.management.base import ClientCommand, wrong_usage
 
@@ -62,7 +62,8 @@ def _verified(
     """Return the state of the presented token, and the checks of all presented credentials."""
     root = parse_site_url(options["url"]) if options["url"] is not None else None
     presented, client_secret = api.examine(token) if token is not None else None, options["client_secret"]
-    checks, tokens = [], {}
+    checks: list[Check] = []
+    tokens: dict[str, Secret] = {}
     if client_id is not None:
         checks += api.verify_client(client_id, client_secret, url=root).checks
     if token is not None and presented is not None and presented.username is not None and root is not None:
