@@ -51,6 +51,14 @@ _WARNINGS = {
         "and those of a superuser everything. Prefer an access profile or single permissions."
     )
 }
+# Of the fields whose values are typed in a command, and chosen here.
+_HELP = {
+    "expires_in": gettext_lazy("Lifetime of the access token."),
+    "expires_at": gettext_lazy("Expiry date of the access token, instead of a lifetime."),
+    "grace": gettext_lazy("Grace period in which the old credentials keep working."),
+    "profile": gettext_lazy("Access profile: exactly the permissions that one purpose needs."),
+    "scopes": gettext_lazy("Scopes of the access token. Without any, it has the default scopes."),
+}
 
 
 class _ParsedField(forms.CharField):
@@ -104,7 +112,8 @@ def _choices(option: Option) -> list[tuple[str, str]]:
 
 def form_field(option: Option) -> forms.Field:
     """Return the form field of an option."""
-    how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": _(option.help), "required": False}
+    help_text = _HELP.get(option.name) or _(option.help)
+    how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": help_text, "required": False}
     if option.kind == FLAG:
         return forms.BooleanField(initial=bool(option.default), **how)
     if option.kind == INSTANT:
@@ -176,7 +185,8 @@ class PageForm(forms.Form):
         if subject is not None and field == "name":
             field = _name_of(subject)
         if field in self.fields:
-            self.add_error(field, error.message)
+            # A message begins in lower case, and maybe with a name, which is not to be capitalized.
+            self.add_error(field, f"{self.fields[field].label}: {error.message}")
         else:
             self.add_error(None, f"{subject.label}: {error.message}" if subject is not None else str(error))
 
@@ -209,7 +219,12 @@ def _name_of(subject: Subject) -> str:
     return f"name_{subject.key}"
 
 
-_NEW = tuple(option for option in CLIENT.values() if option.part != VALUES)
+_NEW = tuple(
+    sorted(
+        (option for option in CLIENT.values() if option.part != VALUES),
+        key=lambda option: option.name == "self_rotation",  # the last of its part
+    )
+)
 _CHANGED = tuple(option for option in _NEW if option.part != USER and option.name != "name")
 
 
