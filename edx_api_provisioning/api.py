@@ -10,8 +10,10 @@ Verify: ``verify`` checks issued credentials; ``examine``, ``verify_token`` and 
 Change: ``rotate``, ``rotate_many``, ``revoke``, ``adopt``, and ``rotate_self`` for the client itself;
 ``notify_expiring`` mails the contacts.
 
-Read: ``list_clients``, ``list_unmanaged``, ``find_clients``, ``get_client``, ``list_events``, ``describe``; ``summary``
+Read: ``list_clients``, ``list_unmanaged``, ``get_client``, ``list_events``, ``describe``; ``summary``
 and ``with_facts`` for a queryset of clients, ``may_be_client`` and ``rights_of_account`` for rows of other models.
+
+Personal data: ``replace_address`` replaces an email address, history included; ``retire_person`` that of an account.
 
 Last use: ``note_use`` notes one; ``unused`` filters a queryset of clients.
 
@@ -47,10 +49,10 @@ from edx_api_provisioning.services.identity import (
 )
 from edx_api_provisioning.services.last_use import note_use, unused
 from edx_api_provisioning.services.notices import notify_expiring
+from edx_api_provisioning.services.personal_data import replace_address, retire_person
 from edx_api_provisioning.services.provisioning import excess_rights, plan_client
 from edx_api_provisioning.services.queries import (
     client_rights,
-    find_clients,
     get_client,
     list_clients,
     list_events,
@@ -78,7 +80,6 @@ __all__ = [
     "endpoints",
     "examine",
     "excess_rights",
-    "find_clients",
     "find_endpoint",
     "find_error",
     "get_client",
@@ -100,8 +101,10 @@ __all__ = [
     "provision",
     "prune",
     "record_refusal",
+    "replace_address",
     "require_may_change",
     "require_new",
+    "retire_person",
     "revoke",
     "rights_of_account",
     "rotate",

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from edx_api_provisioning import signals  # noqa: F401 - openedx-events looks for the events when it is ready
+
 _SETTINGS = {name: {"relative_path": f"settings.{name}"} for name in ("common", "production", "test")}
 
 _URLS = {"namespace": "edx_api_provisioning", "regex": r"^api/api-provisioning/", "relative_path": "rest_api.urls"}
@@ -25,12 +27,21 @@ class ApiProvisioningConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and listen to the retirement of accounts."""
+        from edx_api_provisioning.adapters.lms import retirement_signal
         from edx_api_provisioning.checks import register_checks
 
         register_checks()
+        if (retirement := retirement_signal()) is not None:
+            retirement.connect(_retire, dispatch_uid="edx_api_provisioning")
 
     plugin_app: ClassVar[dict[str, Any]] = {
         "settings_config": {"lms.djangoapp": _SETTINGS},
         "url_config": {"lms.djangoapp": _URLS},
     }
+
+
+def _retire(*, user: Any, **_signal: Any) -> None:
+    from edx_api_provisioning.api import retire_person  # Importing it takes time that few processes should spend.
+
+    retire_person(user)

@@ -24,9 +24,9 @@ class ApiClient(models.Model):
 
     The row outlives what it points at: that others removed an application or a token is to be seen, not forgotten.
 
-    .. pii: contact is the address of the person who answers for the client.
-    .. pii_types: email_address
-    .. pii_retirement: consumer_api
+    .. pii: contact is the email address of the person responsible for the client; purpose may name a person.
+    .. pii_types: email_address, username
+    .. pii_retirement: local_api
     """
 
     class State(models.TextChoices):
@@ -167,7 +167,9 @@ class _OnlyAdded(models.QuerySet["ApiClientEvent"]):
 class ApiClientEvent(models.Model):
     """Entry in the history of a client. Rows are only added.
 
-    .. no_pii:
+    .. pii: actor names the account that made the change; reason and details may hold usernames and email addresses.
+    .. pii_types: email_address, username
+    .. pii_retirement: local_api
     """
 
     class Kind(models.TextChoices):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
+import attr
 import pytest
 from django.db import transaction
 from django.dispatch import Signal
+from openedx_events.event_bus.avro.serializer import serialize_event_data_to_bytes
 
 from edx_api_provisioning import api, signals
 from edx_api_provisioning.core.exceptions import ProvisioningError
@@ -155,3 +159,72 @@ def test_failing_receiver_is_harmless(told: Told, signal: Signal, caplog: Any) -
     assert client().state == "retired"
     assert "the plugin's own affair" in caplog.text
     assert shown(made.access_token) not in caplog.text
+
+
+# Open edX events
+
+
+@pytest.fixture
+def events() -> Iterator[Told]:
+    """Return the Open edX events that were sent, in order."""
+    heard: Told = []
+
+    def receiver(**payload: Any) -> None:
+        heard.append((payload["metadata"].event_type, attr.asdict(payload["api_client"])))
+
+    with ExitStack() as stack:
+        for signal in signals.EVENTS.values():
+            stack.enter_context(listening(signal, receiver))
+        yield heard
+
+
+def test_each_change_sends_an_open_edx_event(events: Told, django_capture_on_commit_callbacks: Any) -> None:
+    application = ApplicationFactory()
+    ann: dict[str, Any] = {"authority": operator("admin: ann"), "reason": "seen in a log"}
+    with django_capture_on_commit_callbacks(execute=True):
+        made = provisioned()
+        provisioned(contact="owner@example.org")
+        provisioned()
+        api.rotate("report", **ann)
+        api.revoke("report", **ann)
+        api.revoke("report", retire=True, **ann)
+        api.revoke("report", delete=True, **ann)
+        api.adopt("old", client_id=application.client_id, **ann)
+
+    kinds = ["created", "updated", "rotated", "revoked", "retired", "deleted", "adopted"]
+    assert [kind for kind, _data in events] == [f"org.openedx.learning.api_client.{kind}.v1" for kind in kinds]
+    assert events[0][1] == {"name": "report", "client_id": made.client_id, "actor": "the test", "reason": ""}
+    assert events[2][1] == {
+        "name": "report",
+        "client_id": made.client_id,
+        "actor": "admin: ann",
+        "reason": "seen in a log",
+    }
+
+
+@pytest.mark.parametrize("kind", signals.SIGNALS)
+def test_event_bus_can_serialize_each_event(kind: str) -> None:
+    data = signals.ApiClientData(name="report", client_id="the-id", actor="ann", reason="")
+
+    assert serialize_event_data_to_bytes({"api_client": data}, signals.EVENTS[kind])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failing_event_receiver_is_harmless(settings: Any, told: Told) -> None:
+    settings.DEBUG = True  # openedx-events then raises the errors of receivers.
+
+    def fails(**_payload: Any) -> None:
+        raise RuntimeError("the plugin's own affair")
+
+    with listening(signals.EVENTS["created"], fails):
+        assert provisioned().status is Status.CREATED
+    assert [name for name, _payload in told] == ["provisioned"]
+
+
+def test_package_works_without_openedx_events() -> None:
+    code = "import sys; sys.modules['openedx_events'] = None; from edx_api_provisioning import signals"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(signals.EVENTS)"], capture_output=True, text=True, check=False
+    )
+
+    assert (ran.stdout, ran.stderr) == ("{}\n", "")

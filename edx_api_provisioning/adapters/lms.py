@@ -297,6 +297,34 @@ def is_retired(username: str) -> bool:
     return bool(prefix) and username.startswith(prefix)
 
 
+def retirement_signal() -> Any:
+    """Return the signal that the LMS sends when it retires an account; None if there is no LMS.
+
+    Source: openedx/core/djangoapps/user_api/accounts/signals.py.
+    """
+    with suppress(AttributeError, ImportError, LookupError):
+        module = import_module(f"{apps.get_app_config('user_api').name}.accounts.signals")
+        return module.USER_RETIRE_LMS_CRITICAL
+    return None
+
+
+class Retirement(NamedTuple):
+    """The username and email address of an account before and after its retirement."""
+
+    username: str
+    email: str
+    retired_username: str
+    retired_email: str
+
+
+def retirement_of(user: Any) -> Retirement | None:
+    """Return the retirement of an account, which the LMS records when it is requested; None without one."""
+    model = _model("user_api", "UserRetirementStatus")
+    columns = ("original_username", "original_email", "retired_username", "retired_email")
+    row = model._default_manager.filter(user=user).values_list(*columns).first() if model is not None else None
+    return Retirement(*row) if row is not None else None
+
+
 def end_tokens_of_user(user: Any) -> None:
     """Revoke all tokens of an account, with the LMS's own revocation if there is one.
 

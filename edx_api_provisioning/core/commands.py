@@ -229,6 +229,14 @@ COMMANDS: Mapping[str, Command] = {
             _TEXT_OR_JSON._replace(help=_("Output format for the names of the notified clients. Default: text.")),
         ),
     ),
+    "replace_api_client_contact": Command(
+        _("Replace the email address of a contact in all API clients and their history."),
+        job=False,
+        options=(
+            Option("old", _("Email address to replace."), metavar="OLD", positional=True, required=True),
+            Option("new", _("Email address to put in its place."), metavar="NEW", positional=True, required=True),
+        ),
+    ),
     "explain_api_access": Command(
         _("Show what an API request needs, what a client can do, which access profiles exist, or what an error means."),
         job=False,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery, Value
@@ -27,7 +28,7 @@ from edx_api_provisioning.services.last_use import unused, with_last_grant
 
 
 def rights_of_account(user: Any, application: Any) -> tuple[str, ...]:
-    """Return what a user (or None) has and an ordinary account has not, with what the application may request."""
+    """Return the rights of a user that an ordinary account does not have, and those of the application."""
     return rights.rights_of(user, application).exceeds(rights.Rights()) if user is not None else ()
 
 
@@ -51,7 +52,7 @@ def client_rights(name: str) -> frozenset[str]:
         return found.others | {right for right, has in flags.items() if has}
 
 
-# By this many keys and no more is a table looked up by its index for certain, whatever its size.
+# With at most this many keys a database uses the index, whatever the size of the table.
 _AT_ONCE = 100
 
 Row = TypeVar("Row")
@@ -61,66 +62,80 @@ _FOREVER = timedelta(days=36500)
 ORDERINGS = ("name", "expires_at", "created", "updated")
 
 
-class Rows(Sequence[Row]):
-    """Rows that are counted and read only when asked for, page by page."""
+class Rows(Generic[Row]):
+    """Rows that are read when they are counted, sliced or iterated over, as a paginator does."""
 
-    def __init__(self, found: QuerySet[Any], show: Callable[[QuerySet[Any]], list[Row]]) -> None:
+    def __init__(self, found: QuerySet[Any], show: Callable[[Iterable[Any]], Iterator[Row]]) -> None:
         self._found, self._show = found, show
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Return the number of rows."""
         with translate_errors():
             return self._found.count()
 
-    def __getitem__(self, which: Any) -> Any:
+    def __getitem__(self, page: slice) -> list[Row]:
         with translate_errors():
-            return self._show(self._found[which if isinstance(which, slice) else slice(which, which + 1)])
+            return list(self._show(self._found[page]))
+
+    def __iter__(self) -> Iterator[Row]:
+        with translate_errors():
+            yield from self._show(self._found.iterator(chunk_size=1000))
 
 
-def find_clients(
+def list_clients(
     *,
-    state: str | None = None,
-    username: str | None = None,
-    contact: str | None = None,
-    profile: str | None = None,
-    manifest: str | None = None,
     expiring_within: timedelta | None = None,
+    expired: bool = False,
     unused_for: timedelta | None = None,
-    ordering: str = "name",
+    overprivileged: bool = False,
+    ordering: str = "expires_at",
+    **equal: str,
 ) -> Rows[ClientSummary]:
-    """Return the clients that match all filters, to be read page by page.
+    """Return the clients that match all filters.
 
     Args:
-        ordering: one of ``ORDERINGS``, behind ``-`` for the other way round.
+        expiring_within: only clients whose current token expires within this time, or has expired.
+        expired: only clients whose current token has expired.
+        unused_for: only active clients that were not used in this time.
+        overprivileged: only clients with more rights than were declared for them; six statements more. These clients
+            can be iterated over only.
+        ordering: one of ``ORDERINGS``, with ``-`` before it for the descending order.
+        equal: values of ``name``, ``state``, ``username``, ``contact``, ``profile`` and ``manifest``.
 
     Raises:
-        InvalidSpec: for what no client could match, or an ordering that there is not.
+        InvalidSpec: if a filter or the ordering cannot be used.
     """
-    wanted = {
-        "state": state,
-        f"user__{get_user_model().USERNAME_FIELD}": username,
-        "contact": contact,
-        "profile": profile,
-        "manifest": manifest,
-    }
-    for value in wanted.values():
-        check_line("filter", value or "")
-    clients = ApiClient.objects.filter(**{field: value for field, value in wanted.items() if value is not None})
-    if expiring_within is not None:
-        clients = _ending(clients, datetime.now(UTC) + min(expiring_within, _FOREVER))
+    for value in equal.values():
+        check_line("filter", value)
+    columns = {"username": f"user__{get_user_model().USERNAME_FIELD}"}
+    rows = clients = ApiClient.objects.filter(**{columns.get(name, name): value for name, value in equal.items()})
+    if expired or expiring_within is not None:
+        span = timedelta(0) if expired else min(expiring_within or timedelta(0), _FOREVER)
+        clients = _with_end(clients).filter(state=ApiClient.State.ACTIVE, ends__lte=datetime.now(UTC) + span)
     if unused_for is not None:
         clients = unused(clients, min(unused_for, _FOREVER))
     column = ordering.removeprefix("-")
     if column not in ORDERINGS:
         raise InvalidSpec(_("unknown order; available: %s.") % ", ".join(ORDERINGS), field="ordering")
     order = F("access_token__expires" if column == "expires_at" else column)
-    # Left to themselves, some databases put what has no end first, some last.
+    # Databases differ in where they sort rows without a value.
     directed = order.desc(nulls_last=True) if ordering.startswith("-") else order.asc(nulls_last=True)
-    return Rows(clients.order_by(directed, "pk"), _summaries)
+    show = partial(_overprivileged, rows=rows) if overprivileged else _summaries
+    return Rows(with_facts(clients).order_by(directed, "name"), show)
 
 
-def _summaries(clients: QuerySet[ApiClient]) -> list[ClientSummary]:
+def _summaries(clients: Iterable[Any]) -> Iterator[ClientSummary]:
     now = datetime.now(UTC)
-    return [summary(client, now) for client in with_facts(clients)]
+    return (summary(client, now) for client in clients)
+
+
+def _overprivileged(clients: Iterable[Any], *, rows: QuerySet[ApiClient]) -> Iterator[ClientSummary]:
+    now = datetime.now(UTC)
+    keys = rows.exclude(user=None).values("user"), rows.exclude(application=None).values("application")
+    loaded = rights.load_rights(*keys)
+    for client in clients:
+        if excess := _excess(client, loaded):
+            yield replace(summary(client, now), excess=excess)
 
 
 def get_client(name: str) -> ClientSummary:
@@ -130,7 +145,7 @@ def get_client(name: str) -> ClientSummary:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
     """
     with translate_errors():
-        found = _summaries(registry.named([name]))
+        found = [*_summaries(with_facts(registry.named([name])))]
     if not found:
         raise registry.not_found()
     same_spelling("name", name, found[0].name)
@@ -138,7 +153,7 @@ def get_client(name: str) -> ClientSummary:
 
 
 def list_events(name: str) -> Rows[Event]:
-    """Return the history of an existing client, newest first, to be read page by page.
+    """Return the history of an existing client, newest first.
 
     Raises:
         ClientNotFound, NearMatch: if there is none, or only one in another spelling.
@@ -147,54 +162,9 @@ def list_events(name: str) -> Rows[Event]:
     return Rows(ApiClientEvent.objects.filter(client__name=name).order_by("-pk"), _events)
 
 
-def _events(events: QuerySet[ApiClientEvent]) -> list[Event]:
-    return [
-        Event(kind=row.kind, actor=row.actor, reason=row.reason, details=row.details, created=row.created)
-        for row in events
-    ]
-
-
-def list_clients(
-    *,
-    name: str | None = None,
-    expiring_within: timedelta | None = None,
-    expired: bool = False,
-    unused_for: timedelta | None = None,
-    overprivileged: bool = False,
-) -> Iterator[ClientSummary]:
-    """Yield every client by the expiry of its token, with a single query.
-
-    Args:
-        name: this one only.
-        expiring_within: only clients whose current token ends within this time, or has ended.
-        expired: only clients whose current token has ended.
-        unused_for: only active clients that were not used in this time.
-        overprivileged: only clients with more rights than were declared for them; six statements more.
-    """
-    now = datetime.now(UTC)
-    with translate_errors():
-        rows = ApiClient.objects.all() if name is None else registry.named([name])
-        clients = with_facts(rows)
-        if name is not None:
-            for client in clients:
-                same_spelling("name", name, client.name)
-        if expired or expiring_within is not None:
-            clients = _ending(clients, now if expired else now + min(expiring_within or timedelta(0), _FOREVER))
-        if unused_for is not None:
-            clients = unused(clients, min(unused_for, _FOREVER))
-        keys = rows.exclude(user=None).values("user"), rows.exclude(application=None).values("application")
-        loaded = rights.load_rights(*keys) if overprivileged else None
-        ordered = clients.order_by(F("access_token__expires").asc(nulls_last=True), "name")
-        for client in ordered.iterator(chunk_size=1000):
-            shown = summary(client, now)
-            if loaded is None:
-                yield shown
-            elif excess := _excess(client, loaded):
-                yield replace(shown, excess=excess)
-
-
-def _ending(clients: QuerySet[ApiClient], limit: datetime) -> QuerySet[ApiClient]:
-    return _with_end(clients).filter(state=ApiClient.State.ACTIVE, ends__lte=limit)
+def _events(events: Iterable[ApiClientEvent]) -> Iterator[Event]:
+    for row in events:
+        yield Event(kind=row.kind, actor=row.actor, reason=row.reason, details=row.details, created=row.created)
 
 
 def _with_end(clients: QuerySet[Any]) -> QuerySet[Any]:
@@ -215,7 +185,7 @@ def with_facts(clients: QuerySet[ApiClient]) -> QuerySet[Any]:
         else Value(False)
     )
     loaded = clients.select_related("user", "application", "access_token")
-    # What is not read cannot leak.
+    # Secrets that are not read cannot leak.
     facts = loaded.defer("application__client_secret", "access_token__token")
     live = Exists(tokens.filter(expires__gt=datetime.now(UTC)))
     return with_last_grant(_with_end(facts.annotate(token_count=count[:1], restricted=restricted, live_tokens=live)))
@@ -229,7 +199,7 @@ def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
     declared = rights.rights_wanted(
         client.user.get_username(),
         staff=client.is_staff,
-        superuser=False,  # A superuser may do everything, but the rights beyond the declared ones are to be named.
+        superuser=False,  # Name the rights of a superuser beyond the declared ones too.
         others=given | loaded.of_groups(given),
     )
     has = loaded.of(client.user, client.application)
@@ -281,8 +251,8 @@ def _flags(client: Any) -> tuple[str, ...]:
 def list_unmanaged() -> Iterator[Unmanaged]:
     """Yield client credentials applications, and tokens that live longer than the grant's, that belong to no client.
 
-    The sign of manual work. Tokens are looked for where such work leaves them, by index: with these applications, with
-    those of clients, and with no application at all.
+    They were created by hand. The tokens are looked up by index: those of these applications, those of the clients'
+    applications, and those of no application.
     """
     known = ApiClient.objects.values("application").exclude(application=None)
     before = ApiClient.objects.values("predecessor").exclude(predecessor=None)
@@ -319,6 +289,6 @@ def _beside_clients() -> Iterator[Any]:
     for start in range(0, len(keys), _AT_ONCE):
         for token in oauth.long_lived_tokens(keys[start : start + _AT_ONCE]):
             current, issued = clients[token.application]
-            # Tokens from before a rotation are no manual work: they end with its grace.
+            # Tokens from before a rotation expire with its grace period; they were not created by hand.
             if token.pk != current and (issued is None or token.expires > issued + MAX_GRACE):
                 yield token

@@ -47,16 +47,6 @@ def stored(client: ApiClient) -> dict[str, Any]:
 
 _DIGEST = "request"
 
-_SIGNALS = {
-    Kind.CREATED: signals.api_client_provisioned,
-    Kind.UPDATED: signals.api_client_provisioned,
-    Kind.ADOPTED: signals.api_client_provisioned,
-    Kind.ROTATED: signals.api_client_rotated,
-    Kind.REVOKED: signals.api_client_revoked,
-    Kind.RETIRED: signals.api_client_revoked,
-    Kind.DELETED: signals.api_client_revoked,
-}
-
 
 def find(name: str, *, lock_it: bool) -> ApiClient | None:
     """Return the client that the database finds by this name; on MySQL its spelling may differ."""
@@ -245,6 +235,5 @@ def record_all(
     ]
     bulk_insert(rows, saved_by=ApiClientEvent.save)
     for _client, name, kind, details in events:
-        if (signal := _SIGNALS.get(Kind(kind))) is not None:
-            send = partial(signal.send_robust, sender=ApiClient, name=name, actor=label, details=details)
-            transaction.on_commit(send, using=connection().alias)
+        send = partial(signals.send, kind, sender=ApiClient, name=name, actor=label, details=details, reason=reason)
+        transaction.on_commit(send, using=connection().alias, robust=True)

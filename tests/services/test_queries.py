@@ -17,7 +17,6 @@ from oauth2_provider.settings import oauth2_settings
 
 from common.djangoapps.student.models import CourseAccessRole
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import NearMatch
 from edx_api_provisioning.core.results import ClientSummary, Unmanaged
 from edx_api_provisioning.services import queries
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, run, statements
@@ -122,14 +121,6 @@ def test_clients_are_sorted_and_filtered_by_name() -> None:
     assert names(name="d") == []
 
 
-@pytest.mark.vendor("mysql")
-def test_near_match_name_is_rejected() -> None:
-    provisioned()
-
-    with pytest.raises(NearMatch):
-        names(name="Report")
-
-
 def test_expiry_filters_are_exact(clock: Clock) -> None:
     provisioned("soon", expires_in=timedelta(days=7))
     provisioned("later", expires_in=timedelta(days=7, seconds=1))
@@ -154,22 +145,6 @@ def test_tokenless_and_retired_never_expire(clock: Clock) -> None:
     assert names(expiring_within=timedelta(days=30)) == []
     clock.forward(days=2)
     assert names(expired=True) == []
-
-
-def test_undeclared_rights_are_listed() -> None:
-    provisioned("as-declared", permissions=("course_modes.change_coursemode",))
-    provisioned("given-more", permissions=("course_modes.change_coursemode",))
-    user = User.objects.get(username="given-more")
-    user.groups.add(Group.objects.create(name="reporters"))
-    user.user_permissions.add(Permission.objects.get(codename="view_user"))
-    provisioned("made-staff")
-    User.objects.filter(username="made-staff").update(is_staff=True)
-    provisioned("lost-its-user")
-    User.objects.get(username="lost-its-user").delete()
-
-    found = {summary.name: summary.excess for summary in api.list_clients(overprivileged=True)}
-
-    assert found == {"given-more": ("group:reporters", "permission:auth.view_user"), "made-staff": ("staff",)}
 
 
 @pytest.mark.parametrize("format", ["text", "json"])

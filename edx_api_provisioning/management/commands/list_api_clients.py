@@ -24,7 +24,7 @@ Exit code: 0 done, 1 not done, 2 something was listed and --fail-if-any was give
     def run(self, *, unmanaged: bool, format: str, fail_if_any: bool, **options: Any) -> None:
         which = {name: options[name] for name in ("expiring_within", "unused_for", "expired", "overprivileged")}
         rows: Any = api.list_unmanaged() if unmanaged else api.list_clients(**which)
-        with closing(rows):  # so that an unread output does not leave a cursor of the database behind
+        with closing(iter(rows)) as rows:  # so that an unread output does not leave a cursor of the database behind
             first = next(rows, None)
             found = [] if first is None else [first]
             for text in tables.render_rows(itertools.chain(found, rows), format=format):

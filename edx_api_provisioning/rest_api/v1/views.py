@@ -184,7 +184,7 @@ class ClientListView(ApiView):
         asked = request.query_params
         filters: dict[str, Any] = {name: asked[name] for name in _FILTERS if name in asked}
         filters |= {name: parse_lifetime(asked[name]) for name in ("expiring_within", "unused_for") if name in asked}
-        return self.page(api.find_clients(**filters, ordering=asked.get("ordering", "name")))
+        return self.page(api.list_clients(**filters, ordering=asked.get("ordering", "name")))
 
     @documented(
         {

@@ -7,9 +7,13 @@ from django.db import models
 
 
 class UserRetirementStatus(models.Model):
-    """The state of a user's retirement. The sandbox has no rows; its permissions are used."""
+    """The state of a user's retirement, with the values before and after it."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE)
+    original_username = models.CharField(max_length=150, db_index=True)
+    original_email = models.EmailField(db_index=True)
+    retired_username = models.CharField(max_length=150, db_index=True)
+    retired_email = models.EmailField(db_index=True)
 
     def __str__(self) -> str:
         return f"retirement of {self.user}"

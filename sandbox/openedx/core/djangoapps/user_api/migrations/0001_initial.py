@@ -21,6 +21,10 @@ class Migration(migrations.Migration):
                     "user",
                     models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL),
                 ),
+                ("original_username", models.CharField(db_index=True, max_length=150)),
+                ("original_email", models.EmailField(db_index=True, max_length=254)),
+                ("retired_username", models.CharField(db_index=True, max_length=150)),
+                ("retired_email", models.EmailField(db_index=True, max_length=254)),
             ],
         ),
     ]
