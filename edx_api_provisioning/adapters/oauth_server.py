@@ -131,7 +131,7 @@ def newest_token(client_id: str) -> Any:
     return _tokens_of(client_id).order_by("-pk").values_list("pk", flat=True).first()
 
 
-def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
+def revoke_granted(token: Secret, client_id: str, *, after: Any) -> bool:
     """Revoke the access token row that the site stored for a grant.
 
     An opaque token finds its row. A JWT does not: its row is the only one that was added since the grant was requested.
@@ -141,15 +141,19 @@ def revoke_granted(token: Secret, client_id: str, *, after: Any) -> None:
         token: the granted token.
         client_id: of the application that requested it.
         after: the result of :func:`newest_token` before the grant.
+
+    Returns:
+        True if the row was found in this database.
     """
     row = oauth.find_access_token(token)
     if row is not None:
         oauth.revoke_tokens(oauth.get_access_token_model()._default_manager.filter(pk=row.pk))
-        return
+        return True
     rows = _tokens_of(client_id).filter(**({"pk__gt": after} if after is not None else {}))
     keys = list(rows.order_by("pk").values_list("pk", flat=True)[:2])
     if len(keys) == 1:
         oauth.revoke_tokens(oauth.get_access_token_model()._default_manager.filter(pk__in=keys))
+    return len(keys) == 1
 
 
 def _tokens_of(client_id: str) -> Any:

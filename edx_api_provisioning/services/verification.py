@@ -59,11 +59,11 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
     """Verify a presented client id and secret with the real grant, in this process and over HTTP if a URL is given.
 
     Args:
-        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; there an opaque
-            token and a JWT are asked for.
+        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; an opaque token and a JWT are requested
+            there.
     """
     if not (client_id + client_secret.reveal()).isprintable():
-        return Verification((unknown_client(),))  # They may be no text at all.
+        return Verification((check(_("client credentials grant"), "invalid_client"),))
     with translate_errors(), no_sql_logging():
         checks: tuple[Check, ...] = (grant_in_process(client_id, client_secret),)
         application = oauth.find_application(client_id)
@@ -117,7 +117,7 @@ _STATES = {
 
 
 def examine_token(token: Secret) -> Presented:
-    """Return what the site makes of an access token, without translating errors of the database."""
+    """Return the state and owner of a presented access token; errors of the database are not translated."""
     if not re.fullmatch(r"[!-~]+", token.reveal()):
         return Presented(
             state="unknown", meaning=_("an access token cannot be empty or contain spaces or non-ASCII characters.")
@@ -175,20 +175,15 @@ def _rights(user: Any, application: Any) -> tuple[str, ...]:
 
 
 def grant_in_process(client_id: str, client_secret: Secret) -> Check:
-    """Ask for an opaque token as RFC 6749 section 4.4 has it, with all that the site does for it, and keep nothing."""
+    """Request an opaque token from the site's code (RFC 6749 section 4.4), and roll it back."""
     with transaction.atomic(using=connection().alias):
         status, body = oauth_server.grant(client_id, client_secret)
         transaction.set_rollback(True, using=connection().alias)
     return check(_("client credentials grant"), None if status == 200 else answer_code(status, body))
 
 
-def unknown_client() -> Check:
-    """Return the failed check for credentials that no client can have."""
-    return check(_("client credentials grant"), "invalid_client")
-
-
 def in_process(credentials: Credentials) -> tuple[Check, ...]:
-    """Ask the site's Bearer authentication class and its OAuth2 validator, without HTTP."""
+    """Verify credentials with the site's Bearer authentication class and OAuth2 validator, without HTTP."""
     checks = []
     if credentials.access_token is not None:
         problem = _bearer_problem(credentials.access_token, credentials.username)
@@ -201,9 +196,9 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
 
 
 class _OwnRequest(HttpRequest):
-    """A request as an authentication class reads it: META, or, looking through DRF's Request, the one within.
+    """A request for an authentication class, which reads META of it or of ``_request``, as of DRF's class.
 
-    Not DRF's own, which costs a command a good part of its time to import.
+    Importing DRF's class would take a command too long.
     """
 
     def __init__(self) -> None:
@@ -212,7 +207,7 @@ class _OwnRequest(HttpRequest):
         self.method, self.path = "GET", conf.get("ME_PATH")
 
     def get_host(self) -> str:
-        return conf.host() or "localhost"  # Whatever ALLOWED_HOSTS says: nobody else asked.
+        return conf.host() or "localhost"  # ALLOWED_HOSTS does not matter: the request is our own.
 
 
 def _bearer_problem(token: Secret, username: str) -> str | None:
@@ -226,7 +221,7 @@ def _bearer_problem(token: Secret, username: str) -> str | None:
     except APIException as error:
         return error_code(error.detail)
     except Error:
-        raise  # The database's own
-    except Exception:  # Whatever the site's class stumbles over, a caller would see a 500.
+        raise
+    except Exception:  # A caller would get a 500 from the site's class.
         return "500"
     return "token_nonexistent" if answer is None else user_problem(answer[0].get_username(), username)

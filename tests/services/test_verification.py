@@ -30,6 +30,7 @@ from tests.leak_detection import OWN_SECRET
 pytestmark = pytest.mark.versions
 
 ME, GRANT = ("GET", "/api/user/v1/me"), ("POST", "/oauth2/access_token")
+REVOKE = ("POST", "/oauth2/revoke_token")
 
 
 def meanings(checks: Any) -> list[str]:
@@ -355,7 +356,7 @@ def test_grant_tries_opaque_token_and_jwt(site: Site) -> None:
 
     assert with_secret(site) == ["", ""]
 
-    assert [(method, path) for method, path, _headers, _body in site.requests] == [GRANT, ME, GRANT, ME]
+    assert [(method, path) for method, path, _headers, _body in site.requests] == [GRANT, ME, REVOKE, GRANT, ME]
     forms = [parse_qs(body.decode()) for method, _path, _headers, body in site.requests if method == "POST"]
     assert forms == [{"grant_type": ["client_credentials"], "token_type": [kind]} for kind in ("bearer", "jwt")]
     used = [headers["Authorization"] for method, _path, headers, _body in site.requests if method == "GET"]
@@ -449,7 +450,7 @@ def test_netrc_does_not_replace_token(site: Site, tmp_path: Path, monkeypatch: p
 
     used = [headers.get("Authorization") for _method, _path, headers, _body in site.requests]
     basic = basic_authorization("the-client-id", Secret(SECRET))
-    assert used == [f"Bearer {TOKEN}", basic, "Bearer granted", basic, "JWT granted"]
+    assert used == [f"Bearer {TOKEN}", basic, "Bearer granted", basic, basic, "JWT granted"]
 
 
 def test_secrets_stay_out_of_urls_and_logs(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -578,6 +579,24 @@ def test_verification_leaves_no_token(live_server: Any, restricted: bool) -> Non
     assert verification.verify_client(credentials.client_id, credentials.client_secret, url=live_server.url).ok
 
     assert set(tokens().values_list("pk", flat=True)) == before
+
+
+def test_token_of_another_site_is_revoked_there(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of another site are not in this database."""
+    credentials = provision(ClientSpec(name="report", token=False), authority=OPERATOR)
+    monkeypatch.setattr(oauth_server, "revoke_granted", lambda *_arguments, **_options: False)
+    real, paths = http_verification._call, []
+
+    def called(method: str, url: str, *arguments: Any) -> Any:
+        paths.append((method, url.removeprefix(live_server.url)))
+        return real(method, url, *arguments)
+
+    monkeypatch.setattr(http_verification, "_call", called)
+
+    http_verification.over_http(credentials, live_server.url)
+
+    assert tokens().count() == 1  # The row of the JWT cannot be revoked over HTTP.
+    assert [path for path in paths if "revoke" in path[1]] == [("POST", "/oauth2/revoke_token")]
 
 
 def test_verification_leaves_tokens_of_others(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
