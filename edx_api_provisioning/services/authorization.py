@@ -38,10 +38,10 @@ def versions(names: Sequence[str], *, lock: bool = False) -> dict[str, str]:
 
 
 def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:
-    """Return a digest of what somebody decides on: a client, and the rights of its user and its application.
+    """Return a digest of a client and the rights of its user and application; it changes with them.
 
     Args:
-        lock: read and lock the rows again, so that they stay as they are until commit.
+        lock: read the rows again and lock them until commit.
     """
     if lock:
         client = registry.lock(ApiClient.objects.filter(pk=client.pk)) if client is not None else None
@@ -59,13 +59,13 @@ def _version(client: ApiClient | None, user: Any, application: Any, known: right
 
 
 def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -> None:
-    """Refuse what would tell about an account before anything is told.
+    """Refuse a spec whose plan would disclose an account to ``authority``.
 
-    That a username or an email address is taken cannot be hidden: they are unique.
+    A username or email address that is taken cannot be hidden: they are unique.
 
     Raises:
         NotAllowed: the account exists and is not the client's.
-        NotTold: without details, what the plan would explain to somebody who may view users.
+        NotTold: only somebody who may view users gets the details.
     """
     if authority.trusted:
         return

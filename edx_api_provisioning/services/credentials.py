@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
@@ -75,8 +75,7 @@ def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*oauth_server.default_scopes(), *scopes)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewToken:
+class NewToken(NamedTuple):
     """A token that is wanted for a client."""
 
     client: ApiClient

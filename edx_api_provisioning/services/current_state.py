@@ -53,8 +53,8 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     clients = matched(registry.find_all(names, lock_them=lock), names, lambda client: client.name)
     found_clients = _found_clients(specs, clients)
     if lock:
-        # Before any other row is locked: its unique name decides between runs that make the same client at once. Those
-        # that find it lock it first too, so that none waits for one that waits for it.
+        # Before any other row is locked: the unique name decides between runs that create the same client. Runs that
+        # find the client lock it first too, so there is no deadlock.
         clients |= registry.reserve(name for name in names if name not in clients)
     usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name), site) for spec in specs}
     users = _users(clients, usernames, lock)
@@ -64,8 +64,8 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     }
     owners = _email_owners({email for email in emails.values() if email})
     if any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
-        # Another run made that very account since it was looked for: to be looked at again, like a taken unique value.
-        raise IntegrityError("the account was made meanwhile")
+        # Another run created this account since it was looked up: look again, as for a taken unique value.
+        raise IntegrityError("the account was created meanwhile")
     namesakes = _namesakes(specs, clients)
     unknown = lms.unknown_courses({key for spec in specs for key in spec.courses})
     return [
@@ -120,7 +120,7 @@ def _accounts(**which: Any) -> Any:
 
 
 def _locked(**which: Any) -> Any:
-    # So that nobody is given more rights between the look and the use.
+    # No account may be given more rights between the check and the use.
     return _accounts(**which).order_by("pk").select_for_update()
 
 
@@ -130,7 +130,7 @@ def _email_owners(emails: Collection[str]) -> dict[str, str]:
         return {}
     if len(emails) == 1:
         rows = _accounts(email__iexact=next(iter(emails)))[:1]
-    elif connection().vendor == "mysql":  # Whose collation ignores case, and whose index would not serve LOWER().
+    elif connection().vendor == "mysql":  # Its collation ignores case, and LOWER() would not use its index.
         rows = _accounts(email__in=emails)
     else:
         lowered = get_user_model()._default_manager.annotate(lowered=Lower("email"))

@@ -8,7 +8,7 @@ from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.core.results import Issue
 from edx_api_provisioning.models import ApiClient
 
-# With these, new credentials would be of no use or of more use than was agreed: nothing is issued.
+# With these issues, new credentials would not work, or would have more rights than were granted.
 BLOCKING = frozenset(
     {
         Issue.USER_GONE,

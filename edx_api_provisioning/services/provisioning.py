@@ -89,7 +89,7 @@ def provision_all(
     for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new):
         if isinstance(planned, ProvisioningError):
             raise planned
-        runs.append(_Run(planned.plan, planned.rows))
+        runs.append(planned)
     run.locked(each.client for each in runs)
     _make_users(runs)
     _make_applications([each for each in runs if each.plan.has(Action.CREATE_APPLICATION)], hashed, site)
@@ -133,10 +133,19 @@ def _expanded(spec: ClientSpec) -> ClientSpec:
     return access_catalogue.profile(spec.profile).apply(spec) if spec.profile else spec
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
+@dataclass(slots=True)
+class _Run:
+    """A plan, the rows to change, and what was issued when it was executed."""
+
     plan: Plan
     rows: Rows
+    client_secret: oauth.NewSecret | None = None
+    access_token: Secret | None = None
+
+    @property
+    def client(self) -> Any:
+        """Return the registry row, which was found or created when it was locked."""
+        return self.rows.client
 
 
 def _planned(
@@ -146,7 +155,7 @@ def _planned(
     authority: Authority,
     lock: bool = False,
     only_new: bool = False,
-) -> list[_Planned | ProvisioningError]:
+) -> list[_Run | ProvisioningError]:
     """Return the plan of each spec, or the error; plan one by one if the database matched another spelling."""
     check = _Check()
     checked = [_tried(check, spec) for spec in specs]
@@ -159,14 +168,14 @@ def _planned(
         return [each for spec in specs for each in _planned([spec], site, authority=authority, only_new=only_new)]
     found = dict(zip((spec.name for spec in good), rows, strict=True))
 
-    def plan(spec: ClientSpec) -> _Planned:
+    def plan(spec: ClientSpec) -> _Run:
         rows = found[spec.name]
         if only_new and rows.found.client is not None:
             raise ClientExists(_("an API client with this name already exists."), field="name")
         authorization.check_account(spec, rows.found, authority)
         plan = make_plan(spec, rows.found, site)
         authorization.check_rights(plan, rows, authority)
-        return _Planned(authorization.with_new_credentials(plan, rows, site), rows)
+        return _Run(authorization.with_new_credentials(plan, rows, site), rows)
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
 
@@ -195,21 +204,6 @@ class _Check:
             if (unknown := self._known[spec.rights]) is not None:
                 raise unknown
         return spec
-
-
-@dataclass(slots=True)
-class _Run:
-    """One plan while it is executed."""
-
-    plan: Plan
-    rows: Rows
-    client_secret: oauth.NewSecret | None = None
-    access_token: Secret | None = None
-
-    @property
-    def client(self) -> Any:
-        """Return the registry row, which was found or created when it was locked."""
-        return self.rows.client
 
 
 def _make_users(runs: Sequence[_Run]) -> None:
@@ -260,13 +254,8 @@ def _change_rights(run: _Run) -> None:
         rights.change_user_rights(client.user, add=plan.add_rights, remove=plan.remove_rights)
     if plan.has(Action.SET_ACCESS) and plan.access is not None:
         restricted = plan.spec.restricted or lms.is_restricted(client.application_id)
-        lms.set_access(
-            client.application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted
-        )
-        if client.predecessor is not None:
-            lms.set_access(
-                client.predecessor, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted
-            )
+        for application in filter(None, (client.application, client.predecessor)):
+            lms.set_access(application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted)
         oauth.limit_scopes(_applications(client), {*oauth_server.default_scopes(), *plan.access.scopes})
 
 
@@ -278,14 +267,8 @@ def _issue_tokens(runs: Sequence[_Run], site: Site) -> None:
     wanted = []
     for run in runs:
         assert run.plan.expires_at is not None  # noqa: S101 - for the type checker: the step has an end
-        wanted.append(
-            credentials.NewToken(
-                client=run.client,
-                scopes=run.plan.scopes,
-                expires_at=run.plan.expires_at,
-                token=run.plan.spec.access_token,
-            )
-        )
+        new = credentials.NewToken(run.client, run.plan.scopes, run.plan.expires_at, run.plan.spec.access_token)
+        wanted.append(new)
     for run, token in zip(runs, credentials.issue_tokens(wanted, site.now), strict=True):
         run.access_token = token
 

@@ -20,16 +20,16 @@ _OPERATOR = "operator"
 def receive(
     client: ApiClient, authority: Authority, *, secret: bool, token: bool, first: bool = False, grace: bool = False
 ) -> None:
-    """Note that ``authority`` receives a new secret, a new token or both.
+    """Record that ``authority`` receives a new secret, a new token or both.
 
     Args:
-        first: whether the application is new, so that it has no older credentials.
-        grace: whether the older ones go on working for a while.
+        first: True if the application is new, so that there are no older credentials.
+        grace: True if the older credentials keep working for a while.
     """
     who, known = _key(authority), client.recipients
     older = set(known.get("older", ()))
     if secret and not first:
-        older.add(known.get("secret", ""))  # Tokens of the old secret may go on, even if the secret does not.
+        older.add(known.get("secret", ""))  # Tokens of the old secret may still work.
     if token and grace:
         older.add(known.get("token", ""))
     if token and not grace and client.predecessor_id is None:
@@ -39,7 +39,7 @@ def receive(
 
 
 def forget_tokens(client: ApiClient) -> None:
-    """Note that all tokens and older applications of a client have ended."""
+    """Record that all tokens and older applications of a client have ended."""
     client.recipients = {name: who for name, who in client.recipients.items() if name == "secret"}
 
 
@@ -50,7 +50,7 @@ def _key(authority: Authority) -> str:
 
 
 def beyond_recipients(client: ApiClient, growth: Rights, *, token: bool) -> tuple[str, ...]:
-    """Return those of some new rights that a recipient could not have granted.
+    """Return the new rights that a recipient of the credentials could not have granted.
 
     Args:
         token: whether there is a current token, and it stays.

@@ -165,7 +165,7 @@ def _rotate(
         old_ends = site.now + grace if grace is not None else None
         for application in filter(None, (client.application_id, client.predecessor_id)):
             oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
-        issue = credentials.NewToken(client=client, scopes=scopes, expires_at=_new_end(client, wanted, site))
+        issue = credentials.NewToken(client, scopes, _new_end(client, wanted, site))
         [access_token] = credentials.issue_tokens([issue], site.now)
     client.last_cut = site.now
     recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
