@@ -358,7 +358,8 @@ def test_grant_tries_opaque_token_and_jwt(site: Site) -> None:
 
     assert [(method, path) for method, path, _headers, _body in site.requests] == [GRANT, ME, REVOKE, GRANT, ME]
     forms = [parse_qs(body.decode()) for method, _path, _headers, body in site.requests if method == "POST"]
-    assert forms == [{"grant_type": ["client_credentials"], "token_type": [kind]} for kind in ("bearer", "jwt")]
+    grants = [{"grant_type": ["client_credentials"], "token_type": [kind]} for kind in ("bearer", "jwt")]
+    assert forms == [grants[0], {"token": ["granted"]}, grants[1]]
     used = [headers["Authorization"] for method, _path, headers, _body in site.requests if method == "GET"]
     assert used == ["Bearer granted", "JWT granted"]
 

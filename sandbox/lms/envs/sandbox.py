@@ -208,6 +208,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # It logs each event with its receivers.
+    "loggers": {"openedx_events": {"level": "WARNING"}},
 }
 
 add_plugins(__name__, PROJECT_TYPE, "common")
