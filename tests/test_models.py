@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.factories import ApiClientFactory
+from tests.factories import SECRET, TOKEN, ApiClientFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
@@ -125,3 +125,13 @@ def test_request_id_is_unique() -> None:
 
     with pytest.raises(IntegrityError), transaction.atomic():
         ApiClientEvent.objects.create(**same)
+
+
+def test_own_columns_hold_no_secret() -> None:
+    client = ApiClientFactory(access_token__token=TOKEN)
+    event(client)
+
+    for model in (ApiClient, ApiClientEvent):
+        for row in model.objects.values():
+            assert SECRET not in repr(row)
+            assert TOKEN not in repr(row)

@@ -124,6 +124,13 @@ def test_client_has_all_but_secrets(root: Caller) -> None:
     assert not {"client_secret", "access_token"} & set(shown)
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "many", "", "9" * 5_000])
+def test_invalid_page_size_is_refused(root: Caller, size: str) -> None:
+    response = root.get(f"/clients/?page_size={size}")
+
+    assert (response.status_code, response.json()["detail"]) == (400, "page_size: give a whole number from 1.")
+
+
 @pytest.mark.databases
 @pytest.mark.versions
 def test_clients_are_paginated(root: Caller) -> None:

@@ -19,6 +19,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.parsing import parse_site_url
+from edx_api_provisioning.core.planning import Action
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import basic_authorization
 from edx_api_provisioning.core.spec import ClientSpec
@@ -126,8 +127,14 @@ def test_option_grants_only_its_right(case: str) -> None:
     assert (user.is_staff, user.is_superuser) == (False, False)
     assert application_access() == (set(), set(), False)
 
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_second_run_changes_nothing(case: str) -> None:
+    arguments, wanted = OPTIONS[case]
+    provisioned("bot", *arguments)
     before = all_row_counts()
-    assert provisioned("bot", *arguments)["status"] == "unchanged"
+    again = provisioned("bot", *arguments)
+    assert (again["status"], again["client_secret"], again["access_token"]) == ("unchanged", None, None)
     assert (user_rights(), all_row_counts()) == (wanted, before)
 
 
@@ -444,6 +451,14 @@ def test_rights_already_held_need_no_option(ada: User) -> None:
     assert user_rights("ada") == before
 
 
+@pytest.mark.parametrize("flag", ["staff", "superuser"])
+def test_existing_user_flags_never_change(ada: User, flag: str) -> None:
+    with pytest.raises(Conflict):
+        provision(username="ada", use_existing_user=True, **{flag: True})
+    ada.refresh_from_db()
+    assert (ada.is_staff, ada.is_superuser) == (False, False)
+
+
 @pytest.mark.databases
 @pytest.mark.vendor("mysql")
 def test_mysql_near_match_role_is_one_line(ada: User) -> None:
@@ -468,6 +483,18 @@ def test_adopted_application_only_gains(adopted: ApiClient) -> None:
     assert application_access() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
     provision(scopes=("read",), filters=())
     assert application_access() == ({"grades:read", "user_id"}, {"content_org:edX", "content_org:CET"}, False)
+
+
+def test_adoption_declares_found_rights(adopted: ApiClient) -> None:
+    assert adopted.declared_rights == [
+        "course_role:staff@edX",
+        "filter:content_org:edX",
+        "group:ops",
+        f"permission:{MODES}",
+        f"permission:{DEACTIVATE}",
+        "scope:grades:read",
+    ]
+    assert overprivileged() == {}
 
 
 def test_adopted_user_gains_rights_on_request(adopted: ApiClient) -> None:
@@ -554,6 +581,30 @@ def test_dry_run_lists_additions() -> None:
     )
     assert "access token" not in ran.stdout
     assert all_row_counts() == before
+
+
+def test_dry_run_lists_removals() -> None:
+    provision(permissions=(MODES,), groups=("ops",), scopes=("grades:read",))
+    before = all_row_counts(), user_rights(), application_access()
+    ran = run("bot", "--dry-run", "--group", "ops", "--scope", "read")
+    assert f"Would remove permission:{MODES} from the user." in ran.stdout.splitlines()
+    assert "Would let the application request: the default scopes only." in ran.stdout.splitlines()
+    assert (all_row_counts(), user_rights(), application_access()) == before
+
+
+def test_dry_run_lists_profile_rights() -> None:
+    ran = run("bot", "--dry-run", "--profile", "enrollments")
+    assert "staff" in ran.stdout
+    assert (
+        "Warning: a staff client can read and change nearly every course and learner record through the API."
+        in ran.stdout.splitlines()
+    )
+    assert not ApiClient.objects.exists()
+
+
+def test_dry_run_refuses_like_a_run() -> None:
+    for arguments in ("--permission course_modes.fly", "--profile grades"):
+        assert run("bot", "--dry-run", *arguments.split()).refusal == REFUSED[arguments]
 
 
 # Declared rights and excess
@@ -671,6 +722,12 @@ def test_existing_account_rights_are_accepted(ada: User) -> None:
     assert overprivileged() == {"another": excess, "bot": (*excess,)}
 
 
+def test_superuser_reports_only_extra_rights() -> None:
+    provision(superuser=True)
+    client().user.user_permissions.add(permission(MODES))
+    assert overprivileged() == {"bot": (f"permission:{MODES}",)}
+
+
 def test_lifted_restriction_is_reported() -> None:
     provision(profile="grades", filters=("content_org:CET",))
     assert next(iter(api.list_clients())).issues == ()
@@ -703,6 +760,12 @@ def test_list_reports_excess_and_exits_2() -> None:
     assert [line.split()[0] for line in ran.stdout.splitlines()[1:]] == ["bot", "beyond"]
     assert ran.stdout.endswith(f"beyond the declared rights: permission:{MODES}\n")
     assert run("--overprivileged", "--fail-if-any", command="list_api_clients").code == 2
+
+
+def test_list_without_excess_is_empty() -> None:
+    provision(**DECLARED)
+    ran = run("--overprivileged", "--fail-if-any", command="list_api_clients")
+    assert (ran.code, ran.stdout) == (0, "")
 
 
 # Who asks
@@ -776,6 +839,30 @@ def test_restricted_jwt_has_scopes_and_filters(live_server: Any) -> None:
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
 
 
+def test_unrestricted_jwt_has_scopes_and_filters(live_server: Any) -> None:
+    credentials = provision(scopes=("read", "grades:read"), filters=("content_org:CET",))
+    claims = payload(granted(live_server, credentials, token_type="jwt", scope="grades:read"))
+    assert (claims["scopes"], claims["filters"], claims["is_restricted"]) == (
+        ["grades:read"],
+        ["content_org:CET"],
+        False,
+    )
+
+
+def test_restricted_opaque_token_is_expired(live_server: Any) -> None:
+    credentials = provision(restricted=True)
+    answer = granted(live_server, credentials)
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    me = requests.get(f"{live_server.url}/api/user/v1/me", headers=headers, timeout=10)
+    assert (me.status_code, me.json()["error_code"]) == (401, "token_expired")
+
+
+def test_verify_url_proves_restricted_client(live_server: Any) -> None:
+    arguments = ["--restricted", "--scope", "grades:read", "--filter", "content_org:CET"]
+    result = provisioned("bot", *arguments, "--verify-url", live_server.url)
+    assert (result["verified"], result["access_token"]) == (True, None)
+
+
 def test_restricted_client_is_verified_by_jwt(live_server: Any) -> None:
     credentials = provision(restricted=True)
     proof = api.verify(credentials, url=parse_site_url(live_server.url))
@@ -789,6 +876,22 @@ def test_restricted_client_is_verified_by_jwt(live_server: Any) -> None:
 def test_jwt_command_requests_given_scopes() -> None:
     shown = run("bot", "--restricted", "--scope", "grades:read").stderr
     assert "--data-urlencode 'scope=read write email profile grades:read'" in shown
+
+
+# The plan
+
+
+def test_plan_has_step_per_kind_of_change() -> None:
+    plan = api.plan_client(
+        ClientSpec(name="bot", permissions=(MODES,), scopes=("grades:read",), restricted=True), authority=OPERATOR
+    )
+    assert [step.action for step in plan.steps] == [
+        Action.CREATE_CLIENT,
+        Action.CREATE_USER,
+        Action.CREATE_APPLICATION,
+        Action.CHANGE_RIGHTS,
+        Action.SET_ACCESS,
+    ]
 
 
 # Roles and courses that the LMS does not have

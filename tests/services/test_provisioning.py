@@ -13,13 +13,15 @@ from django.db import connection
 from oauth2_provider.models import get_access_token_model, get_application_model
 
 from common.djangoapps.student.models import UserProfile
-from edx_api_provisioning import api
+from edx_api_provisioning import api, signals
 from edx_api_provisioning.adapters import lms, oauth, oauth_server
 from edx_api_provisioning.core.exceptions import (
+    AlreadyDone,
     Conflict,
     DatabaseFailure,
     InvalidSpec,
     NearMatch,
+    NotAllowed,
     ProvisioningError,
     UnusableToken,
 )
@@ -27,8 +29,9 @@ from edx_api_provisioning.core.results import Credentials, Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.services import current_state
-from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
+from edx_api_provisioning.services import credentials as credentials_module
+from edx_api_provisioning.services import current_state, registry
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import (
     OPERATOR,
     SECRET,
@@ -38,6 +41,7 @@ from tests.factories import (
     ApplicationFactory,
     UserFactory,
     operator,
+    person,
     row_counts,
     statements,
 )
@@ -284,6 +288,13 @@ def test_new_token_restarts_notices() -> None:
     assert client().secret_issued == long_ago
 
 
+def test_extra_scope_is_granted_too() -> None:
+    provision(scopes=("read", "grades:read"))
+
+    assert ApplicationAccess.objects.get().scopes == ["grades:read"]
+    assert client().access_token.scope == "read grades:read"
+
+
 # Refusals
 
 
@@ -391,6 +402,12 @@ def test_hash_like_secret_is_rejected(value: str) -> None:
     assert row_counts() == before
 
 
+def test_own_secret_is_verified_not_compared() -> None:
+    provision(client_secret=Secret(SECRET))
+
+    assert provision(client_secret=Secret(SECRET)).status is Status.UNCHANGED
+
+
 @pytest.mark.vendor("mysql")
 @pytest.mark.parametrize(
     ("before", "wanted", "field", "found"),
@@ -476,6 +493,40 @@ def test_instantly_expired_token_is_rejected(monkeypatch: pytest.MonkeyPatch) ->
     assert client().access_token_id is None
 
 
+# Failures on the way
+
+
+STEPS = [
+    (lms, "create_users"),
+    (oauth, "create_applications"),
+    (oauth, "create_access_tokens"),
+    (credentials_module, "issue_tokens"),
+    (registry, "record_all"),
+    (ApiClientEvent, "save"),
+]
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize(("where", "name"), STEPS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, Conflict], ids=lambda error: error.__name__)
+def test_failure_after_any_step_rolls_back(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: type[BaseException]
+) -> None:
+    real, before = getattr(where, name), row_counts()
+
+    def fail_afterwards(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        raise error("no")
+
+    monkeypatch.setattr(where, name, fail_afterwards)
+
+    with pytest.raises(error):
+        provision()
+
+    assert row_counts() == before
+    assert not UserProfile.objects.exists()
+
+
 # The record
 
 
@@ -503,6 +554,69 @@ def test_event_has_actor_reason_and_steps() -> None:
         "expires_at": credentials.expires_at.isoformat(),
     }
     assert abs(event.created - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_multiline_reason_is_rejected() -> None:
+    before = row_counts()
+
+    with pytest.raises(InvalidSpec, match="printable characters") as refusal:
+        api.provision(ClientSpec(name="report"), authority=operator("ada"), reason="two\nlines")
+
+    assert refusal.value.field == "reason"
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+def test_request_id_runs_once() -> None:
+    api.provision(ClientSpec(name="report"), authority=operator("ada"), request_id="r-1")
+    before = row_counts()
+
+    for name in ("report", "other"):
+        with pytest.raises(AlreadyDone):
+            api.provision(ClientSpec(name=name), authority=operator("ada"), request_id="r-1")
+
+    assert row_counts() == before
+
+
+@pytest.mark.databases
+@pytest.mark.versions
+def test_signal_is_sent_after_commit(django_capture_on_commit_callbacks: Any) -> None:
+    told: list[dict[str, Any]] = []
+
+    def tell(**what: Any) -> None:
+        told.append(what)
+        raise ZeroDivisionError  # A failing receiver does no harm.
+
+    signals.api_client_provisioned.connect(tell)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            provision()
+            assert told == []
+        (first,) = told
+        with django_capture_on_commit_callbacks(execute=True):
+            provision()
+    finally:
+        signals.api_client_provisioned.disconnect(tell)
+
+    assert len(told) == 1
+    assert (first["sender"], first["name"], first["actor"]) == (ApiClient, "report", "the test")
+    assert first["details"] == ApiClientEvent.objects.get().details
+
+
+# Who asks
+
+
+def test_asking_user_needs_the_rights() -> None:
+    asker, before = UserFactory(is_staff=True), row_counts()
+
+    for wanted in ({"superuser": True}, {"username": "RETIREMENT_SERVICE_USER"}):
+        with pytest.raises(NotAllowed):
+            api.provision(ClientSpec(name="other", **wanted), authority=person(asker, "ada"))
+        with pytest.raises(NotAllowed):
+            api.plan_client(ClientSpec(name="other", **wanted), authority=person(asker))
+    assert row_counts() == {**before}
+
+    assert api.provision(ClientSpec(name="report", staff=True), authority=person(asker, "ada")).status is Status.CREATED
 
 
 # A plan

@@ -45,6 +45,16 @@ def test_get_loads_related_rows() -> None:
     assert sent == []
 
 
+def test_deleted_token_reads_as_none() -> None:
+    made = ApiClientFactory(name="report")
+    get_access_token_model().objects.filter(pk=made.access_token_id).delete()
+
+    client = registry.get("report", lock_it=True)
+
+    assert client.access_token is None
+    assert client.access_token_id == made.access_token_id
+
+
 @pytest.mark.parametrize("lock_it", [True, False])
 @pytest.mark.parametrize("name", ["report", "", "b\udced", "a\0"])
 def test_unknown_name_is_not_found(name: str, lock_it: bool) -> None:
@@ -125,6 +135,32 @@ def test_ended_predecessor_is_deleted(now: Any) -> None:
     assert event.details == {"client_id": old.client_id}
 
 
+def test_predecessor_stays_during_grace() -> None:
+    client = succeeded()
+
+    assert registry.end_predecessor(client, NOON - timedelta(microseconds=1), authority=OPERATOR) is False
+
+    assert client.predecessor is not None
+    assert not ApiClientEvent.objects.exists()
+
+
+def test_client_without_predecessor_is_unchanged() -> None:
+    client = ApiClientFactory()
+
+    assert registry.end_predecessor(client, None, authority=OPERATOR) is False
+    assert not ApiClientEvent.objects.exists()
+
+
+def test_deleted_predecessor_is_cleared() -> None:
+    succeeded().predecessor.delete()
+    client = registry.get("report", lock_it=True)
+
+    assert registry.end_predecessor(client, NOON, authority=OPERATOR) is True
+
+    assert client.predecessor_ends is None
+    assert ApiClientEvent.objects.get().details == {"client_id": None}
+
+
 # The history
 
 
@@ -160,6 +196,13 @@ def test_request_id_is_new_until_recorded() -> None:
     registry.require_new("r-2")
     with pytest.raises(AlreadyDone):
         registry.require_new("r-1")
+
+
+def test_events_may_lack_request_id() -> None:
+    record()
+    record()
+
+    assert ApiClientEvent.objects.filter(request_id=None).count() == 2
 
 
 def test_was_deleted_looks_at_last_event() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator
+from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator, run
 from tests.lifecycle_helpers import (
     Clock,
     all_rows,
@@ -46,8 +47,10 @@ from tests.lifecycle_helpers import (
     client,
     clock_at,
     granted,
+    issued_long_ago,
     last_event,
     provisioned,
+    shown,
     utc,
 )
 from tests.sampling import some
@@ -55,6 +58,7 @@ from tests.sampling import some
 pytestmark = pytest.mark.django_db
 
 NOON = utc(2027, 5, 3, 12)
+PLURAL = ("list", "notify_expiring")
 
 
 @pytest.fixture
@@ -159,17 +163,20 @@ def test_expired_token_is_rotated(clock: Clock) -> None:
 
 
 @pytest.mark.databases
-@pytest.mark.parametrize("token", ["deleted", "revoked", "never issued"])
-def test_missing_token_is_issued(token: str) -> None:
-    provisioned(token=token != "never issued")
-    if token == "revoked":
-        revoke()
+def test_deleted_token_is_rotated() -> None:
+    provisioned()
     tokens().all().delete()  # as a password reset does
 
     rotated = rotate()
 
     assert answer(rotated.access_token) == "ok"
     assert rotated.scopes == ("read", "write", "email", "profile")
+
+
+def test_rotation_issues_first_token() -> None:
+    provisioned(token=False)
+
+    assert answer(rotate().access_token) == "ok"
 
 
 def test_secret_rotation_keeps_tokens() -> None:
@@ -245,6 +252,16 @@ def test_grace_never_extends_a_token(clock: Clock) -> None:
 
     clock.forward(hours=1, seconds=1)
     assert answer(made.access_token) == "token_expired"
+
+
+def test_rotation_without_grace_ends_earlier_grace(clock: Clock) -> None:
+    made = provisioned()
+    first = rotate(grace=timedelta(days=1))
+
+    second = rotate()
+
+    assert answer(made.access_token) == answer(first.access_token) == "token_nonexistent"
+    assert answer(second.access_token) == "ok"
 
 
 def succeeded() -> tuple[Credentials, Credentials]:
@@ -403,6 +420,14 @@ def test_refused_rotation_changes_nothing(
     assert all_rows() == before
 
 
+def test_ninety_days_grace_is_allowed(clock: Clock) -> None:
+    made = provisioned()
+    rotate(grace=timedelta(days=90))
+
+    clock.forward(days=90)
+    assert answer(made.access_token) == "ok"
+
+
 @pytest.mark.databases
 def test_second_successor_is_refused(clock: Clock) -> None:
     succeeded()
@@ -463,12 +488,7 @@ def give_to_another_user() -> None:
     applications().update(user=UserFactory())
 
 
-def retire_client() -> None:
-    revoke(retire=True)
-
-
 BLOCKING = {
-    retire_client: "report is retired; provision a new client with another name.",
     delete_user: "the user was deleted; provision the client again.",
     retire_user: "the user was retired by the LMS; retire the client and provision a new one.",
     deactivate_user: "the user is not active; activate it in the admin, or retire the client.",
@@ -516,6 +536,18 @@ def test_restricted_client_rotates_only_secret() -> None:
     assert rotate(token=False, secret=True).client_secret is not None
 
 
+def test_retired_client_is_not_rotated() -> None:
+    provisioned()
+    revoke(retire=True)
+    before = all_rows()
+
+    with pytest.raises(Conflict) as refused:
+        rotate()
+
+    assert str(refused.value) == "name: report is retired; provision a new client with another name."
+    assert all_rows() == before
+
+
 # Policies
 
 
@@ -542,9 +574,8 @@ def test_disallowed_client_is_not_rotated(
     assert all_rows() == before
 
 
-@pytest.mark.parametrize("given", [None, timedelta(days=90)])
-def test_max_lifetime_applies_to_rotation(settings: Any, clock: Clock, given: timedelta | None) -> None:
-    provisioned(expires_in=given)
+def test_max_lifetime_applies_to_rotation(settings: Any, clock: Clock) -> None:
+    provisioned()
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
     assert rotate().expires_at == NOON + timedelta(days=30)
@@ -562,6 +593,16 @@ def by_rotate() -> Any:
     return rotate().expires_at
 
 
+def by_rotate_many() -> Any:
+    issued_long_ago()
+    [rotated] = api.rotate_many(["report"], within=timedelta(days=400), authority=OPERATOR)
+    return rotated.unwrap().expires_at
+
+
+def by_command() -> Any:
+    return datetime.fromisoformat(run("report", "--format", "json", command="rotate_api_client").result["expires_at"])
+
+
 def by_provisioning() -> Any:
     """The token is gone."""
     tokens().all().delete()
@@ -569,7 +610,7 @@ def by_provisioning() -> Any:
 
 
 @pytest.mark.databases
-@pytest.mark.parametrize("again", [by_rotate, by_provisioning], ids=lambda by: by.__name__)
+@pytest.mark.parametrize("again", [by_rotate, by_rotate_many, by_command, by_provisioning], ids=lambda by: by.__name__)
 def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None:
     provisioned(expires_in=MONTH)
 
@@ -589,6 +630,13 @@ def test_requested_lifetime_is_kept(clock: Clock) -> None:
 def test_default_lifetime_follows_the_setting(settings: Any, clock: Clock) -> None:
     provisioned()
     settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "TOKEN_LIFETIME": "30d"}
+
+    assert rotate().expires_at == NOON + MONTH
+
+
+def test_kept_lifetime_is_limited_by_the_site(settings: Any, clock: Clock) -> None:
+    provisioned(expires_in=timedelta(days=90))
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_TOKEN_LIFETIME": "30d"}
 
     assert rotate().expires_at == NOON + MONTH
 
@@ -675,6 +723,17 @@ def test_revoke_ends_detached_token() -> None:
     assert answer(made.access_token) == "token_nonexistent"
 
 
+def test_second_revocation_changes_nothing() -> None:
+    provisioned()
+    revoke()
+    before = all_rows()
+
+    again = revoke()
+
+    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    assert all_rows() == before
+
+
 def test_revoke_clears_deleted_token() -> None:
     provisioned()
     tokens().all().delete()
@@ -682,6 +741,13 @@ def test_revoke_clears_deleted_token() -> None:
     assert [revoke().status, revoke().status] == [Status.REVOKED, Status.UNCHANGED]
     (summary,) = api.list_clients()
     assert summary.issues == ()
+
+
+def test_revoked_client_may_be_rotated() -> None:
+    provisioned()
+    revoke()
+
+    assert answer(rotate().access_token) == "ok"
 
 
 # Retiring
@@ -744,15 +810,13 @@ def test_revoke_without_application_harms_nobody() -> None:
     assert [*tokens().all()] == [of_nobody]
 
 
-@pytest.mark.parametrize(("first", "second"), [(False, False), (True, False), (True, True)])
-def test_second_revocation_changes_nothing(first: bool, second: bool) -> None:
+def test_second_retirement_changes_nothing() -> None:
     provisioned()
-    revoke(retire=first)
+    revoke(retire=True)
     before = all_rows()
 
-    again = revoke(retire=second)
-
-    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    assert revoke(retire=True).status is Status.UNCHANGED
+    assert revoke().status is Status.UNCHANGED
     assert all_rows() == before
 
 
@@ -1056,19 +1120,25 @@ def test_unfit_application_is_not_adopted(by_hand: Any, changed: dict[str, Any],
 def test_application_of_other_client_is_not_adopted(by_hand: Any) -> None:
     adopt(client_id=by_hand.client_id)
     made = provisioned("other")
-    api.rotate("other", secret=True, grace=timedelta(days=1), authority=OPERATOR)
     before = all_rows()
 
     with pytest.raises(Conflict) as taken:
         adopt("third", client_id=by_hand.client_id)
-    with pytest.raises(Conflict) as of_predecessor:
-        adopt("third", client_id=made.client_id)
     with pytest.raises(Conflict) as has_another:
         adopt("report", client_id=made.client_id)
 
-    assert str(of_predecessor.value) == "client_id: the application belongs to the API client other."
     assert str(taken.value) == "client_id: the application belongs to the API client report."
     assert str(has_another.value) == "name: this client has another application; use another name."
+    assert all_rows() == before
+
+
+def test_predecessor_is_not_adopted(clock: Clock) -> None:
+    made, _rotated = succeeded()
+    before = all_rows()
+
+    with pytest.raises(Conflict):
+        adopt("thief", client_id=made.client_id)
+
     assert all_rows() == before
 
 
@@ -1172,6 +1242,65 @@ def test_time_spans_ignore_time_zones(settings: Any, now: datetime, zone: str) -
         assert answer(rotated.access_token) == "token_expired"
 
 
+@pytest.mark.databases
+@pytest.mark.versions
+def test_whole_lifecycle_by_commands(settings: Any) -> None:
+    """Use only the commands, across a leap day and both clock changes."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "MAX_SECRET_AGE": "300d", "UNUSED_AFTER": None}
+
+    def of(command: str, *arguments: str) -> Any:
+        ran = run(*arguments, "--format", "json", command=f"{command}_api_client{'s' * (command in PLURAL)}")
+        assert ran.code == 0, ran
+        return json.loads(ran.stdout or "null")
+
+    with clock_at(utc(2027, 11, 1)) as clock:
+        made = of("provision", "report", "--contact", "owner@example.org", "--expires-in", "120d")
+        assert of("list")[0]["expires_at"] == "2028-02-29T00:00:00Z"
+
+        clock.to(utc(2028, 2, 22))
+        assert of("notify_expiring") == ["report"]
+        assert of("list", "--expiring-within", "7d")[0]["name"] == "report"
+        (first,) = of("rotate", "--expiring-within", "7d", "--grace", "7d", "--expires-in", "365d")
+        assert [answer(one["access_token"]) for one in (made, first)] == ["ok", "ok"]
+
+        clock.to(utc(2028, 2, 29, 0, 0, 1))
+        assert [answer(one["access_token"]) for one in (made, first)] == ["token_expired", "ok"]
+        assert of("list", "--expiring-within", "30d") == []
+
+        clock.to(utc(2028, 8, 27, 0, 0, 1))
+        assert run("report", command="verify_api_client").stderr == "CommandError: Issues found: secret_overdue.\n"
+        second = of("rotate", "report", "--token", "--secret", "--grace", "90d", "--reason", "its age")
+        assert granted(made["client_id"], Secret(made["client_secret"]))
+        clock.forward(days=90)
+        assert of("notify_expiring") == []
+        assert granted(made["client_id"], Secret(made["client_secret"])) is None
+        assert of("verify", "report")["client"]["issues"] == []
+
+        assert of("revoke", "report", "--reason", "seen in a log")["status"] == "revoked"
+        third = of("rotate", "report", "--token", "--secret")
+        assert granted(second["client_id"], Secret(second["client_secret"])) is None
+        assert answer(third["access_token"]) == "ok"
+        assert of("revoke", "report", "--retire")["status"] == "retired"
+        assert answer(third["access_token"]) == "token_nonexistent"
+        assert of("list", "--expired") == []
+        assert of("revoke", "report", "--delete")["status"] == "deleted"
+        assert of("list") == []
+
+    assert [*ApiClientEvent.objects.order_by("pk").values_list("kind", flat=True)] == [
+        "created",
+        "notified",
+        "rotated",
+        "rotated",
+        "predecessor_ended",
+        "revoked",
+        "rotated",
+        "retired",
+        "deleted",
+    ]
+    assert (User.objects.count(), applications().count(), tokens().count()) == (0, 0, 0)
+
+
 # History
 
 
@@ -1232,6 +1361,16 @@ def test_history_says_what_was_rotated(clock: Clock) -> None:
     assert graceful.details["client_id"] != both.details["client_id"]
 
 
+def test_history_and_registry_hold_no_secret(clock: Clock) -> None:
+    life = whole_life()
+    secrets = [shown(secret) for one in life for secret in (one.client_secret, one.access_token) if secret is not None]
+
+    assert len(secrets) == 6
+    kept = json.dumps([*ApiClientEvent.objects.values(), *ApiClient.objects.values()], default=str)
+    assert not [secret for secret in secrets if secret in kept]
+    assert not [secret for secret in secrets if secret in repr(life)]
+
+
 @pytest.mark.databases
 def test_long_actor_is_truncated() -> None:
     provisioned()
@@ -1268,6 +1407,15 @@ def test_request_id_runs_once(second: str) -> None:
     assert all_rows() == before
 
 
+def test_adopt_and_revoke_record_request_id(by_hand: Any) -> None:
+    adopt(client_id=by_hand.client_id, request_id="first")
+    revoke(request_id="second")
+
+    for request in ("first", "second"):
+        with pytest.raises(AlreadyDone):
+            rotate(request_id=request)
+
+
 def test_refused_request_may_be_repeated() -> None:
     provisioned()
     deactivate_user()
@@ -1282,7 +1430,6 @@ def test_refused_request_may_be_repeated() -> None:
 
 
 WORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "provision": (lambda: None, provisioned),
     "rotate the token": (provisioned, rotate),
     "rotate with grace": (provisioned, lambda: rotate(secret=True, grace=timedelta(days=1))),
     "rotate both": (provisioned, lambda: rotate(secret=True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from rest_framework.views import APIView
 
 from edx_api_provisioning import api, conf
 from edx_api_provisioning.core.error_reports import hide_credentials
-from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError
+from edx_api_provisioning.core.exceptions import AlreadyDone, InvalidSpec, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.data import Authority, ClientSummary, Credential, Credentials, RequestId
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import errors, requests
@@ -172,6 +173,9 @@ class ApiView(APIView):
 
     def page(self, rows: Any) -> Response:
         """Return one page of rows as JSON."""
+        size = self.request.query_params.get("page_size", "1")
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", size):  # The paginator would take its own number.
+            raise InvalidSpec(_("give a whole number from 1."), field="page_size")
         paginator = (api.pagination_class() or Pages)()
         found: Any = paginator.paginate_queryset(rows, self.request, view=self)
         answer: Response = paginator.get_paginated_response([rendering.row_as_dict(row) for row in found])

@@ -326,7 +326,7 @@ class EventListView(ApiView):
 
     @documented(
         {200: ("A page of events.", docs.page_of(docs.EVENT))},
-        problems=(409,),
+        problems=(400, 409),
         parameters=(docs.NAME_PARAMETER, *docs.PAGE),
     )
     def get(self, request: Request, name: str) -> Response:
