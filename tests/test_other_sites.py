@@ -30,6 +30,7 @@ def test_odd_sites_work_or_are_refused(site: str) -> None:
 def assert_passes(folder: str, *options: str, **variables: str) -> None:
     # Settings are read once per process, so each site has its own process. -P: import the installed package there too.
     environment = {**os.environ, **variables, "PYTEST_ADDOPTS": ""}  # All of its tests, whatever was selected here.
+    environment.pop("TEST_PROGRESS", None)  # They are one test of this job.
     done = subprocess.run(
         [
             sys.executable, "-P", "-m", "pytest", str(HERE / folder / "main_job.py"), "--quiet", *options,
