@@ -53,7 +53,7 @@ def test_job_arguments_arrive_unchanged(site: Any, mode: str, tmp_path: Path) ->
     site.works(mode, "do", "provision-api-client", "--dry-run", "--staff", *words, f"--purpose={values[4]}", "--", "-n")
 
     seen = json.loads((recorder / "seen").read_text())
-    expected = ["--staff", *(f"--scope={value}" for value in values), f"--purpose={values[4]}", "--dry-run"]
+    expected = [f"--purpose={values[4]}", "--staff", *(f"--scope={value}" for value in values), "--dry-run"]
     assert seen == ["lms", "provision_api_client", *expected, "--", "-n"]
     assert not canary.exists()
 
