@@ -64,11 +64,11 @@ class Target:
     """A client, as the rule sees it."""
 
     strong: bool = False
-    """Whether its user has rights, or is a person."""
+    """True if its user has rights, or is a person."""
     person: bool = False
     promoted: bool = False
     received: bool = False
-    """Whether a person without rights received the credentials."""
+    """True if a person without rights received the credentials."""
     restricted: bool = False
 
 

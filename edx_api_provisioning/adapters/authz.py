@@ -7,6 +7,7 @@ A role with a name in ``CourseAccessRole`` is a right as there (``course_role:st
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -79,9 +80,9 @@ def assign(user: Any, right: str) -> None:
         raise InvalidSpec(_("openedx-authz has no course %s.") % course, field="course_roles") from None
 
 
-def unassign(user: Any, right: str) -> None:
-    """Remove a role that :func:`roles_of_users` returned."""
-    if apps.is_installed("openedx_authz"):
+def unassign(user: Any, rights: Iterable[str]) -> None:
+    """Remove roles that :func:`roles_of_users` returned."""
+    for right in sorted(rights):
         _call("unassign_role_from_user", user, right)
 
 

@@ -267,8 +267,8 @@ def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str
     for row in roles._default_manager.filter(user=user):
         if _right(row) in remove:
             row.delete()
-    for right in sorted(remove & authz.roles_of_users([user.pk])[user.pk]):
-        authz.unassign(user, right)
+    if remove:
+        authz.unassign(user, remove & authz.roles_of_users([user.pk])[user.pk])
     for right in sorted(add):
         if authz.keeps(right):
             authz.assign(user, right)
@@ -285,9 +285,8 @@ def _course_role(right: str) -> dict[str, str]:
 
 def remove_assignments(user: Any) -> bool:
     """Remove every role that openedx-authz keeps for a user, and return True if there was any."""
-    found = sorted(authz.roles_of_users([user.pk])[user.pk])
-    for right in found:
-        authz.unassign(user, right)
+    found = authz.roles_of_users([user.pk])[user.pk]
+    authz.unassign(user, found)
     return bool(found)
 
 

@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
-from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.planning import Plan
 from edx_api_provisioning.core.results import (
@@ -28,7 +26,7 @@ from edx_api_provisioning.core.results import (
     Presented,
     Unmanaged,
 )
-from edx_api_provisioning.core.secrets import Secret, basic_authorization, scrub_tracebacks
+from edx_api_provisioning.core.secrets import Secret, scrub_tracebacks
 
 ENV_PREFIX = "OPENEDX_"
 
@@ -68,26 +66,6 @@ def _text(values: dict[str, Any]) -> str:
     if values["client_secret"] or values["access_token"]:
         lines += ["", _("These secrets are shown only once. Save them now.")]
     return "\n".join(lines) + "\n"
-
-
-def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return shell commands that use the issued credentials, each with its purpose; from :func:`as_dict`.
-
-    ``printf`` is built into the shell: the secret is in no process's arguments.
-    """
-    lines, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
-    if values["access_token"] and me_url:
-        header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
-        lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
-    if values["client_secret"] and token_url:
-        header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
-        # A restricted client has to request its scopes.
-        scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
-        jwt = {"token_type": "jwt"} if lms.is_lms() else {}
-        form = shlex.quote(urlencode({"grant_type": "client_credentials", **jwt, **scope}))
-        label = _("Get a JWT") if jwt else _("Get a short-lived token")
-        lines.append((label, f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
-    return lines
 
 
 def _json(values: dict[str, Any]) -> str:

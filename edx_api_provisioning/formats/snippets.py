@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms
-from edx_api_provisioning.formats.rendering import ENDINGS, calls, render_values
+from edx_api_provisioning.core.secrets import Secret, basic_authorization
+from edx_api_provisioning.formats.rendering import ENDINGS, render_values
 
 
 class Snippet(NamedTuple):
@@ -40,19 +43,41 @@ def snippets(values: dict[str, Any]) -> list[Snippet]:
     ]
 
 
+def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return shell commands that use the issued credentials, each with its purpose; from ``rendering.as_dict``.
+
+    ``printf`` is built into the shell: the secret is in no process's arguments.
+    """
+    lines, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
+    if values["access_token"] and me_url:
+        header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
+        lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
+    if values["client_secret"] and token_url:
+        header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
+        form = shlex.quote(urlencode(_grant(values)))
+        label = _("Get a JWT") if lms.is_lms() else _("Get a short-lived token")
+        lines.append((label, f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
+    return lines
+
+
+def _grant(values: dict[str, Any]) -> dict[str, str]:
+    """Return the form fields that request a token: of the LMS a JWT."""
+    jwt = {"token_type": "jwt"} if lms.is_lms() else {}
+    # A restricted client has to request its scopes.
+    scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
+    return {"grant_type": "client_credentials", **jwt, **scope}
+
+
 def _programs(values: dict[str, Any]) -> list[Snippet]:
     me_url, label = conf.url("ME_PATH"), _("Python with requests")
     if not (me_url and values["token_url"]):
         return []
     if not values["client_secret"]:
         return [Snippet("python", label, _BEARER.format(me_url=me_url), "py")] if values["access_token"] else []
-    # As in calls().
-    jwt = {"token_type": "jwt"} if lms.is_lms() else {}
-    scope = {"scope": values["scope"]} if values["scope"] and not values["access_token"] else {}
-    data = json.dumps({"grant_type": "client_credentials", **jwt, **scope})
-    names = {"me_url": me_url, "token_url": values["token_url"], "data": data, "scheme": "JWT" if jwt else "Bearer"}
+    is_lms, data = lms.is_lms(), json.dumps(_grant(values))
+    names = {"me_url": me_url, "token_url": values["token_url"], "data": data, "scheme": "JWT" if is_lms else "Bearer"}
     found = [Snippet("python", label, _BASIC.format(**names), "py")]
-    if jwt:
+    if is_lms:
         warning = _(
             "OAuthAPIClient sends the client secret as a form field, which a stock LMS writes to its tracking log. "
             "Prefer the program with requests."

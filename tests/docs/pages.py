@@ -17,6 +17,7 @@ _BLOCK = re.compile(
 )
 # A comment of the page with commands that prepare its example.
 _BEFORE = re.compile(r"^\.\. Before\n\n((?:^ +.*\n|^\n)+)", re.MULTILINE)
+_END = "--- end of"
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?")
 
 
@@ -44,6 +45,22 @@ def steps_of_block(block: str) -> Iterator[Step]:
         first, *rest = part.rstrip().splitlines()
         more = [line[2:] for line in rest if line.startswith("> ")]
         yield Step("\n".join([first, *more]), [line for line in rest if not line.startswith("> ")])
+
+
+def script_of(followed: list[Step]) -> str:
+    """Return a shell script that runs the commands, and says after each what it returned."""
+    return "".join(f"{step.command}\necho {_END} {number}: $?\n" for number, step in enumerate(followed))
+
+
+def assert_as_shown(followed: list[Step], said: str) -> None:
+    """Assert that each command of the script succeeded, and said what the page shows of it, if it shows anything."""
+    for number, step in enumerate(followed):
+        output, mark, rest = said.partition(f"{_END} {number}: ")
+        assert mark, f"{step.command} did not end:\n{output}"
+        code, _newline, said = rest.partition("\n")
+        assert code == "0", f"{step.command}\n{output}"
+        if step.shown:
+            assert answers(step.shown, output), "\n".join([step.command, "shows", *step.shown, "and said", output])
 
 
 def answers(shown: list[str], said: str) -> bool:

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import DJANGO, ROOT, Step, answers, steps_of_block
+from pages import DJANGO, ROOT, Step, assert_as_shown, script_of, steps_of_block
 
 _BLOCK = re.compile(
     r"^(\.\. Django\n\n)?\.\. code-block:: (\w+)\n(?:   :caption: (\S+)\n)?\n((?:^ +.*\n|^\n)+)", re.MULTILINE
 )
-_END = "--- end of"
 _NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "tests", "mutants", "*.egg-info", "__pycache__")
 
 
@@ -47,11 +46,14 @@ def test_plain_django_commands_work_on_bare_project(page: Path, least: int, tmp_
         port = free.getsockname()[1]
     followed = list(_followed(page))
     assert len(followed) >= least
-    script = "".join(f"{step.command}\necho {_END} {number}: $?\n" for number, step in enumerate(followed))
-    script = script.replace("localhost:8000", f"localhost:{port}").replace(
-        "manage.py runserver",
-        f"manage.py runserver --noreload {port} >server.log 2>&1 & "
-        f"curl --silent --retry 60 --retry-delay 1 --retry-connrefused localhost:{port} >/dev/null",
+    script = (
+        script_of(followed)
+        .replace("localhost:8000", f"localhost:{port}")
+        .replace(
+            "manage.py runserver",
+            f"manage.py runserver --noreload {port} >server.log 2>&1 & "
+            f"curl --silent --retry 60 --retry-delay 1 --retry-connrefused localhost:{port} >/dev/null",
+        )
     )
     networking = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "http"))}
     environment = {
@@ -70,10 +72,4 @@ def test_plain_django_commands_work_on_bare_project(page: Path, least: int, tmp_
         finally:
             os.killpg(shell.pid, signal.SIGKILL)  # the server
 
-    for number, step in enumerate(followed):
-        output, mark, rest = said.partition(f"{_END} {number}: ")
-        assert mark, f"{step.command} did not end:\n{output}"
-        code, _newline, said = rest.partition("\n")
-        assert code == "0", f"{step.command}\n{output}"
-        if step.shown:
-            assert answers(step.shown, output), "\n".join([step.command, "shows", *step.shown, "and said", output])
+    assert_as_shown(followed, said)

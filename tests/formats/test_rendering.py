@@ -28,7 +28,7 @@ from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
-from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats import rendering, snippets
 from edx_api_provisioning.settings.common import LMS_DEFAULTS
 from tests.factories import SECRET, TOKEN, CredentialsFactory, SiteFactory, StateFactory
 
@@ -345,7 +345,7 @@ def test_curl_lines_keep_secrets_out_of_argv(secret: str, tmp_path: Path) -> Non
     curl.chmod(0o755)
     values = rendering.as_dict(CredentialsFactory(client_secret=Secret(secret)))
 
-    for _label, line in rendering.calls(values):
+    for _label, line in snippets.calls(values):
         subprocess.run(["sh", "-c", line], check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
 
     header, basic = (tmp_path / "input").read_text().splitlines()

@@ -49,7 +49,7 @@ class ApiView(APIView):
     """The permissions that a method takes beside that to view API clients, by their first word."""
 
     bearer: ClassVar[bool] = False
-    """Whether opaque tokens are accepted even if the site has not turned that on."""
+    """True if opaque tokens are accepted even if the site has not turned that on."""
     subject = ""
     """The name of the client in the body of the request, as soon as it is known."""
 

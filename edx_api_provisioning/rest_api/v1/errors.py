@@ -66,7 +66,7 @@ _PLATFORM: tuple[tuple[type[drf.APIException], str], ...] = (
 
 
 class PreconditionFailed(drf.APIException):
-    """What exists does not match the If-Match header."""
+    """The If-Match header does not match the present state."""
 
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_code = "precondition_failed"

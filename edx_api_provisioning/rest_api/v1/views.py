@@ -142,8 +142,11 @@ class ApplyView(ApiView):
 
         def work() -> Response:
             versions = api.versions([spec.name for spec in specs], lock=True)
-            if not any(self._is_repeated(spec.name) for spec in specs):
+            try:
                 requests.require_match(request, versions)
+            except (errors.PreconditionFailed, errors.PreconditionRequired):
+                if not any(self._is_repeated(spec.name) for spec in specs):
+                    raise
             return Response({"clients": [self._applied(spec, reason) for spec in specs]})
 
         return api.in_transaction(work)
