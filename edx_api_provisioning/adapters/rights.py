@@ -283,14 +283,14 @@ def require_no_more(rights: Rights, *, authority: Authority, restricted: bool, a
 
     Args:
         restricted: whether the application of the credentials is restricted.
-        asked: whether the rights are those that were asked for, so that they may be named.
+        asked: whether the rights are only those that were asked for, so that they may be named.
 
     Raises:
         NotAllowed: if they would, naming the excess to those who may know it.
     """
     if authority.trusted:
         return
-    if authority.restricted:
+    if authority.restricted and not asked:
         _require_restricted(rights, authority, restricted)
     excess = rights.exceeds(limit_of(authority))
     if not excess:

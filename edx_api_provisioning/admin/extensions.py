@@ -123,10 +123,11 @@ def _tools(site: AdminSite, request: HttpRequest, application: Any) -> list[tupl
     tools = []
     if client is None:
         allowed = allowed if may(request, "provision") else []
+    elif not may(request, "view"):
+        return []
     else:
-        if may(request, "view"):
-            url = admin_url(site, "edx_api_provisioning_apiclient_change", client.pk)
-            tools.append((url, _("API client %s") % client.name))
+        url = admin_url(site, "edx_api_provisioning_apiclient_change", client.pk)
+        tools.append((url, _("API client %s") % client.name))
         current = client.state == ApiClient.State.ACTIVE and client.application_id == application.pk
         allowed = [choice for choice in allowed if current and choice.page is not AdoptPage]
     urls = [page_url(site, choice.page, application=application.pk, **choice.query) for choice in allowed]

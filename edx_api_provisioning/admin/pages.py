@@ -106,6 +106,8 @@ class Page:
             raise Http404
         if any(subject.client is None for subject in self.subjects) and not may(self.request, "provision"):
             raise PermissionDenied  # It has to be adopted first.
+        if any(subject.client is not None for subject in self.subjects) and not may(self.request, "view"):
+            raise PermissionDenied
         if self.needs_subjects and not self.subjects:
             return redirect(self.way_back([]))
         if self.request.method != "POST":

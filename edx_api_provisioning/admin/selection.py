@@ -31,6 +31,8 @@ class Subject:
     client: ApiClient | None = None
     application: Any = None
     user: Any = None
+    shows_rights: bool = True
+    """False if the person may not view users, and this is no API client."""
 
     @property
     def rights(self) -> tuple[str, ...]:
@@ -70,7 +72,9 @@ def selected(request: HttpRequest) -> list[Subject]:
     subjects = [
         *(_of_client(client) for client in clients),
         *(
-            _of_client(owners[application.pk]) if application.pk in owners else _of_application(application)
+            _of_client(owners[application.pk])
+            if application.pk in owners
+            else _of_application(application, shows_rights=_may_see(request, "user"))
             for application in applications
         ),
         *(Subject(key=f"user_{user.pk}", label=user.get_username(), user=user) for user in users),
@@ -89,19 +93,32 @@ def _of_client(client: ApiClient) -> Subject:
     )
 
 
-def _of_application(application: Any) -> Subject:
-    label = _("application %s") % (application.name or application.client_id)
-    return Subject(key=f"application_{application.pk}", label=label, application=application, user=application.user)
+def _of_application(application: Any, *, shows_rights: bool) -> Subject:
+    return Subject(
+        key=f"application_{application.pk}",
+        label=_("application %s") % (application.name or application.client_id),
+        application=application,
+        user=application.user,
+        shows_rights=shows_rights,
+    )
 
 
 def _related(request: HttpRequest, field: str) -> list[Any]:
     """Return the selected users or applications, for people who may view such rows in the admin."""
-    model: Any = ApiClient._meta.get_field(field).related_model
     keys = request.GET.getlist(field)
-    names = [f"{model._meta.app_label}.{get_permission_codename(right, model._meta)}" for right in ("view", "change")]
-    if keys and not any(request.user.has_perm(name) for name in names):
+    if keys and not _may_see(request, field):
         raise PermissionDenied
-    return _rows(model._default_manager.all(), keys)
+    return _rows(_model(field)._default_manager.all(), keys)
+
+
+def _may_see(request: HttpRequest, field: str) -> bool:
+    meta = _model(field)._meta
+    names = (f"{meta.app_label}.{get_permission_codename(right, meta)}" for right in ("view", "change"))
+    return any(request.user.has_perm(name) for name in names)
+
+
+def _model(field: str) -> Any:
+    return ApiClient._meta.get_field(field).related_model
 
 
 def _rows(rows: Any, keys: Sequence[str]) -> list[Any]:

@@ -92,6 +92,22 @@ def test_row_needs_its_view_permission(page: str, kind: str) -> None:
     assert Browser(make_staff(*ALL, f"change_{kind}")).open(page, f"{kind}={row.pk}").status_code == 200
 
 
+@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire"])
+def test_client_needs_its_view_permission(page: str) -> None:
+    client = ApiClientFactory()
+    browser = Browser(make_staff(*ALL[1:], *SEE))
+    for query in (f"client={client.pk}", f"application={client.application_id}"):
+        assert browser.open(page, query).status_code == 403
+
+
+def test_rights_of_an_owner_need_view_user() -> None:
+    application = ApplicationFactory()
+    promote_permission(application.user)
+    query = f"application={application.pk}"
+    assert RIGHT not in text(Browser(make_staff(*ALL, "view_application")).open("adopt", query))
+    assert RIGHT in text(Browser(make_staff(*ALL, *SEE)).open("adopt", query))
+
+
 def test_nothing_visible_without_view() -> None:
     client = ApiClientFactory()
     browser = Browser(make_staff("provision", "rotate", "revoke"))

@@ -116,6 +116,13 @@ def test_restricted_caller_creates_restricted() -> None:
     assert RestrictedApplication.objects.filter(application=application).exists()
 
 
+def test_restricted_caller_changes_restricted() -> None:
+    caller = restricted()
+    created(caller, **WITHIN)
+
+    good(caller.patch("/clients/report/", {"contact": "ann@example.org"}))
+
+
 @pytest.mark.parametrize(
     "body",
     [
