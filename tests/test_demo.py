@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
 DEMO = Path(__file__).parents[1] / "sandbox/demo.py"
 TIMEOUT = 120  # seconds for the whole demo
 

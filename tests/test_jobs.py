@@ -14,6 +14,8 @@ import pytest
 
 from tests import jobs, servers
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("python", "pythons", "first", "newest"),

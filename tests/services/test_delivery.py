@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,7 @@ from edx_api_provisioning.formats.destinations import Files
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer, issued_long_ago
-from tests.sampling import FULL, some
+from tests.sampling import FULL, some, some_of
 from tests.subprocesses import (
     FORK,
     KILLED,
@@ -227,21 +228,17 @@ def passed_points(stopped: Stopped, folder: Path) -> int:
     return passed.value
 
 
-def chosen(last: int) -> list[int]:
-    """All points, or some of them: the numbers differ from run to run of the tests."""
-    return [*range(1, last + 1)] if FULL else sorted(random.sample(range(1, last + 1), min(last, 2)))
-
-
 @pytest.mark.databases
-@pytest.mark.parametrize("happens", [kill_process, raises, interrupts], ids=lambda happens: happens.__name__)
 @pytest.mark.parametrize("stopped", RUNS, ids=lambda stopped: stopped.run.__name__)
-def test_stopped_run_loses_nothing(stopped: Stopped, happens: Work, tmp_path: Path) -> None:
+def test_stopped_run_loses_nothing(stopped: Stopped, tmp_path: Path) -> None:
     last = passed_points(stopped, tmp_path / "undisturbed")
+    ways = (kill_process, raises, interrupts)
+    points = itertools.product(some_of(last, 3), ways) if FULL else zip(some_of(last, 3), ways, strict=True)
 
-    for number in chosen(last):
-        world = new_world(tmp_path / f"stopped-{number}", exists=stopped.exists)
+    for number, happens in points:
+        world = new_world(tmp_path / f"{happens.__name__}-{number}", exists=stopped.exists)
 
-        def work(number: int = number, world: World = world) -> None:
+        def work(number: int = number, world: World = world, happens: Work = happens) -> None:
             InterruptionPoints(number, happens, lines_of=LINES).install()
             stopped.run(world)
 
@@ -347,7 +344,7 @@ def test_interleaved_runs_end_with_one_working_file(
     last = passed_points(stopped, tmp_path / "undisturbed")
     others = passed_points(Stopped(second, exists, ()), tmp_path / "undisturbed-second")
 
-    for number in chosen(last):
+    for number in some_of(last, 2):
         world = new_world(tmp_path / f"paused-{number}", exists=exists)
         one = Paused(lambda world=world: first(world), number, world.folder / "one")
         one.wait()

@@ -59,7 +59,7 @@ def runs(
 
     def numbers() -> Iterator[int]:
         yield 0
-        yield from some_of(last.value)
+        yield from some_of(last.value, 5)
 
     for number in numbers():
         name = f"client-{number}"

