@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -35,6 +35,13 @@ def versions(names: Sequence[str], *, lock: bool = False) -> dict[str, str]:
         for each in clients
         for user in [users.get(each.user_id)]
     }
+
+
+def require_unchanged(names: Sequence[str], seen: Mapping[str, str]) -> None:
+    """Raise Conflict if a client has changed since its version was read; lock the clients until commit."""
+    now = versions(names, lock=True)
+    if any(now.get(name) != seen.get(name) for name in names):
+        raise Conflict(_("The client has changed since you read it; read it again."))
 
 
 def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: bool = False) -> str:

@@ -70,6 +70,7 @@ def apply(
     destination: Destination | None = None,
     reason: str = "",
     request_ids: Mapping[str, str | RequestId | None] | None = None,
+    versions: Mapping[str, str] | None = None,
     new: bool = False,
     verify: bool = True,
     fail_fast: bool = False,
@@ -84,6 +85,7 @@ def apply(
         destination: takes what is issued before it is committed; by default it is returned only.
         reason: why, for the history.
         request_ids: by the names of clients; the same request is not carried out twice.
+        versions: of the clients as the caller saw them; one that has changed since then is refused.
         new: refuse clients that exist already.
         verify: verify credentials in this process before they are committed.
         fail_fast: do nothing after the first refusal.
@@ -91,7 +93,7 @@ def apply(
     Raises:
         ProvisioningError: if the database is not ready, or if nothing more can be delivered.
     """
-    request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {})
+    request = Request(authority=authority, reason=reason, new=new, request_ids=request_ids or {}, versions=versions)
     run = Run(destination or Destination(), verify=verify, fail_fast=fail_fast)
     with translate_errors():
         lock_writers()  # in the transaction of a caller, which begins to read here
@@ -112,9 +114,9 @@ def _carry_out(
             break
         if spec.name not in refused and isinstance(plan, Plan) and plan.steps:
             todo[spec.name] = (spec, plan)
-    creates = [spec for spec, plan in todo.values() if plan.has(Action.CREATE_APPLICATION)]
-    secrets = oauth.new_secrets([spec.client_secret for spec in creates], verify=run.verify)
-    hashed = dict(zip((spec.name for spec in creates), secrets, strict=True))
+    issues = [spec for spec, plan in todo.values() if plan.has(Action.CREATE_APPLICATION) or plan.has(Action.REISSUE)]
+    secrets = oauth.new_secrets([spec.client_secret for spec in issues], verify=run.verify)
+    hashed = dict(zip((spec.name for spec in issues), secrets, strict=True))
 
     def work(names: Sequence[str]) -> list[Credentials]:
         return provisioning.provision_all([todo[name][0] for name in names], request, hashed, run)

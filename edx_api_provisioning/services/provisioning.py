@@ -64,6 +64,8 @@ class Request:
     new: bool = False
     request_ids: Mapping[str, str | RequestId | None] = field(default_factory=dict)
     """By the client's name."""
+    versions: Mapping[str, str] | None = None
+    """Of the clients as the caller saw them; None if any state will do."""
 
     def require_new(self, name: str) -> None:
         """Raise AlreadyDone if the request for this client was executed before."""
@@ -84,6 +86,8 @@ def provision_all(
     """
     for spec in specs:
         request.require_new(spec.name)
+    if request.versions is not None:
+        authorization.require_unchanged([spec.name for spec in specs], request.versions)
     site = current_site()
     runs = []
     for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new):

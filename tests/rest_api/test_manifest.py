@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import pytest
+from django.db import connection
 
 from edx_api_provisioning import api
+from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.core.exceptions import DatabaseFailure
 from edx_api_provisioning.models import ApiClient
+from edx_api_provisioning.services import provisioning
 from tests.factories import row_counts
 from tests.lifecycle_helpers import all_rows, answer, client, last_event, provisioned
 from tests.rest_api.callers import Caller, good, problem
@@ -164,17 +166,47 @@ def test_invalid_manifest_is_rejected(root: Caller, body: Any, field: str) -> No
 
 @pytest.mark.databases
 @pytest.mark.versions
-def test_database_failure_rolls_back(root: Caller) -> None:
-    provision = api.provision
+def test_database_failure_is_told_per_client(root: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    provision_all = provisioning.provision_all
 
-    def fail_at_the_second(spec: Any, **request: Any) -> Any:
-        if spec.name == "grades":
+    def fail_at_the_second(specs: Any, *arguments: Any) -> Any:
+        if "grades" in [spec.name for spec in specs]:
             raise DatabaseFailure("gone")
-        return provision(spec, **request)
+        return provision_all(specs, *arguments)
 
-    provisioned("other")
-    before = row_counts()
-    with mock.patch.object(api, "provision", fail_at_the_second):
-        problem(root.post("/apply/", TWO), 503, "database-failure")
+    monkeypatch.setattr(provisioning, "provision_all", fail_at_the_second)
+    done = by_name(root.post("/apply/", TWO))
 
-    assert row_counts() == before
+    assert done["grades"]["error"]["type"].endswith("/database-failure")
+    assert answer(done["report"]["credentials"]["access_token"]) == "ok"
+    assert [*ApiClient.objects.values_list("name", flat=True)] == ["report"]
+
+
+def test_client_changed_after_the_check_is_refused(root: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    provisioned("grades")
+    versions = api.versions
+
+    def then_changed(names: Any) -> Any:
+        seen = versions(names)
+        provisioned("grades", purpose="another")
+        return seen
+
+    monkeypatch.setattr(api, "versions", then_changed)
+    done = by_name(root.post("/apply/", TWO))
+
+    assert (done["grades"]["error"]["status"], done["report"]["error"]) == (409, None)
+    assert (client("grades").manifest, client().manifest) == ("", "team")
+
+
+def test_apply_hashes_before_its_transaction(root: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes, depth = [], len(connection.savepoint_ids)
+    new_secrets = oauth.new_secrets
+
+    def counted(brought: Any, **options: Any) -> Any:
+        hashes.append((len(brought), len(connection.savepoint_ids) - depth))
+        return new_secrets(brought, **options)
+
+    monkeypatch.setattr(oauth, "new_secrets", counted)
+    by_name(root.post("/apply/", TWO))
+
+    assert hashes == [(2, 0)]

@@ -12,14 +12,13 @@ from rest_framework.response import Response
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import (
     AlreadyDone,
-    DatabaseFailure,
     NotAllowed,
     NotTold,
     ProvisioningError,
     RequestReused,
 )
 from edx_api_provisioning.core.parsing import parse_lifetime
-from edx_api_provisioning.data import ORDERINGS, ClientSpec, Credentials
+from edx_api_provisioning.data import ORDERINGS, Applied, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.rest_api.v1 import documentation as docs
 from edx_api_provisioning.rest_api.v1 import errors, requests
@@ -139,17 +138,15 @@ class ApplyView(ApiView):
         """
         specs, reason = requests.many_clients(request)
         self.request_id()  # so that a wrong key is rejected without clients too
-
-        def work() -> Response:
-            versions = api.versions([spec.name for spec in specs], lock=True)
-            try:
-                requests.require_match(request, versions)
-            except (errors.PreconditionFailed, errors.PreconditionRequired):
-                if not any(self._is_repeated(spec.name) for spec in specs):
-                    raise
-            return Response({"clients": [self._applied(spec, reason) for spec in specs]})
-
-        return api.in_transaction(work)
+        ids = {spec.name: self.request_id(spec.name) for spec in specs}
+        versions = api.versions([*ids])
+        try:
+            requests.require_match(request, versions)
+        except (errors.PreconditionFailed, errors.PreconditionRequired):
+            if not any(self._is_repeated(name) for name in ids):
+                raise
+        done = api.apply(specs, authority=self.authority, reason=reason, request_ids=ids, versions=versions)
+        return Response({"clients": [self._applied(each) for each in done]})
 
     def _is_repeated(self, name: str) -> bool:
         try:
@@ -157,19 +154,16 @@ class ApplyView(ApiView):
         except RequestReused:  # This client will be refused for it.
             return False
 
-    def _applied(self, spec: ClientSpec, reason: str) -> dict[str, Any]:
-        asked = {**self.asked, "request_id": self.request_id(spec.name)}
+    def _applied(self, done: Applied) -> dict[str, Any]:
         try:
-            credentials = api.provision(spec, reason=reason, **asked)
+            credentials = done.unwrap()
         except AlreadyDone:
-            credentials = api.describe(spec.name)
-        except DatabaseFailure:
-            raise  # The other clients would fail too.
+            credentials = api.describe(done.name)
         except ProvisioningError as error:
             if isinstance(error, (NotAllowed, NotTold)):
-                self.count_refusal(spec.name, error)
-            return {"name": spec.name, "credentials": None, "error": errors.problem(error)}
-        return {"name": spec.name, "credentials": self.shown(credentials), "error": None}
+                self.count_refusal(done.name, error)
+            return {"name": done.name, "credentials": None, "error": errors.problem(error)}
+        return {"name": done.name, "credentials": self.shown(credentials), "error": None}
 
 
 class ClientListView(ApiView):
