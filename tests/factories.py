@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
+import django
 import factory
 from django.contrib.auth import get_user_model
 from django.core.management import load_command_class
@@ -34,6 +35,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SECRET = "correct-horse-battery-staple-0123456789"
 TOKEN = "tokens.of.my.own-choosing_0123456789"
+ADMINS = ["root@example.org"] if django.VERSION >= (6, 0) else [("root", "root@example.org")]
 
 
 def operator(label: str = "the test") -> Authority:
@@ -232,6 +234,16 @@ def run(
 def provisioned(*arguments: str, **options: Any) -> dict[str, Any]:
     """Run a command that succeeds and return its JSON."""
     return run(*arguments, "--format", "json", **options).result
+
+
+def mail_by(settings: Any, backend: str, **options: Any) -> None:
+    """Send mail by this backend; each option has the name of a setting after ``EMAIL_``."""
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+        return
+    settings.EMAIL_BACKEND = backend
+    for name, value in options.items():
+        setattr(settings, f"EMAIL_{name.upper()}", value)
 
 
 def row_counts() -> dict[str, int]:

@@ -83,13 +83,16 @@ class Process:
 @contextmanager
 def database_for_processes(folder: Path) -> Iterator[None]:
     """Provide a database that other processes can open: the test database, or a copy of one in memory."""
-    usual, name = connections["default"], connection.settings_dict["NAME"]
+    usual, settings = connections["default"], connection.settings_dict
+    name = settings["NAME"]
     if usual.vendor == "sqlite":
         file = str(folder / "database.sqlite3")
         with usual.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [file])
-        usual.settings_dict["NAME"] = file
-        connections["default"] = usual.copy()
+        # A late request of the live server closes the usual connection, which has to know that it is in memory.
+        usual.settings_dict = dict(settings)
+        settings["NAME"] = file
+        connections["default"] = type(usual)(settings, "default")
     try:
         # Import once here, for all forked runs.
         with transaction.atomic():
@@ -100,7 +103,7 @@ def database_for_processes(folder: Path) -> Iterator[None]:
     finally:
         if usual.vendor == "sqlite":
             connections["default"].close()
-            usual.settings_dict["NAME"], connections["default"] = name, usual
+            settings["NAME"], usual.settings_dict, connections["default"] = name, settings, usual
 
 
 def as_of_a_test() -> None:

@@ -173,9 +173,7 @@ class translate_errors:  # noqa: N801 - called like a function
 
 def _explanation(error: Error) -> ProvisioningError:
     if _migrations_missing():
-        return NotMigrated(
-            _("the tables of this package are missing or outdated; run manage.py migrate edx_api_provisioning")
-        )
+        return NotMigrated(_("the tables of this package are missing or outdated; run: migrate edx_api_provisioning"))
     return explain(error)
 
 

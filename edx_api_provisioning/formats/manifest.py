@@ -83,7 +83,7 @@ def manifest_schema() -> dict[str, Any]:
     defaults = {name: field for name, field in client["properties"].items() if name not in _OWN}
     return {
         "$schema": DIALECT,
-        "title": "API clients of an Open edX site",
+        "title": "API clients",
         "type": "object",
         "properties": {
             "manifest": json_schema(MANIFEST),

@@ -17,7 +17,8 @@ from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.formats.rendering import ENV_PREFIX
 
-_TOKEN, _SECRET = f"{ENV_PREFIX}ACCESS_TOKEN", f"{ENV_PREFIX}CLIENT_SECRET"
+TOKEN, SECRET = f"{ENV_PREFIX}ACCESS_TOKEN", f"{ENV_PREFIX}CLIENT_SECRET"
+"""The variables of an env file that the commands read."""
 
 
 def api_request(method: str, url: str, *, scheme: str = "bearer") -> str:
@@ -25,7 +26,7 @@ def api_request(method: str, url: str, *, scheme: str = "bearer") -> str:
     options = "" if method == "GET" else f"-X {method} "
     if method in ("POST", "PUT", "PATCH"):
         options += "-H 'Content-Type: application/json' -d @body.json "
-    header, variable = ("JWT", "JWT") if scheme == "jwt" else ("Bearer", _TOKEN)
+    header, variable = ("JWT", "JWT") if scheme == "jwt" else ("Bearer", TOKEN)
     return f"""printf 'Authorization: {header} %s' "${variable}" | curl -H @- {options}{shlex.quote(url)}"""
 
 
@@ -34,7 +35,19 @@ def token_request(client_id: str, url: str, *, scope: str = "") -> str:
     jwt = " -d token_type=jwt" if lms.is_lms() else ""
     scopes = f" --data-urlencode {shlex.quote(f'scope={scope}')}" if scope else ""
     form = f"-d grant_type=client_credentials{jwt}{scopes}"
-    return f"""printf 'user = "%s:%s"' {quote(client_id, safe="")} "${_SECRET}" | curl -K - {form} {shlex.quote(url)}"""
+    return f"""printf 'user = "%s:%s"' {quote(client_id, safe="")} "${SECRET}" | curl -K - {form} {shlex.quote(url)}"""
+
+
+def pasted(variable: str, command: str) -> str:
+    """Return a command line that first reads its variable from the terminal."""
+    return f"read -r {variable}; {command}"
+
+
+def encoding_note(client_secret: str) -> str:
+    """Return what to do with a secret that differs from its percent-encoded form; an empty text if it does not."""
+    if quote(client_secret, safe="") == client_secret:
+        return ""
+    return _("percent-encode the client secret: it holds more than letters and digits")
 
 
 def next_steps(credentials: Credentials, *, env_file: str | None) -> Iterator[str]:
@@ -46,20 +59,20 @@ def next_steps(credentials: Credentials, *, env_file: str | None) -> Iterator[st
     me_url, token_url, docs_url = conf.url("ME_PATH"), conf.url("TOKEN_PATH"), conf.url("API_DOCS_PATH")
 
     def command(variable: str, rest: str) -> str:
-        return f"  . {shlex.quote(os.path.abspath(env_file))}; {rest}" if env_file else f"  read -r {variable}; {rest}"
+        return "  " + (f". {shlex.quote(os.path.abspath(env_file))}; {rest}" if env_file else pasted(variable, rest))
 
     paste = "" if env_file else _(" (then paste it)")
     if credentials.access_token is not None and me_url:
         yield _("Test the access token%s:") % paste
-        yield command(_TOKEN, api_request("GET", me_url))
+        yield command(TOKEN, api_request("GET", me_url))
     if credentials.client_secret is not None and token_url:
         paste = "" if env_file else _(" (then paste the client secret)")
         jwt = _("Get a JWT, which lasts an hour and will outlive Bearer tokens in Open edX%s:")
         yield (jwt if lms.is_lms() else _("Get a short-lived token%s:")) % paste
         scope = " ".join(credentials.scopes) if credentials.restricted else ""
-        yield command(_SECRET, token_request(credentials.client_id, token_url, scope=scope))
-        if quote(credentials.client_secret.reveal(), safe="") != credentials.client_secret.reveal():
-            yield _("  (percent-encode the client secret: it holds more than letters and digits)")
+        yield command(SECRET, token_request(credentials.client_id, token_url, scope=scope))
+        if note := encoding_note(credentials.client_secret.reveal()):
+            yield f"  ({note})"
     if docs_url:
         yield _("Read the API documentation: %s") % docs_url
     if credentials.expires_at is not None:

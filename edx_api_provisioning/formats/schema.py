@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import (
     CLIENT,
@@ -173,10 +174,11 @@ def json_schema(option: Option) -> dict[str, Any]:
 
 
 def client_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a client in a manifest, as far as it holds on every site."""
+    """Return the JSON Schema (draft 2020-12) of a client in a manifest of this site."""
+    offered = {key: option for key, option in FIELDS.items() if lms.is_lms() or not option.lms}
     return {
         "type": "object",
-        "properties": {key: json_schema(option) for key, option in FIELDS.items()},
+        "properties": {key: json_schema(option) for key, option in offered.items()},
         "required": ["name"],
         "additionalProperties": False,
     }

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms
-from edx_api_provisioning.core.secrets import Secret, basic_authorization
-from edx_api_provisioning.formats.rendering import ENDINGS, render_values
+from edx_api_provisioning.formats import requests
+from edx_api_provisioning.formats.rendering import ENDINGS, ENV_PREFIX, render_values
 
 
 class Snippet(NamedTuple):
@@ -36,28 +34,26 @@ def snippets(values: dict[str, Any]) -> list[Snippet]:
         ("kubernetes-secret", "Kubernetes Secret"),
     )
     return [
-        *(Snippet(f"call-{number}", label, line) for number, (label, line) in enumerate(calls(values))),
+        *calls(values),
         *(Snippet(key, label, render_values(values, format=key), ENDINGS[key]) for key, label in files),
         *_programs(values),
-        Snippet("github", _("GitHub Actions secrets"), _github(values)),
+        Snippet("github", _("GitHub Actions secrets"), _GITHUB.format(file=f"{values['name']}.{ENDINGS['env']}")),
     ]
 
 
-def calls(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return shell commands that use the issued credentials, each with its purpose; from ``rendering.as_dict``.
-
-    ``printf`` is built into the shell: the secret is in no process's arguments.
-    """
-    lines, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
+def calls(values: dict[str, Any]) -> list[Snippet]:
+    """Return shell commands that use the issued credentials, which are then pasted into the terminal."""
+    found, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
     if values["access_token"] and me_url:
-        header = shlex.quote(f"Authorization: Bearer {values['access_token']}")
-        lines.append((_("Call the API"), f"printf '%s' {header} | curl -H @- {me_url}"))
+        line = requests.pasted(requests.TOKEN, requests.api_request("GET", me_url))
+        found.append(Snippet("call-0", _("Call the API (then paste the access token)"), line))
     if values["client_secret"] and token_url:
-        header = f"Authorization: {basic_authorization(values['client_id'], Secret(values['client_secret']))}"
-        form = shlex.quote(urlencode(_grant(values)))
+        line = requests.token_request(values["client_id"], token_url, scope=_grant(values).get("scope", ""))
         label = _("Get a JWT") if lms.is_lms() else _("Get a short-lived token")
-        lines.append((label, f"printf '%s' {shlex.quote(header)} | curl -H @- -d {form} {token_url}"))
-    return lines
+        label += _(" (then paste the client secret)")
+        note = requests.encoding_note(values["client_secret"])
+        found.append(Snippet("call-1", label, requests.pasted(requests.SECRET, line), warning=note))
+    return found
 
 
 def _grant(values: dict[str, Any]) -> dict[str, str]:
@@ -132,8 +128,5 @@ response.raise_for_status()
 print(response.json())
 """
 
-
-def _github(values: dict[str, Any]) -> str:
-    """Return a command that stores the credentials as secrets; it reads them from its standard input."""
-    kept = {key: values[key] for key in ("client_id", "client_secret", "access_token")}
-    return f"gh secret set --env-file - <<'EOF'\n{render_values(kept, format='env')}EOF\n"
+# gh takes only the secrets: it would hide values like "true" in every log.
+_GITHUB = f"grep -E '^{ENV_PREFIX}(CLIENT_ID|CLIENT_SECRET|ACCESS_TOKEN)=' {{file}} | gh secret set --env-file -\n"

@@ -145,7 +145,7 @@ def not_migrated() -> None:
 
 
 def test_missing_migration_names_command(not_migrated: None) -> None:
-    with pytest.raises(NotMigrated, match=r"run manage\.py migrate edx_api_provisioning"), translate_errors():
+    with pytest.raises(NotMigrated, match=r"run: migrate edx_api_provisioning"), translate_errors():
         raise ProgrammingError("no such table: edx_api_provisioning_apiclient")
 
 

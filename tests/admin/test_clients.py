@@ -282,7 +282,7 @@ def test_client_page_is_read_only(browser: Browser) -> None:
     for words in ("superuser", "reports", client.application.client_id, "read write email profile"):
         assert words in text(page)
     assert "Tokens in the database: 1" in text(page)
-    assert re.search("Contact:? -", text(page))
+    assert re.search(r"Contact:? (Email address of the person responsible for the client\. )?-", text(page))
     assert "Manifest: -" in text(page)
     assert "None" not in text(page)
     assert page.content.decode().count("icon-yes") == 1  # the user was created for it; it may not rotate itself

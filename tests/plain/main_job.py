@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from typing import Any
@@ -88,6 +89,9 @@ def test_lms_only_options_are_not_offered(capsys: pytest.CaptureFixture[str]) ->
         shown = load_command_class("edx_api_provisioning", command).create_parser("manage.py", command).format_help()
         assert not re.search(r"\bLMS\b|manage.py lms|course role|course key", shown.partition("examples:")[0]), shown
         assert "manage.py lms" not in shown
+    client = json.loads(run("--print-schema").stdout)["properties"]["clients"]["items"]
+    assert not {"restricted", "filters", "course_roles", "global_roles"} & set(client["properties"])
+    assert {"name", "scopes", "permissions"} < set(client["properties"])
     call_command("explain_api_access", profiles=True)
     assert capsys.readouterr() == ("", "")
 

@@ -12,7 +12,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import ApplicationFactory, UserFactory
+from tests.factories import ADMINS, ApplicationFactory, UserFactory
 from tests.rest_api.callers import (
     ALL,
     SCOPES,
@@ -217,7 +217,7 @@ def test_error_reports_hold_no_credential(
     debug: bool, settings: Any, monkeypatch: pytest.MonkeyPatch, mailoutbox: list[Any]
 ) -> None:
     settings.DEBUG = debug
-    settings.ADMINS = [("root", "root@example.org")]
+    settings.ADMINS = ADMINS
     settings.DEBUG_PROPAGATE_EXCEPTIONS = False
     row = token_of(make_user(*ALL))
     caller = Caller(f"Bearer {value_of(row)}")

@@ -23,7 +23,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import notices
-from tests.factories import OPERATOR, operator
+from tests.factories import OPERATOR, mail_by, operator
 from tests.lifecycle_helpers import Clock, client, clock_at, granted, last_event, provisioned, utc
 from tests.subprocesses import FORK, TIMEOUT, Process, database_for_processes
 
@@ -179,11 +179,11 @@ def test_notice_has_expiry_and_commands(settings: Any, clock: Clock) -> None:
         "\n"
         "An operator of the site can issue a new token, while the old one keeps working for 24 hours:\n"
         "\n"
-        "    ./manage.py lms rotate_api_client report --grace 24h\n"
+        "    rotate_api_client report --grace 24h\n"
         "\n"
         "If the client is no longer needed, an operator can retire it:\n"
         "\n"
-        "    ./manage.py lms revoke_api_client report --retire\n\n"
+        "    revoke_api_client report --retire\n\n"
     )
 
 
@@ -269,7 +269,7 @@ class ClientError(Exception):
     "error", [OSError("refused"), ClientError("throttled by owner@broken.example.org"), ValueError()]
 )
 def test_failed_mail_is_retried(settings: Any, caplog: Any, error: Exception) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    mail_by(settings, f"{__name__}.Refusing")
     for name, contact in (("a", OWNER), ("b", "owner@broken.example.org"), ("c", OWNER), ("d", "broken@example.org")):
         provisioned(name, username=f"user-{name}", contact=contact, expires_in=timedelta(days=1))
 
@@ -285,14 +285,14 @@ def test_failed_mail_is_retried(settings: Any, caplog: Any, error: Exception) ->
     assert type(error).__name__ in caplog.text
     assert "throttled" not in caplog.text
 
-    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    mail_by(settings, "django.core.mail.backends.locmem.EmailBackend")
     assert notify() == ("b", "d")
     assert len(mail.outbox) == 4
 
 
 @pytest.mark.django_db
 def test_one_failed_mail_is_singular(settings: Any) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.Refusing"
+    mail_by(settings, f"{__name__}.Refusing")
     provisioned(contact="owner@broken.example.org", expires_in=timedelta(days=1))
 
     with pytest.raises(ProvisioningError) as refused:
@@ -359,8 +359,7 @@ def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 
 def notify_into(folder: Path) -> None:
     """Send notices from a worker that writes its mails to files."""
-    django_settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-    django_settings.EMAIL_FILE_PATH = str(folder)
+    mail_by(django_settings, "django.core.mail.backends.filebased.EmailBackend", file_path=str(folder))
     print(*notify())
 
 

@@ -112,7 +112,7 @@ def test_declared_rights_are_included() -> None:
     }
 
 
-def test_clients_are_sorted_and_filtered_by_name() -> None:
+def test_clients_are_sorted_and_filtered_by_name(clock: Clock) -> None:
     for name in ("c", "a", "b"):
         provisioned(name, username=f"{name}{name}")
 
