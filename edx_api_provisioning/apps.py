@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.apps import AppConfig
+from django.db.models.signals import post_save
 from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning import signals  # noqa: F401 - openedx-events looks for the events when it is ready
@@ -27,11 +28,13 @@ class ApiProvisioningConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and listen to the retirement of accounts."""
+        """Register the system checks, and listen to the retirement of accounts and to new access tokens."""
         from edx_api_provisioning.adapters.lms import retirement_signal
         from edx_api_provisioning.checks import register_checks
+        from edx_api_provisioning.models import ACCESS_TOKEN_MODEL
 
         register_checks()
+        post_save.connect(_check_token, sender=ACCESS_TOKEN_MODEL, dispatch_uid="edx_api_provisioning")
         if (retirement := retirement_signal()) is not None:
             retirement.connect(_retire, dispatch_uid="edx_api_provisioning")
 
@@ -45,3 +48,9 @@ def _retire(*, user: Any, **_signal: Any) -> None:
     from edx_api_provisioning.api import retire_person  # Importing it takes time that few processes should spend.
 
     retire_person(user)
+
+
+def _check_token(**signal: Any) -> None:
+    from edx_api_provisioning.adapters.oauth_server import refuse_replaced_secret
+
+    refuse_replaced_secret(**signal)

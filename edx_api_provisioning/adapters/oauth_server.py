@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
+from django.core.exceptions import PermissionDenied
+from django.db import connections, transaction
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
 from oauth2_provider.oauth2_backends import get_oauthlib_core
@@ -124,6 +126,29 @@ def grant(client_id: str, client_secret: Secret) -> tuple[int, dict[str, Any]]:
     with _unlogged():
         _url, _headers, body, status = get_oauthlib_core().create_token_response(request)
     return status, json.loads(body)
+
+
+def refuse_replaced_secret(*, instance: Any, created: bool, using: str, **_signal: Any) -> None:
+    """Refuse a new access token if the secret that its request authenticated with was replaced meanwhile.
+
+    A receiver of post_save. DOT gives the token the row of the application that it compared the secret with. Such a
+    request waits here for a transaction that replaces the secret: on MySQL the foreign key locked the application when
+    the token was inserted, PostgreSQL does so only at commit.
+
+    Raises:
+        PermissionDenied: the token is not saved, and the request is answered with 403.
+    """
+    application = instance._meta.get_field("application").get_cached_value(instance, default=None)
+    if not created or application is None or not oauth.is_client_credentials(application):
+        return
+    if "client_secret" not in vars(application):
+        return  # A token of ours: we never read secrets.
+    rows = oauth.get_application_model()._default_manager.using(using).filter(pk=application.pk)
+    with transaction.atomic(using=using, savepoint=False):
+        if connections[using].features.has_select_for_no_key_update:
+            rows = rows.select_for_update(no_key=True)
+        if application.client_secret not in rows.values_list("client_secret", flat=True):
+            raise PermissionDenied
 
 
 def newest_token(client_id: str) -> Any:

@@ -244,10 +244,11 @@ def _end_credentials(run: _Run, hashed: Mapping[str, oauth.NewSecret], site: Sit
     client, spec = run.client, run.plan.spec
     keep_last_use(client)
     registry.end_predecessor(client, None, authority=authority)
+    run.client_secret = hashed.get(spec.name) or oauth.new_secrets([spec.client_secret])[0]
+    # The secret first: a grant with the old one is then refused, or its token ends with the others.
+    oauth.set_client_secret(client.application, run.client_secret.stored)
     oauth.end_tokens(client.application_id, at=None, current=client.access_token_id)
     client.access_token = None
-    run.client_secret = hashed.get(spec.name) or oauth.new_secrets([spec.client_secret])[0]
-    oauth.set_client_secret(client.application, run.client_secret.stored)
     client.secret_issued, client.secret_issue = site.now, credentials.new_issue_id()
     recipients.forget_tokens(client)
 

@@ -96,7 +96,9 @@ def _locked(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> Query
 
 
 def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
-    return clients.select_related("user", "application", "access_token", "predecessor")
+    loaded = clients.select_related("user", "application", "access_token", "predecessor")
+    # Secrets that are not read cannot leak.
+    return loaded.defer("application__client_secret", "predecessor__client_secret", "access_token__token")
 
 
 def get(name: str, *, lock_it: bool) -> ApiClient:

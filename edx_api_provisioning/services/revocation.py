@@ -46,7 +46,7 @@ def revoke(
         if delete and gone and registry.was_deleted(name):
             return Credentials(name=name, status=Status.UNCHANGED)
         client = registry.get(name, lock_it=True)
-        changes = _revoke_tokens(client, authority)
+        changes = _revoke_tokens(client, authority, retire=retire or delete)
         if retire or delete:
             # A user that was created for this client is deactivated: no other client may go on using it.
             others = registry.lock_others(client) if client.user_made else []
@@ -77,7 +77,7 @@ def revoke(
 
 
 def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:
-    changes = (*_revoke_tokens(other, authority), *_retire(other))
+    changes = (*_revoke_tokens(other, authority, retire=True), *_retire(other))
     other.last_cut = datetime.now(UTC)
     recipients.forget_tokens(other)
     other.save()
@@ -85,9 +85,12 @@ def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reaso
     registry.record(other, other.name, Kind.RETIRED, authority=authority, reason=reason, details=details)
 
 
-def _revoke_tokens(client: ApiClient, authority: Authority) -> tuple[str, ...]:
+def _revoke_tokens(client: ApiClient, authority: Authority, *, retire: bool) -> tuple[str, ...]:
     changes = []
     keep_last_use(client)
+    if retire and client.application is not None and client.state != ApiClient.State.RETIRED:
+        # The secret first: a grant with the old one is then refused, or its token ends with the others.
+        oauth.set_client_secret(client.application, oauth.new_client_secret())
     known = client.application_id is not None or client.access_token_id is not None
     ended = oauth.end_tokens(client.application_id, at=None, current=client.access_token_id) if known else 0
     if ended or client.access_token_id is not None:
@@ -104,7 +107,6 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
     client.state = ApiClient.State.RETIRED
     changes = [_("Retired the client.")]
     if client.application is not None:
-        oauth.set_client_secret(client.application, oauth.new_client_secret())
         client.secret_issue = ""
         changes.append(_("Revoked the client secret."))
     user: Any = client.user

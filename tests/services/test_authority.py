@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import IntegrityError, connection, models, transaction
 from oauth2_provider.models import get_access_token_model
+from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
@@ -422,6 +423,35 @@ def test_control_characters_of_an_application_are_escaped() -> None:
 
     assert "evil\\x1b[2J\\nforged row" in shown_rows
     assert "\x1b" not in shown_rows
+
+
+IN_FLIGHT: dict[str, Any] = {
+    "rotated": lambda: api.rotate("report", secret=True, authority=OPERATOR),
+    "rotated with grace": lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR),
+    "only the token": lambda: api.rotate("report", authority=OPERATOR),
+    "reissued": lambda: provision(permissions=(MODES,), reissue=True),
+    "revoked": lambda: api.revoke("report", authority=OPERATOR),
+    "retired": lambda: api.revoke("report", retire=True, authority=OPERATOR),
+}
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("change", IN_FLIGHT)
+def test_grant_with_a_replaced_secret_is_refused(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = provision(person(ann()))
+    validator = oauth2_settings.OAUTH2_VALIDATOR_CLASS
+    authenticate = validator.authenticate_client
+
+    def then_change(self: Any, request: Any, *args: Any, **kwargs: Any) -> bool:
+        monkeypatch.setattr(validator, "authenticate_client", authenticate)
+        result = authenticate(self, request, *args, **kwargs)
+        IN_FLIGHT[change]()
+        return bool(result)
+
+    monkeypatch.setattr(validator, "authenticate_client", then_change)
+
+    valid = change in ("rotated with grace", "only the token", "revoked")
+    assert (granted(issued.client_id, issued.client_secret) is not None) == valid
 
 
 def test_grant_in_flight_at_retirement_is_ended() -> None:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from django.db import connection, connections
 from django.test.testcases import LiveServerThread
 from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
@@ -189,6 +191,44 @@ def test_token_ends_exactly_at_commit() -> None:
 
     assert {*answers} == {"ok", "token_nonexistent"}
     assert answers["ok"] == before["ok"] > 10
+
+
+def test_grant_in_flight_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that has authenticated with the old secret is answered after the commit."""
+    if connection.vendor == "sqlite":
+        pytest.skip("a grant reads and then writes in a transaction, which SQLite refuses")
+    made = provisioned()
+    validator, table = oauth2_settings.OAUTH2_VALIDATOR_CLASS, get_application_model()._meta.db_table
+    authenticate = validator.authenticate_client
+    authenticated, replaced = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> bool:
+        result = authenticate(*arguments)
+        authenticated.set()
+        assert replaced.wait(TIMEOUT)
+        return bool(result)
+
+    def request_token() -> str | None:
+        try:
+            return granted(made.client_id, made.client_secret)
+        finally:
+            connections.close_all()
+
+    def statement(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        result = execute(sql, *arguments)
+        if sql.startswith("UPDATE") and table in sql:
+            replaced.set()
+        return result
+
+    with ThreadPoolExecutor(1) as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(validator, "authenticate_client", slowly)
+            answered = pool.submit(request_token)
+            assert authenticated.wait(TIMEOUT)
+        with connection.execute_wrapper(statement):
+            api.rotate("report", secret=True, authority=OPERATOR)
+        assert answered.result(TIMEOUT) is None
+    assert get_access_token_model().objects.count() == 1
 
 
 # Parallel runs
