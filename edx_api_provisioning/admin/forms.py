@@ -219,6 +219,12 @@ def _name_of(subject: Subject) -> str:
     return f"name_{subject.key}"
 
 
+def _keep_lifetime(form: PageForm) -> None:
+    """Offer an existing client the lifetime that it has, instead of the site's default."""
+    lifetime: Any = form.fields["expires_in"]
+    lifetime.choices = [("", _("The same lifetime as before")), *lifetime.choices[1:]]
+
+
 _NEW = tuple(
     sorted(
         (option for option in CLIENT.values() if option.part != VALUES),
@@ -282,6 +288,7 @@ class AgainForm(PageForm):
 
     def __init__(self, *args: Any, subjects: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(*args, subjects=subjects, **kwargs)
+        _keep_lifetime(self)
         (client,) = (subject.client for subject in subjects)
         declared = tuple(client.declared_rights)
         shown = {name: getattr(client, name) for name in STORED}
@@ -320,8 +327,7 @@ class RotateForm(PageForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        lifetime: Any = self.fields["expires_in"]
-        lifetime.choices = [("", _("The same lifetime as before")), *lifetime.choices[1:]]
+        _keep_lifetime(self)
 
 
 class EndForm(PageForm):

@@ -466,6 +466,24 @@ def test_client_rights_are_shown_and_changed(browser: Browser, finance: Group) -
     assert client.declared_rights == expected
 
 
+@pytest.mark.parametrize("page", ["provision", "rotate"])
+def test_existing_client_keeps_its_lifetime(browser: Browser, page: str) -> None:
+    api.provision(ClientSpec(name="report", expires_in=timedelta(days=30)), authority=OPERATOR)
+    if page == "provision":  # There it makes what is missing.
+        api.revoke("report", authority=OPERATOR)
+    opened = browser.open(page, f"client={client_named('report').pk}")
+    assert "The same lifetime as before" in text(opened)
+    assert "Default of the site" not in text(opened)
+
+    done = browser.send(opened, token="on")
+    if page == "provision":
+        done = browser.send(done, _confirm="yes")
+
+    assert "These secrets are shown only once" in text(done)
+    expires = client_named("report").access_token.expires
+    assert timedelta(days=29) < expires - datetime.now(UTC) <= timedelta(days=30)
+
+
 def test_profile_can_be_removed_and_added(browser: Browser) -> None:
     browser.provision(name="report", profile="commerce")
     client = client_named("report")
