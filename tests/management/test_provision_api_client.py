@@ -285,7 +285,7 @@ REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     ),
     "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a URL"),
     "output in no folder": (nothing, ["--output", "/no/such/folder/x"], "", "--output: .*No such file or directory"),
-    "output to a folder": (nothing, ["--output", "/"], "", "--output: .*Is a directory"),
+    "output to a folder": (nothing, ["--output", str(Path(__file__).parent)], "", "--output: .*Is a directory"),
 }  # fmt: skip
 
 
