@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`."""
+"""Configure Sphinx, which `make docs` runs."""
 
 from __future__ import annotations
 

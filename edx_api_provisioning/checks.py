@@ -91,13 +91,13 @@ def _invalid_references() -> Iterator[CheckMessage]:
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Return a message for each setting that production should not have (``check --deploy``)."""
     try:
-        return list(_dangerous_settings())
+        return [*_dangerous_settings(), *_dangerous_rest_settings()]
     except conf.InvalidSetting:  # Reported by check_settings.
         return []
 
 
 def _dangerous_settings() -> Iterator[CheckMessage]:
-    from edx_api_provisioning.adapters import oauth, oauth_server  # Models have to be loaded first.
+    from edx_api_provisioning.adapters import oauth  # Models have to be loaded first.
 
     root = conf.root_url() or ""
     if root.startswith("http://"):
@@ -124,14 +124,20 @@ def _dangerous_settings() -> Iterator[CheckMessage]:
             hint="Use a year or less, and rotate tokens.",
             id="edx_api_provisioning.W004",
         )
-    if conf.get("REST_API") and (missing := sorted(_OWN_SCOPES - set(oauth_server.all_scopes()))):
+
+
+def _dangerous_rest_settings() -> Iterator[CheckMessage]:
+    from edx_api_provisioning.adapters import oauth_server  # Models have to be loaded first.
+
+    if not conf.get("REST_API"):
+        return
+    if missing := sorted(_OWN_SCOPES - set(oauth_server.all_scopes())):
         yield Info(
             f"Restricted applications cannot use the REST API: the site does not define {', '.join(missing)}.",
             hint="If they are to use it, define these scopes: OAUTH2_PROVIDER['SCOPES'][scope] = 'description'.",
             id="edx_api_provisioning.I001",
         )
-    no_cache = settings.CACHES["default"]["BACKEND"].endswith(".DummyCache")
-    if conf.get("REST_API") and (conf.get("REST_API_RATE") is None or no_cache):
+    if conf.get("REST_API_RATE") is None or settings.CACHES["default"]["BACKEND"].endswith(".DummyCache"):
         yield Warning(
             "The REST API has no rate limit: REST_API_RATE is None, or the default cache is a DummyCache.",
             hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",

@@ -1,4 +1,4 @@
-"""How much the tests try: a sample that is the same each time or, with TEST_FULL (``make matrix``), everything."""
+"""Decide how much the tests try: a sample that is the same each time, or everything (TEST_FULL, ``make matrix``)."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Process:
         return self._process.is_alive()
 
     def kill(self) -> None:
-        """As by `kill -9`; it may have ended already."""
+        """Kill it like `kill -9`; it may have ended already."""
         self._process.kill()
         self._process.join()
 

@@ -136,14 +136,8 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
     """
     client = found.client
     spec = keep_flags(spec, client)
-    check_policy(spec, site)
-    if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
-        reject("contact", _("missing; this site requires the email address of a contact for every client."))
+    _check_spec(spec, found, site)
     username = username_wanted(spec, client, site)
-    same_spelling("name", spec.name, client.name if client else None)
-    if client is not None:
-        check_client(spec, client, found)
-
     application = client.application if client else None
     user_steps, email = _plan_user(spec, username, found, site)
     creation, application_steps = _plan_creation(spec, found)
@@ -173,6 +167,16 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
             *_course_warnings(found.unknown_courses if add_rights else ()),
         ),
     )
+
+
+def _check_spec(spec: ClientSpec, found: CurrentState, site: Site) -> None:
+    client = found.client
+    check_policy(spec, site)
+    if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
+        reject("contact", _("missing; this site requires the email address of a contact for every client."))
+    same_spelling("name", spec.name, client.name if client else None)
+    if client is not None:
+        check_client(spec, client, found)
 
 
 def make_step(action: Action, planned: str, done: str, **values: object) -> Step:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import Rights, declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.policy import same_spelling
@@ -49,16 +49,7 @@ def adopt(
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
         user = lock_user(application.user)
-        made = ApiClient.objects.filter(user=user, user_made=True).exists()
-        rights = rights_of(user, application, foreign=not made)
-        if not authority.trusted:
-            require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
-        shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
-        if shared is not None and not authority.is_superuser:
-            raise NotAllowed(
-                _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
-                field="client_id",
-            )
+        rights = _check_authority(name, application, user, authority)
         if client is None:
             client = ApiClient(name=name, application=application)
         wanted = {
@@ -79,6 +70,21 @@ def adopt(
         return current_credentials(client, Status.ADOPTED, changes=(_("Adopted %s.") % name,))
 
     return in_transaction(work)
+
+
+def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> Rights:
+    """Return the rights of the user and the application; refuse them if ``authority`` may not give them away."""
+    made = ApiClient.objects.filter(user=user, user_made=True).exists()
+    rights = rights_of(user, application, foreign=not made)
+    if not authority.trusted:
+        require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
+    shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
+    if shared is not None and not authority.is_superuser:
+        raise NotAllowed(
+            _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
+            field="client_id",
+        )
+    return rights
 
 
 def _find(name: str, contact: str | None) -> ApiClient | None:

@@ -59,13 +59,8 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name), site) for spec in specs}
     users = _users(clients, usernames, lock)
     found_users = _found_users(specs, clients, users)
-    emails = {
-        spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users
-    }
-    owners = _email_owners({email for email in emails.values() if email})
-    if any(owners.get(email or "") == usernames[name] for name, email in emails.items()):
-        # Another run created this account since it was looked up: look again, as for a taken unique value.
-        raise IntegrityError("the account was created meanwhile")
+    new = {spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users}
+    email_owners = _email_owners_by_name(new, usernames)
     namesakes = _namesakes(specs, clients)
     unknown = lms.unknown_courses({key for spec in specs for key in spec.courses})
     return [
@@ -74,7 +69,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
                 client=found_clients.get(spec.name),
                 user=found_users.get(spec.name),
                 username_problem=None if spec.name in users else lms.username_problem(usernames[spec.name]),
-                email_owner=owners.get(emails.get(spec.name) or ""),
+                email_owner=email_owners.get(spec.name),
                 client_id_owner=namesakes.get(spec.client_id or ""),
                 client_secret_matches=_secret_matches(spec, clients.get(spec.name)),
                 access_token_pk=_token_pk(spec),
@@ -137,6 +132,16 @@ def _email_owners(emails: Collection[str]) -> dict[str, str]:
         rows = lowered.filter(lowered__in=[email.lower() for email in emails])
     owners = matched(rows, [email.lower() for email in emails], lambda user: str(user.email.lower()))
     return {email: owners[email.lower()].get_username() for email in emails if email.lower() in owners}
+
+
+def _email_owners_by_name(emails: Mapping[str, str | None], usernames: Mapping[str, str]) -> dict[str, str]:
+    """Return the usernames of accounts with the email addresses that users of new clients are to have."""
+    owners = _email_owners({email for email in emails.values() if email})
+    found = {name: owners[email] for name, email in emails.items() if email in owners}
+    if any(owner == usernames[name] for name, owner in found.items()):
+        # Another run created this account since it was looked up: look again, as for a taken unique value.
+        raise IntegrityError("the account was created meanwhile")
+    return found
 
 
 def _namesakes(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, str]:

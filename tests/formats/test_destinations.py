@@ -1,4 +1,4 @@
-"""Where credentials are delivered: streams, and files that stay private."""
+"""Test the delivery of credentials: streams, and files that stay private."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def issued(issues: IssueIds = NEW, **changes: Any) -> Credentials:
 
 
 def deliver(destination: Files, credentials: Credentials, current: IssueIds | None = None) -> None:
-    """As a run does that commits them."""
+    """Deliver them like a run that commits."""
     destination.stage([credentials])
     problems = destination.settle({credentials.name: current or credentials.issues})
     assert problems == {}
@@ -171,7 +171,7 @@ def test_file_system_without_modes_is_refused(folder: Path, monkeypatch: pytest.
     ],
     ids=["link", "directory", "FIFO", "readable"],
 )
-def test_what_is_in_the_way_is_refused(folder: Path, make: Any, words: str, force: bool) -> None:
+def test_existing_path_is_refused(folder: Path, make: Any, words: str, force: bool) -> None:
     path = folder / "report.json"
     with umask(0):
         make(path)
@@ -249,7 +249,7 @@ def test_secret_of_another_application_is_not_kept(folder: Path) -> None:
 
 
 def stage(path: Path, credentials: Credentials) -> None:
-    """As a run does that is killed after its commit, or before it."""
+    """Stage them like a run that is killed after its commit, or before it."""
     to(path).stage([credentials])
 
 

@@ -31,7 +31,7 @@ RUN = "0" * 32
 
 
 class Delivered(Destination):
-    """What was delivered, by name."""
+    """The delivered credentials, by name."""
 
     def __init__(self) -> None:
         self.credentials: dict[str, Credentials] = {}

@@ -213,7 +213,7 @@ def ended(work: Work, world: World) -> ProcessResult:
 
 
 def passed_points(stopped: Stopped, folder: Path) -> int:
-    """How many points a run passes that nothing stops."""
+    """Return the number of points that a run passes if nothing stops it."""
     passed = FORK.Value("i", 0)
     world = new_world(folder, exists=stopped.exists)
 

@@ -67,7 +67,7 @@ def changes(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> Change
 def with_each_failure(
     leak_detector: LeakDetector, entry_point: EntryPoint, fail: Callable[..., Any]
 ) -> Iterator[tuple[int, list[str], Changes]]:
-    """What was printed and what was changed, first undisturbed, then with each or some of the statements failing."""
+    """Yield the output and the changes: first undisturbed, then with each or some of the statements failing."""
     create_rows()
     enter = entry_point(leak_detector)
     before = table_rows()

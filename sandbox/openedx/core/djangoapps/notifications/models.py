@@ -5,7 +5,7 @@ from django.db import models
 
 
 class NotificationPreference(models.Model):
-    """How a user wants to be notified of one kind of event: one row for every user and kind."""
+    """The way in which a user wants to be notified of one kind of event: one row for every user and kind."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
     type = models.CharField(max_length=128)
