@@ -17,6 +17,7 @@ from tutor.exceptions import TutorError
 from edx_api_provisioning import __version__
 from edx_api_provisioning.tutor.package import check
 
+AUTHOR = ("-c", "user.name=x", "-c", "user.email=x@example.org")
 CONTEXT = "/tmp/build-context"  # noqa: S108 - in the image
 
 
@@ -24,11 +25,13 @@ CONTEXT = "/tmp/build-context"  # noqa: S108 - in the image
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel that the settings of the tests name."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
+    source = folder / "edx-api-provisioning"
     shutil.copytree(REPOSITORY / "edx_api_provisioning", source / "edx_api_provisioning")
     for name in ("setup.py", "pyproject.toml", "README.rst", "CHANGELOG.rst", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
     pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+    for line in ("init --quiet --initial-branch a-branch", "add .", "commit --quiet --message x"):
+        subprocess.run(["git", *AUTHOR, *line.split()], cwd=source, check=True)
     return next(folder.glob("*.whl"))
 
 
@@ -39,9 +42,10 @@ def pip(*arguments: str, **options: Any) -> None:
 def forms(wheel: Path) -> dict[str, str]:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return {
+        "name": "edx-api-provisioning",
         "version": f"edx-api-provisioning=={__version__}",
-        "URL": wheel.as_uri().replace("file://", "https://example.org"),
-        "repository": "edx-api-provisioning @ git+https://example.org/edx-api-provisioning@a-branch",
+        "URL": f"edx-api-provisioning @ {wheel.as_uri()}",
+        "repository": f"git+{wheel.with_name('edx-api-provisioning').as_uri()}@a-branch",
         "path": f"./{wheel.name}",
         "version with hash": f"edx-api-provisioning=={__version__} --hash=sha256:{digest}",
         "path with hash": f"./{wheel.name} --hash=sha256:{digest}",
@@ -61,17 +65,23 @@ def instruction(site: Any, requirement: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("form", ["version", "path", "version with hash", "path with hash", "wrong hash"])
+@pytest.mark.parametrize(
+    "form", ["name", "version", "URL", "repository", "path", "version with hash", "path with hash", "wrong hash"]
+)
 def test_rendered_line_installs_package(site: Any, wheel: Path, tmp_path: Path, form: str) -> None:
     context, target = tmp_path / "context", tmp_path / "installed"
     context.mkdir()
     shutil.copy(wheel, context)
+    # As an environment variable, pip would take the target for the build too.
+    program = tmp_path / "pip"
+    program.write_text(f'#!/bin/sh\nexec {LMS_PYTHON} -m pip "$@" --target {target}\n')
+    program.chmod(0o755)
     command = instruction(site, forms(wheel)[form]).replace(CONTEXT, str(context))
     environment = {
         "PATH": "/usr/bin:/bin",
-        "PIP_COMMAND": f"{LMS_PYTHON} -m pip",
-        "PIP_TARGET": str(target),
-        "PIP_NO_INDEX": "1",
+        "PIP_COMMAND": str(program),
+        # From a repository, pip builds the package with setuptools.
+        **({} if form == "repository" else {"PIP_NO_INDEX": "1"}),
         "PIP_FIND_LINKS": str(context),
     }
 
@@ -85,10 +95,10 @@ def test_rendered_line_installs_package(site: Any, wheel: Path, tmp_path: Path, 
         assert (target / "edx_api_provisioning/__init__.py").exists()
 
 
-@pytest.mark.parametrize("form", ["URL", "repository"])
-def test_remote_requirement_is_one_argument(site: Any, wheel: Path, form: str) -> None:
-    requirement = forms(wheel)[form]
-
+@pytest.mark.parametrize(
+    "requirement", ["https://example.org/edx_api_provisioning.whl", "git+https://example.org/edx-api-provisioning@a"]
+)
+def test_remote_requirement_is_one_argument(site: Any, requirement: str) -> None:
     line = instruction(site, requirement)
 
     said = subprocess.run(
