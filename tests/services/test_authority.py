@@ -148,6 +148,16 @@ def test_reissue_ends_the_older_application() -> None:
     assert ended(first)
 
 
+def test_reissue_has_a_new_recipient() -> None:
+    provision(person(ann()))
+    api.rotate("report", token=False, secret=True, authority=OPERATOR)
+
+    provision(person(ann("change_coursemode")), permissions=(MODES,), reissue=True)
+
+    with pytest.raises(Conflict, match="could not have granted permission:auth.view_group"):
+        provision(permissions=(MODES, "auth.view_group"))
+
+
 def test_grant_token_of_recipient_ends_with_reissue() -> None:
     first = provision(person(ann()))
     token = granted(first.client_id, first.client_secret)
@@ -191,6 +201,16 @@ def test_scopes_shrink_for_all_credentials() -> None:
     assert not any("grades:read" in each.scopes for each in ApplicationAccess.objects.all())
     assert not ApplicationAccess.objects.filter(application=old).exists()
     assert api.rotate("report", authority=OPERATOR).scopes == ("read",)
+
+
+def test_filters_shrink_for_all_credentials() -> None:
+    provision(restricted=True, token=False, filters=("content_org:edX", "content_org:other"))
+    api.rotate("report", token=False, secret=True, grace=HOUR, authority=OPERATOR)
+
+    provision(token=False, filters=("content_org:edX",))
+
+    found = [*ApplicationAccess.objects.values_list("filters", flat=True)]
+    assert found == [["content_org:edX"], ["content_org:edX"]]
 
 
 # A service user belongs to one client
