@@ -94,6 +94,7 @@ class ApiClient(models.Model):
     last_cut = models.DateTimeField(_("last cut"), null=True, editable=False)
     # Noted at most once an hour. Newer grants of the token endpoint are in the tokens of the application.
     last_used = models.DateTimeField(_("last used"), null=True, editable=False)
+    bearer_used = models.DateTimeField(_("Bearer token last used"), null=True, editable=False)
     # While the secret is rotated with a period of grace, the application that ends with it.
     predecessor = models.OneToOneField(
         APPLICATION_MODEL,

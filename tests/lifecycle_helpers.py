@@ -126,6 +126,6 @@ def all_rows() -> dict[str, list[dict[str, Any]]]:
     models = (get_user_model(), get_application_model(), get_access_token_model(), ApiClient, ApiClientEvent)
     found = {model.__name__: [*model._base_manager.order_by("pk").values()] for model in models}
     for row in found[ApiClient.__name__]:
-        del row["last_used"]
+        del row["last_used"], row["bearer_used"]
     events = [event for event in found[ApiClientEvent.__name__] if event["kind"] != "refused"]
     return {**found, ApiClientEvent.__name__: events}

@@ -152,6 +152,8 @@ class ClientSummary(Record):
     """Time at which a token or secret was last issued."""
     last_used: datetime | None = None
     """Time of the last known use, to the hour: an opaque token was presented, or a token or JWT was requested."""
+    bearer_used: datetime | None = None
+    """Time at which an opaque token was last presented (Authorization: Bearer), to the hour."""
     rights: tuple[str, ...] = ()
     """superuser and staff, if the service user is one, and the declared rights."""
     restricted: bool = False

@@ -51,6 +51,10 @@ class Migration(migrations.Migration):
                 ("last_cut", models.DateTimeField(editable=False, null=True, verbose_name="last cut")),
                 ("last_used", models.DateTimeField(editable=False, null=True, verbose_name="last used")),
                 (
+                    "bearer_used",
+                    models.DateTimeField(editable=False, null=True, verbose_name="Bearer token last used"),
+                ),
+                (
                     "predecessor_ends",
                     models.DateTimeField(editable=False, null=True, verbose_name="old application expires"),
                 ),

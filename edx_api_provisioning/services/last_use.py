@@ -37,7 +37,8 @@ def note_use(auth: Any) -> None:
     try:
         if cache.add(f"edx_api_provisioning.last_use.{auth.application_id}", True, _INTERVAL.total_seconds()):
             of_token = Q(application=auth.application_id) | Q(predecessor=auth.application_id)
-            ApiClient.objects.filter(of_token).update(last_used=datetime.now(UTC))
+            now = datetime.now(UTC)
+            ApiClient.objects.filter(of_token).update(last_used=now, bearer_used=now)
     except Exception as error:  # The request itself was answered: no failure of a cache or database may end it.
         logger.warning("The use of a token was not noted: %s", type(error).__name__)
 

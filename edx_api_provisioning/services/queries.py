@@ -228,6 +228,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         expires_at=token.expires if token else None,
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
         last_used=max(filter(None, (client.last_used, client.last_grant)), default=None),
+        bearer_used=client.bearer_used,
         rights=(*_flags(client), *client.declared_rights),
         restricted=client.restricted,
         declared=tuple(client.declared_rights),

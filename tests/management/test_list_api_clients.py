@@ -57,6 +57,7 @@ def test_json_line_has_all_but_secrets() -> None:
                 "expires_at": "2027-08-01T12:00:00Z",
                 "last_issued": "2027-05-03T12:00:00Z",
                 "last_used": None,
+                "bearer_used": None,
                 "profile": "",
                 "rights": ["superuser", "staff"],
                 "restricted": False,

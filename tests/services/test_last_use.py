@@ -63,7 +63,7 @@ def test_bearer_use_costs_one_statement_an_hour(clock: Clock) -> None:
     with statements() as sent:
         call(token)
     assert len(updates(sent)) == 1
-    assert last_used() == NOON + timedelta(days=1, hours=1)
+    assert last_used() == api.get_client("report").bearer_used == NOON + timedelta(days=1, hours=1)
 
 
 @pytest.mark.parametrize("scheme", ["none", "wrong", "JWT", "session"])
@@ -116,6 +116,7 @@ def test_last_use_outlives_the_tokens(clock: Clock, change: Any) -> None:
     change()
 
     assert last_used() == NOON + timedelta(days=2)
+    assert api.get_client("report").bearer_used is None
 
 
 def test_old_application_counts_in_its_grace_period(clock: Clock) -> None:
