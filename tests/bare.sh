@@ -29,7 +29,7 @@ cp /etc/resolv.conf /etc/hosts "$work/bare/etc/"
 [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$work/bare/etc/"
 apt-config dump | grep -iE '^Acquire::(https?::|Check-)' >"$work/bare/etc/apt/apt.conf.d/90machine" || true
 mkdir "$work/bare/srv/machine"
-env | grep -iE '^(https?_proxy|no_proxy|PIP_[A-Z_]*|UV_[A-Z_]*|[A-Z_]*(CERT_FILE|CA_BUNDLE|CAINFO))=' |
+env | grep -iE '^(https?_proxy|no_proxy|PIP_[A-Z_]*|UV_[A-Z_]*|[A-Z_]*(CERT_FILE|CA_BUNDLE|CAINFO)|NODE_EXTRA_CA_CERTS)=' |
 while IFS='=' read -r name value; do
     if [ -f "$value" ]; then
         cp "$value" "$work/bare/srv/machine/$name"

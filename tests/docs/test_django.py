@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def test_plain_django_commands_work_on_bare_project(page: Path, least: int, tmp_
         try:
             said, _none = shell.communicate(timeout=600)
         finally:
-            os.killpg(shell.pid, signal.SIGKILL)  # the server
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # the server
 
     assert_as_shown(followed, said)
