@@ -220,8 +220,7 @@ def rotate_self(
             )
         if not _may_rotate_itself(client, credential):
             raise Conflict(_("this is no longer the client's current access token; use the newest one."))
-        life = token.expires - (client.token_issued or token.created)
-        life = timedelta(seconds=math.ceil(life.total_seconds()))  # The expiry is in whole seconds.
+        life = _lifetime(client, token)
         if expires_in is not None and expires_in > life:
             raise InvalidSpec(_("the maximum is %s, the lifetime of your current token.") % life, field="expires_in")
         return rotate(
@@ -234,3 +233,8 @@ def rotate_self(
         )
 
     return in_transaction(work)
+
+
+def _lifetime(client: ApiClient, token: Any) -> timedelta:
+    """Return the lifetime that a client's token was given. The expiry is in whole seconds."""
+    return timedelta(seconds=math.ceil((token.expires - (client.token_issued or token.created)).total_seconds()))

@@ -46,23 +46,10 @@ def revoke(
         if delete and gone and registry.was_deleted(name):
             return Credentials(name=name, status=Status.UNCHANGED)
         client = registry.get(name, lock_it=True)
-        changes = _revoke_tokens(client, authority, retire=retire or delete)
-        if retire or delete:
-            # A user that was created for this client is deactivated: no other client may go on using it.
-            others = registry.lock_others(client) if client.user_made else []
-            for other in others:
-                _retire_too(other, client, authority, reason)
-                changes += (_("Retired %s, which has the same user.") % other.name,)
-            changes += _retire(client)
-        if delete:
-            changes += (
-                _("Deleted the client and its application.")
-                if _sole_user(client) is None
-                else _("Deleted the client, its application and its service user."),
-            )
+        kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
+        changes = _end(client, kind, authority, reason)
         if not changes:
             return current_credentials(client, Status.UNCHANGED)
-        kind = Kind.DELETED if delete else Kind.RETIRED if retire else Kind.REVOKED
         result = current_credentials(client, Status(kind.value), changes=changes)
         client.last_cut = datetime.now(UTC)
         recipients.forget_tokens(client)
@@ -74,6 +61,26 @@ def revoke(
         return result
 
     return in_transaction(work)
+
+
+def _end(client: ApiClient, kind: Kind, authority: Authority, reason: str) -> tuple[str, ...]:
+    """End the client as the kind of event says, and return what was done; its row is deleted by :func:`_delete`."""
+    if kind is Kind.REVOKED:
+        return _revoke_tokens(client, authority, retire=False)
+    changes = _revoke_tokens(client, authority, retire=True)
+    # A user that was created for this client is deactivated: no other client may go on using it.
+    for other in registry.lock_others(client) if client.user_made else ():
+        _retire_too(other, client, authority, reason)
+        changes += (_("Retired %s, which has the same user.") % other.name,)
+    changes += _retire(client)
+    if kind is Kind.RETIRED:
+        return changes
+    deleted = (
+        _("Deleted the client and its application.")
+        if _sole_user(client) is None
+        else _("Deleted the client, its application and its service user.")
+    )
+    return (*changes, deleted)
 
 
 def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:

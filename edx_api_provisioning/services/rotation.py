@@ -15,6 +15,7 @@ from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec
 from edx_api_provisioning.core.policy import check_policy, check_rights_policy, token_end
 from edx_api_provisioning.core.results import ISSUE_MEANINGS, Applied, Credentials, Issue, RequestId, Status
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import MAX_GRACE, ClientSpec
 from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.formats.destinations import Destination
@@ -160,13 +161,7 @@ def _rotate(
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
-    access_token = None
-    if token:
-        old_ends = site.now + grace if grace is not None else None
-        for application in filter(None, (client.application_id, client.predecessor_id)):
-            oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
-        issue = credentials.NewToken(client, scopes, _new_end(client, wanted, site))
-        [access_token] = credentials.issue_tokens([issue], site.now)
+    access_token = _rotate_token(client, scopes, wanted, site) if token else None
     client.last_cut = site.now
     recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
@@ -235,6 +230,15 @@ def _rotate_secret(
     lms.set_access(client.application, scopes=scopes, filters=filters, restricted=lms.is_restricted(old.pk))
     client.predecessor, client.predecessor_ends = old, site.now + grace
     return secret
+
+
+def _rotate_token(client: ApiClient, scopes: tuple[str, ...], wanted: _Rotation, site: Site) -> Secret:
+    old_ends = site.now + wanted.grace if wanted.grace is not None else None
+    for application in filter(None, (client.application_id, client.predecessor_id)):
+        oauth.end_tokens(application, at=old_ends, current=client.access_token_id)
+    issue = credentials.NewToken(client, scopes, _new_end(client, wanted, site))
+    [access_token] = credentials.issue_tokens([issue], site.now)
+    return access_token
 
 
 def _changes(token: bool, secret: bool, grace: timedelta | None, ended: bool) -> tuple[str, ...]:
