@@ -72,13 +72,14 @@ def test_provisioned_token_calls_the_api(visitor: Visit, permissions: tuple[str,
     page.get_by_role("link", name="Provision API client").click()
     provision(page)
 
-    line = copied(page, "Call the API")
+    line, token = copied(page, "Call the API (then paste the access token)"), copied(page, "Access token")
     called = subprocess.run(
-        ["sh", "-c", f"{line} -sS -w '\\n%{{http_code}}'"], capture_output=True, text=True, check=True
-    )
+        ["sh", "-c", f"{line} -sS -w '\\n%{{http_code}}'"],
+        input=f"{token}\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
 
     assert called.stdout.splitlines() == ['{"username":"report"}', "200"]
-    assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
+    assert api.examine(Secret(token)).state == "valid"
     client_id, client_secret = copied(page, "Client id"), Secret(copied(page, "Client secret"))
     assert api.verify_client(client_id, client_secret).ok
     page.get_by_role("link", name="I have saved them").click()
