@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import dj_database_url
+import django
 
 SITE = os.environ["SITE"]
 SECRET_KEY = "insecure-key-of-an-odd-site-" + "0123456789abcdef" * 2
@@ -47,6 +48,8 @@ TEMPLATES = [
         },
     }
 ]
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 OAUTH2_PROVIDER: dict[str, Any] = {"SCOPES": {"read": "Reading", "write": "Writing"}}
 EDX_API_PROVISIONING = {"ROOT_URL": "https://site.example.org", "REST_API": True, "REST_API_BEARER": True}
 MODELS = {
