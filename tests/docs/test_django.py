@@ -56,7 +56,9 @@ def test_plain_django_commands_work_on_bare_project(page: Path, least: int, tmp_
             f"curl --silent --retry 60 --retry-delay 1 --retry-connrefused localhost:{port} >/dev/null",
         )
     )
-    networking = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "http"))}
+    networking = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "REQUESTS_", "SSL_", "http"))
+    }
     environment = {
         **networking,
         "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
