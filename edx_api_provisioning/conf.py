@@ -102,6 +102,13 @@ _PROFILES = Kind("a dictionary from name to profile", lambda value: _require(isi
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("TOKEN_LIFETIME", _SPAN, timedelta(days=365), "Lifetime of an access token if the request sets none."),
+    Setting(
+        "ISSUE_TOKENS",
+        _FLAG,
+        True,
+        "Issue an access token to a new client if the request does not say. If False, clients request JWTs with their "
+        "client ID and secret; a request for a token, or for its lifetime, still issues one.",
+    ),
     Setting("MAX_TOKEN_LIFETIME", _SPAN, timedelta(days=730), "Longest lifetime that a request may set."),
     Setting(
         "MAX_SECRET_AGE",

@@ -79,6 +79,7 @@ INVALID: dict[str, list[object]] = {
     "ALLOWED_SCOPES": ["read", 1, True, [1], [""], {"read": 1}],
     "ALLOW_STAFF": ["False", 1, 0, None],
     "ALLOW_SUPERUSER": ["no"],
+    "ISSUE_TOKENS": ["no"],
     "REQUIRE_CONTACT": ["yes"],
     "RECORD_LAST_USE": ["False"],
     "UNUSED_AFTER": ["never", 90],

@@ -113,9 +113,12 @@ def _choices(option: Option) -> list[tuple[str, str]]:
 def form_field(option: Option) -> forms.Field:
     """Return the form field of an option."""
     help_text = _HELP.get(option.name) or _(option.help)
+    if option is CLIENT["token"] and api.is_lms():
+        help_text += _(" Clients send it as a Bearer token, which Open edX has deprecated in favor of JWTs.")
     how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": help_text, "required": False}
     if option.kind == FLAG:
-        return forms.BooleanField(initial=bool(option.default), **how)
+        default = conf.get("ISSUE_TOKENS") if option is CLIENT["token"] else option.default
+        return forms.BooleanField(initial=bool(default), **how)
     if option.kind == INSTANT:
         return _ParsedField(parse_instant, widget=forms.DateInput({"type": "date", "class": "vTextField"}), **how)
     if option.name == "scopes":

@@ -484,6 +484,14 @@ def test_existing_client_keeps_its_lifetime(browser: Browser, page: str) -> None
     assert timedelta(days=29) < expires - datetime.now(UTC) <= timedelta(days=30)
 
 
+@pytest.mark.parametrize("issued", [True, False])
+def test_token_is_ticked_as_the_site_says(browser: Browser, settings: Any, issued: bool) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "ISSUE_TOKENS": issued}
+    assert "which Open edX has deprecated in favor of JWTs" in text(browser.open("provision"))
+    browser.provision(name="report")
+    assert (client_named("report").access_token is not None) is issued
+
+
 def test_profile_can_be_removed_and_added(browser: Browser) -> None:
     browser.provision(name="report", profile="commerce")
     client = client_named("report")

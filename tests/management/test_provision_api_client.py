@@ -590,3 +590,20 @@ def test_double_dash_is_a_value(option: str) -> None:
     refused = run(f"{option}=--", "--client-id=--") if option == "--scope" else run(f"{option}=--", "--scope=none")
 
     assert refused.refusal.partition(":")[0] in (option, "--scope")
+
+
+def test_site_may_issue_no_tokens(settings: Any) -> None:
+    settings.EDX_API_PROVISIONING = {**settings.EDX_API_PROVISIONING, "ISSUE_TOKENS": False}
+
+    made = provisioned("report")
+    assert (made["status"], made["access_token"], made["verified"]) == ("created", None, True)
+    assert provisioned("report")["status"] == "unchanged"
+    manifest = json.dumps({"clients": [{"name": "none"}, {"name": "one", "token": True}]})
+    several = run("--from-file", "-", "--format", "jsonl", stdin=manifest).stdout.splitlines()
+    assert [json.loads(line)["access_token"] is None for line in several] == [True, False]
+
+    # Whoever asks for a token gets one, and keeps it.
+    assert provisioned("asked", "--token")["access_token"] is not None
+    assert provisioned("dated", "--expires-in", "30d")["access_token"] is not None
+    assert provisioned("asked", "--contact", "ops@example.org")["status"] == "updated"
+    assert client("asked").access_token is not None
