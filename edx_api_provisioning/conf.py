@@ -102,6 +102,12 @@ _PROFILES = Kind("a dictionary from name to profile", lambda value: _require(isi
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("TOKEN_LIFETIME", _SPAN, timedelta(days=365), "Lifetime of an access token if the request sets none."),
+    # .. toggle_name: EDX_API_PROVISIONING['ISSUE_TOKENS']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: True
+    # .. toggle_description: Issue an access token to a new client if the request does not say.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting(
         "ISSUE_TOKENS",
         _FLAG,
@@ -119,10 +125,34 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ALLOWED_SCOPES", _or_none(_SCOPES), None, "Scopes that clients may be given; None for all scopes of the site."
     ),
+    # .. toggle_name: EDX_API_PROVISIONING['ALLOW_STAFF']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: True
+    # .. toggle_description: Allow clients to be staff.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting("ALLOW_STAFF", _FLAG, True, "Allow clients to be staff."),
+    # .. toggle_name: EDX_API_PROVISIONING['ALLOW_SUPERUSER']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: True
+    # .. toggle_description: Allow clients to be superusers.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting("ALLOW_SUPERUSER", _FLAG, True, "Allow clients to be superusers."),
+    # .. toggle_name: EDX_API_PROVISIONING['REQUIRE_CONTACT']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: False
+    # .. toggle_description: Require the email address of a contact for every client.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting("REQUIRE_CONTACT", _FLAG, False, "Require the email address of a contact for every client."),
     Setting("NOTICE_DAYS", _DAYS, (30, 7, 1), "Days before a token expires on which its contact gets a notice."),
+    # .. toggle_name: EDX_API_PROVISIONING['RECORD_LAST_USE']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: True
+    # .. toggle_description: Note when an opaque token of a client is used.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting(
         "RECORD_LAST_USE",
         _FLAG,
@@ -156,12 +186,24 @@ SETTINGS: tuple[Setting, ...] = (
         "REST framework authentication class that verifies bearer tokens. In the LMS: "
         f"{LMS_DEFAULTS['BEARER_AUTHENTICATION']}.",
     ),
+    # .. toggle_name: EDX_API_PROVISIONING['REST_API']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: False
+    # .. toggle_description: Turn the REST API on.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting(
         "REST_API",
         _FLAG,
         False,
         "Turn the REST API on. whoami is always on: it only tells callers about themselves.",
     ),
+    # .. toggle_name: EDX_API_PROVISIONING['REST_API_BEARER']
+    # .. toggle_implementation: DjangoSetting
+    # .. toggle_default: True
+    # .. toggle_description: Accept opaque access tokens at the REST API; False in the LMS.
+    # .. toggle_use_cases: open_edx
+    # .. toggle_creation_date: 2026-11-27
     Setting(
         "REST_API_BEARER",
         _FLAG,

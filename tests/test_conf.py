@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -224,3 +226,10 @@ def test_plugin_starts_with_odd_settings(value: object) -> None:
 def test_sandbox_loads_plugin_like_lms(settings: Any) -> None:
     assert "edx_api_provisioning.apps.ApiProvisioningConfig" in settings.INSTALLED_APPS
     assert conf.get("BEARER_AUTHENTICATION") == "openedx.core.lib.api.authentication.BearerAuthentication"
+
+
+def test_every_toggle_is_annotated() -> None:
+    name, default = r"# \.\. toggle_name: EDX_API_PROVISIONING\['(\w+)'\]", r"# \.\. toggle_default: (\w+)"
+    annotated = re.findall(rf"{name}\n.*\n *{default}\n", Path(conf.__file__).read_text())
+    flags = [setting for setting in conf.SETTINGS if type(setting.default) is bool]
+    assert sorted(annotated) == sorted((flag.name, str(flag.default)) for flag in flags)
