@@ -100,3 +100,8 @@ def test_help_has_every_option(command: str) -> None:
     for option in COMMANDS[command].options:
         assert option.flag in done.stdout
     assert "Exit code: 0 " in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_american_spelling(command: str) -> None:
+    assert "nrolment" not in run("--help", command=command).stdout

@@ -22,8 +22,8 @@ _OF_ONE = ("dry_run", "verify_url")
 class Command(IssuingCommand):
     epilog = """
 examples:
-  an enrolment bot, for 90 days:
-    manage.py lms provision_api_client enrolment-bot --expires-in 90d --contact ops@example.org
+  an enrollment bot, for 90 days:
+    manage.py lms provision_api_client enrollment-bot --expires-in 90d --contact ops@example.org
   into a file that only you can read, for a shell to load:
     manage.py lms provision_api_client report --format env --output report.env
   what would happen:
