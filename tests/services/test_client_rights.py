@@ -357,6 +357,20 @@ def test_undeclared_kinds_are_kept() -> None:
     assert (user_rights(), application_access(), client().declared_rights) == before
 
 
+@pytest.mark.parametrize(
+    "given", [("--staff",), ("--superuser",), ("--profile", "commerce"), ("--profile", "retirement")]
+)
+def test_contact_alone_changes_nothing_else(settings: Any, given: tuple[str, ...]) -> None:
+    settings.RETIREMENT_SERVICE_WORKER_USERNAME = "bot"
+    provisioned("bot", *given)
+    kept = "is_staff", "is_superuser", "profile", "declared_rights", "access_token_id", "user_id"
+    before = user_rights(), application_access(), ApiClient.objects.values(*kept).get()
+
+    assert provisioned("bot", "--contact", "ops@example.org")["status"] == "updated"
+    assert client().contact == "ops@example.org"
+    assert (user_rights(), application_access(), ApiClient.objects.values(*kept).get()) == before
+
+
 def test_empty_declaration_removes_all() -> None:
     provision(permissions=(MODES,), groups=("ops",), course_roles=("staff@CET",), global_roles=("support",))
     provision(permissions=())
