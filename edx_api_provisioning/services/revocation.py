@@ -73,14 +73,15 @@ def _end(client: ApiClient, kind: Kind, authority: Authority, reason: str) -> tu
         _retire_too(other, client, authority, reason)
         changes += (_("Retired %s, which has the same user.") % other.name,)
     changes += _retire(client)
-    if kind is Kind.RETIRED:
-        return changes
-    deleted = (
-        _("Deleted the client and its application.")
-        if _sole_user(client) is None
-        else _("Deleted the client, its application and its service user.")
-    )
-    return (*changes, deleted)
+    if kind is Kind.DELETED:
+        deleted = (
+            _("Deleted the client and its application.")
+            if _sole_user(client) is None
+            else _("Deleted the client, its application and its service user.")
+        )
+        changes += (deleted,)
+    kept = _why_kept(client, delete=kind is Kind.DELETED)
+    return (*changes, kept) if changes and kept else changes
 
 
 def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:
@@ -117,7 +118,7 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
         client.secret_issue = ""
         changes.append(_("Revoked the client secret."))
     user: Any = client.user
-    if not _is_ours_alone(client):
+    if user is None or _why_kept(client):
         return tuple(changes)
     if oauth.has_tokens(user):
         # Tokens created by hand. Deactivating the user does not revoke them: most LMS APIs accept inactive users.
@@ -132,26 +133,32 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
     return tuple(changes)
 
 
-def _is_ours_alone(client: ApiClient) -> bool:
-    """Return True if the user was created by this package and only retired clients and applications use it."""
+def _why_kept(client: ApiClient, *, delete: bool = False) -> str:
+    """Return a sentence that says why the user is kept; empty if it is deactivated or deleted with the client.
+
+    Args:
+        delete: retired clients of the user count, too.
+    """
     if client.user is None:
-        return False
+        return ""
+    name = client.user.get_username()
     of_user = ApiClient.objects.filter(user=client.user_id)
     others = of_user.exclude(pk=client.pk)
     retired = (
         others.filter(state=ApiClient.State.RETIRED).exclude(application=None).values_list("application", flat=True)
     )
-    return bool(
-        of_user.filter(user_made=True).exists()
-        and not others.exclude(state=ApiClient.State.RETIRED).exists()
-        and not oauth.has_applications(client.user, but=[client.application_id, *retired])
-    )
+    if not of_user.filter(user_made=True).exists():
+        return _("Kept the user %s: this package did not create it.") % name
+    if (others if delete else others.exclude(state=ApiClient.State.RETIRED)).exists():
+        return _("Kept the user %s: another API client has the same user.") % name
+    if oauth.has_applications(client.user, but=[client.application_id, *retired]):
+        return _("Kept the user %s: it has another application.") % name
+    return ""
 
 
 def _sole_user(client: ApiClient) -> Any:
-    """Return the user if it was created by this package and no other client has it; None otherwise."""
-    others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
-    return client.user if _is_ours_alone(client) and not others.exists() else None
+    """Return the user if it was created by this package and no other client or application has it; None otherwise."""
+    return None if _why_kept(client, delete=True) else client.user
 
 
 def _delete(client: ApiClient) -> None:

@@ -858,37 +858,47 @@ def with_another_client_that_lost_its_application() -> None:
     client("neighbour").application.delete()
 
 
+NOT_OURS, SHARED, IN_USE = (
+    "Kept the user person: this package did not create it.",
+    "Kept the user report: another API client has the same user.",
+    "Kept the user person: it has another application.",
+)
+
+
 @pytest.mark.databases
 @pytest.mark.parametrize("how", [{"retire": True}, {"delete": True}], ids=["retired", "deleted"])
 @pytest.mark.parametrize(
-    "make",
+    ("make", "kept"),
     [
-        of_an_existing_account,
-        adopted,
-        with_an_application_of_its_own,
-        with_another_client,
-        with_another_client_that_lost_its_application,
+        (of_an_existing_account, NOT_OURS),
+        (adopted, NOT_OURS),
+        (with_an_application_of_its_own, IN_USE),
+        (with_another_client, NOT_OURS),
+        (with_another_client_that_lost_its_application, NOT_OURS),
     ],
 )
-def test_shared_user_outlives_client(make: Callable[[], None], how: dict[str, bool]) -> None:
+def test_shared_user_outlives_client(make: Callable[[], None], kept: str, how: dict[str, bool]) -> None:
     make()
     (before,) = User.objects.filter(username="person").values()
     others = set(applications().exclude(pk=client().application_id))
 
-    revoke(**how)
+    ended = revoke(**how)
 
     assert [*User.objects.filter(username="person").values()] == [before]
     assert others <= set(applications().all())
+    assert ended.changes[-1] == last_event().details["steps"][-1] == kept
 
 
 def test_last_client_retires_its_user() -> None:
     provisioned()
     adopt("neighbour", client_id=ApplicationFactory(user=User.objects.get()).client_id)
 
-    revoke("neighbour", retire=True)
+    assert revoke("neighbour", retire=True).changes[-1] == SHARED
     assert User.objects.get().is_active
-    revoke(retire=True)
+    assert revoke(retire=True).changes[-1] == "Deactivated the user report."
     assert not User.objects.get().is_active
+    assert revoke(delete=True).changes[-2:] == ("Deleted the client and its application.", SHARED)
+    assert revoke("neighbour", delete=True).changes[-1] == "Deleted the client, its application and its service user."
 
 
 def test_inactive_user_is_left_unchanged() -> None:
