@@ -270,6 +270,19 @@ def test_env_is_read_alike_for_nasty_secrets(secret: str, tmp_path: Path) -> Non
     assert_all_read(secret, tmp_path, READERS)
 
 
+@pytest.mark.parametrize("secret", ["it's" * 10, '"' * 40, "a\\b" * 12, "$HOME" * 8, "`x`" * 12, "plain" * 8])
+def test_env_takes_secret_with_one_kind_of_quote(secret: str) -> None:
+    found = dotenv.dotenv_values(stream=io.StringIO(rendered("env", client_secret=Secret(secret))))
+    assert found["OPENEDX_CLIENT_SECRET"] == secret
+
+
+@pytest.mark.parametrize("secret", ["'\"" * 20, "'$" * 20, "'`" * 20, "${A}" * 10, "a" * 40 + "\\"])
+def test_env_refuses_what_readers_read_differently(secret: str) -> None:
+    with pytest.raises(OutputFailure, match="no quoting of OPENEDX_CLIENT_SECRET is read alike") as refused:
+        rendered("env", client_secret=Secret(secret))
+    assert secret not in str(refused.value)
+
+
 @given(SECRETS)
 @fixed_settings
 def test_docker_env_has_no_quotes(secret: str) -> None:
