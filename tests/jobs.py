@@ -44,9 +44,9 @@ def select_jobs(target: str, pythons: list[str]) -> tuple[list[str], list[str]]:
 
 
 def main(target: str) -> int:
-    # Find a Python given by its path like the others, which come first.
     if target == "newest":
         os.environ["TEST_OTHERS"] = "not browser and not once"
+    # Find a Python given by its path like the others, which come first.
     os.environ["PATH"] += os.pathsep + str(Path(os.path.realpath(sys.executable)).parent)
     jobs, missing = select_jobs(target, [name for name in ("py311", "py312", "py313") if is_installed(name)])
     print("Jobs:", *jobs, flush=True)
