@@ -73,14 +73,14 @@ def _end(client: ApiClient, kind: Kind, authority: Authority, reason: str) -> tu
         _retire_too(other, client, authority, reason)
         changes += (_("Retired %s, which has the same user.") % other.name,)
     changes += _retire(client)
+    kept = _why_kept(client, delete=kind is Kind.DELETED)
     if kind is Kind.DELETED:
         deleted = (
             _("Deleted the client and its application.")
-            if _sole_user(client) is None
+            if kept or client.user is None
             else _("Deleted the client, its application and its service user.")
         )
         changes += (deleted,)
-    kept = _why_kept(client, delete=kind is Kind.DELETED)
     return (*changes, kept) if changes and kept else changes
 
 
@@ -156,14 +156,9 @@ def _why_kept(client: ApiClient, *, delete: bool = False) -> str:
     return ""
 
 
-def _sole_user(client: ApiClient) -> Any:
-    """Return the user if it was created by this package and no other client or application has it; None otherwise."""
-    return None if _why_kept(client, delete=True) else client.user
-
-
 def _delete(client: ApiClient) -> None:
     others = ApiClient.objects.filter(user=client.user_id).exclude(pk=client.pk)
-    user = _sole_user(client)
+    user = None if _why_kept(client, delete=True) else client.user
     if client.user_made and client.user_id is not None and user is None:
         # Another client of the user keeps the record that the user was created by this package.
         heir = others.order_by("pk").first()
