@@ -65,7 +65,7 @@ class Request:
     request_ids: Mapping[str, str | RequestId | None] = field(default_factory=dict)
     """By the client's name."""
     versions: Mapping[str, str] | None = None
-    """Of the clients as the caller saw them; None if any state will do."""
+    """Require these versions of the clients, by name; None takes them in any state."""
 
     def require_new(self, name: str) -> None:
         """Raise AlreadyDone if the request for this client was executed before."""

@@ -61,11 +61,9 @@ or not verified, 2 wrong usage, or --plan found something to do.
 
     def _run_many(self, options: dict[str, Any]) -> None:
         for option in self.table.options:
-            if (option.name in CLIENT or option.name in _OF_ONE) and options[option.name] not in (
-                None,
-                option.default,
-            ):
-                given = option.negative_flag if options[option.name] is False else option.flag
+            value = options[option.name]
+            if (option.name in CLIENT or option.name in _OF_ONE) and value not in (None, option.default):
+                given = option.negative_flag if value is False else option.flag
                 raise wrong_usage(given, _("not allowed together with --from-file; set it in the manifest."))
         manifest = manifest_run.read_file(options["from_file"])
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)
