@@ -166,6 +166,7 @@ class CurrentClientFactory(factory.Factory):
     purpose = ""
     application = factory.SubFactory(CurrentApplicationFactory)
     token = factory.SubFactory(CurrentTokenFactory)
+    has_token = True
 
 
 class StateFactory(factory.Factory):

@@ -76,7 +76,10 @@ class _ParsedField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         # Browsers write line breaks differently; only the value counts.
-        return bool(self._read(initial) != self.clean(data))
+        try:
+            return bool(self._read(initial) != self.clean(data))
+        except forms.ValidationError:
+            return True
 
     def _read(self, text: str) -> Any:
         return self._parse(text) if text else None
@@ -247,9 +250,10 @@ class _SpecForm(PageForm):
         return ClientSpec(**{"name": self.name_for(subject), **self.values()})
 
     def values(self) -> dict[str, Any]:
-        """Return the given values of a spec. An unticked box says nothing, unless it is ticked by default."""
+        """Return the given values of a spec. An unticked box says nothing; that of the token, if it was left alone."""
         values = {name: value for name, value in self.cleaned_data.items() if name in CLIENT}
-        return {name: value for name, value in values.items() if value or CLIENT[name].default is True}
+        said = {name for name, value in values.items() if value and name != "token"} | {*self.changed_data}
+        return {name: value for name, value in values.items() if name in said}
 
 
 class NewClientForm(_SpecForm):
@@ -317,7 +321,6 @@ class AgainForm(PageForm):
             for name in self.changed_data
             if name in CLIENT and name in self.cleaned_data
         }
-        given["token"] = self.cleaned_data["token"]
         return change_client(subject.client.name, tuple(subject.client.declared_rights), given)
 
 

@@ -262,7 +262,6 @@ class ClientFields(Record):
     )
     token: bool | None = _field(
         _("Issue an access token. Without one, the client requests tokens with its client ID and secret."),
-        default=True,
         label=_("issue an access token"),
         part=TOKEN,
         negatable=True,

@@ -33,6 +33,9 @@ COURSE_KEY = re.compile(r"course-v1:(?P<org>[\w.-]+)\+[\w.~-]+\+[\w.~-]+", re.AS
 # openedx/core/djangoapps/oauth_dispatch/models.py, ApplicationAccess: 25 items of 32 characters fit.
 ACCESS_ITEMS, ACCESS_ITEM_LENGTH = 25, 32
 
+OF_TOKEN = ("expires_in", "expires_at", "access_token")
+"""The fields that only a client with an access token has: whoever gives one wants a token."""
+
 MAX_GRACE = timedelta(days=90)
 
 
@@ -70,9 +73,9 @@ class ClientSpec(ClientFields):
             "expires_at",
             _("the time needs a time zone."),
         )
-        for name in ("expires_in", "expires_at", "access_token"):
+        for name in ("token", *OF_TOKEN):
             _require(
-                self.wants_token or getattr(self, name) is None,
+                getattr(self, name) in (None, False) or not (self.token is False or self.restricted),
                 name,
                 _("not allowed together with --no-token or --restricted, which issue no access token."),
             )
@@ -88,9 +91,14 @@ class ClientSpec(ClientFields):
         return bool(self.superuser)
 
     @property
-    def wants_token(self) -> bool:
-        """Return True if an opaque access token is wanted; the LMS expires those of a restricted application."""
-        return bool(self.token) and not self.restricted
+    def wants_token(self) -> bool | None:
+        """Return whether an opaque access token is wanted; None if the client, or the site for a new one, decides.
+
+        The LMS expires those of a restricted application.
+        """
+        if self.restricted:
+            return False
+        return True if any(getattr(self, name) is not None for name in OF_TOKEN) else self.token
 
     @property
     def rights(self) -> frozenset[str] | None:
@@ -110,17 +118,15 @@ class ClientSpec(ClientFields):
 def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> ClientSpec:
     """Return a spec that changes the given fields of an existing client and leaves all others alone.
 
-    No access token is issued unless ``given`` says so.
-
     Args:
         declared: the rights that were declared for the client.
 
     Raises:
         InvalidSpec: for a value that is wrong on every site.
     """
-    kept: dict[str, Any] = {"token": True if {"expires_in", "expires_at"} & set(given) else None}
+    kept = {}
     if not set(given).isdisjoint(USER_RIGHTS):
-        kept |= {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}
+        kept = {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}
     return ClientSpec(name=name, **{**kept, **given})
 
 

@@ -24,6 +24,8 @@ class Site:
     staff_allowed: bool = True
     superuser_allowed: bool = True
     contact_required: bool = False
+    issue_tokens: bool = True
+    """Whether new clients get access tokens unless they are described otherwise."""
     usernames_are_emails: bool = False
 
 
@@ -109,6 +111,8 @@ class CurrentClient(Record):
     """The lifetime of its access tokens; None for the site's default."""
     application: CurrentApplication | None
     token: CurrentToken | None
+    has_token: bool
+    """Whether it was issued an access token that nobody revoked; it may have expired, or its row be gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

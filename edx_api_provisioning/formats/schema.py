@@ -7,7 +7,6 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import (
@@ -101,18 +100,6 @@ def _read(given: Mapping[str, Any], options: Mapping[str, Option]) -> tuple[dict
     return values, sorted(problems, key=lambda problem: order.index(problem.field))
 
 
-def new_spec(values: Mapping[str, Any]) -> ClientSpec:
-    """Return the spec that some values describe; whether a token is issued is the site's default if none is about it.
-
-    Raises:
-        InvalidSpec: for a value that is wrong on every site.
-    """
-    about_token = {"token", "expires_in", "expires_at", "access_token"}
-    if conf.get("ISSUE_TOKENS") or not about_token.isdisjoint(values):
-        return ClientSpec(**values)
-    return ClientSpec(**values, token=None)
-
-
 def read_client(given: Mapping[str, Any], options: Mapping[str, Option] = PUBLIC_FIELDS, **more: Any) -> ClientSpec:
     """Return the spec that a mapping describes.
 
@@ -126,7 +113,7 @@ def read_client(given: Mapping[str, Any], options: Mapping[str, Option] = PUBLIC
     values = {**more, **values}
     if not problems:
         try:
-            return new_spec(values)
+            return ClientSpec(**values)
         except InvalidSpec as error:
             problems.append(_keyed(error))
     # Each field by itself, for problems that the first one hid.

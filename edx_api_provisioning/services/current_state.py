@@ -246,4 +246,5 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
             and (client.predecessor_id is not None or oauth.has_live_tokens(application.pk)),
         ),
         token=token and CurrentToken(pk=token.pk, expires_at=token.expires, scopes=tuple(token.scope.split())),
+        has_token=client.access_token_id is not None,
     )

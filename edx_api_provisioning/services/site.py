@@ -22,6 +22,7 @@ def current_site() -> Site:
         staff_allowed=conf.get("ALLOW_STAFF"),
         superuser_allowed=conf.get("ALLOW_SUPERUSER"),
         contact_required=conf.get("REQUIRE_CONTACT"),
+        issue_tokens=conf.get("ISSUE_TOKENS"),
         usernames_are_emails=lms.usernames_are_emails(),
     )
 

@@ -679,6 +679,14 @@ def test_client_contact_can_be_changed(browser: Browser, report: dict[str, Any])
     assert works(report["access_token"])
 
 
+def test_wrong_value_is_refused_for_existing_client(browser: Browser, report: dict[str, Any]) -> None:
+    form = browser.open("provision", f"client={client_named('report').pk}")
+
+    page = browser.send(form, expires_at="soon", groups="x" * 20_001)
+
+    assert {*page.context["form"].errors} == {"expires_at", "groups"}
+
+
 @pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 19])
 def test_unknown_id_is_not_found(browser: Browser, query: str) -> None:
     assert browser.open("rotate", query).status_code == 404

@@ -171,6 +171,19 @@ def test_deleted_token_stays_away_unless_wanted() -> None:
     assert plan(StateFactory(client__token=None), token=False).status is Status.UNCHANGED
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [{"token": True}, {"expires_in": DAY}, {"expires_at": NOW + DAY}, {"access_token": Secret(TOKEN)}],
+    ids=str,
+)
+def test_client_without_token_gets_one_only_if_asked(wanted: dict[str, Any]) -> None:
+    without = StateFactory(client__token=None, client__has_token=False)
+
+    assert plan(without).status is Status.UNCHANGED
+    assert actions(plan(without, contact="ops@example.org")) == [Action.UPDATE_CLIENT]
+    assert actions(plan(without, **wanted)) == [Action.ISSUE_TOKEN]
+
+
 def test_deleted_application_is_recreated() -> None:
     made = plan(StateFactory(client__application=None, client__token=None))
 
@@ -392,7 +405,9 @@ def test_plan_is_refused(
 
 
 def test_restricted_application_needs_no_token() -> None:
-    assert plan(RESTRICTED, token=False).status is Status.UNCHANGED
+    restricted = StateFactory(client__token=None, client__has_token=False, client__application__restricted=True)
+
+    assert plan(restricted).status is Status.UNCHANGED
 
 
 def test_existing_contact_is_sufficient() -> None:

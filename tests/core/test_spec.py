@@ -196,8 +196,14 @@ def test_default_spec_is_plain_client() -> None:
 
     assert spec.name == "api-client"
     assert (spec.token, spec.staff, spec.superuser, spec.is_staff, spec.use_existing_user) == (
-        True, None, None, False, False,
+        None, None, None, False, False,
     )  # fmt: skip
+
+
+def test_restricted_excludes_token() -> None:
+    with pytest.raises(InvalidSpec, match="--restricted") as refusal:
+        ClientSpec(token=True, restricted=True)
+    assert refusal.value.field == "token"
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,27 @@ def test_no_token_issues_only_id_and_secret() -> None:
     assert not get_access_token_model().objects.exists()
 
 
+WITHOUT_TOKEN = {
+    "never wanted": lambda: provisioned("--no-token"),
+    "restricted": lambda: provisioned("--restricted"),
+    "revoked": lambda: provisioned() and run("api-client", command="revoke_api_client"),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_TOKEN)
+def test_client_without_token_stays_so(kind: str) -> None:
+    WITHOUT_TOKEN[kind]()
+    changed = provisioned("--contact", "ops@example.org")
+
+    assert (changed["status"], changed["access_token"]) == ("updated", None)
+    assert client().contact == "ops@example.org"
+    assert provisioned()["status"] == "unchanged"
+    if kind == "restricted":
+        assert "--no-token" in run("--token").refusal
+    else:
+        assert provisioned("--token")["access_token"]
+
+
 def test_contact_purpose_and_reason_are_stored() -> None:
     provisioned("--contact", "ops@example.org", "--purpose", "weekly report", "--reason", "asked for by Ada")
 
@@ -571,7 +592,7 @@ def test_restricted_token_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     before = row_counts()
     monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
 
-    assert "RestrictedApplication" in run().refusal
+    assert "RestrictedApplication" in run("--token").refusal
     assert row_counts() == before
 
 

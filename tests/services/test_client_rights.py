@@ -564,7 +564,7 @@ def test_omitting_restricted_keeps_restriction() -> None:
 def test_restricted_client_refuses_token() -> None:
     provision(restricted=True)
     with pytest.raises(Conflict, match="restricted") as raised:
-        provision()
+        provision(token=True)
     assert raised.value.field == "token"
 
 

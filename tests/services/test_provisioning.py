@@ -234,7 +234,7 @@ def test_foreign_token_is_not_the_clients() -> None:
     provision(token=False)
     AccessTokenFactory(application=client().application)
 
-    assert provision().status is Status.UPDATED
+    assert provision(token=True).status is Status.UPDATED
     assert client().application.accesstoken_set.count() == 2
 
 
@@ -353,7 +353,7 @@ REFUSALS = {
     ),
     "another secret": (provision, {"client_secret": Secret(SECRET)}, Conflict, "client_secret"),
     "another token": (provision, {"access_token": Secret(TOKEN)}, Conflict, "access_token"),
-    "a token for a restricted application": (restricted, {}, Conflict, "token"),
+    "a token for a restricted application": (restricted, {"token": True}, Conflict, "token"),
     "an unknown scope": (lambda: None, {"scopes": ("course_modes:read",)}, InvalidSpec, "scopes"),
     "a user name that the LMS refuses": (lambda: None, {"username": "a.b"}, InvalidSpec, "username"),
     "a retired user name": (lambda: None, {"username": "retired__user_1"}, InvalidSpec, "username"),
@@ -487,7 +487,7 @@ def test_instantly_expired_token_is_rejected(monkeypatch: pytest.MonkeyPatch) ->
     before = row_counts()
 
     with pytest.raises(UnusableToken, match="RestrictedApplication"):
-        provision()
+        provision(token=True)
 
     assert row_counts() == before
     assert client().access_token_id is None

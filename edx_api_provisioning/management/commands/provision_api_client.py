@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.options import CLIENT
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.formats.schema import new_spec
 from edx_api_provisioning.management import manifest_run
 from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
@@ -36,10 +35,6 @@ Running it again changes nothing and shows no secret. Exit code: 0 done or nothi
 or not verified, 2 wrong usage, or --plan found something to do.
 """
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        super().add_arguments(parser)
-        parser.set_defaults(token=None)  # The site decides.
-
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
         if options["print_schema"]:
             from edx_api_provisioning.formats.manifest import manifest_schema
@@ -52,7 +47,7 @@ or not verified, 2 wrong usage, or --plan found something to do.
         for option in self.table.options:
             if option.name in ("plan", "prune", "fail_fast") and options[option.name]:
                 raise wrong_usage(option.flag, _("needs --from-file."))
-        spec = new_spec({name: options[name] for name in CLIENT if options[name] is not None})
+        spec = ClientSpec(**{name: options[name] for name in CLIENT if options[name] is not None})
         if dry_run:
             self.show(rendering.render_plan(api.plan_client(spec, authority=operator()), format=options["format"]))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +17,7 @@ from rest_framework.request import Request, is_form_media_type
 from edx_api_provisioning.core.commands import GRACE, NEW_TOKEN, RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import CLIENT, REASON, STORED, Option
-from edx_api_provisioning.core.spec import change_client
+from edx_api_provisioning.core.spec import OF_TOKEN, change_client
 from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId
 from edx_api_provisioning.formats import schema
 from edx_api_provisioning.formats.schema import PUBLIC_FIELDS, InvalidFields, keyed
@@ -106,11 +107,16 @@ def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
 def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec, str]:
     """Return a spec that changes what the body says of a client, and the reason it gives.
 
+    An access token is issued only if the body asks for one: whoever changes a contact does not look for it.
+
     Raises:
         InvalidFields: with every problem.
     """
     given = values(request, CHANGE)
     reason = given.pop("reason", "")
+    expired = client.expires_at is None or client.expires_at <= datetime.now(UTC)
+    if expired and given.keys().isdisjoint({"token", *OF_TOKEN}):
+        given["token"] = False
     return change_client(client.name, client.declared, given), reason
 
 
