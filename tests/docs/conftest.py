@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lms_server
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests/docs"))
 PROGRAMS = ROOT / "tests/docs/programs.py"
 STAND_INS = ("kubectl", "make", "pip", "tutor")
 
@@ -23,7 +23,7 @@ STAND_INS = ("kubectl", "make", "pip", "tutor")
 class Operator:
     """A shell in the folder of the LMS's ``manage.py``."""
 
-    def __init__(self, folder: Path, migrated: Path) -> None:
+    def __init__(self, folder: Path, migrated: Path, lms: str) -> None:
         self.folder = folder / "lms"
         self.folder.mkdir()
         programs = folder / "bin"
@@ -38,10 +38,11 @@ class Operator:
             "LMS_ROOT_URL": "https://lms.example.org",
             "REPOSITORY": str(ROOT),
             "CALLS": str(self.calls),
+            "LMS_SERVER": lms,
         }
         for name in STAND_INS:
             _program(programs / name, f'exec {sys.executable} {PROGRAMS} {name} "$@"')
-        _program(self.folder / "manage.py", f'exec {sys.executable} {ROOT / "manage.py"} "$@"')
+        lms_server.write_manage(self.folder, sys.executable)
 
     def run(self, script: str) -> str:
         """Run a script and return its terminal output."""
@@ -88,6 +89,12 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def lms() -> Iterator[str]:
+    with lms_server.running(sys.executable) as address:
+        yield address
+
+
 @pytest.fixture
-def operator(tmp_path: Path, migrated: Path) -> Operator:
-    return Operator(tmp_path, migrated)
+def operator(tmp_path: Path, migrated: Path, lms: str) -> Operator:
+    return Operator(tmp_path, migrated, lms)

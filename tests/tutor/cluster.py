@@ -29,6 +29,7 @@ def run(command: list[str], environment: dict[str, str], **streams: Any) -> int:
         "LMS_CFG": f"{os.environ['TUTOR_ROOT']}/env/apps/openedx/config/lms.env.yml",
         "DATABASE_URL": os.environ["DATABASE_URL"],
         "LMS_ROOT_URL": "https://lms.example.org",
+        "LMS_SERVER": os.environ["LMS_SERVER"],
     }
     done = subprocess.run(command, cwd=os.environ["FAKE_LMS_FOLDER"], env={**image, **environment}, **streams)
     return done.returncode

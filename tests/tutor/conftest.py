@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import lms_server
 import pytest
 import tutor.__about__
 import yaml
@@ -46,11 +47,14 @@ class Done:
 class Site:
     """An operator's machine: a Tutor root, and what its docker and kubectl do."""
 
-    def __init__(self, folder: Path, database: Path, server: str) -> None:
+    def __init__(self, folder: Path, database: Path, kubernetes: str, lms: str) -> None:
         self.root, self.state, self.programs = folder / "root", folder / "state", folder / "bin"
         self.folder = folder
         self.state.mkdir()
         self.programs.mkdir()
+        self.lms_folder = folder / "edx-platform"
+        self.lms_folder.mkdir()
+        lms_server.write_manage(self.lms_folder, str(LMS_PYTHON))
         for program in ("docker", "kubectl"):
             path = self.programs / program
             path.write_text(f'#!/bin/sh\nexec {sys.executable} {CLUSTER} {program} "$@"\n')
@@ -67,11 +71,12 @@ class Site:
             "DATABASE_URL": f"sqlite:///{database}",
             "FAKE_STATE": str(self.state),
             "FAKE_LMS_PYTHON": str(LMS_PYTHON),
-            "FAKE_LMS_FOLDER": str(REPOSITORY),
+            "FAKE_LMS_FOLDER": str(self.lms_folder),
+            "LMS_SERVER": lms,
             # Measure coverage in this process too.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
-        (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(server)))
+        (folder / "kubeconfig").write_text(json.dumps(_kubeconfig(kubernetes)))
 
     def run(self, *command: str, input: str | None = None) -> Done:
         done = subprocess.run(
@@ -95,9 +100,11 @@ class Site:
 
     def lms(self, *arguments: str, input: str | None = None) -> Done:
         """Run a management command in the LMS without Tutor."""
-        environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": self.environment["DATABASE_URL"]}
-        command = [str(LMS_PYTHON), "manage.py", "lms", *arguments]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, input=input, capture_output=True, text=True)
+        environment = {name: self.environment[name] for name in ("DATABASE_URL", "LMS_SERVER")}
+        command = [str(LMS_PYTHON), "./manage.py", "lms", *arguments]
+        done = subprocess.run(
+            command, cwd=self.lms_folder, env=environment, input=input, capture_output=True, text=True
+        )
         return Done(done.returncode, done.stdout, done.stderr)
 
     def clients(self) -> list[dict[str, Any]]:
@@ -138,11 +145,17 @@ def _kubeconfig(server: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lms() -> Iterator[str]:
+    assert LMS_PYTHON.exists(), f"{LMS_PYTHON} is missing: run `make demo`, or set TEST_LMS_PYTHON"
+    with lms_server.running(str(LMS_PYTHON)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, lms: str) -> Path:
     """Create a folder with a root saved by Tutor with the plugin enabled, and a migrated database."""
     folder = tmp_path_factory.mktemp("template")
-    site = Site(folder, folder / "lms.sqlite3", "http://127.0.0.1:1")
-    assert LMS_PYTHON.exists(), f"{LMS_PYTHON} is missing: run `make demo`, or set TEST_LMS_PYTHON"
+    site = Site(folder, folder / "lms.sqlite3", "http://127.0.0.1:1", lms)
     site.works("config", "save", "--set", "PLUGINS=[]")
     shutil.copytree(site.root, folder / "plain")
     site.works("plugins", "enable", "api-provisioning")
@@ -152,12 +165,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(template: Path, tmp_path: Path) -> Iterator[Site]:
+def site(template: Path, tmp_path: Path, lms: str) -> Iterator[Site]:
     shutil.copy(template / "lms.sqlite3", tmp_path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Kubernetes,), {"jobs": tmp_path / "state/jobs"}))
     thread = Thread(target=server.serve_forever)
     thread.start()
-    site = Site(tmp_path, tmp_path / "lms.sqlite3", f"http://127.0.0.1:{server.server_port}")
+    site = Site(tmp_path, tmp_path / "lms.sqlite3", f"http://127.0.0.1:{server.server_port}", lms)
     shutil.copytree(template / "root", site.root)
     yield site
     server.shutdown()
