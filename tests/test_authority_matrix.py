@@ -376,7 +376,7 @@ def test_tasks_follow_the_rule(target: str, tmp_path: Path, caplog: pytest.LogCa
         elif action in ("secret", "revoke", "retire"):
             by_api(action)  # There is no task for it.
         else:
-            client = {"name": "report", **BODIES[action], **({"token": False} if seen.restricted else {})}
+            client = {"name": "report", **BODIES[action]}
             tasks.provision_manifest.apply((json.dumps({"clients": [client]}),), options)
         return caplog.text
 

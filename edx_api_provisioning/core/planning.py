@@ -22,7 +22,7 @@ from edx_api_provisioning.core.conflicts import (
 )
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import STORED
-from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end
+from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end, wants_token
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
 from edx_api_provisioning.core.state import (
@@ -329,7 +329,7 @@ def _plan_token(
 ) -> tuple[list[Step], datetime | None, tuple[str, ...]]:
     token = client.token if client else None
     if client is None or token is None or token.expires_at <= site.now:
-        if not _wants_token(spec, client, site):
+        if not wants_token(spec, client, site):
             # A restricted client requests scopes with its client id and secret.
             return [], None, _union(site.default_scopes, spec.scopes or ()) if spec.restricted else ()
         check_new_token(client, found)
@@ -345,13 +345,6 @@ def _plan_token(
     )
     step = make_step(Action.UPDATE_SCOPES, *texts, old=" ".join(token.scopes), new=" ".join(spec.scopes))
     return [step], token.expires_at, spec.scopes
-
-
-def _wants_token(spec: ClientSpec, client: CurrentClient | None, site: Site) -> bool:
-    """Return whether the client is to have an access token; without a word about it, one that exists keeps its kind."""
-    if spec.wants_token is not None:
-        return spec.wants_token
-    return site.issue_tokens if client is None or client.application is None else client.has_token
 
 
 def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:

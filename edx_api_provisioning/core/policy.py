@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.core.exceptions import InvalidSpec, NearMatch
 from edx_api_provisioning.core.parsing import in_words
 from edx_api_provisioning.core.spec import ClientSpec
-from edx_api_provisioning.core.state import Site
+from edx_api_provisioning.core.state import CurrentClient, Site
 from edx_api_provisioning.core.text import suggest
 
 
@@ -59,6 +59,13 @@ def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None
     """
     span = spec.expires_in or min(lifetime or site.lifetime, site.max_lifetime)
     return (spec.expires_at or site.now + span).replace(microsecond=0)
+
+
+def wants_token(spec: ClientSpec, client: CurrentClient | None, site: Site) -> bool:
+    """Return whether the client is to have an access token; without a word about it, one that exists keeps its kind."""
+    if spec.wants_token is not None:
+        return spec.wants_token
+    return site.issue_tokens if client is None or client.application is None else client.has_token
 
 
 def same_spelling(field: str, wanted: str, found: str | None) -> None:
