@@ -17,7 +17,7 @@ demo: .venv/lms  ## Start the stand-in LMS, provision a client and use it with c
 test: system-test .venv/lms  ## Lint, docs, and the tests: all on the LMS's pins, those of a server and of versions there too.
 	.venv/bin/python -m tests.jobs test
 
-newest: system-test .venv/lms  ## What a release needs beside `test`: all tests on the newest versions, and every Tutor.
+newest: system-test .venv/lms  ## What a release needs beside `test`: the other tests on the newest versions, and every Tutor.
 	.venv/bin/python -m tests.jobs newest
 
 lint: .venv/pins.txt  ## Lint, check formatting, types, layers and migrations, and ask PyPI for known weaknesses.
