@@ -43,7 +43,6 @@ def names(page: Any) -> list[str]:
     return [client.name for client in page.context["cl"].result_list]
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_list_shows_client_columns(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", staff=True, contact="ops@example.org"), authority=OPERATOR)
@@ -191,7 +190,6 @@ def test_dates_use_site_time_zone(browser: Browser, settings: Any) -> None:
     assert "User: - Rights: - " in page
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_summary_is_computed_once_per_client(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     worked_out, summary = [], api.summary
@@ -206,7 +204,6 @@ def test_summary_is_computed_once_per_client(browser: Browser, monkeypatch: pyte
     assert sorted(worked_out) == sorted(2 * [client.name for client in clients])  # for the overview, and for the list
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_list_query_count_is_constant(browser: Browser) -> None:
     client_that_expires("first", 1)
@@ -273,7 +270,6 @@ def test_secrets_are_not_read(browser: Browser) -> None:
     assert "oauth2_provider_application.client_secret" not in read
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_client_page_is_read_only(browser: Browser) -> None:
     api.provision(ClientSpec(name="report", superuser=True, purpose="reports"), authority=OPERATOR)
@@ -350,7 +346,6 @@ def test_client_without_rows_is_shown(browser: Browser) -> None:
         assert "the user was deleted" in text(browser.get(url))
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_history_covers_all_entry_points(browser: Browser) -> None:
     api.provision(ClientSpec(name="report"), authority=operator("command line: ops"), reason="a new report")

@@ -21,7 +21,6 @@ def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="adopt_api_client")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_application_of_other_command_is_adopted() -> None:
     user = UserFactory(username="reporter")

@@ -122,7 +122,6 @@ def test_client_gets_answer_for_one_request(path: str, answer: str) -> None:
     assert explain("GET", path, "--client", "report").stdout.endswith(f"\n  the client   {answer}\n")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
 def test_client_json_has_every_endpoint() -> None:
@@ -146,7 +145,6 @@ def test_client_rights_are_current() -> None:
     }
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
 def test_client_rights_include_undeclared() -> None:

@@ -33,7 +33,6 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_json_line_has_all_but_secrets() -> None:
     with clock_at(NOON):
@@ -164,7 +163,6 @@ def test_list_unmanaged() -> None:
     ]
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_list_overprivileged() -> None:
     provisioned()

@@ -50,7 +50,6 @@ def lines(ran: CommandResult) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_each_client_is_a_json_line(manifest: Path) -> None:
     ran = apply(manifest, "--format", "json")
@@ -66,7 +65,6 @@ def test_each_client_is_a_json_line(manifest: Path) -> None:
     assert lines(ran)[2]["access_token"] is None
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_second_run_shows_no_secret(manifest: Path) -> None:
     first = apply(manifest, "--format", "json")
@@ -199,7 +197,6 @@ def test_plan_changes_nothing(manifest: Path) -> None:
     assert row_counts() == before
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_plan_tells_changes_apart(manifest: Path) -> None:
     apply(manifest)
@@ -239,7 +236,6 @@ def test_impossible_plan_exits_1(manifest: Path) -> None:
     assert ran.stderr.endswith("CommandError: Some clients are refused; see above.\n")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_failure_prevents_pruning(manifest: Path) -> None:
     apply(manifest)

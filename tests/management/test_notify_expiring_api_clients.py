@@ -27,7 +27,6 @@ def expiring() -> None:
         provisioned(name, username=f"user-{name}", contact=f"{name}@example.org", expires_in=timedelta(days=5))
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_notified_clients_are_printed(expiring: None) -> None:
     assert run() == CommandResult(0, "a\nb\n", "")

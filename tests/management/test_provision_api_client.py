@@ -92,7 +92,6 @@ def test_stdout_has_only_the_result() -> None:
     )
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_json_has_created_values() -> None:
     result = provisioned("report")
@@ -216,7 +215,6 @@ def test_data_formats_are_equal(format: str) -> None:
 # Again
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_second_run_changes_nothing() -> None:
     first = provisioned("--staff")
@@ -352,7 +350,6 @@ def test_missing_migration_names_command() -> None:
     assert User.objects.count() == 0
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_lost_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_arguments: Any, **_options: Any) -> None:
@@ -371,7 +368,6 @@ def test_lost_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 # A dry run
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("format", rendering.FORMATS)
 def test_dry_run_writes_nothing(format: str) -> None:
@@ -408,7 +404,6 @@ def written(*arguments: str) -> Any:
     return ran
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_output_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
@@ -468,7 +463,6 @@ def full(*_arguments: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_unwritable_file_rolls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = row_counts()

@@ -19,7 +19,6 @@ def run(*arguments: str) -> CommandResult:
     return run_command(*arguments, command="revoke_api_client")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_tokens_are_revoked_and_recorded() -> None:
     made = provisioned()
@@ -32,7 +31,6 @@ def test_tokens_are_revoked_and_recorded() -> None:
     assert (event.kind, event.actor, event.reason) == ("revoked", f"command line: {getpass.getuser()}", "seen in a log")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_json_has_retired_client() -> None:
     made = provisioned()

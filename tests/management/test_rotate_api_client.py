@@ -59,7 +59,6 @@ def test_default_rotates_token(arguments: tuple[str, ...]) -> None:
     assert result["verified"] is True
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
 def test_grace_keeps_old_credentials() -> None:
@@ -236,7 +235,6 @@ def test_each_due_client_gets_a_file(due: dict[str, Any], tmp_path: Path, format
         assert [answer(token) for token in tokens] == ["ok", "ok"]
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_failed_rotation_does_not_stop_others(due: dict[str, Any]) -> None:
     User.objects.filter(username="user-a").update(is_active=False)
@@ -251,7 +249,6 @@ def test_failed_rotation_does_not_stop_others(due: dict[str, Any]) -> None:
     assert answer(due["b"].access_token) == "token_nonexistent"
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_already_rotated_client_is_skipped(
     due: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,7 +42,6 @@ def made() -> Credentials:
 # A token
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_valid_token_is_described() -> None:
     with clock_at(NOON):
@@ -233,7 +232,6 @@ def test_wrong_secret_or_id_is_explained(made: Credentials, caplog: Any, wrong: 
 # A client by name
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_healthy_client_is_reported(made: Credentials) -> None:
     ran = run("report", "--format", "json")
@@ -317,7 +315,6 @@ def test_undecodable_values_are_unknown(
     assert (ran.code, check["meaning"].partition(":")[0]) == (1, "invalid_client")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_verifying_changes_nothing(made: Credentials) -> None:
     before = all_rows()

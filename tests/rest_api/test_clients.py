@@ -21,7 +21,6 @@ pytestmark = pytest.mark.django_db
 # Made
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_create_shows_credentials_once(root: Caller) -> None:
     response = root.post("/clients/", {"name": "report", "contact": "ann@example.org", "reason": "it is May"})
@@ -112,7 +111,6 @@ def test_only_json_is_read_and_written(root: Caller) -> None:
 # Read
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_client_has_all_but_secrets(root: Caller) -> None:
     made = provisioned(contact="ann@example.org", self_rotation=True)
@@ -146,7 +144,6 @@ def test_clients_are_paginated(root: Caller) -> None:
     problem(root.get("/clients/?page=9"), 404)
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_list_query_count_is_constant(root: Caller) -> None:
     def taken() -> int:
@@ -199,7 +196,6 @@ def test_invalid_filter_is_rejected(root: Caller, query: str) -> None:
     problem(root.get(f"/clients/?{query}"), 400, "validation")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_events_are_newest_first(root: Caller) -> None:
     provisioned()
@@ -278,7 +274,6 @@ def test_name_and_client_id_are_immutable(root: Caller) -> None:
 # ETags and preconditions
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_patch_honors_if_match(root: Caller) -> None:
     provisioned()
@@ -326,7 +321,6 @@ def test_etag_changes_within_a_second(root: Caller) -> None:
 # Rotation and revocation
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_new_token_honors_grace(root: Caller) -> None:
     first = provisioned().access_token
@@ -352,7 +346,6 @@ def test_new_secret_keeps_token(root: Caller) -> None:
     assert answer(made.access_token) == "ok"
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_secret_grace_needs_new_application(root: Caller) -> None:
     made = provisioned()
@@ -382,7 +375,6 @@ def test_refused_rotation_names_fields(root: Caller, body: dict[str, str], field
     assert answer(made.access_token) == "ok"
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_client_is_revoked_then_retired(root: Caller) -> None:
     made = provisioned()

@@ -43,7 +43,6 @@ def test_settings_example_is_valid() -> None:
     assert set(told["EDX_API_PROVISIONING"]) <= set(conf.DEFAULTS)
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_python_example_works(site: str) -> None:
     command = re.sub(r"\\\n>\s*", "", block("console", 0)).removeprefix("$ ./manage.py lms provision_api_client ")

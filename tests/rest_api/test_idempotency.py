@@ -32,7 +32,6 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("call", CALLS)
 def test_replay_returns_no_secret(call: str, root: Caller) -> None:
     provisioned()
@@ -106,7 +105,6 @@ def test_keys_are_scoped_to_caller(root: Caller, helper: Caller) -> None:
     good(helper.post("/clients/", {"name": "second"}, Idempotency_Key="k"), 201)
 
 
-@pytest.mark.databases
 def test_failed_request_may_be_retried(root: Caller) -> None:
     provisioned("report")
     problem(root.post("/clients/", {"name": "report"}, Idempotency_Key="k"), 409)
@@ -282,7 +280,6 @@ def test_concurrent_if_match_changes_run_once(crowd: Any) -> None:
     assert Counter(each["status"] for each in answers) == {200: 1, 412: 15}
 
 
-@pytest.mark.databases
 def test_keys_work_without_atomic_requests(root: Caller) -> None:
     from django.db import connection
 

@@ -29,7 +29,6 @@ def by_name(response: Any) -> dict[str, Any]:
     return {each["name"]: each for each in good(response)["clients"]}
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_plan_changes_nothing(root: Caller) -> None:
     before = all_rows()
@@ -42,7 +41,6 @@ def test_plan_changes_nothing(root: Caller) -> None:
     assert "staff client" in planned["grades"]["warnings"][0]
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_apply_is_idempotent(root: Caller) -> None:
     made = by_name(root.post("/apply/", {**TWO, "reason": "the new term"}))
@@ -164,7 +162,6 @@ def test_invalid_manifest_is_rejected(root: Caller, body: Any, field: str) -> No
     assert set(problem(root.post("/apply/", body), 400, "validation")["errors"]) == {field}
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_database_failure_is_told_per_client(root: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     provision_all = provisioning.provision_all

@@ -28,7 +28,6 @@ def own(made: Credentials | dict[str, Any]) -> Caller:
     return Caller(f"Bearer {token}")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_next_token_keeps_scopes_and_lifetime() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30), scopes=("read", "email"))
@@ -157,7 +156,6 @@ def test_site_limit_applies(settings: Any) -> None:
     assert good(own(made).post(ADDRESS))["expires_in"] <= timedelta(days=30).total_seconds()
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_replay_returns_no_token() -> None:
     made = provisioned(self_rotation=True)

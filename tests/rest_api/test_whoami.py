@@ -20,7 +20,6 @@ def whoami(caller: Caller) -> dict[str, Any]:
     return good(caller.get("/whoami/"))
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_client_token_is_described() -> None:
     made = provisioned(permissions=("course_modes.change_coursemode",), expires_in=timedelta(days=30))
