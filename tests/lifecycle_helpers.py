@@ -76,6 +76,9 @@ def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)
 
 
+NOON = utc(2027, 5, 3, 12)
+
+
 def provisioned(name: str = "report", **wanted: Any) -> Credentials:
     return api.provision(ClientSpec(name=name, **wanted), authority=OPERATOR)
 

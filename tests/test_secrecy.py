@@ -29,7 +29,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.services import http_verification
-from tests.factories import OPERATOR, SECRET, TOKEN, CommandResult, CredentialsFactory, row_counts, run
+from tests.factories import OPERATOR, SECRET, TOKEN, CommandResult, row_counts, run
 from tests.leak_detection import OWN_SECRET, OWN_TOKEN, LeakDetector, find_encodings
 
 pytestmark = pytest.mark.django_db
@@ -269,13 +269,6 @@ def test_python_callers_see_no_secret(leak_detector: LeakDetector) -> None:
             with pytest.raises(TypeError) as refusal:
                 take(holder)
             assert leaks_nothing(leak_detector, str(refusal.value))
-
-
-def test_credentials_repr_hides_secrets() -> None:
-    shown = f"{CredentialsFactory()!r} {CredentialsFactory()} {vars(CredentialsFactory)}"
-
-    assert find_encodings(SECRET, shown) == []
-    assert find_encodings(TOKEN, shown) == []
 
 
 def test_call_command_returns_nothing(

@@ -290,21 +290,6 @@ def test_superuser_profile_includes_staff(settings: Any) -> None:
     assert access_catalogue.profile("all").rights == {"superuser", "staff"}
 
 
-def test_site_adds_profiles_and_endpoints(settings: Any) -> None:
-    before = access_catalogue.profiles()
-    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": MORE}}
-    profile = access_catalogue.profile("reports")
-    assert [each.name for each in profile.opens] == ["list courses", "read a report"]
-    assert profile.rights == {"permission:reports.view_report"}
-    assert access_catalogue.find_endpoint("GET", "/reports/7/").name == "read a report"
-    assert {each.name for each in access_catalogue.profiles()} == {*(each.name for each in before), "reports"}
-
-
-def test_site_replaces_profile(settings: Any) -> None:
-    settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"course-modes": MORE}}
-    assert access_catalogue.profile("course-modes").title == "Read reports"
-
-
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Install another plugin that adds profiles."""
@@ -313,19 +298,25 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     )
 
 
-def test_plugin_adds_profiles_and_endpoints(plugin: Callable[[Any], None]) -> None:
+@pytest.mark.parametrize("by", ["site", "plugin"])
+def test_profiles_and_endpoints_are_added(by: str, plugin: Callable[[Any], None], settings: Any) -> None:
     before = access_catalogue.profiles()
 
-    plugin({"reports": MORE})
+    if by == "site":
+        settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": MORE, "course-modes": MORE}}
+    else:
+        plugin({"reports": MORE, "course-modes": MORE})
 
-    assert access_catalogue.profile("reports").rights == {"permission:reports.view_report"}
+    profile = access_catalogue.profile("reports")
+    assert [each.name for each in profile.opens] == ["list courses", "read a report"]
+    assert profile.rights == {"permission:reports.view_report"}
     assert access_catalogue.find_endpoint("GET", "/reports/7/").name == "read a report"
-    assert len(access_catalogue.profiles()) == len(before) + 1
+    assert {each.name for each in access_catalogue.profiles()} == {*(each.name for each in before), "reports"}
+    assert access_catalogue.profile("course-modes").title == "Read reports"
 
 
 def test_settings_override_plugin_profiles(plugin: Callable[[Any], None], settings: Any) -> None:
-    plugin({"reports": MORE, "course-modes": MORE})
-    assert access_catalogue.profile("course-modes").title == "Read reports"
+    plugin({"reports": MORE})
 
     settings.EDX_API_PROVISIONING = {"ACCESS_PROFILES": {"reports": {**MORE, "title": "As the site has it"}}}
 

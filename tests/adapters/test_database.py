@@ -24,7 +24,7 @@ from edx_api_provisioning.core.exceptions import Conflict, DatabaseFailure, NotM
 from edx_api_provisioning.models import ApiClient
 from tests.factories import SECRET
 
-pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 
 class Work:
@@ -47,11 +47,13 @@ def with_state(error: DatabaseError, state: str) -> DatabaseError:
     return error
 
 
+@pytest.mark.databases
 def test_in_transaction_returns_and_commits() -> None:
     assert in_transaction(Work(IntegrityError(), times=0)) == "done"
     assert ApiClient.objects.count() == 1
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("times", [1, 4])
 def test_conflict_retries_the_work(times: int) -> None:
     work = Work(IntegrityError(1062, "Duplicate entry"), times=times)
@@ -81,24 +83,24 @@ PASSING = {
     "PostgreSQL lock": with_state(OperationalError("could not obtain lock"), "55P03"),
 }
 LASTING = {
-    "MySQL gone": OperationalError(2006, "Server has gone away"),
-    "PostgreSQL gone": with_state(OperationalError("terminating connection"), "57P01"),
-    "SQLite locked": OperationalError("database is locked"),
-    "division": DataError(1365, f"Division by 0: {SECRET}"),
-    "no such table": ProgrammingError("no such table"),
-    "closed": InterfaceError("connection already closed"),
+    "OperationalError 2006": OperationalError(2006, "Server has gone away"),
+    "OperationalError 57P01": with_state(OperationalError("terminating connection"), "57P01"),
+    "OperationalError": OperationalError("database is locked"),
+    "DataError 1365": DataError(1365, f"Division by 0: {SECRET}"),
+    "ProgrammingError": ProgrammingError("no such table"),
+    "InterfaceError": InterfaceError("connection already closed"),
 }
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
-def test_deadlock_is_retried(error: Exception) -> None:
-    assert in_transaction(Work(error, times=1)) == "done"
+def test_deadlock_is_retried() -> None:
+    for error in PASSING.values():
+        assert in_transaction(Work(error, times=1)) == "done", error
+        ApiClient.objects.all().delete()
 
 
-@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
-def test_deadlock_in_outer_transaction_fails(error: Exception) -> None:
-    work = Work(error)
+def test_deadlock_in_outer_transaction_fails() -> None:
+    work = Work(PASSING["MySQL deadlock"])
 
     with pytest.raises(DatabaseFailure), transaction.atomic():
         in_transaction(work)
@@ -106,30 +108,22 @@ def test_deadlock_in_outer_transaction_fails(error: Exception) -> None:
     assert work.calls == 1
 
 
-@pytest.mark.parametrize("error", LASTING.values(), ids=LASTING)
-def test_other_error_fails_without_values(error: Exception) -> None:
-    work = Work(error)
+@pytest.mark.parametrize("name", LASTING)
+def test_other_error_fails_without_values(name: str) -> None:
+    work = Work(LASTING[name])
 
     with pytest.raises(DatabaseFailure, match=r"nothing was changed.*run the command again") as refusal:
         in_transaction(work)
 
     assert work.calls == 1
     assert ApiClient.objects.count() == 0
-    assert type(error).__name__ in str(refusal.value)
+    assert f"({name})" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert SECRET not in str(refusal.value)
     assert refusal.value.__suppress_context__
 
 
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [(OperationalError(2006, "gone"), "OperationalError 2006"), (LASTING["PostgreSQL gone"], "OperationalError 57P01")],
-)
-def test_database_error_code_is_named(error: Exception, name: str) -> None:
-    with pytest.raises(DatabaseFailure, match=rf"\({name}\)"):
-        in_transaction(Work(error))
-
-
+@pytest.mark.databases
 @pytest.mark.parametrize("error", [Conflict("no"), ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
 def test_foreign_exception_rolls_back(error: BaseException) -> None:
     with pytest.raises(type(error)):
@@ -175,13 +169,7 @@ def ask(word: str) -> None:
     ApiClient.objects.filter(name=word).first()
 
 
-def test_statements_are_not_logged(sql_log: Callable[[], str]) -> None:
-    with no_sql_logging():
-        ask(SECRET)
-
-    assert SECRET not in sql_log()
-
-
+@pytest.mark.databases
 def test_transaction_statements_not_logged(sql_log: Callable[[], str]) -> None:
     in_transaction(lambda: ask(SECRET))
 

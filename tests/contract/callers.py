@@ -20,6 +20,7 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.core.spec import COURSE_KEY
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import ApplicationFactory
 
 SECRET = "a-secret-of-the-contract-tests-0123456789"
 
@@ -43,14 +44,7 @@ def make_caller(username: str, rights: frozenset[str] = frozenset(), *, is_activ
         is_active=is_active,
     )
     UserProfile.objects.create(user=user, name=username)
-    application = get_application_model().objects.create(
-        name=username,
-        user=user,
-        client_id=f"client-of-{username}",
-        client_secret=SECRET,
-        client_type="confidential",
-        authorization_grant_type="client-credentials",
-    )
+    application = ApplicationFactory(name=username, user=user, client_id=f"client-of-{username}", client_secret=SECRET)
     # In bulk, without signals: the receiver for restricted applications may be connected already.
     token, expires = f"token-of-{username}", timezone.now() + timedelta(days=1)
     model = get_access_token_model()

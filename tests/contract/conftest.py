@@ -16,10 +16,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from oauth2_provider.models import get_access_token_model, get_application_model
+from oauth2_provider.models import get_access_token_model
 
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from tests.factories import ApplicationFactory
 
 COURSE = "course-v1:CET+GW_01+2021_2022_FA"
 RIGHTS = {
@@ -54,14 +55,7 @@ def recorded(db: None, settings: Any) -> None:
 
 
 def _application(kind: str, user: User) -> Any:
-    application = get_application_model().objects.create(
-        name=kind,
-        user=user,
-        client_id=f"client-{kind}",
-        client_secret=f"secret-{kind}",
-        client_type="confidential",
-        authorization_grant_type="client-credentials",
-    )
+    application = ApplicationFactory(name=kind, user=user, client_id=f"client-{kind}", client_secret=f"secret-{kind}")
     if kind == "restricted":
         RestrictedApplication.objects.create(application=application)
     if kind == "scoped":

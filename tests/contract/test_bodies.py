@@ -219,10 +219,10 @@ def test_enrollment_adds_forum_role(lms: Client, plain: Caller) -> None:
         "/api/instructor/v1/reports/{}",
     ],
 )
-@pytest.mark.parametrize("key", ["nonsense", "course-v1:a", "a+b"])
-def test_malformed_course_key_is_not_found(path: str, key: str, lms: Client, staffer: Caller) -> None:
-    answer = send(lms, staffer, "GET", path.format(quote(key, safe="")))
-    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+def test_malformed_course_key_is_not_found(path: str, lms: Client, staffer: Caller) -> None:
+    for key in ("nonsense", "course-v1:a", "a+b"):
+        answer = send(lms, staffer, "GET", path.format(quote(key, safe="")))
+        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

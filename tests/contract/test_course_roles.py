@@ -59,14 +59,10 @@ OPENED = {
 
 
 @pytest.mark.parametrize(("right", "statuses"), OPENED.items(), ids=OPENED)
-def test_course_role_statuses_match_recording(right: str, statuses: tuple[int, int, int], db: None) -> None:
+def test_statuses_and_catalogue_match_recording(right: str, statuses: tuple[int, int, int], db: None) -> None:
     CourseOverview.objects.create(id=COURSE, org="RecX", is_in_modulestore=True)
     caller = make_caller("caller", frozenset({right} - {""}))
     assert tuple(status_of(caller, "bearer", "GET", path) for path in (CCX, TASKS, REPORTS)) == statuses
-
-
-@pytest.mark.parametrize(("right", "statuses"), OPENED.items(), ids=OPENED)
-def test_access_data_agree_with_the_record(right: str, statuses: tuple[int, int, int]) -> None:
     for path, status in zip((CCX, TASKS, REPORTS), statuses, strict=True):
         endpoint = find_endpoint("GET", path)
         assert endpoint is not None

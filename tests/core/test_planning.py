@@ -270,6 +270,14 @@ REFUSALS = {
         InvalidSpec, "scopes", "unknown scope admin. Available: email, grades:read, read, write",
         {"scopes": ("root", "read", "admin")}, NOTHING, {},
     ),
+    "too many filters": (
+        InvalidSpec, "filters", "at most 25 entries of at most 32 characters",
+        {"filters": tuple(f"content_org:{number}" for number in range(26))}, NOTHING, {"has_access": True},
+    ),
+    "too long a filter": (
+        InvalidSpec, "filters", "at most 25 entries of at most 32 characters",
+        {"filters": (f"content_org:{'x' * 21}",)}, NOTHING, {"has_access": True},
+    ),
     "staff where the site has none": (
         InvalidSpec, "staff", "ALLOW_STAFF", {"staff": True}, NOTHING, {"staff_allowed": False}
     ),

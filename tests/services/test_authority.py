@@ -91,22 +91,15 @@ def test_plan_tells_of_reissue() -> None:
     assert any("older JWTs stay valid for up to an hour" in step.planned for step in plan.steps)
 
 
-def test_operator_may_add_rights_to_own_client() -> None:
-    provision()
+@pytest.mark.parametrize(
+    ("recipient", "wanted"),
+    [(lambda: OPERATOR, {}), (lambda: OPERATOR, {"token": False}), (lambda: person(ann("change_coursemode")), {})],
+    ids=["operator", "operator, no token", "somebody with the right"],
+)
+def test_recipient_with_the_right_keeps_credentials(recipient: Any, wanted: dict[str, Any]) -> None:
+    provision(recipient(), **wanted)
 
-    assert not provision(permissions=(MODES,)).issued
-
-
-def test_operator_may_add_rights_to_client_without_token() -> None:
-    provision(token=False)
-
-    assert not provision(permissions=(MODES,), token=False).issued
-
-
-def test_recipient_with_the_right_keeps_credentials() -> None:
-    provision(person(ann("change_coursemode")))
-
-    assert not provision(permissions=(MODES,)).issued
+    assert not provision(permissions=(MODES,), **wanted).issued
 
 
 def test_unknown_recipient_counts_as_nobody() -> None:

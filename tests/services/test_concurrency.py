@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model, get_application_model
@@ -24,28 +21,25 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning import api
 from edx_api_provisioning.adapters import oauth
-from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import OPERATOR
 from tests.sampling import some
-from tests.subprocesses import FORK, TIMEOUT, Process, ProcessResult, Work, database_for_processes, provision
+from tests.subprocesses import FORK, TIMEOUT, Process, ProcessResult, Work, provision
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.databases,
+    pytest.mark.usefixtures("shared_database"),
+]
 
 PROCESSES = 64
 MANY = some(16, 64)
 # Queries after which all processes wait for each other: no process has found anything yet.
 AT_THE_CLIENT = r"FROM .edx_api_provisioning_apiclient. .+ FOR UPDATE"
 AT_THE_USER = r"FROM .auth_user. .+ FOR UPDATE"
-
-
-@pytest.fixture(autouse=True)
-def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
-    with database_for_processes(tmp_path):
-        yield
 
 
 def crowd(folder: Path, works: list[Work], *, meet: str | None = None) -> tuple[list[ProcessResult], Counter[str]]:
@@ -153,36 +147,12 @@ def test_parallel_runs_share_existing_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
-def test_parallel_requests_create_one_client(tmp_path: Path) -> None:
-    def request() -> None:
-        with transaction.atomic():
-            made = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
-        print(rendering.render(made, format="json"))
-
-    ended, _errors = crowd(tmp_path, [request] * MANY, meet=AT_THE_CLIENT)
-
-    # MySQL ends the transaction of a caller for a deadlock: only the caller can repeat it.
-    assert all("OperationalError 1213" in run.stderr for run in ended if run.code)
-    assert_one_client([json.loads(run.stdout) for run in ended if not run.code])
-
-
-@pytest.mark.vendor("mysql", "postgresql")
-@pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
-def test_parallel_clients_do_not_share_new_user(tmp_path: Path, nested: bool) -> None:
+def test_parallel_clients_do_not_share_new_user(tmp_path: Path) -> None:
     def named(name: str) -> Work:
-        def command() -> None:
-            provision(name, "--username", "shared", "--format", "json")
+        return lambda: provision(name, "--username", "shared", "--format", "json")
 
-        def request() -> None:
-            with transaction.atomic(), suppress(ProvisioningError):
-                made = api.provision(ClientSpec(name=name, username="shared"), authority=OPERATOR)
-                print(rendering.render(made, format="json"))
-
-        return request if nested else command
-
-    # Separate names for each case: MariaDB still locks around recently deleted rows.
-    names = [f"{'request' if nested else 'command'}-{number}" for number in range(16)]
-    ended, errors = crowd(tmp_path, [named(name) for name in names], meet=AT_THE_USER)
+    works = [named(f"client-{number}") for number in range(16)]
+    ended, errors = crowd(tmp_path, works, meet=AT_THE_USER)
 
     # The user belongs to the client that created it; the others are refused.
     shown = [json.loads(run.stdout) for run in ended if run.stdout]
@@ -250,22 +220,17 @@ def test_deadlocked_run_is_retried(tmp_path: Path) -> None:
 
 
 @pytest.mark.vendor("sqlite")
-@pytest.mark.parametrize("nested", [False, True], ids=["commands", "web requests"])
-def test_parallel_threads_create_one_client(nested: bool) -> None:
+def test_parallel_web_requests_create_one_client() -> None:
     barrier = Barrier(MANY)
 
     def thread(_number: int) -> str:
-        out = StringIO()
         barrier.wait(TIMEOUT)
         try:
-            if nested:  # A command does not deliver within the transaction of a caller; the REST API answers there.
-                with transaction.atomic():
-                    made = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
-                return rendering.render(made, format="json")
-            call_command("provision_api_client", "shared", format="json", stdout=out, stderr=StringIO())
+            with transaction.atomic():
+                made = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
+            return rendering.render(made, format="json")
         finally:
             connections.close_all()
-        return out.getvalue()
 
     with ThreadPoolExecutor(MANY) as threads:
         printed = list(threads.map(thread, range(MANY)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 
 from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning.models import ApiClient
@@ -19,22 +18,19 @@ from tests.subprocesses import (
     Process,
     ProcessResult,
     Work,
-    database_for_processes,
     kill_process,
     lose_connection,
     provision,
     table_counts,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.databases,
+    pytest.mark.usefixtures("shared_database"),
+]
 
 NOTHING: dict[str, int] = {}
-
-
-@pytest.fixture(autouse=True)
-def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
-    with database_for_processes(tmp_path):
-        yield
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,7 @@ class Run:
     changed: dict[str, int]
 
 
-def runs(
-    folder: Path,
-    run: Callable[[str], object],
-    happens: Work,
-    *,
-    prepare: Callable[[str], object] = lambda name: None,
-    lines_of: tuple[str, ...] = (),
-) -> Iterator[Run]:
+def runs(folder: Path, happens: Work, *, lines_of: tuple[str, ...] = ()) -> Iterator[Run]:
     """One run to which nothing happens, then one for each or some of its points, each for another client."""
     last = FORK.Value("i", 0)
 
@@ -67,20 +56,19 @@ def runs(
         def work(number: int = number, name: str = name) -> None:
             points = InterruptionPoints(number, happens, lines_of=lines_of)
             points.install()
-            run(name)
+            provision(name)
             if number == 0:
                 last.value = points.passed
 
-        prepare(name)
         before = table_counts()
         ended = Process(work, folder / name).ended()
         after = table_counts()
         yield Run(name, ended, {table: after[table] - n for table, n in before.items() if after[table] != n})
 
 
-def assert_once_more_and_all_is_well(runs_: list[Run], folder: Path, *options: str) -> None:
+def assert_once_more_and_all_is_well(runs_: list[Run], folder: Path) -> None:
     for run in runs_:
-        ended = Process(lambda name=run.name: provision(name, *options), folder / f"{run.name}-again").ended()
+        ended = Process(lambda name=run.name: provision(name), folder / f"{run.name}-again").ended()
         assert (ended.code, ended.stderr.count("Traceback")) == (0, 0), ended.stderr
         client = ApiClient.objects.select_related("user", "application", "access_token").get(name=run.name)
         assert client.user is not None
@@ -103,7 +91,7 @@ def assert_all_or_nothing(undisturbed: Run, disturbed: list[Run]) -> None:
 
 
 def test_killed_run_leaves_all_or_nothing(tmp_path: Path) -> None:
-    undisturbed, *killed = runs(tmp_path, provision, kill_process, lines_of=("IssuingCommand.", "Stream."))
+    undisturbed, *killed = runs(tmp_path, kill_process, lines_of=("IssuingCommand.", "Stream."))
 
     assert {run.ended.code for run in killed} == {KILLED}
     assert undisturbed.changed["auth_user"] == undisturbed.changed["oauth2_provider_accesstoken"] == 1
@@ -112,23 +100,8 @@ def test_killed_run_leaves_all_or_nothing(tmp_path: Path) -> None:
     assert_once_more_and_all_is_well(killed, tmp_path)
 
 
-def test_killed_run_keeps_existing_user(tmp_path: Path) -> None:
-    def make_user(name: str) -> None:
-        UserProfile.objects.create(user=User.objects.create_user(name, f"{name}@example.org"))
-
-    def run(name: str) -> None:
-        provision(name, "--use-existing-user")
-
-    undisturbed, *killed = runs(tmp_path, run, kill_process, prepare=make_user)
-
-    assert {run.ended.code for run in killed} == {KILLED}
-    assert "auth_user" not in undisturbed.changed
-    assert_all_or_nothing(undisturbed, killed)
-    assert_once_more_and_all_is_well(one_of_each(killed), tmp_path, "--use-existing-user")
-
-
 def test_lost_connection_is_reported(tmp_path: Path) -> None:
-    undisturbed, *without = runs(tmp_path, provision, lose_connection)
+    undisturbed, *without = runs(tmp_path, lose_connection)
 
     outcomes = [run.changed for run in without]
     for run in without:

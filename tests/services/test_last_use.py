@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,19 +15,12 @@ from edx_api_provisioning import api
 from edx_api_provisioning.middleware import LastUseMiddleware
 from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR, AccessTokenFactory, statements
-from tests.lifecycle_helpers import Clock, clock_at, granted, provisioned, shown, utc
+from tests.lifecycle_helpers import NOON, Clock, granted, provisioned, shown
 
-pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+pytestmark = pytest.mark.django_db
 
-NOON = utc(2027, 5, 3, 12)
+
 ME = "/api/user/v1/me"
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    cache.clear()
-    with clock_at(NOON) as clock:
-        yield clock
 
 
 def call(token: Any, scheme: str = "Bearer") -> int:
@@ -49,6 +41,7 @@ def test_new_client_was_never_used(clock: Clock) -> None:
     assert last_used() is None
 
 
+@pytest.mark.databases
 def test_bearer_use_costs_one_statement_an_hour(clock: Clock) -> None:
     token = shown(provisioned().access_token)
     clock.forward(days=1)
@@ -99,6 +92,7 @@ def test_granted_token_counts_as_use(clock: Clock, grant: Any) -> None:
     assert last_used() == NOON + timedelta(days=2)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize(
     "change",
     [
@@ -148,6 +142,7 @@ def test_recording_can_be_turned_off(settings: Any, value: Any) -> None:
         LastUseMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
 
 
+@pytest.mark.databases
 def test_unused_clients_are_found(clock: Clock) -> None:
     tokens = {name: shown(provisioned(name).access_token) for name in ("idle", "bearer", "retired")}
     by_secret = provisioned("secret", token=False)

@@ -18,7 +18,7 @@ from openedx.core.djangoapps.user_api.models import UserRetirementStatus
 from tests.factories import OPERATOR, UserFactory, operator, run
 from tests.lifecycle_helpers import all_rows, client, last_event, provisioned
 
-pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+pytestmark = pytest.mark.django_db
 
 ADDRESS, RETIRED = "ann@example.org", "retired__user_0123@retired.invalid"
 
@@ -42,6 +42,7 @@ def life_of_ann() -> Any:
     return ann
 
 
+@pytest.mark.databases
 def test_address_is_replaced_everywhere() -> None:
     life_of_ann()
 
@@ -70,6 +71,7 @@ def test_unknown_address_changes_nothing() -> None:
     assert all_rows() == before
 
 
+@pytest.mark.databases
 def test_retirement_leaves_no_address() -> None:
     ann = life_of_ann()
     ApiClient.objects.filter(name="purpose").update(purpose=f"reports for {ADDRESS}")

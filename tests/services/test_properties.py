@@ -149,17 +149,6 @@ def spoiled_calls(draw: Any) -> Call:
     return replace(call, **{part: draw(spoiled[part])})
 
 
-nasty_calls = st.builds(
-    Call,
-    name=st.none() | nasty,
-    options=st.dictionaries(st.sampled_from(OPTIONS), nasty, max_size=3),
-    scopes=st.lists(nasty, max_size=2).map(tuple),
-    flags=flags,
-    client_secret=st.none() | nasty_secrets,
-    access_token=st.none() | nasty_tokens,
-)
-
-
 @pytest.fixture(autouse=True)
 def world(db: None) -> None:
     """Create conflicting accounts, an application and a client."""
@@ -267,14 +256,8 @@ def test_leaked_needle_is_detected() -> None:
         assert not find_encodings(NEEDLE, captured())
 
 
-def test_arbitrary_calls_fail_cleanly() -> None:
-    outcomes = run_examples(nasty_calls, share=0.55, dry_first=st.just(False))
-
-    assert set(outcomes) >= {"refused", "created"}
-
-
 def test_spoiled_calls_fail_cleanly() -> None:
-    outcomes = run_examples(spoiled_calls(), share=0.35, dry_first=st.booleans())
+    outcomes = run_examples(spoiled_calls(), share=0.5, dry_first=st.booleans())
 
     assert set(outcomes) >= {"refused", *(["created"] if FULL else [])}
 

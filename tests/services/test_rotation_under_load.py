@@ -8,46 +8,37 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 from django.db import connection, connections
-from django.test.testcases import LiveServerThread
 from oauth2_provider.models import get_access_token_model, get_application_model
 from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
 from edx_api_provisioning.core.results import Credentials
-from edx_api_provisioning.core.secrets import Secret, basic_authorization
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
-from tests.factories import OPERATOR
+from tests.factories import OPERATOR, ApplicationFactory
 from tests.lifecycle_helpers import all_rows, answer, client, granted, provisioned, shown
-from tests.sampling import some
 from tests.subprocesses import (
     FORK,
-    KILLED,
     TIMEOUT,
-    InterruptionPoints,
     Process,
     Work,
-    database_for_processes,
-    kill_process,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.databases,
+    pytest.mark.usefixtures("shared_database"),
+]
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
-    with database_for_processes(tmp_path):
-        yield
 
 
 # Callers
@@ -100,32 +91,6 @@ def calling(*calls: Callable[[], str]) -> Iterator[list[Caller]]:
             caller.stop()
 
 
-@pytest.fixture
-def site() -> Iterator[str]:
-    """Serve the sandbox over HTTP; each request has its own connection, as on a real server."""
-    server = LiveServerThread("localhost", static_handler=lambda handler: handler)
-    server.daemon = True
-    server.start()
-    server.is_ready.wait(TIMEOUT)
-    assert server.error is None
-    yield f"http://localhost:{server.port}"
-    server.terminate()
-
-
-def get(url: str, token: Secret | None) -> str:
-    headers = {"Authorization": f"Bearer {shown(token)}"}
-    with urlopen(Request(f"{url}/api/user/v1/me", headers=headers), timeout=TIMEOUT) as response:  # noqa: S310
-        return str(json.load(response)["username"])
-
-
-def post_grant(url: str, client_id: str, secret: Secret | None) -> str:
-    assert secret is not None
-    basic = {"Authorization": basic_authorization(client_id, secret)}
-    grant = Request(f"{url}/oauth2/access_token", b"grant_type=client_credentials", basic)  # noqa: S310
-    with urlopen(grant, timeout=TIMEOUT) as response:  # noqa: S310
-        return str(json.load(response)["token_type"])
-
-
 def stepwise(callers: list[Caller]) -> Callable[..., Any]:
     """Let all callers call between any two statements of this connection."""
 
@@ -152,29 +117,6 @@ def test_calls_succeed_during_rotation(secret: bool) -> None:
     assert [{*counts} for counts in answers] == [{"ok"}, {"ok"}]
     assert min(counts["ok"] for counts in answers) > 10
     assert answer(second.access_token) == "ok"
-
-
-def test_http_calls_succeed_during_rotation(site: str) -> None:
-    def calls_of(credentials: Credentials) -> list[Callable[[], str]]:
-        calls = [lambda: get(site, credentials.access_token)]
-        # A grant reads and then writes in a transaction: SQLite allows only one at a time.
-        if credentials.client_secret is not None and connection.vendor != "sqlite":
-            calls.append(lambda: post_grant(site, credentials.client_id, credentials.client_secret))
-        return calls
-
-    issued, callers = [provisioned()], []
-    with ExitStack() as stack:
-        for number in range(4):
-            callers += stack.enter_context(calling(*calls_of(issued[-1])))
-            for caller in callers:
-                caller.calls_more()
-            issued.append(api.rotate("report", secret=number == 1, grace=HOUR, authority=OPERATOR))
-        for caller in callers:
-            caller.calls_more()
-        answers = [caller.stop() for caller in callers]
-
-    assert {answered for counts in answers for answered in counts} <= {"report", "Bearer"}
-    assert len(answers) == (4 if connection.vendor == "sqlite" else 6)
 
 
 def test_token_ends_exactly_at_commit() -> None:
@@ -330,38 +272,23 @@ def test_parallel_rotations_make_one_successor(tmp_path: Path) -> None:
     assert answer(successor["token"]) == answer(made.access_token) == "ok"
 
 
-@pytest.mark.parametrize("work", ["rotate", "revoke"])
-def test_parallel_requests_run_once(tmp_path: Path, work: str) -> None:
+def test_parallel_requests_run_once(tmp_path: Path) -> None:
     provisioned()
 
     def request(_number: int) -> object:
         try:
-            if work == "rotate":
-                return told(api.rotate("report", authority=OPERATOR, request_id="the-same"))
-            return told(api.revoke("report", authority=OPERATOR, request_id="the-same"))
+            return told(api.rotate("report", authority=OPERATOR, request_id="the-same"))
         except AlreadyDone:
-            return "already done"
+            return None
 
-    results = at_once(tmp_path, [request] * 8)
+    (issued,) = filter(None, at_once(tmp_path, [request] * 8))
 
-    assert sum(result != "already done" for result in results) == 1
     assert ApiClientEvent.objects.filter(request_id="the-same").count() == 1
-    (issued,) = (result for result in results if result != "already done")
-    if work == "rotate":
-        assert answer(issued["token"]) == "ok"
+    assert answer(issued["token"]) == "ok"
 
 
 def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
-    made = provisioned("other")
-    api.revoke("other", authority=OPERATOR)
-    get_application_model().objects.create(
-        name="by hand",
-        user=client("other").user,
-        client_id="the-id",
-        client_secret=shown(made.client_secret),
-        client_type="confidential",
-        authorization_grant_type="client-credentials",
-    )
+    ApplicationFactory(client_id="the-id")
 
     def adopt(number: int) -> object:
         try:
@@ -375,8 +302,7 @@ def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
     assert ApiClientEvent.objects.filter(kind="adopted").count() == 1
 
 
-@pytest.mark.parametrize("round", range(2))
-def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path, round: int) -> None:
+def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path) -> None:
     made = provisioned()
 
     def delete(number: int) -> object:
@@ -399,47 +325,3 @@ def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path, round: int) -
 
 
 # Killed processes
-
-
-DEEDS: dict[str, Callable[[], object]] = {
-    "rotate": lambda: api.rotate("report", secret=True, authority=OPERATOR),
-    "rotate with grace": lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR),
-    "revoke": lambda: api.revoke("report", authority=OPERATOR),
-    "delete": lambda: api.revoke("report", delete=True, authority=OPERATOR),
-    "adopt": lambda: api.adopt("adopted", client_id="the-id", authority=OPERATOR),
-}
-
-
-KINDS = dict(zip(DEEDS, ("rotated", "rotated", "revoked", "deleted", "adopted"), strict=True))
-
-
-@pytest.mark.parametrize("deed", DEEDS)
-def test_killed_process_leaves_all_or_nothing(tmp_path: Path, deed: str) -> None:
-    made = provisioned()
-    if deed == "adopt":
-        application = get_application_model().objects.get()
-        application.pk, application.client_id = None, "the-id"
-        application.save()
-    before, seen = all_rows(), []
-
-    for point in itertools.count(1, some(4, 1)):
-
-        def work(point: int = point) -> None:
-            InterruptionPoints(point, kill_process).install()
-            DEEDS[deed]()
-
-        ended = Process(work, tmp_path / str(point)).ended()
-        after = all_rows()
-        seen.append(after == before)
-        if after == before:
-            # Nothing is lost: the old credentials still work.
-            assert ended.code == KILLED, ended
-            assert answer(made.access_token) == "ok"
-            continue
-        events = [event["kind"] for event in after["ApiClientEvent"][len(before["ApiClientEvent"]) :]]
-        assert KINDS[deed] in events
-        break
-
-    # All but the last one, which died after its commit, if at all.
-    assert seen == [True] * (len(seen) - 1) + [False]
-    assert len(seen) > some(2, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
 import socket
@@ -79,15 +80,9 @@ def password_of(user: Any) -> None:
 
 
 BREAKAGES = {
-    "token deleted": (lambda user: tokens().delete(), ["token_nonexistent: the site does not know the token", ""]),
-    "token expired": (lambda user: tokens().update(expires=past()), ["token_expired: the token has expired", ""]),
     "token of another": (lambda user: tokens().update(user=UserFactory()), ["user_is_disabled: ", ""]),
     "token of a person": (
         lambda user: tokens().update(user=ApplicationFactory().user), ["other_user: the credentials belong to", ""]
-    ),
-    "user not active": (
-        lambda user: type(user).objects.filter(pk=user.pk).update(is_active=False),
-        ["user_not_active: the service user is not active", ""],
     ),
     "application of another": (
         lambda user: get_application_model().objects.update(user=ApplicationFactory().user),
@@ -269,10 +264,6 @@ ANSWERS = {
     "another user": (200, {"username": "ada"}, "other_user: the credentials belong to another user."),
     "expired": (401, EXPIRED, "token_expired: the token has expired, or its application is restricted."),
     "expired, wrapped": (401, {"developer_message": EXPIRED}, "token_expired: the token has expired"),
-    "unknown": (401, {"error_code": "token_nonexistent"}, "token_nonexistent: the site does not know the token"),
-    "malformed": (401, {"error_code": "token_malformed"}, "token_malformed: the Authorization header has more"),
-    "not provided": (401, {"error_code": "token_not_provided"}, "token_not_provided: the Authorization header has no"),
-    "disabled": (401, {"error_code": "user_is_disabled"}, "user_is_disabled: the service user has an unusable"),
     "inactive": (401, {"developer_message": {"error_code": "user_not_active"}}, "user_not_active: the service user"),
     "no credentials seen": (
         401,
@@ -284,15 +275,10 @@ ANSWERS = {
         {"developer_message": "Authentication credentials …"},
         "anonymous: the endpoint",
     ),
-    "forbidden": (
-        403,
-        {"detail": "You do not have permission."},
-        "403: the credentials are valid, but the client may not do this",
-    ),
+    "forbidden": (403, {"detail": "No permission."}, "403: the credentials are valid, but the client may not do this"),
     "absent": (404, HTML, "404: nothing found at this URL. Check that it is that of the site."),
     "too often": (429, HTML, "429: the site limits the rate of requests. Wait a minute."),
     "failed": (500, HTML, "500: the site failed; see its log."),
-    "bad gateway": (502, HTML, "500: the site failed; see its log."),
     "a new code": (401, {"error_code": "token_frozen"}, "token_frozen: the site refused; see its log."),
     "a code that is none": (401, {"error_code": "<b>no & never</b>"}, "the site refused; see its log."),
     "a strange code": (401, {"error_code": {"a": 1}}, "the site refused; see its log."),
@@ -320,26 +306,18 @@ def test_other_page_is_not_another_user(site: Site, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("echoed", [TOKEN, "edxapi_" + "0123456789abcdef" * 3, "S3cr3t" * 6])
-@pytest.mark.parametrize("key", ["error", "error_code"])
-def test_echoed_secret_is_not_shown(site: Site, echoed: str, key: str) -> None:
-    site.answer(ME, 401, {key: echoed})
+def test_echoed_secret_is_not_shown(site: Site, echoed: str) -> None:
+    for key in ("error", "error_code"):
+        site.answer(ME, 401, {key: echoed})
 
-    assert echoed not in with_token(site)
+        assert echoed not in with_token(site)
 
 
 GRANTS = {
     "wrong client": (401, {"error": "invalid_client"}, "invalid_client: the client id and secret do not match"),
-    "wrong scope": (
-        400,
-        {"error": "invalid_scope"},
-        "invalid_scope: the site does not grant this client a requested scope",
-    ),
     "other grant": (400, {"error": "unauthorized_client"}, "unauthorized_client: the application does not have the"),
     "not a form": (400, {"error": "unsupported_grant_type"}, "unsupported_grant_type: the site did not read"),
-    "absent": (404, HTML, "404: "),
-    "too often": (429, HTML, "429: the site limits"),
     "failed": (500, HTML, "500: the site failed"),
-    "redirect": (302, b"", "302: "),
 }
 
 
@@ -401,14 +379,14 @@ def nested(key: str, depth: int) -> bytes:
     return b'{"%s": ' % key.encode() * depth + b"{}" + b"}" * depth
 
 
-@pytest.mark.parametrize("status", [200, 401])
-@pytest.mark.parametrize("key", ["developer_message", "error", "error_code", "access_token", "username"])
-@pytest.mark.parametrize("depth", [900, 5_000, 100_000])
-def test_nested_answer_is_explained(site: Site, key: str, depth: int, status: int) -> None:
-    for what in (ME, GRANT):
-        site.answer(what, status, nested(key, depth))
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_nested_answer_is_explained(site: Site, depth: int) -> None:
+    keys = ("developer_message", "error", "error_code", "access_token", "username")
+    for key, status in itertools.product(keys, (200, 401)):
+        for what in (ME, GRANT):
+            site.answer(what, status, nested(key, depth))
 
-    assert all(meaning and "\n" not in meaning for meaning in [with_token(site), *with_secret(site)])
+        assert all(meaning and "\n" not in meaning for meaning in [with_token(site), *with_secret(site)])
 
 
 def test_missing_jwt_is_explained(site: Site) -> None:
@@ -526,57 +504,38 @@ def recorded_codes() -> set[str]:
     return found
 
 
-def test_recording_has_error_codes() -> None:
-    assert {"token_nonexistent", "token_expired", "invalid_client"} <= recorded_codes()
+def test_every_recorded_error_is_explained(site: Site) -> None:
+    codes = recorded_codes() | {"user_not_active"}
+    assert codes > {"token_nonexistent", "token_expired", "invalid_client"}
+    for code, key in itertools.product(codes, ("error_code", "error")):
+        site.answer(ME, 401, {key: code})
 
+        meaning = with_token(site)
 
-@pytest.mark.parametrize("code", sorted(recorded_codes() | {"user_not_active"}))
-@pytest.mark.parametrize("key", ["error_code", "error"])
-def test_every_recorded_error_is_explained(site: Site, code: str, key: str) -> None:
-    site.answer(ME, 401, {key: code})
-
-    meaning = with_token(site)
-
-    assert meaning.startswith(f"{code}: ")
-    assert not meaning.endswith("the site refused; see its log.")
+        assert meaning.startswith(f"{code}: ")
+        assert not meaning.endswith("the site refused; see its log.")
 
 
 # The sandbox over HTTP
 
 
-def test_issued_credentials_work_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
-
-    checks = http_verification.over_http(credentials, live_server.url)
-
-    assert [(check.what, check.ok) for check in checks] == [
-        ("access token over HTTP", True),
-        ("opaque token for client id and secret over HTTP", True),
-        ("JWT for client id and secret over HTTP", True),
-    ], meanings(checks)
-
-
-def test_breakage_is_explained_over_http(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "localhost")
-    credentials = provision(ClientSpec(name="report"), authority=OPERATOR)
-    tokens().update(expires=past())
-    get_application_model().objects.update(client_id="another")
-
-    checks = http_verification.over_http(credentials, live_server.url)
-
-    assert [meaning.partition(":")[0] for meaning in meanings(checks)] == [
-        "token_expired", "invalid_client", "invalid_client",
-    ]  # fmt: skip
+OVER_HTTP = [
+    "access token over HTTP",
+    "opaque token for client id and secret over HTTP",
+    "JWT for client id and secret over HTTP",
+]
 
 
 @pytest.mark.parametrize("restricted", [False, True])
-def test_verification_leaves_no_token(live_server: Any, restricted: bool) -> None:
+def test_verification_leaves_no_token(live_server: Any, restricted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost")
     spec = ClientSpec(name="report", restricted=restricted, scopes=("grades:read",) if restricted else None)
     credentials = provision(spec, authority=OPERATOR)
     before = set(tokens().values_list("pk", flat=True))
 
-    assert verification.verify(credentials, url=live_server.url).ok
+    found = verification.verify(credentials, url=live_server.url)
+    assert found.ok, meanings(found.checks)
+    assert [check.what for check in found.checks if "HTTP" in check.what] == OVER_HTTP[2 * restricted :]
     assert verification.verify_client(credentials.client_id, credentials.client_secret, url=live_server.url).ok
 
     assert set(tokens().values_list("pk", flat=True)) == before

@@ -23,20 +23,15 @@ pytestmark = pytest.mark.django_db
 NAME = "edx_api_provisioning.notify_expiring"
 
 
-def test_task_name_is_stable() -> None:
+def test_task_has_a_stable_name_and_is_discovered() -> None:
+    app = Celery("lms", set_as_current=False)
+    app.autodiscover_tasks(["edx_api_provisioning"], force=True)
+    assert NAME in app.tasks
     assert tasks.notify_expiring.name == NAME
     assert NAME in current_app.tasks
     assert tasks.notify_expiring.ignore_result is True
 
 
-def test_celery_discovers_the_tasks() -> None:
-    app = Celery("lms", set_as_current=False)
-    app.autodiscover_tasks(["edx_api_provisioning"], force=True)
-
-    assert NAME in app.tasks
-
-
-@pytest.mark.databases
 @pytest.mark.versions
 def test_task_sends_notices(settings: Any) -> None:
     provisioned(contact="owner@example.org", expires_in=timedelta(days=5))
@@ -81,7 +76,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return sent
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_manifest_is_split_among_workers(sent: Sent, tmp_path: Path) -> None:
     text = manifest("aa", "bb", "cc", "dd", "ee")
@@ -105,7 +99,6 @@ def test_refused_client_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert line.startswith("The credentials of API client taken were not issued: username: ")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize("task", ["provision_manifest", "rotate_expiring"])
 def test_database_failure_is_retried(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +124,6 @@ def test_database_failure_is_retried(task: str, tmp_path: Path, monkeypatch: pyt
     assert answers(tmp_path) == {"report": "ok"}
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_due_clients_are_split_among_workers(sent: Sent, tmp_path: Path) -> None:
     for number in range(3):
