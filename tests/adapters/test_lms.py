@@ -277,6 +277,7 @@ def test_no_retired_prefix_means_no_retired(settings: Any) -> None:
 
 @pytest.mark.databases
 def test_course_roles_round_trip() -> None:
+    assert (lms.has_course_roles(), lms.is_lms()) == (True, True)
     user = UserFactory()
     course = "course-v1:edX+DemoX+2026"
     rights = frozenset({f"course_role:staff@{course}", "course_role:staff@edX", "global_role:support"})
@@ -323,10 +324,6 @@ def test_set_access_replaces_access() -> None:
     assert lms.access(application.pk) == ((), ())
     assert not ApplicationAccess.objects.exists()
     assert not lms.is_restricted(application.pk)
-
-
-def test_lms_has_roles_and_access() -> None:
-    assert (lms.has_course_roles(), lms.is_lms()) == (True, True)
 
 
 def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:

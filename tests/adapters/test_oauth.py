@@ -427,6 +427,7 @@ def test_token_authenticates_its_user(token: str) -> None:
     assert len(sent) == 1
 
 
+@pytest.mark.databases
 def test_checksum_only_token_storage_works(settings: Any) -> None:
     with_settings(settings, COMPLIANT_BCP_RFC9700_TOKEN_STORAGE=True)
     known = hasattr(oauth2_settings, "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE")

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from common.djangoapps.student.models import CourseEnrollment, UserProfile
+from common.djangoapps.student.models import UserProfile
 from edx_api_provisioning.core.secrets import basic_authorization
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from tests.contract.callers import Caller, authorization, make_caller
@@ -103,88 +103,11 @@ def test_every_recorded_row_is_covered(lms: Client, plain: Caller) -> None:
     assert {send(lms, plain, row["method"], row["path"]).status_code for row in absent} == {404}
 
 
-def test_account_is_full_for_self_and_staff(lms: Client, plain: Caller, staffer: Caller) -> None:
-    User.objects.filter(username="k-plain").update(last_login=timezone.now())
-    UserProfile.objects.filter(user__username="k-plain").update(country="", phone_number="1")
-    own, seen = (send(lms, each, "GET", "/api/user/v1/accounts/k-plain").json() for each in (plain, staffer))
-    user = User.objects.get(username="k-plain")
-    images = "http://testserver/static/images/profiles/default_%s.png"
-    assert own == seen
-    assert own.pop("date_joined") == user.date_joined.strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert own.pop("last_login").startswith(user.last_login.strftime("%Y-%m-%dT%H:%M:%S"))
-    assert own == {
-        "account_privacy": "private",
-        "activation_key": None,
-        "bio": None,
-        "country": None,
-        "course_certificates": None,
-        "email": "k-plain@example.com",
-        "extended_profile": [],
-        "gender": None,
-        "goals": None,
-        "id": user.pk,
-        "is_active": True,
-        "language_proficiencies": [],
-        "level_of_education": None,
-        "mailing_address": None,
-        "name": "k-plain",
-        "pending_name_change": None,
-        "phone_number": "1",
-        "profile_image": {
-            "has_image": False,
-            "image_url_full": images % 500,
-            "image_url_large": images % 120,
-            "image_url_medium": images % 50,
-            "image_url_small": images % 30,
-        },
-        "requires_parental_consent": True,
-        "secondary_email": None,
-        "secondary_email_enabled": None,
-        "social_links": [],
-        "state": None,
-        "time_zone": None,
-        "username": "k-plain",
-        "verified_name": None,
-        "year_of_birth": None,
-    }
-
-
-@pytest.mark.parametrize(("year", "fields"), [(None, 3), (1980, 11)])
-def test_account_privacy_limits_fields(
-    year: int | None, fields: int, lms: Client, plain: Caller, staffer: Caller
-) -> None:
-    UserProfile.objects.filter(user__username="k-staffer").update(year_of_birth=year)
-    account = send(lms, plain, "GET", "/api/user/v1/accounts/k-staffer").json()
-    assert len(account) == fields
-    assert account["username"] == "k-staffer"
-    assert account["account_privacy"] == ("private" if year is None else "all_users")
-    assert "email" not in account
-
-
 def test_accounts_are_listed_and_searched(lms: Client, plain: Caller, staffer: Caller) -> None:
     listed = send(lms, staffer, "GET", "/api/user/v1/accounts?username=k-plain,k-staffer").json()
     assert [each["username"] for each in listed] == ["k-plain", "k-staffer"]
     assert send(lms, staffer, "GET", "/api/user/v1/accounts?username=nobody").status_code == 404
     assert send(lms, staffer, "GET", "/api/user/v1/accounts/nobody").status_code == 404
-
-
-def test_enrollments_are_listed_by_row(lms: Client, plain: Caller, staffer: Caller) -> None:
-    send(lms, plain, "POST", "/api/enrollment/v1/enrollment")
-    answer = send(lms, staffer, "GET", "/api/enrollment/v1/enrollments").json()
-    enrollment = CourseEnrollment.objects.get()
-    assert answer == {
-        "next": None,
-        "previous": None,
-        "results": [
-            {
-                "created": enrollment.created.isoformat().replace("+00:00", "Z"),
-                "mode": "audit",
-                "is_active": True,
-                "user": "k-plain",
-                "course_id": COURSE,
-            }
-        ],
-    }
 
 
 def test_enrollment_holds_course_and_user(lms: Client, plain: Caller) -> None:
@@ -267,27 +190,3 @@ def test_opaque_token_is_no_jwt(path: str, realm: str | None, body: Any, lms: Cl
     answer = lms.get(path, headers={"Authorization": f"JWT {plain.tokens['bearer']}"})
     assert (answer.status_code, answer.headers.get("WWW-Authenticate")) == (401, realm)
     assert answer.json() == body
-
-
-JSON, FORMS = "application/json", ["application/x-www-form-urlencoded", "multipart/form-data"]
-MERGE_PATCH = "application/merge-patch+json"
-
-
-@pytest.mark.parametrize(
-    ("path", "name", "parses"),
-    [
-        ("/api/user/v1/me", "Account", [JSON, MERGE_PATCH]),
-        ("/api/user/v1/accounts/{me}", "Account", [JSON, MERGE_PATCH]),
-        ("/api/user/v1/preferences/{me}", "Preferences", [MERGE_PATCH]),
-        ("/api/user/v1/accounts/{me}/verification_status/", "Id Verification Status", [JSON, *FORMS]),
-        ("/api/course_modes/v1/courses/{course_key}/", "Course Modes", [JSON, *FORMS]),
-        ("/api/enrollment/v1/enrollment", "Enrollment List", [JSON, *FORMS]),
-        ("/api/enrollment/v1/enrollments", "Course Enrollments Api List", [JSON, *FORMS]),
-        ("/api/notifications/count/", "Notification Count", [JSON, *FORMS]),
-        ("/api/commerce/v1/courses/", "Course List", [JSON, *FORMS]),
-    ],
-)
-def test_options_describe_the_view(path: str, name: str, parses: list[str], lms: Client, staffer: Caller) -> None:
-    answer = send(lms, staffer, "OPTIONS", path).json()
-    assert (answer["name"], answer["renders"], answer["parses"]) == (name, [JSON], parses)
-    assert ".py" not in answer["description"]

@@ -124,15 +124,6 @@ def test_profile_opens_its_endpoints_alone(name: str) -> None:
             assert said is answer, endpoint.name
 
 
-def test_only_staff_profiles_open_staff_endpoints() -> None:
-    for_staff = [concrete(each) for each in OPENED.values() if each.rights == (frozenset({"staff"}),)]
-    assert len(for_staff) > 10
-    for profile in access_catalogue.profiles():
-        rights = {right.format(**VALUES) for right in profile.rights}
-        answers = {access_catalogue.allows(rights, endpoint) for endpoint in for_staff}
-        assert answers == {Answer.ALLOWED if "staff" in rights else Answer.REFUSED}
-
-
 @pytest.mark.parametrize(("name", "right"), GRANTS, ids=[f"{name} without {right}" for name, right in GRANTS])
 def test_profile_needs_each_of_its_rights(name: str, right: str) -> None:
     profile = access_catalogue.profile(name)

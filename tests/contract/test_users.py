@@ -11,7 +11,6 @@ from django.db import DatabaseError, connection, transaction
 
 from common.djangoapps.student.models import UserProfile
 from lms.djangoapps.user_tours.models import UserTour
-from openedx.core.djangoapps.notifications.models import NotificationPreference
 
 pytestmark = pytest.mark.versions
 
@@ -68,12 +67,6 @@ def test_emoji_fails_on_utf8mb3(contract: dict[str, Any], db: None) -> None:
 
 def test_every_recorded_case_is_tried(contract: dict[str, Any]) -> None:
     assert set(CASES) == set(contract["create_user"])
-
-
-def test_new_user_adds_further_rows(db: None) -> None:
-    user = User.objects.create_user("k-new", "k-new@example.com")
-    assert UserTour.objects.filter(user=user).count() == 1
-    assert NotificationPreference.objects.filter(user=user).count() == 14
 
 
 def test_user_from_command_gets_profile(db: None) -> None:

@@ -415,10 +415,6 @@ def test_guessable_own_secret_is_refused(secret: str) -> None:
         provision(access_token=Secret(secret))
 
 
-def test_random_own_secret_is_accepted() -> None:
-    provision(client_secret=Secret("0123456789abcdef0f1e2d3c4b5a6978"))
-
-
 def test_control_characters_in_a_label_are_escaped() -> None:
     from tests.factories import operator
 

@@ -38,13 +38,6 @@ def groups(db: None, settings: Any) -> None:
     Group.objects.create(name="Data Science")
 
 
-@pytest.fixture
-def plain_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate a site without the LMS models of student and oauth_dispatch."""
-    found, absent = lms._model, ("student", "oauth_dispatch")
-    monkeypatch.setattr(lms, "_model", lambda label, name: None if label in absent else found(label, name))
-
-
 def permission(name: str) -> Permission:
     app_label, codename = name.split(".")
     return Permission.objects.get(content_type__app_label=app_label, codename=codename)
@@ -207,41 +200,10 @@ def test_site_policy_covers_profile_rights(settings: Any, arguments: str, refusa
     assert all_row_counts() == before
 
 
-NO_ROLES = "this site has no course access roles (student.CourseAccessRole)."
-NO_ACCESS = "this site has no application access (oauth_dispatch.ApplicationAccess)."
-PLAIN: dict[str, tuple[Any, str]] = {
-    "course_roles": ((f"staff@{COURSE}",), NO_ROLES),
-    "global_roles": (("support",), NO_ROLES),
-    "filters": (("content_org:CET",), NO_ACCESS),
-    "restricted": (True, NO_ACCESS),
-    "scopes": (("grades:read",), "unknown scope grades:read. Available: email, profile, read, write."),
-    "profile": ("gradebook", "unknown profile."),
-}
-
-
-@pytest.mark.parametrize("field", PLAIN)
-def test_plain_django_names_missing_models(plain_site: None, field: str) -> None:
-    before, (value, message) = all_row_counts(), PLAIN[field]
-    with pytest.raises(InvalidSpec) as refused:
-        provision(permissions=(MODES,), **{field: value})
-    assert (refused.value.message, refused.value.field) == (message, field)
-    assert all_row_counts() == before
-
-
-def test_plain_django_grants_permissions(plain_site: None) -> None:
-    arguments = ["bot", "--permission", MODES, "--group", "ops"]
-    provisioned(*arguments)
-    assert user_rights() == {"permissions": {MODES}, "groups": {"ops"}}
-    assert provisioned(*arguments)["status"] == "unchanged"
-
-
-def test_plain_django_scopes_need_no_row(plain_site: None, settings: Any) -> None:
-    scopes = "oauth2_provider.scopes.SettingsScopes"
-    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "SCOPES_BACKEND_CLASS": scopes}
-    arguments = ["bot", "--scope", "read", "--scope", "grades:read"]
-    assert provisioned(*arguments)["scope"] == "read grades:read"
-    assert not ApplicationAccess.objects.exists()
-    assert provisioned(*arguments)["status"] == "unchanged"
+def test_plain_django_has_no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lms, "_model", lambda label, name: None)
+    with pytest.raises(InvalidSpec, match=r"^profile: unknown profile\.$"):
+        provision(profile="gradebook")
 
 
 # Users created here get exactly the declared rights
@@ -420,19 +382,20 @@ def test_live_token_prevents_restriction() -> None:
     assert application_access() == (set(), set(), True)
 
 
-def test_live_grant_token_prevents_restriction() -> None:
+@pytest.mark.parametrize(
+    "issue",
+    [
+        lambda: AccessTokenFactory(application=client().application),
+        lambda: api.rotate("bot", authority=OPERATOR, token=False, secret=True, grace=timedelta(days=1)),
+    ],
+    ids=["granted token", "old secret"],
+)
+def test_what_the_client_got_prevents_restriction(issue: Callable[[], object]) -> None:
     provision(token=False)
-    AccessTokenFactory(application=client().application)
+    issue()
     with pytest.raises(Conflict, match="revoke"):
         provision(restricted=True)
     assert application_access() == (set(), set(), False)
-
-
-def test_old_secret_prevents_restriction() -> None:
-    provision(token=False)
-    api.rotate("bot", authority=OPERATOR, token=False, secret=True, grace=timedelta(days=1))
-    with pytest.raises(Conflict):
-        provision(restricted=True)
 
 
 def test_restriction_keeps_scopes_and_filters() -> None:
@@ -452,26 +415,14 @@ def test_omitting_restricted_keeps_restriction() -> None:
 
 def test_dry_run_lists_additions() -> None:
     before = all_row_counts()
-    arguments = [
-        "--permission",
-        MODES,
-        "--group",
-        "ops",
-        "--course-role",
-        f"staff@{COURSE}",
-        "--global-role",
-        "support",
-    ]
-    ran = run("bot", "--dry-run", "--restricted", "--scope", "grades:read", "--filter", "content_org:CET", *arguments)
+    ran = run("bot", "--dry-run", "--restricted", "--scope=grades:read", "--filter=content_org:CET", *EVERY_RIGHT)
     assert ran.code == 0
-    assert (
-        f"Would grant the user course_role:staff@{COURSE}, global_role:support, group:ops, permission:{MODES}."
-        in ran.stdout.splitlines()
-    )
-    assert (
-        "Would let the application request: scope:grades:read, filter:content_org:CET, restricted to these."
-        in ran.stdout.splitlines()
-    )
+    roles = f"course_role:instructor@CET, course_role:staff@{COURSE}, global_role:support"
+    access = "scope:grades:read, filter:content_org:CET, restricted to these"
+    assert {
+        f"Would grant the user {roles}, group:Data Science, group:ops, permission:{MODES}, permission:{DEACTIVATE}.",
+        f"Would let the application request: {access}.",
+    } <= {*ran.stdout.splitlines()}
     assert "access token" not in ran.stdout
     assert all_row_counts() == before
 
@@ -497,7 +448,7 @@ DECLARED = {
 }
 
 
-def test_declared_rights_are_recorded() -> None:
+def test_declared_rights_are_recorded_and_updated() -> None:
     provision(**DECLARED)
     assert client().declared_rights == [
         f"course_role:staff@{COURSE}",
@@ -507,10 +458,6 @@ def test_declared_rights_are_recorded() -> None:
         f"permission:{MODES}",
         "scope:grades:read",
     ]
-
-
-def test_declared_rights_are_updated() -> None:
-    provision(**DECLARED)
     provision(permissions=(DEACTIVATE,))
     assert client().declared_rights == ["filter:content_org:CET", f"permission:{DEACTIVATE}", "scope:grades:read"]
     provision(scopes=("user_id",), filters=())
@@ -595,22 +542,6 @@ def test_superuser_reports_only_extra_rights() -> None:
     provision(superuser=True)
     client().user.user_permissions.add(permission(MODES))
     assert overprivileged() == {"bot": (f"permission:{MODES}",)}
-
-
-@pytest.mark.parametrize(
-    ("give", "declare"),
-    [
-        (EXCESS["permission"][0], {**DECLARED, "permissions": (MODES, DEACTIVATE)}),
-        (EXCESS["scope"][0], {**DECLARED, "scopes": ("read", "grades:read", "user_id")}),
-        (EXCESS["filter"][0], {**DECLARED, "filters": ("content_org:CET", "content_org:edX")}),
-    ],
-    ids=["permission", "scope", "filter"],
-)
-def test_excess_ends_when_declared(give: Callable[[User], Any], declare: dict[str, Any]) -> None:
-    provision(**DECLARED)
-    give(client().user)
-    provision(**declare)
-    assert overprivileged() == {}
 
 
 # Who asks

@@ -173,12 +173,6 @@ def test_predecessor_is_overdue_after_grace(clock: Clock) -> None:
     assert found() == ("predecessor_overdue",)
 
 
-def test_missing_token_is_fine_if_unwanted() -> None:
-    provisioned(token=False)
-
-    assert found() == ()
-
-
 def test_lifted_restriction_is_reported() -> None:
     provisioned(restricted=True, scopes=("grades:read",))
     assert found() == ()

@@ -35,12 +35,6 @@ def updates(sent: list[str]) -> list[str]:
     return [sql for sql in sent if "last_used" in sql]
 
 
-def test_new_client_was_never_used(clock: Clock) -> None:
-    provisioned(expires_in=timedelta(hours=1))
-
-    assert last_used() is None
-
-
 @pytest.mark.databases
 def test_bearer_use_costs_one_statement_an_hour(clock: Clock) -> None:
     token = shown(provisioned().access_token)

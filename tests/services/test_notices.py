@@ -38,6 +38,7 @@ def subjects() -> list[str]:
 # When
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_contact_is_notified_once_per_distance(clock: Clock) -> None:
     provisioned(contact=OWNER, expires_in=timedelta(days=60))
@@ -278,6 +279,7 @@ def test_database_error_does_not_stop_others() -> None:
 # On the way
 
 
+@pytest.mark.databases
 @pytest.mark.django_db
 def test_notifying_ends_due_predecessors(clock: Clock) -> None:
     made = provisioned()

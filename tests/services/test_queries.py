@@ -77,21 +77,14 @@ def test_client_without_rows_has_a_name() -> None:
     assert (summary.is_staff, summary.is_superuser, summary.scopes, summary.tokens) == (False, False, (), 0)
 
 
-def test_last_issued_is_the_later_date(clock: Clock) -> None:
+def test_flags_and_last_issue_are_current(clock: Clock) -> None:
     provisioned()
     clock.forward(days=1)
     api.rotate("report", authority=OPERATOR)
-
-    (summary,) = api.list_clients()
-    assert summary.last_issued == clock.now
-
-
-def test_flags_are_current() -> None:
-    provisioned()
     User.objects.update(is_superuser=True)
 
     (summary,) = api.list_clients()
-    assert (summary.is_staff, summary.is_superuser) == (False, True)
+    assert (summary.last_issued, summary.is_staff, summary.is_superuser) == (clock.now, False, True)
 
 
 def test_declared_rights_are_included() -> None:
@@ -245,31 +238,12 @@ def test_batches_cover_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(token.name for token in api.list_unmanaged()) == [f"client-{number}" for number in range(5)]
 
 
-def test_rotated_tokens_are_managed(clock: Clock) -> None:
-    provisioned()
-    for _ in range(2):
-        clock.forward(days=1)
-        api.rotate("report", grace=timedelta(days=90), authority=OPERATOR)
-
-    assert [*api.list_unmanaged()] == []
-
-
 def test_orphan_application_is_unmanaged() -> None:
     ApplicationFactory(user=None, name="orphan", client_id="the-id")
 
     assert [*api.list_unmanaged()] == [
         Unmanaged(kind="application", name="orphan", client_id="the-id", username=None, expires_at=None)
     ]
-
-
-def test_other_grants_and_short_tokens_are_ignored() -> None:
-    application = ApplicationFactory(authorization_grant_type="password")
-    AccessTokenFactory(application=application, expires=timezone.now() + timedelta(days=365))
-    # Without application, but no longer than the grant's lifetime; and an expired one.
-    AccessTokenFactory(application=None, user=application.user, expires=timezone.now() + timedelta(hours=9))
-    AccessTokenFactory(application=None, user=application.user, expires=timezone.now() - timedelta(seconds=1))
-
-    assert [*api.list_unmanaged()] == []
 
 
 @pytest.mark.databases

@@ -36,16 +36,6 @@ def test_get_loads_related_rows() -> None:
     assert sent == []
 
 
-def test_deleted_token_reads_as_none() -> None:
-    made = ApiClientFactory(name="report")
-    get_access_token_model().objects.filter(pk=made.access_token_id).delete()
-
-    client = registry.get("report", lock_it=True)
-
-    assert client.access_token is None
-    assert client.access_token_id == made.access_token_id
-
-
 @pytest.mark.databases
 @pytest.mark.parametrize("name", ["report", "", "b\udced", "a\0"])
 def test_unknown_name_is_not_found(name: str) -> None:
@@ -132,13 +122,6 @@ def test_predecessor_stays_during_grace() -> None:
     assert not ApiClientEvent.objects.exists()
 
 
-def test_client_without_predecessor_is_unchanged() -> None:
-    client = ApiClientFactory()
-
-    assert registry.end_predecessor(client, None, authority=OPERATOR) is False
-    assert not ApiClientEvent.objects.exists()
-
-
 def test_deleted_predecessor_is_cleared() -> None:
     succeeded().predecessor.delete()
     client = registry.get("report", lock_it=True)
@@ -155,17 +138,6 @@ def test_deleted_predecessor_is_cleared() -> None:
 def record(**values: Any) -> None:
     fields = {"client": None, "name": "report", "kind": "created", "authority": OPERATOR, "details": {}}
     registry.record(**(fields | values))
-
-
-def test_event_stores_all_fields(clock: Clock) -> None:
-    client = ApiClientFactory(name="report")
-
-    record(client=client, kind="rotated", reason="it is May", request_id="r-1", details={"token": True})
-
-    event = ApiClientEvent.objects.get()
-    assert (event.client, event.client_name, event.kind) == (client, "report", "rotated")
-    assert (event.actor, event.reason, event.request_id) == ("the test", "it is May", "r-1")
-    assert (event.details, event.created) == ({"token": True}, NOON)
 
 
 @pytest.mark.parametrize("reason", ["two\nlines", "a\x00", "r" * 256])
@@ -228,10 +200,3 @@ def test_available_scopes_are_allowed_scopes(settings: Any) -> None:
     settings.EDX_API_PROVISIONING = {"ALLOWED_SCOPES": ("read", "grades:read", "unknown")}
 
     assert {*site.current_site().available_scopes} == {"read", "grades:read"}
-
-
-def test_oldest_secret_follows_max_age(settings: Any) -> None:
-    settings.EDX_API_PROVISIONING = {}
-    assert site.oldest_secret(NOON) is None
-    settings.EDX_API_PROVISIONING = {"MAX_SECRET_AGE": "52w"}
-    assert site.oldest_secret(NOON) == NOON - timedelta(weeks=52)

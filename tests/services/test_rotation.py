@@ -125,7 +125,7 @@ def test_rotation_keeps_foreign_rights() -> None:
     CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id="")
 
     rotate(token=True, secret=True)
-    rotate(token=True, secret=True, grace=timedelta(days=1))
+    rotate(token=True, secret=True, grace=timedelta(days=90))  # The longest one.
 
     assert client().user == user
     assert [*user.groups.values_list("name", flat=True)] == ["reporters"]
@@ -238,6 +238,7 @@ def succeeded() -> tuple[Credentials, Credentials]:
     return made, rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 def test_secret_grace_creates_successor(clock: Clock) -> None:
     made, rotated = succeeded()
@@ -282,7 +283,10 @@ def by_rotating_its_secret_again() -> None:
 @pytest.mark.parametrize("end", [by_rotating, by_rotating_its_secret_again])
 def test_predecessor_is_deleted_after_grace(clock: Clock, end: Callable[[], None]) -> None:
     made, _rotated = succeeded()
-    clock.to(NOON + timedelta(days=1))
+    clock.to(NOON + timedelta(days=1, microseconds=-1))
+    rotate()
+    assert granted(made.client_id, made.client_secret)
+    clock.forward(microseconds=1)
 
     end()
 
@@ -357,14 +361,6 @@ def test_refused_rotation_changes_nothing(
     assert all_rows() == before
 
 
-def test_ninety_days_grace_is_allowed(clock: Clock) -> None:
-    made = provisioned()
-    rotate(grace=timedelta(days=90))
-
-    clock.forward(days=90)
-    assert answer(made.access_token) == "ok"
-
-
 def test_second_successor_is_refused(clock: Clock) -> None:
     succeeded()
     before = all_rows()
@@ -376,6 +372,18 @@ def test_second_successor_is_refused(clock: Clock) -> None:
         "grace: the grace period of the last rotation ends at 2027-05-04 12:00 UTC; wait until then, or "
         "rotate without a grace period."
     )
+    assert all_rows() == before
+
+
+@pytest.mark.vendor("mysql")
+@pytest.mark.parametrize("work", [rotate, revoke])
+def test_near_match_name_changes_nothing(work: Callable[..., Any]) -> None:
+    provisioned()
+    before = all_rows()
+
+    with pytest.raises(NearMatch):
+        work("Report")
+
     assert all_rows() == before
 
 
@@ -434,7 +442,6 @@ def test_retired_client_is_not_rotated() -> None:
     [
         ({}, {"REQUIRE_CONTACT": True}, "contact"),
         ({"staff": True}, {"ALLOW_STAFF": False}, "staff"),
-        ({"superuser": True}, {"ALLOW_SUPERUSER": False}, "superuser"),
         ({"scopes": ("read", "write")}, {"ALLOWED_SCOPES": ["read"]}, "scopes"),
     ],
 )
@@ -516,6 +523,7 @@ def test_lifetime_is_stored_when_a_token_is_issued(clock: Clock) -> None:
 # Revoking
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 def test_revoke_ends_only_own_tokens() -> None:
     UserFactory(username="report")
@@ -543,14 +551,14 @@ def test_revoke_ends_detached_token() -> None:
     assert answer(made.access_token) == "token_nonexistent"
 
 
-def test_second_revocation_changes_nothing() -> None:
+@pytest.mark.parametrize("how", [{}, {"retire": True}], ids=["revoked", "retired"])
+def test_second_revocation_changes_nothing(how: dict[str, bool]) -> None:
     provisioned()
-    revoke()
+    revoke(**how)
     before = all_rows()
 
-    again = revoke()
-
-    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    for again in (revoke(**how), revoke()):
+        assert (again.status, again.changes) == (Status.UNCHANGED, ())
     assert all_rows() == before
 
 
@@ -566,6 +574,7 @@ def test_revoke_clears_deleted_token() -> None:
 # Retiring
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 def test_retire_ends_secret_and_user() -> None:
     made = provisioned(staff=True)
@@ -611,25 +620,12 @@ def test_retire_keeps_tokens_of_foreign_user() -> None:
     assert [*tokens().all()] == [by_hand]
 
 
-def test_second_retirement_changes_nothing() -> None:
-    provisioned()
-    revoke(retire=True)
-    before = all_rows()
-
-    assert revoke(retire=True).status is Status.UNCHANGED
-    assert revoke().status is Status.UNCHANGED
-    assert all_rows() == before
-
-
 def test_revoked_client_may_be_retired() -> None:
     provisioned()
     revoke()
+    deactivate_user()
 
-    assert revoke(retire=True).changes == (
-        "Retired the client.",
-        "Revoked the client secret.",
-        "Deactivated the user report.",
-    )
+    assert revoke(retire=True).changes == ("Retired the client.", "Revoked the client secret.")
 
 
 def of_an_existing_account() -> None:
@@ -647,18 +643,6 @@ def with_an_application_of_its_own() -> None:
     ApplicationFactory(user=User.objects.get())
 
 
-def with_another_client() -> None:
-    """Two clients of one account that was there before."""
-    UserFactory(username="person")
-    provisioned(username="person", use_existing_user=True)
-    provisioned("neighbour", username="person", use_existing_user=True)
-
-
-def with_another_client_that_lost_its_application() -> None:
-    with_another_client()
-    client("neighbour").application.delete()
-
-
 NOT_OURS, SHARED, IN_USE = (
     "Kept the user person: this package did not create it.",
     "Kept the user report: another API client has the same user.",
@@ -673,8 +657,6 @@ NOT_OURS, SHARED, IN_USE = (
         (of_an_existing_account, NOT_OURS),
         (adopted, NOT_OURS),
         (with_an_application_of_its_own, IN_USE),
-        (with_another_client, NOT_OURS),
-        (with_another_client_that_lost_its_application, NOT_OURS),
     ],
 )
 def test_shared_user_outlives_client(make: Callable[[], None], kept: str, how: dict[str, bool]) -> None:
@@ -699,13 +681,6 @@ def test_last_client_retires_its_user() -> None:
     assert not User.objects.get().is_active
     assert revoke(delete=True).changes[-2:] == ("Deleted the client and its application.", SHARED)
     assert revoke("neighbour", delete=True).changes[-1] == "Deleted the client, its application and its service user."
-
-
-def test_inactive_user_is_left_unchanged() -> None:
-    provisioned()
-    deactivate_user()
-
-    assert "Deactivated the user report." not in revoke(retire=True).changes
 
 
 @pytest.mark.parametrize("how", [{}, {"retire": True}, {"delete": True}], ids=["revoked", "retired", "deleted"])
@@ -742,22 +717,6 @@ def test_deleted_client_leaves_its_history() -> None:
     assert [*history] == [(None, "report", "created", ""), (None, "report", "deleted", "no longer needed")]
 
 
-def test_delete_removes_predecessor(clock: Clock) -> None:
-    succeeded()
-
-    revoke(delete=True)
-
-    assert (applications().count(), User.objects.count()) == (0, 0)
-
-
-@pytest.mark.versions
-def test_deleted_name_is_free() -> None:
-    provisioned()
-    revoke(delete=True)
-
-    assert provisioned().status is Status.CREATED
-
-
 # Adopting
 
 
@@ -772,6 +731,7 @@ def by_hand() -> Any:
     return application
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
     before = all_rows()
@@ -797,6 +757,10 @@ def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
     )
     assert [*api.list_unmanaged()] == []
 
+    after, again = all_rows(), adopt(client_id=by_hand.client_id)
+    assert (again.status, again.changes) == (Status.UNCHANGED, ())
+    assert all_rows() == after
+
 
 def test_createapplication_result_is_adopted() -> None:
     user = UserFactory(username="reporter")
@@ -810,16 +774,6 @@ def test_createapplication_result_is_adopted() -> None:
     rotated = rotate(token=True, secret=True)
     assert answer(rotated.access_token) == "ok"
     assert granted("the-id", rotated.client_secret)
-
-
-def test_second_adoption_changes_nothing(by_hand: Any) -> None:
-    adopt(client_id=by_hand.client_id, contact="owner@example.org")
-    before = all_rows()
-
-    again = adopt(client_id=by_hand.client_id)
-
-    assert (again.status, again.changes) == (Status.UNCHANGED, ())
-    assert all_rows() == before
 
 
 def test_second_adoption_accepts_new_rights(by_hand: Any) -> None:
@@ -869,34 +823,24 @@ def test_adopted_secret_has_application_age(settings: Any, by_hand: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("changed", "field", "line"),
+    ("changed", "line"),
     [
-        ({"user": None}, "client_id", "the application has no user, so its tokens do not work; set its user first."),
+        ({"user": None}, "the application has no user, so its tokens do not work; set its user first."),
         (
             {"client_type": "public"},
-            "client_id",
             "the application is not confidential with the client credentials grant; change that first.",
         ),
-        (
-            {"authorization_grant_type": "password"},
-            "client_id",
-            "the application is not confidential with the client credentials grant; change that first.",
-        ),
-        (
-            {"client_id": "another"},
-            "client_id",
-            "no application has this client id; list them with list_api_clients --unmanaged.",
-        ),
+        ({"client_id": "another"}, "no application has this client id; list them with list_api_clients --unmanaged."),
     ],
 )
-def test_unfit_application_is_not_adopted(by_hand: Any, changed: dict[str, Any], field: str, line: str) -> None:
+def test_unfit_application_is_not_adopted(by_hand: Any, changed: dict[str, Any], line: str) -> None:
     applications().update(**changed)
     before = all_rows()
 
     with pytest.raises(Conflict) as refused:
         adopt(client_id=by_hand.client_id)
 
-    assert (refused.value.field, refused.value.message) == (field, line)
+    assert (refused.value.field, refused.value.message) == ("client_id", line)
     assert all_rows() == before
 
 
@@ -928,8 +872,6 @@ def test_predecessor_is_not_adopted(clock: Clock) -> None:
 def test_retired_client_is_not_adopted() -> None:
     made = provisioned()
     revoke(retire=True)
-    applications().update(name="changed")
-    promote_user()
     before = all_rows()
 
     with pytest.raises(Conflict):
@@ -994,12 +936,9 @@ def test_adoption_needs_required_contact(settings: Any, by_hand: Any) -> None:
 @pytest.mark.parametrize(
     ("zone", "now"),
     [
-        ("UTC", utc(2028, 2, 28, 23, 59, 59)),
         ("America/New_York", utc(2028, 2, 29, 12)),  # A leap day
         ("Europe/Berlin", utc(2027, 3, 28, 0, 59, 59)),  # The last second of winter time there,
-        ("Europe/Berlin", utc(2027, 10, 31, 0, 30)),  # 2:30 there for the first time,
-        ("Europe/Berlin", utc(2027, 10, 31, 1, 30)),  # and for the second time.
-        ("America/New_York", utc(2027, 12, 31, 23, 59, 59)),
+        ("Europe/Berlin", utc(2027, 10, 31, 1, 30)),  # 2:30 there for the second time.
     ],
     ids=str,
 )
@@ -1083,6 +1022,7 @@ WORKS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize(
     ("first", "second"), [("provision", "rotate"), ("rotate", "revoke"), ("revoke", "adopt"), ("adopt", "provision")]

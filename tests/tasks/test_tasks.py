@@ -76,6 +76,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return sent
 
 
+@pytest.mark.databases
 @pytest.mark.versions
 def test_manifest_is_split_among_workers(sent: Sent, tmp_path: Path) -> None:
     text = manifest("aa", "bb", "cc", "dd", "ee")
