@@ -80,6 +80,22 @@ class Process:
         return ProcessResult(self._process.exitcode, stdout, self._stderr.read_text())
 
 
+def at_once(folder: Path, works: list[Work]) -> list[ProcessResult]:
+    """Run all works at the same time in separate processes, each with a connection of its own."""
+    start = FORK.Barrier(len(works))
+
+    def member(work: Work) -> Work:
+        def joined() -> None:
+            connection.ensure_connection()
+            start.wait(TIMEOUT)
+            work()
+
+        return joined
+
+    processes = [Process(member(work), folder / str(number)) for number, work in enumerate(works)]
+    return [process.ended() for process in processes]
+
+
 @contextmanager
 def database_for_processes(folder: Path) -> Iterator[None]:
     """Provide a database that other processes can open: the test database, or a copy of one in memory."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.hashers import check_password
+from django.contrib.auth.hashers import PBKDF2SHA1PasswordHasher, check_password
 from django.core.exceptions import ValidationError
 from django.db.models import CharField
 from django.db.models.signals import pre_save
@@ -371,6 +371,7 @@ def test_hashed_secrets_use_site_hasher(
     keep_as: Callable[[type], None], monkeypatch: pytest.MonkeyPatch, hasher: str | None, algorithm: str
 ) -> None:
     keep_as(ClientSecretField)
+    monkeypatch.setattr(PBKDF2SHA1PasswordHasher, "iterations", 1)
     if hasher is not None:
         monkeypatch.setattr(oauth2_settings, "CLIENT_SECRET_HASHER", hasher, raising=False)
 

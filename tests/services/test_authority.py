@@ -17,14 +17,16 @@ from oauth2_provider.models import get_access_token_model
 from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
+from edx_api_provisioning.adapters import roles
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import rotation
 from openedx.core.djangoapps.django_comment_common.models import Role
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
-from tests.factories import OPERATOR, SECRET, AccessTokenFactory, ApplicationFactory, UserFactory, person
+from tests.factories import OPERATOR, SECRET, AccessTokenFactory, ApplicationFactory, UserFactory, operator, person, run
 from tests.lifecycle_helpers import all_rows, answer, client, granted, last_event, provisioned, shown
 
 pytestmark = pytest.mark.django_db
@@ -333,7 +335,6 @@ def test_student_of_a_forum_is_no_right() -> None:
 @pytest.fixture
 def role_models(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Create tables as in edx-enterprise (enterprise/models.py) and the platform's system_wide_roles."""
-    from edx_api_provisioning.adapters import roles
 
     def model(label: str, **fields: Any) -> Any:
         app_label, _dot, name = label.partition(".")
@@ -389,8 +390,6 @@ def test_enterprise_and_system_roles_are_rights(role_models: dict[str, Any]) -> 
 
 def test_promotion_during_rotation_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The account is read again, locked, when its rights are compared."""
-    from edx_api_provisioning.services import rotation
-
     provisioned()
     find_issues = rotation.find_issues
 
@@ -416,16 +415,12 @@ def test_guessable_own_secret_is_refused(secret: str) -> None:
 
 
 def test_control_characters_in_a_label_are_escaped() -> None:
-    from tests.factories import operator
-
     provision(operator("command line: root\n2026 admin: bob\x1b[2J"))
 
     assert last_event().actor == "command line: root\\n2026 admin: bob\\x1b[2J"
 
 
 def test_control_characters_of_an_application_are_escaped() -> None:
-    from tests.factories import run
-
     ApplicationFactory(name="evil\x1b[2J\nforged row", client_id="the-id")
 
     shown_rows = run("--unmanaged", command="list_api_clients").stdout

@@ -249,10 +249,6 @@ def test_shared_user_is_created_once() -> None:
 # Delivery
 
 
-class DeliveryFailed(Exception):
-    """Delivery fails, as on a full disk or a closed pipe."""
-
-
 @pytest.mark.databases
 @pytest.mark.usefixtures("small_batches")
 def test_undelivered_batch_is_rolled_back(delivered: Delivered) -> None:
@@ -262,10 +258,10 @@ def test_undelivered_batch_is_rolled_back(delivered: Delivered) -> None:
     class Full(Delivered):
         def stage(self, issued: Sequence[Credentials]) -> None:
             if delivered.credentials:
-                raise DeliveryFailed
+                raise OSError("No space left on device")
             delivered.stage(issued)
 
-    with pytest.raises(DeliveryFailed):
+    with pytest.raises(OSError, match="No space"):
         applied(specs(), Full())
 
     kept = [*delivered.credentials]

@@ -22,7 +22,7 @@ from edx_api_provisioning.models import ApiClientEvent
 from edx_api_provisioning.services import notices
 from tests.factories import OPERATOR, mail_by, operator
 from tests.lifecycle_helpers import NOON, Clock, client, granted, last_event, provisioned
-from tests.subprocesses import FORK, TIMEOUT, Process
+from tests.subprocesses import FORK, TIMEOUT, Process, at_once
 
 OWNER = "owner@example.org"
 
@@ -323,16 +323,10 @@ def test_parallel_workers_send_each_notice_once(shared_database: None, tmp_path:
         provisioned(
             f"client-{number}", username=f"user-{number}", contact=f"{number}@example.org", expires_in=timedelta(days=1)
         )
-    mails, start = tmp_path / "mails", FORK.Barrier(8)
+    mails = tmp_path / "mails"
     mails.mkdir()
 
-    def worker() -> None:
-        connection.ensure_connection()
-        start.wait(TIMEOUT)
-        notify_into(mails)
-
-    workers = [Process(worker, tmp_path / str(number)) for number in range(8)]
-    ended = [process.ended() for process in workers]
+    ended = at_once(tmp_path, [lambda: notify_into(mails)] * 8)
 
     assert {(run.code, run.stderr) for run in ended} == {(0, "")}
     assert recipients(mails) == [f"{number}@example.org" for number in range(6)]

@@ -283,7 +283,7 @@ def test_no_options_exceed_own_rights() -> None:
             assert not within(of_client(spec.name) | before, limit)
 
     run_examples(
-        sampling.some(120, 5_000),
+        sampling.some(60, 5_000),
         work,
         asker=has,
         worker=seldom,
@@ -319,7 +319,7 @@ def test_rotation_and_adoption_never_exceed_own_rights() -> None:
             assert world.bot != "absent"
 
     run_examples(
-        sampling.some(100, 5_000),
+        sampling.some(60, 5_000),
         work,
         asker=has,
         worker=seldom,

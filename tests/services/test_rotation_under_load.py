@@ -1,4 +1,4 @@
-"""Test changing credentials under load: by parallel runs, and by processes that are killed."""
+"""Test changing credentials under load, and by parallel runs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import all_rows, answer, client, granted, provisioned, shown
-from tests.subprocesses import (
-    FORK,
-    TIMEOUT,
-    Process,
-    Work,
-)
+from tests.subprocesses import TIMEOUT, at_once
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -197,20 +192,10 @@ def test_grant_in_flight_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 # Parallel runs
 
 
-def at_once(folder: Path, works: list[Callable[[int], object]]) -> list[Any]:
+def results_at_once(folder: Path, works: list[Callable[[int], object]]) -> list[Any]:
     """Run all works at the same time in separate processes and return their results."""
-    start = FORK.Barrier(len(works))
-
-    def member(number: int, work: Callable[[int], object]) -> Work:
-        def process() -> None:
-            connection.ensure_connection()
-            start.wait(TIMEOUT)
-            print(json.dumps(work(number)))
-
-        return process
-
-    processes = [Process(member(number, work), folder / str(number)) for number, work in enumerate(works)]
-    ended = [process.ended() for process in processes]
+    printing = [lambda n=number, work=work: print(json.dumps(work(n))) for number, work in enumerate(works)]
+    ended = at_once(folder, printing)
     assert {(one.code, one.stderr) for one in ended} == {(0, "")}
     return [json.loads(one.stdout) for one in ended]
 
@@ -245,7 +230,7 @@ def test_parallel_changes_are_serialized(tmp_path: Path) -> None:
     made = provisioned()
     works = [*itertools.islice(itertools.cycle(WORKS), 32)]
 
-    results = at_once(tmp_path, works)
+    results = results_at_once(tmp_path, works)
 
     # The client is locked while its event is written: events are in serial order.
     done = ApiClientEvent.objects.filter(kind__in=("rotated", "revoked")).order_by("pk")
@@ -286,7 +271,7 @@ def test_parallel_requests_run_once(tmp_path: Path) -> None:
         except AlreadyDone:
             return None
 
-    (issued,) = filter(None, at_once(tmp_path, [request] * 8))
+    (issued,) = filter(None, results_at_once(tmp_path, [request] * 8))
 
     assert ApiClientEvent.objects.filter(request_id="the-same").count() == 1
     assert answer(issued["token"]) == "ok"
@@ -304,7 +289,7 @@ def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path) -> None:
         except Exception as refused:
             return type(refused).__name__
 
-    results = at_once(tmp_path, [delete if number % 2 else rotate for number in range(8)])
+    results = results_at_once(tmp_path, [delete if number % 2 else rotate for number in range(8)])
 
     assert Counter(results[1::2]) == {"deleted": 1, "unchanged": 3}
     assert {result for result in results[::2] if isinstance(result, str)} <= {"ClientNotFound", "Conflict"}
