@@ -147,6 +147,20 @@ def test_parallel_runs_share_existing_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.vendor("mysql", "postgresql")
+def test_parallel_requests_create_one_client(tmp_path: Path) -> None:
+    def request() -> None:
+        with transaction.atomic():
+            made = api.provision(ClientSpec(name="shared"), authority=OPERATOR)
+        print(rendering.render(made, format="json"))
+
+    ended, _errors = crowd(tmp_path, [request] * MANY, meet=AT_THE_CLIENT)
+
+    # MySQL ends the transaction of a caller for a deadlock: only the caller can repeat it.
+    assert all("OperationalError 1213" in run.stderr for run in ended if run.code)
+    assert_one_client([json.loads(run.stdout) for run in ended if not run.code])
+
+
+@pytest.mark.vendor("mysql", "postgresql")
 def test_parallel_clients_do_not_share_new_user(tmp_path: Path) -> None:
     def named(name: str) -> Work:
         return lambda: provision(name, "--username", "shared", "--format", "json")

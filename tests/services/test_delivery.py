@@ -28,7 +28,7 @@ from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import batch, rotation
 from tests.factories import OPERATOR
 from tests.lifecycle_helpers import answer, issued_long_ago
-from tests.sampling import FULL, some_of
+from tests.sampling import FULL, some, some_of
 from tests.subprocesses import (
     FORK,
     KILLED,
@@ -173,8 +173,8 @@ RUNS = (
     Stopped(manifest_task, False, NAMES),
     Stopped(rotation_task, True, NAMES),
 )
-SOME = [stopped for stopped in RUNS if stopped.run in (provision_many, provision_to_stdout, rotate_with_grace)]
-"""One for each way of delivery."""
+SOME = [stopped for stopped in RUNS if FULL or stopped.run in (provision_many, provision_to_stdout, rotate_with_grace)]
+"""All, or one for each way of delivery."""
 
 
 def new_world(folder: Path, *, exists: bool) -> World:
@@ -251,6 +251,7 @@ def test_stopped_run_loses_nothing(stopped: Stopped, tmp_path: Path, monkeypatch
         world.assert_every_file_works(stopped.files)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("stopped", SOME, ids=lambda stopped: stopped.run.__name__)
 def test_failing_hook_of_the_site_does_no_harm(stopped: Stopped, tmp_path: Path) -> None:
     world = new_world(tmp_path, exists=stopped.exists)
@@ -267,6 +268,7 @@ def test_failing_hook_of_the_site_does_no_harm(stopped: Stopped, tmp_path: Path)
     world.assert_every_file_works(stopped.files)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("stopped", SOME, ids=lambda stopped: stopped.run.__name__)
 def test_deadlock_at_commit_is_repeated_or_reported(stopped: Stopped, tmp_path: Path) -> None:
     world = new_world(tmp_path, exists=stopped.exists)
@@ -327,6 +329,7 @@ PAIRS = [
     (provision_one, provision_one, False),
     (rotate_token, rotate_token, True),
     (rotate_token, rotate_secret, True),
+    (rotate_secret, rotate_token, True),
     (rotate_due, rotation_task, True),
 ]
 
@@ -361,3 +364,41 @@ def test_interleaved_runs_end_with_one_working_file(
         world.assert_nothing_is_lost()
         # Whoever came too late for the lock of a row leaves what it found.
         world.assert_every_file_works(stopped.files)
+
+
+# Many kills
+
+
+@pytest.mark.databases
+@pytest.mark.parametrize("exists", [False, True], ids=["manifest", "rotation"])
+def test_killed_often_every_file_authenticates_in_the_end(exists: bool, tmp_path: Path) -> None:
+    names = tuple(f"client-{number}" for number in range(some(30, 300)))
+    world = new_world(tmp_path, exists=False)
+    manifest = world.folder / "manifest.json"
+    manifest.write_text(json.dumps({"clients": [{"name": name} for name in names]}))
+
+    def provision_all() -> None:
+        command("provision_api_client", "--from-file", str(manifest), "--output", str(world.directory))
+
+    def rotate_all() -> None:
+        issued_long_ago()
+        rotate_due(world)
+
+    if exists:
+        assert ended(provision_all, world).code == 0
+    work = rotate_all if exists else provision_all
+    began = time.monotonic()
+    assert ended(work, World(world.folder)).code == 0
+    took = time.monotonic() - began
+    if not exists:
+        world = new_world(tmp_path / "killed", exists=False)
+
+    for _time in range(some(8, 200)):
+        folder = world.folder / f"killed-{time.monotonic_ns()}"
+        process = Process(work, folder)
+        time.sleep(random.uniform(0, took))  # noqa: S311
+        process.kill()
+
+    assert ended(work, world).code == 0
+    world.assert_every_file_works(names)
+    assert ApiClient.objects.count() == len(names)

@@ -19,7 +19,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from oauth2_provider.settings import oauth2_settings
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import AlreadyDone
+from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
@@ -262,6 +262,23 @@ def test_parallel_changes_are_serialized(tmp_path: Path) -> None:
     assert not undone or done.filter(kind="revoked").exists()
 
 
+def test_parallel_rotations_make_one_successor(tmp_path: Path) -> None:
+    made = provisioned()
+
+    def rotate(number: int) -> object:
+        try:
+            return rotation(secret=True, grace=HOUR)(number)
+        except Conflict as refused:
+            return str(refused)
+
+    results = at_once(tmp_path, [rotate] * 8)
+
+    (successor,) = (result for result in results if isinstance(result, dict))
+    assert sum("the grace period of the last rotation ends at" in str(result) for result in results) == 7
+    assert {row.client_id for row in get_application_model().objects.all()} == {made.client_id, successor["client_id"]}
+    assert answer(successor["token"]) == answer(made.access_token) == "ok"
+
+
 def test_parallel_requests_run_once(tmp_path: Path) -> None:
     provisioned()
 
@@ -275,6 +292,30 @@ def test_parallel_requests_run_once(tmp_path: Path) -> None:
 
     assert ApiClientEvent.objects.filter(request_id="the-same").count() == 1
     assert answer(issued["token"]) == "ok"
+
+
+def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
+    made = provisioned("other")
+    api.revoke("other", authority=OPERATOR)
+    get_application_model().objects.create(
+        name="by hand",
+        user=client("other").user,
+        client_id="the-id",
+        client_secret=shown(made.client_secret),
+        client_type="confidential",
+        authorization_grant_type="client-credentials",
+    )
+
+    def adopt(number: int) -> object:
+        try:
+            return told(api.adopt(f"client-{number % 2}", client_id="the-id", authority=OPERATOR))["status"]
+        except Conflict:
+            return "conflict"
+
+    results = Counter(at_once(tmp_path, [adopt] * 8))
+
+    assert results == {"adopted": 1, "unchanged": 3, "conflict": 4}
+    assert ApiClientEvent.objects.filter(kind="adopted").count() == 1
 
 
 def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path) -> None:
@@ -297,6 +338,3 @@ def test_parallel_delete_and_rotate_are_consistent(tmp_path: Path) -> None:
     assert answer(made.access_token) == "token_nonexistent"
     after = all_rows()
     assert (after["User"], after["ApiClient"]) == ([], [])
-
-
-# Killed processes
