@@ -65,7 +65,6 @@ def test_each_client_is_a_json_line(manifest: Path) -> None:
     assert lines(ran)[2]["access_token"] is None
 
 
-@pytest.mark.versions
 def test_second_run_shows_no_secret(manifest: Path) -> None:
     first = apply(manifest, "--format", "json")
     before = row_counts()
@@ -156,22 +155,6 @@ def test_superuser_client_shows_warning(tmp_path: Path) -> None:
     assert "mighty: Warning: a superuser client can" in apply(path).stderr
 
 
-def test_unverified_credentials_are_named(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-
-    from edx_api_provisioning.core.results import Check
-
-    def refused(credentials: Any) -> tuple[Check, ...]:
-        return (Check("the token", credentials.name != "reports", "it does not work"),)
-
-    monkeypatch.setattr(verification, "in_process", refused)
-
-    ran = apply(manifest, "--format", "json")
-
-    assert ran.code == 1
-    assert [(line["name"], line["verified"]) for line in lines(ran)] == [("grades", True), ("bare", True)]
-    assert "reports: Nothing was changed, because: the token: it does not work\n" in ran.stderr
-
-
 def test_no_verify_skips_verification(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "in_process", lambda _credentials: 1 / 0)
 
@@ -197,7 +180,6 @@ def test_plan_changes_nothing(manifest: Path) -> None:
     assert row_counts() == before
 
 
-@pytest.mark.versions
 def test_plan_tells_changes_apart(manifest: Path) -> None:
     apply(manifest)
     ApiClient.objects.get(name="reports").access_token.delete()  # type: ignore[union-attr]
@@ -236,7 +218,6 @@ def test_impossible_plan_exits_1(manifest: Path) -> None:
     assert ran.stderr.endswith("CommandError: Some clients are refused; see above.\n")
 
 
-@pytest.mark.versions
 def test_failure_prevents_pruning(manifest: Path) -> None:
     apply(manifest)
     UserFactory(email="new@localhost")
@@ -319,9 +300,6 @@ def test_terminal_shows_progress(manifest: Path) -> None:
 
     assert "\r\x1b[K2 of 3 clients, 1 a second, 1 s left" in ran.stderr
     assert "clients," not in quiet.stderr
-
-
-def test_progress_needs_a_terminal(manifest: Path) -> None:
     assert "\r" not in apply(manifest).stderr
 
 

@@ -15,20 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from django.contrib.auth.models import User
 from django.core.management import load_command_class
-from django.db import OperationalError, connection
-from django.db.migrations.recorder import MigrationRecorder
 from oauth2_provider.models import get_access_token_model
 
 from common.djangoapps.student.models import UserProfile
-from edx_api_provisioning.adapters import lms, oauth, oauth_server
+from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
 from tests.factories import (
     SECRET,
     TOKEN,
@@ -87,9 +81,6 @@ def test_stdout_has_only_the_result() -> None:
     assert [line for line in lines if not line.startswith(("Registered ", "Created ", "Issued ", "Warning: "))] == []
     assert sum(line.startswith(("Registered ", "Created ", "Issued ")) for line in lines) == 4
     assert lines[0].startswith("Warning: a staff client can read and change nearly every course")
-    assert run("--staff").stderr == (
-        "No credentials were issued; to issue new ones, run: rotate_api_client api-client\n"
-    )
 
 
 @pytest.mark.versions
@@ -124,23 +115,7 @@ def test_verbosity_0_silences_stderr() -> None:
     assert (ran.code, ran.stderr) == (0, "")
 
 
-# Each option
-
-
-def test_expires_at_sets_expiry() -> None:
-    end = (datetime.now(UTC) + timedelta(days=40)).date()
-
-    assert provisioned("--expires-at", f"{end}")["expires_at"] == f"{end}T00:00:00Z"
-    assert provisioned("second", "--expires-at", f"{end}T12:00+02:00")["expires_at"] == f"{end}T10:00:00Z"
-
-
-def test_no_token_issues_only_id_and_secret() -> None:
-    result = provisioned("--no-token")
-
-    nulls = {key for key, value in result.items() if value is None}
-    assert nulls == {"access_token", "token_type", "expires_at", "expires_in", "scope"}
-    assert result["verified"] is True
-    assert not get_access_token_model().objects.exists()
+# Options
 
 
 WITHOUT_TOKEN = {
@@ -204,14 +179,6 @@ def test_event_names_system_user(monkeypatch: pytest.MonkeyPatch) -> None:
     assert actors == ["command line: ada", f"command line: uid {os.getuid()}"]
 
 
-@pytest.mark.parametrize("format", ["json", "yaml"])
-def test_data_formats_are_equal(format: str) -> None:
-    ran = run("--format", format)
-
-    assert list(yaml.safe_load(ran.stdout)) == KEYS
-    assert authenticates(yaml.safe_load(ran.stdout))
-
-
 # Again
 
 
@@ -233,78 +200,38 @@ def test_second_run_changes_nothing() -> None:
 # Refusals
 
 
-def existing() -> None:
-    UserFactory(username="api-client")
-
-
-def retired() -> None:
-    provisioned()
-    ApiClient.objects.update(state=ApiClient.State.RETIRED)
-
-
-def restricted() -> None:
-    provisioned("--no-token")
-    RestrictedApplication.objects.create(application=client().application)
-
-
-FAR = f"{datetime.now(UTC) + timedelta(days=731):%Y-%m-%d}"
+# Preparation, arguments, standard input, and a pattern for the one-line error.
 
 
 def nothing() -> None:
     """Create nothing."""
 
 
-# Preparation, arguments, standard input, and a pattern for the one-line error.
+# Preparation, arguments, standard input, and a pattern for the one-line error. The rules have their own tests: here an
+# error of each layer becomes the option that the operator typed.
 REFUSALS: dict[str, tuple[Callable[[], Any], list[str], str, str]] = {
     "name": (nothing, ["a b"], "", "NAME: use letters, digits"),
-    "email": (nothing, ["--email", "nonsense"], "", "--email: not an email address"),
     "taken email": (
         lambda: UserFactory(username="ada", email="a@example.org"), ["--email", "a@example.org"], "",
         "--email: a@example.org belongs to the user ada; choose another address",
     ),
-    "contact": (nothing, ["--contact", "nonsense"], "", "--contact: not an email address"),
-    "purpose": (nothing, ["--purpose", "x" * 256], "", "--purpose: use at most 255"),
     "reason": (nothing, ["--reason", "two\nlines"], "", "--reason: use printable characters only"),
-    "account of others": (existing, [], "", "--username: the account api-client exists.*--use-existing-user"),
     "time without unit": (nothing, ["--expires-in", "90"], "", "--expires-in: the unit is missing; for days"),
-    "unknown unit": (nothing, ["--expires-in", "20y"], "", "--expires-in: unknown unit y; use h "),
     "mistyped profile": (nothing, ["--profile", "enrolments"], "", "--profile: .*Did you mean enrollments"),
     "mistyped scope": (nothing, ["--scope", "profle"], "", "--scope: .* profle. Did you mean profile"),
-    "odd end": (nothing, ["--expires-at", "soon"], "", "--expires-at: not a date; write it like"),
-    "two ends": (
-        nothing, ["--expires-at", FAR, "--expires-in", "1d"], "", "--expires-at: use either a lifetime or an expiry"
-    ),
-    "another lifetime": (
-        lambda: provisioned("--expires-in", "9d"), ["--expires-in", "30d"], "",
-        "--expires-in: .*issued for 9 days; .*rotate_api_client api-client --expires-in 30d",
-    ),
     "no token where there is one": (
         provisioned, ["--no-token"], "", "--no-token: .*has an access token; .*revoke_api_client api-client"
     ),
-    "scope": (nothing, ["--scope", "nonsense"], "", "--scope: unknown scope nonsense. Available: .*read"),
-    "client_id": (nothing, ["--client-id", "a:b"], "", "--client-id: use printable ASCII"),
     "short secret": (nothing, ["--client-secret-from", "stdin"], "x" * 31, "--client-secret-from: use 32 to 255"),
-    "secret like a hash": (
-        nothing, ["--client-secret-from", "stdin"], "md5$0123456789$0123456789abcdef0123456789abcdef",
-        "--client-secret-from: looks like a password hash",
-    ),
-    "token with a blank": (
-        nothing, ["--access-token-from", "stdin"], "a" * 32 + " b", "--access-token-from: .*RFC 6750"
-    ),
     "secret in the arguments": (
         nothing, ["--client-secret-from", SECRET], "", "--client-secret-from: give env:VARIABLE, file:PATH or stdin"
     ),
-    "secret of an unset variable": (
-        nothing, ["--client-secret-from", "env:NO_SUCH_VARIABLE"], "", "--client-secret-from: no such variable"
-    ),
-    "secret of no variable": (nothing, ["--client-secret-from", "env:"], "", "--client-secret-from: give env:VARIABLE"),
-    "retired": (retired, [], "", "NAME: api-client is retired; provision a new client"),
     "address without https": (
         nothing, ["--verify-url", "http://lms.example.org"], "", "--verify-url: secrets are not sent over http"
     ),
-    "no address": (nothing, ["--verify-url", ""], "", "--verify-url: not a URL"),
-    "output in no folder": (nothing, ["--output", "/no/such/folder/x"], "", "--output: .*No such file or directory"),
     "output to a folder": (nothing, ["--output", str(Path(__file__).parent)], "", "--output: .*Is a directory"),
+    "double dash": (nothing, ["--expires-in=--"], "", "--expires-in: "),  # as a value
+    "double dash in a list": (nothing, ["--scope=--"], "", "--scope: "),
 }  # fmt: skip
 
 
@@ -323,76 +250,18 @@ def test_refusal_names_option_and_writes_nothing(
     assert SECRET not in refusal
 
 
-@pytest.mark.parametrize("stdin", [b"\xff\xfe" + b"x" * 40])
-def test_undecodable_stdin_is_rejected(stdin: bytes) -> None:
-    assert run("--client-secret-from", "stdin", stdin=stdin).refusal.startswith("--client-secret-from: ")
-
-
-@pytest.mark.databases
-@pytest.mark.versions
-@pytest.mark.django_db(transaction=True)
-def test_missing_migration_names_command() -> None:
-    table, away = ApiClient._meta.db_table, "not_yet_there"
-    ours = MigrationRecorder.Migration.objects.filter(app="edx_api_provisioning")
-    kept = list(ours.values("app", "name"))
-    with connection.schema_editor() as editor:
-        editor.alter_db_table(ApiClient, table, away)
-    ours.delete()
-    try:
-        refusals = [run(*arguments).refusal for arguments in ([], ["--dry-run"])]
-    finally:
-        for migration in kept:
-            MigrationRecorder.Migration.objects.create(**migration)
-        with connection.schema_editor() as editor:
-            editor.alter_db_table(ApiClient, away, table)
-
-    assert set(refusals) == {"the tables of this package are missing or outdated; run: migrate edx_api_provisioning"}
-    assert User.objects.count() == 0
-
-
-@pytest.mark.versions
-def test_lost_database_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_arguments: Any, **_options: Any) -> None:
-        raise OperationalError(2006, f"Server has gone away while it was told {SECRET}")
-
-    monkeypatch.setattr(oauth, "create_applications", gone)
-    before = row_counts()
-
-    assert run().refusal == (
-        "the database failed (OperationalError 2006); nothing was changed. "
-        "See the database log, then run the command again."
-    )
-    assert row_counts() == before
-
-
 # A dry run
 
 
-@pytest.mark.versions
-@pytest.mark.parametrize("format", rendering.FORMATS)
-def test_dry_run_writes_nothing(format: str) -> None:
+def test_dry_run_writes_nothing() -> None:
     before = row_counts()
 
-    ran = run(
-        "--dry-run", "--format", format, "--output", "/no/such/folder/x", "--client-secret-from", "stdin", stdin=SECRET
-    )
+    ran = run("--dry-run", "--output", "/no/such/folder/x", "--client-secret-from", "stdin", stdin=SECRET)
 
     assert (ran.code, ran.stderr) == (0, "")
     assert "Would create the user api-client <api-client@localhost>" in ran.stdout
     assert SECRET not in ran.stdout
     assert row_counts() == before
-
-
-def test_dry_run_without_changes_says_so() -> None:
-    provisioned()
-
-    assert run("--dry-run").stdout == "No changes: the client already matches.\n"
-
-
-def test_dry_run_refuses_like_a_run() -> None:
-    existing()
-
-    assert run("--dry-run").refusal == run().refusal
 
 
 # A file
@@ -404,7 +273,6 @@ def written(*arguments: str) -> Any:
     return ran
 
 
-@pytest.mark.versions
 def test_output_file_is_private(tmp_path: Path) -> None:
     path = tmp_path / "client.json"
 
@@ -424,56 +292,21 @@ def test_output_file_is_private(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["client.json"]
 
 
-def test_existing_file_is_found_early(tmp_path: Path) -> None:
-    path = tmp_path / "client.json"
-    path.write_text("mine")
-    path.chmod(0o600)
-    before = row_counts()
-
-    refusal = run("--output", str(path)).refusal
-
-    assert refusal == f"--output: {path} exists and holds something else; give --force to replace it."
-    assert (path.read_text(), row_counts()) == ("mine", before)
-
-
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
-def test_unchanged_run_keeps_file(tmp_path: Path, force: list[str]) -> None:
+def test_run_without_credentials_keeps_file(tmp_path: Path, force: list[str]) -> None:
     path = tmp_path / "client.json"
     written("--output", str(path))
     first = path.read_text()
 
     ran = run("--format", "json", "--output", str(path), *force)
-
-    assert (ran.code, path.read_text()) == (0, first)
-    assert json.loads(ran.stdout)["status"] == "unchanged"
-
-
-@pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
-def test_run_without_credentials_writes_no_file(tmp_path: Path, force: list[str]) -> None:
-    provisioned()
-    path = tmp_path / "client.json"
-
+    assert (ran.result["status"], path.read_text()) == ("unchanged", first)
+    path.unlink()
     ran = run("--contact", "ops@example.org", "--format", "json", "--output", str(path), *force)
-
-    assert (ran.code, json.loads(ran.stdout)["status"]) == (0, "updated")
-    assert list(tmp_path.iterdir()) == []
+    assert (ran.result["status"], [*tmp_path.iterdir()]) == ("updated", [])
 
 
 def full(*_arguments: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.mark.versions
-def test_unwritable_file_rolls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = row_counts()
-    monkeypatch.setattr(os, "fsync", full)
-
-    ran = run("--output", str(tmp_path / "client.json"), "--client-secret-from", "stdin", stdin=SECRET)
-
-    assert (ran.code, ran.stdout) == (1, "")
-    assert ran.refusal == f"--output: {tmp_path}/client.json cannot be written: No space left on device."
-    assert list(tmp_path.iterdir()) == []
-    assert row_counts() == before
 
 
 def test_unpublished_file_is_published_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,8 +338,7 @@ class Unread(io.StringIO):
         raise OSError(self.error, os.strerror(self.error))
 
 
-@pytest.mark.parametrize("method", ["write", "flush"])
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EPIPE], ids=["full", "pipe"])
+@pytest.mark.parametrize(("method", "error"), [("write", errno.EPIPE), ("flush", errno.ENOSPC)])
 def test_unread_result_is_rolled_back(method: str, error: int) -> None:
     before = row_counts()
 
@@ -546,14 +378,10 @@ def test_failed_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch, tm
     before = row_counts()
     break_token(monkeypatch)
 
-    for arguments in ((), ("--output", str(tmp_path / "client.json"))):
-        ran = run("--format", "json", "--client-secret-from", "stdin", *arguments, stdin=SECRET)
+    refusal = run("--output", str(tmp_path / "client.json")).refusal
 
-        assert (ran.stdout, [*tmp_path.iterdir()], row_counts()) == ("", [], before)
-        assert ran.refusal == (
-            "Nothing was changed, because: access token with the site's Bearer authentication: token_expired: "
-            "the token has expired, or its application is restricted. Issue a new one."
-        )
+    assert refusal.startswith("Nothing was changed, because: access token with the site's Bearer authentication: ")
+    assert ([*tmp_path.iterdir()], row_counts()) == ([], before)
 
 
 def test_no_verify_leaves_verified_null(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -572,7 +400,6 @@ def test_failed_http_verification_is_reported(monkeypatch: pytest.MonkeyPatch) -
 
     assert (ran.code, json.loads(ran.stdout)["verified"]) == (1, True)  # in this process
     assert "The credentials exist and were delivered, but: access token over HTTP: " in ran.stderr
-    assert "access token over HTTP: " in ran.stderr
 
 
 def test_verify_url_asks_running_site(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,30 +408,8 @@ def test_verify_url_asks_running_site(live_server: Any, monkeypatch: pytest.Monk
     assert provisioned("--verify-url", live_server.url)["verified"] is True
 
 
-def test_restricted_token_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    restricted()
-    before = row_counts()
-    monkeypatch.setattr(lms, "restricted_among", lambda application_pks: frozenset())
-
-    assert "RestrictedApplication" in run("--token").refusal
-    assert row_counts() == before
-
-
-# Number of statements
-
-
 def test_command_needs_no_system_checks() -> None:
     assert load_command_class("edx_api_provisioning", "provision_api_client").requires_system_checks == []
-
-
-# Help
-
-
-@pytest.mark.parametrize("option", ["--expires-in", "--expires-at", "--email", "--contact", "--client-id", "--scope"])
-def test_double_dash_is_a_value(option: str) -> None:
-    refused = run(f"{option}=--", "--client-id=--") if option == "--scope" else run(f"{option}=--", "--scope=none")
-
-    assert refused.refusal.partition(":")[0] in (option, "--scope")
 
 
 def test_site_may_issue_no_tokens(settings: Any) -> None:
