@@ -40,15 +40,6 @@ def test_create_shows_credentials_once(root: Caller) -> None:
     )
 
 
-def test_staff_is_optional_and_warned_of(root: Caller) -> None:
-    good(root.post("/clients/", {"name": "plain"}), 201)
-    warned = good(root.post("/clients/", {"name": "staff", "staff": True}), 201)
-
-    assert not client("plain").user.is_staff
-    assert client("staff").user.is_staff
-    assert "nearly every course" in warned["warnings"][0]
-
-
 def test_create_keeps_existing_client(root: Caller) -> None:
     provisioned(purpose="mine")
     before = row_counts()
@@ -62,44 +53,33 @@ def test_create_keeps_existing_client(root: Caller) -> None:
 def test_all_field_errors_are_listed(root: Caller) -> None:
     before = row_counts()
 
-    said = problem(root.post("/clients/", {"name": "a b", "staff": "yes", "expires_in": "soon", "owner": "ann"}), 400)
+    sent = {"name": "a b", "staff": "yes", "expires_in": "soon", "owner": "ann", "groups": ["a\0b"]}
+    said = problem(root.post("/clients/", sent), 400)
 
-    assert set(said["errors"]) == {"name", "staff", "expires_in", "owner"}
+    assert set(said["errors"]) == set(sent)
     assert said["errors"]["staff"] == ["give true or false."]
+    said = problem(root.post("/clients/", {"name": "report", "reason": "two\nlines"}), 400)
+    assert set(said["errors"]) == {"reason"}
     assert row_counts() == before
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("value", ["a\0b", "line\nbreak"], ids=["NUL", "newline"])
-@pytest.mark.parametrize("field", ["username", "purpose", "profile", "reason", "groups"])
-def test_unstorable_text_is_rejected(root: Caller, field: str, value: str) -> None:
-    sent = {"name": "report", field: [value] if field == "groups" else value}
-
-    assert field in problem(root.post("/clients/", sent), 400)["errors"]
-
-
-@pytest.mark.versions
-@pytest.mark.parametrize("body", ['{"name": "\\ud800"}', '{"groups": ["\\udc00"]}', '{"\\ud800": 1}'])
-def test_half_surrogate_is_rejected(root: Caller, body: str) -> None:
-    rejected = problem(root.post("/clients/", body), 400, "validation")
-
-    assert rejected["detail"] == "The JSON has characters that are no text."
-
-
 @pytest.mark.parametrize(
-    ("body", "status", "code"),
+    ("body", "detail"),
     [
-        ("[]", 400, "validation"),
-        ('"text"', 400, "validation"),
-        ("{", 400, "validation"),
-        ('{"name": NaN}', 400, "validation"),
-        ("[" * 100_000, 400, "validation"),
-        (b"\xff", 400, "validation"),
-        ("", 400, "validation"),
+        ("[]", "Send a JSON object."),
+        ('"text"', "Send a JSON object."),
+        ("{", "JSON parse error"),
+        ('{"name": NaN}', "JSON parse error"),
+        ("[" * 100_000, "The JSON is nested too deep."),
+        (b"\xff", "JSON parse error"),
+        ("", "name: every client needs a name."),
+        ('{"name": "\\ud800"}', "The JSON has characters that are no text."),
+        ('{"\\ud800": 1}', "The JSON has characters that are no text."),
     ],
 )
-def test_invalid_body_is_rejected(root: Caller, body: Any, status: int, code: str) -> None:
-    problem(root.post("/clients/", body), status, code)
+def test_invalid_body_is_rejected(root: Caller, body: Any, detail: str) -> None:
+    assert problem(root.post("/clients/", body), 400, "validation")["detail"].startswith(detail)
 
 
 def test_only_json_is_read_and_written(root: Caller) -> None:
@@ -112,7 +92,6 @@ def test_only_json_is_read_and_written(root: Caller) -> None:
 # Read
 
 
-@pytest.mark.versions
 def test_client_has_all_but_secrets(root: Caller) -> None:
     made = provisioned(contact="ann@example.org", self_rotation=True)
 
@@ -123,7 +102,7 @@ def test_client_has_all_but_secrets(root: Caller) -> None:
     assert not {"client_secret", "access_token"} & set(shown)
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "many", "", "9" * 5_000])
+@pytest.mark.parametrize("size", ["0", "", "9" * 5_000])
 def test_invalid_page_size_is_refused(root: Caller, size: str) -> None:
     response = root.get(f"/clients/?page_size={size}")
 
@@ -161,25 +140,24 @@ def test_list_query_count_is_constant(root: Caller) -> None:
     assert taken() == few
 
 
+LISTED = {
+    "state=retired": ["old"],
+    "username=reader": ["read"],
+    "contact=ann@example.org": ["soon"],
+    "profile=": ["late", "old", "read", "soon"],
+    "manifest=team": ["late"],
+    "expiring_within=30d": ["soon"],
+    "expiring_within=999999w": ["late", "read", "soon"],
+    "unused_for=1d": ["late"],
+    "ordering=expires_at": ["soon", "late", "read", "old"],
+    "ordering=-expires_at": ["read", "late", "soon", "old"],
+    "ordering=created": ["late", "soon", "read", "old"],
+}
+
+
 @pytest.mark.databases
 @pytest.mark.versions
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ("state=retired", ["old"]),
-        ("username=reader", ["read"]),
-        ("contact=ann@example.org", ["soon"]),
-        ("profile=", ["late", "old", "read", "soon"]),
-        ("manifest=team", ["late"]),
-        ("expiring_within=30d", ["soon"]),
-        ("expiring_within=999999w", ["late", "read", "soon"]),
-        ("unused_for=1d", ["late"]),
-        ("ordering=expires_at", ["soon", "late", "read", "old"]),
-        ("ordering=-expires_at", ["read", "late", "soon", "old"]),
-        ("ordering=created", ["late", "soon", "read", "old"]),
-    ],
-)
-def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[str]) -> None:
+def test_clients_are_filtered_and_ordered(root: Caller) -> None:
     provisioned("soon", contact="ann@example.org", expires_in=timedelta(days=5))
     provisioned("late", manifest="team", expires_in=timedelta(days=100))
     provisioned("read", username="reader", expires_in=timedelta(days=200))
@@ -187,7 +165,8 @@ def test_clients_are_filtered_and_ordered(root: Caller, query: str, names: list[
     ApiClient.objects.filter(name="old").update(state="retired")
     ApiClient.objects.filter(name="late").update(created=datetime.now(UTC) - timedelta(days=2))
 
-    assert [row["name"] for row in good(root.get(f"/clients/?{query}"))["results"]] == names
+    found = {query: [row["name"] for row in good(root.get(f"/clients/?{query}"))["results"]] for query in LISTED}
+    assert found == LISTED
 
 
 @pytest.mark.parametrize(
@@ -252,17 +231,6 @@ def test_patch_issues_no_token_unasked(root: Caller, ended: str) -> None:
     assert answer(issued["access_token"]) == "ok"
 
 
-def test_promoted_user_is_a_conflict(root: Caller) -> None:
-    provisioned()
-    user = client().user
-    user.is_staff = True
-    user.save()
-
-    said = problem(root.patch("/clients/report/", {"token": True}), 409, "conflict")
-
-    assert "is staff" in said["detail"]
-
-
 def test_name_and_client_id_are_immutable(root: Caller) -> None:
     provisioned()
 
@@ -310,8 +278,6 @@ def test_etag_covers_rights_of_user(root: Caller) -> None:
     problem(root.post("/clients/report/token/", {}, If_Match=read), 412)
 
 
-@pytest.mark.databases
-@pytest.mark.versions
 def test_etag_changes_within_a_second(root: Caller) -> None:
     provisioned()
     first = good(root.post("/clients/report/token/", {})) and root.get("/clients/report/")["ETag"]
@@ -322,7 +288,6 @@ def test_etag_changes_within_a_second(root: Caller) -> None:
 # Rotation and revocation
 
 
-@pytest.mark.versions
 def test_new_token_honors_grace(root: Caller) -> None:
     first = provisioned().access_token
 
@@ -347,26 +312,12 @@ def test_new_secret_keeps_token(root: Caller) -> None:
     assert answer(made.access_token) == "ok"
 
 
-@pytest.mark.versions
-def test_secret_grace_needs_new_application(root: Caller) -> None:
-    made = provisioned()
-
-    problem(root.post("/clients/report/secret/", {"grace": "1d"}), 409, "conflict")
-    rotated = good(root.post("/clients/report/secret/", {"grace": "1d", "token": True}))
-
-    assert rotated["client_id"] != made.client_id
-    assert granted(made.client_id, made.client_secret)
-
-
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
         ({"grace": "91d"}, {"grace"}),
-        ({"expires_in": "9999d"}, {"expires_in"}),
-        ({"expires_at": "2001-01-01"}, {"expires_at"}),
         ({"expires_in": "1d", "expires_at": "2127-01-01"}, {"expires_at"}),
-        ({"reason": "x" * 256}, {"reason"}),
-        ({"name": "other"}, {"name"}),
+        ({"reason": "x" * 256, "name": "other"}, {"reason", "name"}),
     ],
 )
 def test_refused_rotation_names_fields(root: Caller, body: dict[str, str], fields: set[str]) -> None:
@@ -376,7 +327,6 @@ def test_refused_rotation_names_fields(root: Caller, body: dict[str, str], field
     assert answer(made.access_token) == "ok"
 
 
-@pytest.mark.versions
 def test_client_is_revoked_then_retired(root: Caller) -> None:
     made = provisioned()
 

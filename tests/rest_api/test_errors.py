@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 from unittest import mock
 
@@ -40,8 +41,6 @@ def test_each_error_has_status_and_code() -> None:
 @pytest.mark.parametrize("error", [OperationalError, DatabaseError, IntegrityError])
 @pytest.mark.parametrize("at", ["FROM .?edx_api_provisioning", "INSERT INTO .?oauth2_provider", "FROM .?auth_user"])
 def test_database_error_hides_its_text(error: type[Exception], at: str, root: Caller) -> None:
-    import re
-
     provisioned("other")
     before = row_counts()
 

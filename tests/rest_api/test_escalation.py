@@ -39,25 +39,14 @@ def test_client_cannot_grant_itself_rights() -> None:
     assert all_rows() == before
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        {"client_secret": "x" * 40},
-        {"access_token": "x" * 40},
-        {"user_made": True},
-        {"user": 1},
-        {"application": 1},
-        {"is_superuser": True},
-        {"declared_rights": []},
-        {"authority": "operator", "actor": "root"},
-        {"manifest": "team"},
-        {"request_id": "x"},
-        {"state": "active"},
-        {"__class__": "x"},
-    ],
-    ids=lambda sent: next(iter(sent)),
-)
-def test_unknown_fields_are_rejected(sent: dict[str, Any], root: Caller) -> None:
+def test_unknown_fields_are_rejected(root: Caller) -> None:
+    sent: dict[str, Any] = {
+        **dict.fromkeys(("client_secret", "access_token"), "x" * 40),
+        **dict.fromkeys(("user", "application"), 1),
+        **dict.fromkeys(("user_made", "is_superuser"), True),
+        **dict.fromkeys(("authority", "actor", "manifest", "request_id", "state", "__class__"), "x"),
+        "declared_rights": [],
+    }
     before = row_counts()
 
     assert set(problem(root.post("/clients/", {"name": "report", **sent}), 400)["errors"]) == set(sent)

@@ -29,7 +29,6 @@ def by_name(response: Any) -> dict[str, Any]:
     return {each["name"]: each for each in good(response)["clients"]}
 
 
-@pytest.mark.versions
 def test_plan_changes_nothing(root: Caller) -> None:
     before = all_rows()
 
@@ -46,12 +45,9 @@ def test_apply_is_idempotent(root: Caller) -> None:
     made = by_name(root.post("/apply/", {**TWO, "reason": "the new term"}))
 
     for each in made.values():
-        assert (each["credentials"]["status"], each["credentials"]["verified"], each["error"]) == (
-            "created",
-            True,
-            None,
-        )
-        assert answer(each["credentials"]["access_token"]) == "ok"
+        credentials = each["credentials"]
+        assert (credentials["status"], credentials["verified"], each["error"]) == ("created", True, None)
+        assert answer(credentials["access_token"]) == "ok"
     assert (client().manifest, client().contact, client("grades").contact) == (
         "team", "ann@example.org", "bob@example.org",
     )  # fmt: skip
@@ -162,7 +158,6 @@ def test_invalid_manifest_is_rejected(root: Caller, body: Any, field: str) -> No
     assert set(problem(root.post("/apply/", body), 400, "validation")["errors"]) == {field}
 
 
-@pytest.mark.versions
 def test_database_failure_is_told_per_client(root: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     provision_all = provisioning.provision_all
 

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.http import HttpResponse
 from django.views.debug import SafeExceptionReporterFilter
 
-from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from tests.leak_detection import LeakDetector
 from tests.lifecycle_helpers import provisioned, shown
 from tests.rest_api.callers import Caller, good
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return everything that is logged, and every statement that Django records."""
-    settings.DEBUG = True
-    connection.queries_log.clear()
-    for logger in [logging.root, *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]:
-        monkeypatch.setattr(logger, "disabled", False)
-        monkeypatch.setattr(logger, "propagate", True)
-        monkeypatch.setattr(logger, "level", logging.DEBUG)
-        logger.manager._clear_cache()
-    caplog.set_level(logging.DEBUG)
+def test_secret_is_in_one_response_only(root: Caller, leak_detector: LeakDetector) -> None:
+    def issue() -> list[HttpResponse]:
+        return [
+            root.post("/clients/", {"name": "report", "self_rotation": True}, Idempotency_Key="k-1"),
+            root.post("/clients/report/token/", {}, Idempotency_Key="k-2"),
+            root.post("/clients/report/secret/", {"token": True, "grace": "1d"}, Idempotency_Key="k-3"),
+            root.post("/apply/", {"clients": [{"name": "many"}]}, Idempotency_Key="k-4"),
+        ]
 
-    def everything() -> str:
-        records = [f"{record.getMessage()} {vars(record)!r}" for record in caplog.records]
-        rows = [repr(list(model.objects.values())) for model in (ApiClient, ApiClientEvent)]
-        return "\n".join([*records, repr(connection.queries), *rows])
-
-    return everything
-
-
-def test_secret_is_in_one_response_only(root: Caller, heard: Any) -> None:
-    issuing = [
-        root.post("/clients/", {"name": "report", "self_rotation": True}, Idempotency_Key="k-1"),
-        root.post("/clients/report/token/", {}, Idempotency_Key="k-2"),
-        root.post("/clients/report/secret/", {"token": True, "grace": "1d"}, Idempotency_Key="k-3"),
-        root.post("/apply/", {"clients": [{"name": "many"}]}, Idempotency_Key="k-4"),
-    ]
+    issuing = issue()
     issuing.append(Caller(f"Bearer {good(issuing[2])['access_token']}").post("/self/rotate/"))
     issued: list[tuple[int, str]] = []
     for number, response in enumerate(issuing):
@@ -54,10 +37,7 @@ def test_secret_is_in_one_response_only(root: Caller, heard: Any) -> None:
     assert len(issued) == 8
 
     later = [
-        root.post("/clients/", {"name": "report", "self_rotation": True}, Idempotency_Key="k-1"),
-        root.post("/clients/report/token/", {}, Idempotency_Key="k-2"),
-        root.post("/clients/report/secret/", {"token": True, "grace": "1d"}, Idempotency_Key="k-3"),
-        root.post("/apply/", {"clients": [{"name": "many"}]}, Idempotency_Key="k-4"),
+        *issue(),
         root.post("/apply/", {"clients": [{"name": "many"}]}),
         root.get("/clients/"),
         root.get("/clients/report/"),
@@ -70,10 +50,10 @@ def test_secret_is_in_one_response_only(root: Caller, heard: Any) -> None:
         for other, response in enumerate([*issuing, *later]):
             if other != number:
                 assert secret not in response.content.decode() + repr(dict(response.headers)), (number, other)
-        assert secret not in heard()
+    assert leak_detector.leaks(secrets=tuple(secret for _number, secret in issued)) == []
 
 
-def test_misplaced_secret_is_not_repeated(root: Caller, heard: Any) -> None:
+def test_misplaced_secret_is_not_repeated(root: Caller) -> None:
     secret = "a-secret-in-the-wrong-place-0123456789"
 
     for response in (

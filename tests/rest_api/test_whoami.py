@@ -95,18 +95,10 @@ def test_opaque_tokens_are_opt_in(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("authorization", "code"),
-    [
-        ("Bearer", "authn"),
-        ("Bearer a b", "authn"),
-        ("Bearer t\xf6ken", "authn"),
-        ("JWT nonsense", "authn"),
-        ("JWT a.b.c", "authn"),
-        ("Basic YTpi", "authn"),
-    ],
+    "authorization", ["Bearer", "Bearer a b", "Bearer t\xf6ken", "JWT nonsense", "JWT a.b.c", "Basic YTpi"]
 )
-def test_invalid_credentials_are_unauthorized(authorization: str, code: str, db: None) -> None:
-    problem(Caller(authorization).get("/whoami/"), 401, code)
+def test_invalid_credentials_are_unauthorized(authorization: str) -> None:
+    problem(Caller(authorization).get("/whoami/"), 401, "authn")
 
 
 def test_token_without_user_is_unauthorized() -> None:
