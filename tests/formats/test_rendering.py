@@ -59,10 +59,6 @@ WITHOUT_TOKEN = {"access_token": None, "verified": None, "expires_at": None, "sc
 # JSON
 
 
-def test_json_keys_are_stable() -> None:
-    assert list(json.loads(rendered("json"))) == KEYS
-
-
 def test_json_has_issued_values() -> None:
     values = json.loads(rendered("json"))
 
@@ -99,6 +95,8 @@ def test_json_uses_null_for_missing_values(changes: dict[str, Any], nulls: set[s
 
     assert list(values) == KEYS
     assert {key for key, value in values.items() if value is None} == nulls
+    in_another_zone = datetime(2036, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    assert json.loads(rendered("json", expires_at=in_another_zone))["expires_at"] == "2036-03-01T10:00:00Z"
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -108,12 +106,6 @@ def test_list_is_an_array_or_lines(count: int) -> None:
     assert json.loads("".join(rendering.render_list(iter(rows), format="json"))) == rows
     lines = "".join(rendering.render_list(iter(rows), format="jsonl")).splitlines()
     assert [json.loads(line) for line in lines] == rows
-
-
-def test_expiry_is_shown_in_utc() -> None:
-    ends = datetime(2036, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-
-    assert json.loads(rendered("json", expires_at=ends))["expires_at"] == "2036-03-01T10:00:00Z"
 
 
 def test_site_without_url_shows_no_urls(settings: Any) -> None:
@@ -167,44 +159,30 @@ def test_kubernetes_name_stays_recognizable(name: str, expected: str) -> None:
     assert yaml.safe_load(rendered("kubernetes-secret", name=expected))["metadata"]["name"] == expected
 
 
-NAMES = [
-    "report",
-    "Report",
-    "re-port",
-    "re_port",
-    "re.port",
-    "re--port",
-    "report-",
-    "RE-PORT",
-    "re-port.0123456789abcdef",
-]
-
-
 def test_names_of_secrets_and_files_are_injective() -> None:
-    secrets = {yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"] for name in NAMES}
-    paths = {rendering.path_of(name, "credentials", format="env").lower() for name in NAMES}
+    names = ["report", "Report", "re-port", "re_port", "re.port", "re--port", "report-", "RE-PORT"]
+    names.append("re-port.0123456789abcdef")
+    secrets = {yaml.safe_load(rendered("kubernetes-secret", name=name))["metadata"]["name"] for name in names}
+    paths = {rendering.path_of(name, "credentials", format="env").lower() for name in names}
 
-    assert len(secrets) == len(paths) == len(NAMES)
+    assert len(secrets) == len(paths) == len(names)
 
 
-@pytest.mark.parametrize(
-    "text", ["1e5", "y", "0o17", "0x10", "1_000", "12e34567", "null", "~", "2026-01-01", "=", "<<"]
-)
-@pytest.mark.parametrize("format", ["yaml", "kubernetes-secret"])
-def test_every_text_of_yaml_is_quoted(format: str, text: str) -> None:
-    rendered_text = rendered(format, name=text, username=text)
+# What is no text: the seconds, and whether the credentials were verified.
+@pytest.mark.parametrize(("format", "no_text"), [("yaml", {"expires_in", "verified"}), ("kubernetes-secret", set())])
+def test_every_text_of_yaml_is_quoted(format: str, no_text: set[str]) -> None:
+    rendered_text = rendered(format, name="1e5", username="null")
 
     lines = [line.strip() for line in rendered_text.splitlines() if line.strip().partition(": ")[2]]
-    unquoted = [line for line in lines if '"' not in line]
-    # What is no text: the seconds, and whether the credentials were verified.
-    assert {line.partition(":")[0] for line in unquoted} == ({"expires_in", "verified"} if format == "yaml" else set())
-    assert f'"{text}"' in rendered_text
+    assert {line.partition(":")[0] for line in lines if '"' not in line} == no_text
+    assert '"1e5"' in rendered_text
+    assert '"null"' in rendered_text
 
 
 # env
 
 
-def sourced(text: str, folder: Path) -> dict[str, str]:
+def read_by_sh(text: str, folder: Path) -> dict[str, str]:
     """Return the variables that a shell exports after `set -a; . file`, starting from an empty environment."""
     file = folder / "client.env"
     file.write_text(text)
@@ -214,10 +192,6 @@ def sourced(text: str, folder: Path) -> dict[str, str]:
     )  # fmt: skip
     assert done.stderr == b""
     return dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if line.startswith("OPENEDX_"))
-
-
-def read_by_sh(text: str, folder: Path) -> dict[str, str]:
-    return sourced(text, folder)
 
 
 def read_by_python(text: str, folder: Path) -> dict[str, str | None]:
@@ -236,14 +210,6 @@ def read_by_node(text: str, folder: Path) -> dict[str, str]:
 READERS = [read_by_sh, read_by_python, read_by_node]
 
 
-def assert_all_read(secret: str, folder: Path, readers: Sequence[Callable[[str, Path], Any]]) -> None:
-    if re.search(r"'|\\|\$\{", secret):
-        with suppress(OutputFailure):
-            assert_all_read_alike(secret, folder, readers)
-    else:
-        assert_all_read_alike(secret, folder, readers)
-
-
 def assert_all_read_alike(secret: str, folder: Path, readers: Sequence[Callable[[str, Path], Any]]) -> None:
     text = rendered("env", client_secret=Secret(secret))
     for read in readers:
@@ -255,28 +221,24 @@ def assert_all_read_alike(secret: str, folder: Path, readers: Sequence[Callable[
 @given(secret=SECRETS)
 @few_examples
 def test_env_is_read_alike_for_any_secret(secret: str, tmp_path_factory: Any) -> None:
-    # A process for node takes its time.
-    assert_all_read(secret, tmp_path_factory.mktemp("env"), READERS[:2])
+    may_be_refused = [OutputFailure] if re.search(r"'|\\|\$\{", secret) else []
+    with suppress(*may_be_refused):
+        # A process for node takes its time.
+        assert_all_read_alike(secret, tmp_path_factory.mktemp("env"), READERS[:2])
 
 
 @pytest.mark.parametrize(
     "secret",
     [
-        NASTY, "'" * 40, "\\" * 40, " " * 40, "-n" * 20, "$IFS" * 10, "#" * 40, "~" * 40, "it's" * 10, '"' * 40,
-        "a\\b" * 12, "end\\", "${HOME}" * 8, "`x`" * 12, "=" * 40, " # " * 12, "\\n" * 20, "!" * 40, "x#y z" * 9,
+        "'" * 40, " " * 40, "-n" * 20, "$IFS" * 10, "#" * 40, "~" * 40, "it's" * 10, '"' * 40, "a\\b" * 12, "`x`" * 12,
+        "=" * 40, " # " * 12, "\\n" * 20, "!" * 40, "x#y z" * 9,
     ],
 )  # fmt: skip
 def test_env_is_read_alike_for_nasty_secrets(secret: str, tmp_path: Path) -> None:
-    assert_all_read(secret, tmp_path, READERS)
+    assert_all_read_alike(secret, tmp_path, READERS)
 
 
-@pytest.mark.parametrize("secret", ["it's" * 10, '"' * 40, "a\\b" * 12, "$HOME" * 8, "`x`" * 12, "plain" * 8])
-def test_env_takes_secret_with_one_kind_of_quote(secret: str) -> None:
-    found = dotenv.dotenv_values(stream=io.StringIO(rendered("env", client_secret=Secret(secret))))
-    assert found["OPENEDX_CLIENT_SECRET"] == secret
-
-
-@pytest.mark.parametrize("secret", ["'\"" * 20, "'$" * 20, "'`" * 20, "${A}" * 10, "a" * 40 + "\\"])
+@pytest.mark.parametrize("secret", [NASTY, "'\"" * 20, "'$" * 20, "'`" * 20, "${A}" * 10, "a" * 40 + "\\"])
 def test_env_refuses_what_readers_read_differently(secret: str) -> None:
     with pytest.raises(OutputFailure, match="no quoting of OPENEDX_CLIENT_SECRET is read alike") as refused:
         rendered("env", client_secret=Secret(secret))
@@ -315,9 +277,10 @@ def test_other_texts_are_not_read(format: str, text: str) -> None:
 
 
 def test_env_has_variable_for_each_value(tmp_path: Path) -> None:
-    assert set(sourced(rendered("env"), tmp_path)) == {f"OPENEDX_{key.upper()}" for key in KEYS}
-    assert "OPENEDX_CLIENT_SECRET" not in sourced(rendered("env", **UNCHANGED), tmp_path)
-    assert sourced(rendered("env"), tmp_path)["OPENEDX_VERIFIED"] == "true"
+    variables = read_by_sh(rendered("env"), tmp_path)
+    assert set(variables) == {f"OPENEDX_{key.upper()}" for key in KEYS}
+    assert variables["OPENEDX_VERIFIED"] == "true"
+    assert "OPENEDX_CLIENT_SECRET" not in read_by_sh(rendered("env", **UNCHANGED), tmp_path)
 
 
 # Text
@@ -352,28 +315,19 @@ These secrets are shown only once. Save them now.
 # Plans
 
 
-def test_plan_is_shown_as_sentences() -> None:
+def test_plan_is_shown_in_every_format() -> None:
     plan = make_plan(ClientSpec(name="report", staff=True), CurrentState(), SiteFactory())
 
     lines = rendering.render_plan(plan, format="text").splitlines()
-
     assert lines[0] == "Would register the API client report."
     assert len([line for line in lines if line.startswith("Would ")]) == 4
     assert lines[-1].startswith("Warning: a staff client")
-
-
-def test_empty_plan_says_so() -> None:
-    plan = make_plan(ClientSpec(name="report"), StateFactory(), SiteFactory())
-
-    assert rendering.render_plan(plan, format="text") == "No changes: the client already matches.\n"
-
-
-def test_plan_is_shown_as_json() -> None:
-    plan = make_plan(ClientSpec(name="report"), CurrentState(), SiteFactory())
-
+    for format in rendering.FORMATS:
+        assert "Would create the user report <report@lms.example.org>" in rendering.render_plan(plan, format=format)
     values = json.loads(rendering.render_plan(plan, format="json"))
-
     assert yaml.safe_load(rendering.render_plan(plan, format="yaml")) == values
     assert list(values) == ["name", "status", "username", "email", "steps", "warnings"]
-    assert (values["name"], values["status"], values["warnings"]) == ("report", "created", [])
-    assert len(values["steps"]) == 4
+    assert (values["name"], values["status"]) == ("report", "created")
+    assert (len(values["steps"]), len(values["warnings"])) == (4, 1)
+    unchanged = make_plan(ClientSpec(name="report"), StateFactory(), SiteFactory())
+    assert rendering.render_plan(unchanged, format="text") == "No changes: the client already matches.\n"
