@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.checks import CheckMessage, Error, Warning, run_checks
+from django.db import connection
 from oauth2_provider.models import get_application_model
 
 from edx_api_provisioning import checks, conf
+from edx_api_provisioning.models import ApiClient
+from tests.factories import run
 
 pytestmark = pytest.mark.versions
 
@@ -29,35 +33,33 @@ def deployed(settings: Any) -> Any:
     settings.LMS_ROOT_URL = "https://lms.example.org"
     settings.EDX_API_PROVISIONING = {}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    own = {"api_provisioning:read": "Read API clients", "api_provisioning:write": "Provision API clients"}
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "SCOPES": {**settings.OAUTH2_PROVIDER["SCOPES"], **own}}
     return settings
 
 
-OWN_SCOPES = {"api_provisioning:read": "Read API clients", "api_provisioning:write": "Provision API clients"}
+@pytest.mark.parametrize(
+    "ours",
+    [
+        None,
+        {},
+        {
+            "TOKEN_LIFETIME": "90d",
+            "MAX_TOKEN_LIFETIME": timedelta(days=90),
+            "MAX_SECRET_AGE": "P180D",
+            "TOKEN_PREFIX": "",
+            "NOTICE_DAYS": [60, 14],
+            "ALLOWED_SCOPES": ("read",),
+        },
+        {"MAX_TOKEN_LIFETIME": "90d", "MAX_SECRET_AGE": None, "NOTICE_DAYS": (), "ALLOWED_SCOPES": []},
+    ],
+)
+def test_valid_settings_pass(settings: Any, ours: dict[str, Any] | None) -> None:
+    settings.EDX_API_PROVISIONING = ours
+    if ours is None:
+        del settings.EDX_API_PROVISIONING
 
-
-# Valid settings
-
-
-def test_empty_settings_pass(settings: Any) -> None:
-    assert check(settings) == []
-    del settings.EDX_API_PROVISIONING
     assert checks.check_settings(None) == []
-
-
-def test_valid_settings_pass(settings: Any) -> None:
-    assert (
-        check(
-            settings,
-            TOKEN_LIFETIME="90d",
-            MAX_TOKEN_LIFETIME=timedelta(days=90),
-            MAX_SECRET_AGE="P180D",
-            TOKEN_PREFIX="",
-            NOTICE_DAYS=[60, 14],
-            ALLOWED_SCOPES=("read",),
-        )
-        == []
-    )
-    assert check(settings, MAX_TOKEN_LIFETIME="90d", MAX_SECRET_AGE=None, NOTICE_DAYS=(), ALLOWED_SCOPES=[]) == []
 
 
 def test_e001_reports_unknown_settings(settings: Any) -> None:
@@ -84,79 +86,91 @@ def test_e002_reports_every_invalid_value(settings: Any) -> None:
 # Dangerous settings
 
 
-def test_secure_deployment_passes(deployed: Any) -> None:
-    assert checks.check_deployment(None) == []
-
-
-@pytest.mark.parametrize("setting", ["LMS_ROOT_URL", "ROOT_URL"])
-def test_w001_reports_plain_http(deployed: Any, setting: str) -> None:
-    if setting == "ROOT_URL":
-        deployed.EDX_API_PROVISIONING = {"ROOT_URL": "http://lms.example.org/"}
-    else:
-        deployed.LMS_ROOT_URL = "http://lms.example.org"
-
-    assert checks.check_deployment(None) == [
-        Warning(
-            "The URL of the site is http://lms.example.org: tokens and secrets cross the network in plaintext.",
-            hint="Serve the site over https, and set its URL (ROOT_URL or LMS_ROOT_URL) to that.",
-            id=f"{APP}.W001",
-        )
-    ]
-
-
-def test_missing_url_passes(deployed: Any) -> None:
-    deployed.LMS_ROOT_URL = None
-
-    assert checks.check_deployment(None) == []
-
-
-def test_w002_reports_debug(deployed: Any) -> None:
-    deployed.DEBUG = True
-
-    assert checks.check_deployment(None) == [
-        Warning(
-            "DEBUG is on: error pages show request data, which may include tokens.",
-            hint="Set DEBUG to False.",
-            id=f"{APP}.W002",
-        )
-    ]
-
-
-@pytest.mark.parametrize("hasher", ["MD5", "PBKDF2", "Scrypt"])
-def test_w003_reports_weak_hasher(deployed: Any, hasher: str) -> None:
-    deployed.PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{hasher}PasswordHasher"]
-
-    assert checks.check_deployment(None) == (
-        [
-            Warning(
-                "Client secrets are hashed with md5, which is too weak.",
-                hint="Put a strong hasher first in PASSWORD_HASHERS, or set OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'].",
-                id=f"{APP}.W003",
-            )
-        ]
-        if hasher == "MD5" and HASHES_SECRETS
-        else []
-    )
-
-
-def test_w004_reports_long_token_lifetime(deployed: Any) -> None:
-    deployed.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": timedelta(days=3 * 366)}
-    assert checks.check_deployment(None) == []
-
-    deployed.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": timedelta(days=3 * 366, seconds=1)}
-    assert checks.check_deployment(None) == [
-        Warning(
+HTTP = (
+    "The URL of the site is http://lms.example.org: tokens and secrets cross the network in plaintext.",
+    "Serve the site over https, and set its URL (ROOT_URL or LMS_ROOT_URL) to that.",
+)
+UNTHROTTLED = (
+    "The REST API has no rate limit: REST_API_RATE is None, or the default cache is a DummyCache.",
+    "Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
+)
+DANGEROUS: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+    ("W001", {"LMS_ROOT_URL": "http://lms.example.org"}, HTTP),
+    ("W001", {"EDX_API_PROVISIONING": {"ROOT_URL": "http://lms.example.org/"}}, HTTP),
+    (
+        "W002",
+        {"DEBUG": True},
+        ("DEBUG is on: error pages show request data, which may include tokens.", "Set DEBUG to False."),
+    ),
+    (
+        "W003",
+        {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]},
+        (
+            "Client secrets are hashed with md5, which is too weak.",
+            "Put a strong hasher first in PASSWORD_HASHERS, or set OAUTH2_PROVIDER['CLIENT_SECRET_HASHER'].",
+        ),
+    ),
+    (
+        "W004",
+        {"EDX_API_PROVISIONING": {"MAX_TOKEN_LIFETIME": timedelta(days=3 * 366, seconds=1)}},
+        (
             "EDX_API_PROVISIONING['MAX_TOKEN_LIFETIME'] is more than three years.",
-            hint="Use a year or less, and rotate tokens.",
-            id=f"{APP}.W004",
-        )
-    ]
+            "Use a year or less, and rotate tokens.",
+        ),
+    ),
+    ("W010", {"EDX_API_PROVISIONING": {"REST_API": True, "REST_API_RATE": None}}, UNTHROTTLED),
+    (
+        "W010",
+        {
+            "EDX_API_PROVISIONING": {"REST_API": True},
+            "CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+        },
+        UNTHROTTLED,
+    ),
+]
 
 
-def test_deployment_check_skips_invalid_settings(deployed: Any) -> None:
-    deployed.EDX_API_PROVISIONING = {"MAX_TOKEN_LIFETIME": "soon"}
+def change(settings: Any, changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(settings, name, value)
+
+
+@pytest.mark.parametrize(("code", "changes", "words"), DANGEROUS)
+def test_dangerous_setting_is_reported(
+    deployed: Any, code: str, changes: dict[str, Any], words: tuple[str, str]
+) -> None:
+    change(deployed, changes)
+
+    expected = [Warning(words[0], hint=words[1], id=f"{APP}.{code}")]
+    assert checks.check_deployment(None) == (expected if code != "W003" or HASHES_SECRETS else [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"LMS_ROOT_URL": None},
+        {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.ScryptPasswordHasher"]},
+        {"EDX_API_PROVISIONING": {"MAX_TOKEN_LIFETIME": timedelta(days=3 * 366)}},
+        {"EDX_API_PROVISIONING": {"MAX_TOKEN_LIFETIME": "soon"}},  # Reported by the other check.
+        {"EDX_API_PROVISIONING": {"REST_API": True}},
+        {"EDX_API_PROVISIONING": {"REST_API": False, "REST_API_RATE": None}, "OAUTH2_PROVIDER": {"SCOPES": {}}},
+    ],
+)
+def test_secure_deployment_passes(deployed: Any, changes: dict[str, Any]) -> None:
+    change(deployed, changes)
 
     assert checks.check_deployment(None) == []
+
+
+def test_i001_reports_undefined_scopes(deployed: Any) -> None:
+    del deployed.OAUTH2_PROVIDER["SCOPES"]["api_provisioning:write"]
+    deployed.EDX_API_PROVISIONING = {"REST_API": True}
+
+    (info,) = checks.check_deployment(None)
+
+    assert info.id == f"{APP}.I001"
+    assert "does not define api_provisioning:write." in info.msg
 
 
 # References to code and scopes
@@ -183,6 +197,43 @@ def test_e007_reports_missing_class(settings: Any) -> None:
     )
 
 
+class KeepsTokensElsewhere:
+    """A database router."""
+
+    def db_for_write(self, model: Any, **_hints: Any) -> str:
+        return "other" if model._meta.model_name == "accesstoken" else "default"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("setting", "value", "problem", "remedy"),
+    [
+        ("USE_TZ", False, "USE_TZ is False, and API clients have times with a time zone.", "Set USE_TZ to True."),
+        (
+            "DATABASE_ROUTERS",
+            [f"{__name__}.KeepsTokensElsewhere"],
+            "DATABASE_ROUTERS writes API clients, users, applications and access tokens to several databases "
+            "(default, other).",
+            "Write them to one.",
+        ),
+    ],
+)
+def test_e008_reports_unsupported_site(settings: Any, setting: str, value: Any, problem: str, remedy: str) -> None:
+    setattr(settings, setting, value)
+
+    assert check(settings) == [Error(problem, hint=remedy, id=f"{APP}.E008")]
+    assert run().refusal == f"{problem} {remedy}"
+    assert not ApiClient.objects.exists()
+
+
+@pytest.mark.django_db
+def test_e008_reports_transactions_left_open(settings: Any) -> None:
+    with mock.patch.dict(connection.settings_dict, {"AUTOCOMMIT": False}):
+        [error] = check(settings)
+
+    assert error.msg == "DATABASES['default']['AUTOCOMMIT'] is False: nothing would be committed."
+
+
 def test_w005_reports_unknown_scopes(settings: Any) -> None:
     (warning,) = check(settings, ALLOWED_SCOPES=["read", "raed", "course_modes:read"])
 
@@ -205,43 +256,3 @@ def test_checks_are_registered(deployed: Any) -> None:
 
     assert ids(tags=["security"]) == {f"{APP}.E001"}
     assert ids(tags=["security"], include_deployment_checks=True) == {f"{APP}.E001", f"{APP}.W002"}
-
-
-# The REST API
-
-
-@pytest.mark.parametrize("without", ["a rate", "a cache"])
-def test_w010_reports_unthrottled_rest_api(deployed: Any, without: str) -> None:
-    deployed.OAUTH2_PROVIDER = {
-        **deployed.OAUTH2_PROVIDER,
-        "SCOPES": {**deployed.OAUTH2_PROVIDER["SCOPES"], **OWN_SCOPES},
-    }
-    deployed.EDX_API_PROVISIONING = {"REST_API": True}
-    assert checks.check_deployment(None) == []
-    if without == "a rate":
-        deployed.EDX_API_PROVISIONING = {"REST_API": True, "REST_API_RATE": None}
-    else:
-        deployed.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
-
-    assert checks.check_deployment(None) == [
-        Warning(
-            "The REST API has no rate limit: REST_API_RATE is None, or the default cache is a DummyCache.",
-            hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
-            id=f"{APP}.W010",
-        )
-    ]
-    deployed.EDX_API_PROVISIONING = {"REST_API": False}
-    assert checks.check_deployment(None) == []
-
-
-def test_i001_reports_undefined_scopes(deployed: Any) -> None:
-    scopes = deployed.OAUTH2_PROVIDER["SCOPES"]
-    deployed.OAUTH2_PROVIDER = {**deployed.OAUTH2_PROVIDER, "SCOPES": {**scopes, "api_provisioning:read": "Read"}}
-    deployed.EDX_API_PROVISIONING = {"REST_API": True}
-
-    (info,) = checks.check_deployment(None)
-
-    assert info.id == f"{APP}.I001"
-    assert "does not define api_provisioning:write." in info.msg
-    deployed.EDX_API_PROVISIONING = {"REST_API": False}
-    assert checks.check_deployment(None) == []

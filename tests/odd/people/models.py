@@ -36,13 +36,10 @@ if settings.SITE == "people":
         objects = PersonManager()
 
 
-if settings.SITE == "employees":
+if settings.SITE == "company":
 
     class Employee(AbstractUser):
         number = models.PositiveIntegerField()
-
-
-if settings.SITE == "departments":
 
     class DepartmentApplication(AbstractApplication):
         cost_center = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""Routers of sites with two databases."""
+"""The router of a site with two databases."""
 
 from __future__ import annotations
 
@@ -17,8 +17,3 @@ class ReadsFromReplica:
 
     def allow_migrate(self, db: str, *_arguments: Any, **_hints: Any) -> bool:
         return db == "default"
-
-
-class KeepsTokensElsewhere:
-    def db_for_write(self, model: Any, **_hints: Any) -> str:
-        return "other" if model._meta.model_name == "accesstoken" else "default"
