@@ -20,6 +20,7 @@ from typing import Any
 from django.apps import apps
 from django.core.management import call_command, execute_from_command_line
 from django.db import OperationalError, connection, connections, transaction
+from pytest_django.live_server_helper import LiveServer
 
 FORK = multiprocessing.get_context("fork")
 TIMEOUT = 120  # seconds; a process that never ends must fail its test
@@ -120,6 +121,17 @@ def database_for_processes(folder: Path) -> Iterator[None]:
         if usual.vendor == "sqlite":
             connections["default"].close()
             settings["NAME"], usual.settings_dict, connections["default"] = name, settings, usual
+
+
+@contextmanager
+def live_site(folder: Path) -> Iterator[str]:
+    """Run the sandbox for other processes and browsers, and return its URL; threads have their own connections."""
+    with database_for_processes(folder):
+        server = LiveServer("localhost")
+        try:
+            yield server.url
+        finally:
+            server.stop()
 
 
 def as_of_a_test() -> None:

@@ -16,9 +16,8 @@ from django.conf import settings as django_settings
 from django.test import Client
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from pytest_django.live_server_helper import LiveServer
 
-from tests.subprocesses import database_for_processes
+from tests.subprocesses import live_site
 
 DOCS = Path(__file__).parents[2] / "docs"
 FLAGS = [
@@ -47,14 +46,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[str]:
-    """Return the sandbox URL; its threads have their own connections, as on a server."""
-    with database_for_processes(tmp_path):
-        server = LiveServer("localhost")
-        settings.LMS_ROOT_URL = server.url
-        try:
-            yield server.url
-        finally:
-            server.stop()
+    with live_site(tmp_path) as url:
+        settings.LMS_ROOT_URL = url
+        yield url
 
 
 @pytest.fixture

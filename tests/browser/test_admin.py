@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import subprocess
 from collections.abc import Callable
@@ -65,9 +64,8 @@ def tab_to(page: Page, accessible: str) -> None:
     raise AssertionError(f"The Tab key does not lead to {accessible}.")
 
 
-@pytest.mark.parametrize("permissions", [None, ("view", "provision")], ids=["superuser", "staff"])
-def test_provisioned_token_calls_the_api(visitor: Visit, permissions: tuple[str, ...] | None) -> None:
-    visit = visitor(make_superuser() if permissions is None else make_staff(*permissions))
+def test_provisioned_token_calls_the_api(visitor: Visit) -> None:
+    visit = visitor(make_staff("view", "provision"))
     page = visit.open(LIST)
     page.get_by_role("link", name="Provision API client").click()
     provision(page)
@@ -86,36 +84,6 @@ def test_provisioned_token_calls_the_api(visitor: Visit, permissions: tuple[str,
     expect(page).to_have_url(f"{visit.site}{LIST}{client_named('report').pk}/change/")
     assert visit.complaints == []
     assert {url for _method, url in visit.requests if not url.startswith(visit.site)} == set()
-
-
-@pytest.mark.parametrize("permission", ["view", "rotate", "revoke"])
-def test_staff_see_permitted_buttons(visitor: Visit, permission: str) -> None:
-    api.provision(ClientSpec(name="report"), authority=OPERATOR)
-    visit = visitor(make_staff(*{"view", permission}))
-    page = visit.open(LIST)
-    expect(page.get_by_role("link", name="report", exact=True)).to_be_visible()
-    expect(page.get_by_role("link", name="Provision API client")).to_have_count(0)
-    page.get_by_role("link", name="report", exact=True).click()
-    tools = page.locator("a.api-client-tool")
-    expected = {"view": [], "rotate": ["Rotate"], "revoke": ["Revoke all tokens", "Retire"]}[permission]
-    expect(tools).to_have_text(expected)
-    if permission == "rotate":
-        page.get_by_role("link", name="Rotate").click()
-        page.get_by_role("button", name="Rotate").click()
-        assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
-    if permission == "revoke":
-        page.get_by_role("link", name="Revoke all tokens").click()
-        page.get_by_label("Reason:").fill("leaked")
-        page.get_by_role("button", name="Revoke").click()
-        expect(page.locator(".messagelist")).to_contain_text("Revoked 1 access token.")
-    assert visit.complaints == []
-
-
-def test_staff_without_permission_see_nothing(visitor: Visit) -> None:
-    visit = visitor(make_staff())
-    page = visit.open("/admin/")
-    expect(page.get_by_text("API clients")).to_have_count(0)
-    assert visit.open(address("provision")).title().startswith("403")
 
 
 def test_keyboard_alone_is_sufficient(visitor: Visit) -> None:
@@ -191,38 +159,13 @@ def test_downloads_send_no_request(visitor: Visit) -> None:
     assert visit.complaints == []
 
 
-@pytest.mark.parametrize("operation", ["provision", "rotate"])
-def test_double_click_issues_once(visitor: Visit, operation: str) -> None:
-    visit = visitor(make_superuser())
-    if operation == "rotate":
-        api.provision(ClientSpec(name="report"), authority=OPERATOR)
-        page = visit.open(address("rotate", f"client={client_named('report').pk}"))
-        button = "Rotate"
-    else:
-        page = visit.open(address("provision"))
-        page.get_by_label("Name:", exact=True).fill("report")
-        page.get_by_role("button", name="Preview").click()
-        button = "Provision"
-    before, events = len(visit.posts()), ApiClientEvent.objects.count()
-    page.get_by_role("button", name=button).dblclick()
-    assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
-    assert len(visit.posts()) == before + 1
-    assert ApiClientEvent.objects.count() == events + 1
-
-
-def test_concurrent_posts_issue_once(visitor: Visit) -> None:
-    """Send what a browser without JavaScript sends on a double click."""
+def test_double_click_issues_once(visitor: Visit) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     visit = visitor(make_superuser())
     page = visit.open(address("rotate", f"client={client_named('report').pk}"))
-    pages = page.evaluate(
-        """() => {
-            const form = document.querySelector("form[data-once]");
-            const send = async () => (await fetch("", {method: "POST", body: new FormData(form)})).text();
-            return Promise.all([send(), send(), send()]);
-        }"""
-    )
-    assert sum("These secrets are shown only once" in text for text in pages) == 1
+    page.get_by_role("button", name="Rotate").dblclick()
+    assert api.examine(Secret(copied(page, "Access token"))).state == "valid"
+    assert len(visit.posts()) == 1
     assert ApiClientEvent.objects.filter(kind="rotated").count() == 1
 
 
@@ -243,16 +186,11 @@ def test_reload_and_back_do_not_reissue(visitor: Visit) -> None:
     assert api.examine(Secret(token)).state == "valid"
     assert ApiClientEvent.objects.count() == 1
 
-
-def test_going_back_hides_credentials(visitor: Visit) -> None:
-    visit = visitor(make_superuser())
-    page = visit.open(address("provision"))
-    provision(page)
+    provision(visit.open(address("provision")), "another")
     token = copied(page, "Access token")
     page.get_by_role("link", name="I have saved them").click()
     page.go_back()
     assert token not in page.content()
-    assert ApiClientEvent.objects.count() == 1
 
 
 def test_credentials_page_hides_survey_banner(visitor: Visit) -> None:
@@ -316,21 +254,22 @@ def test_user_and_application_lists_work(visitor: Visit, picture: Callable[[Page
     assert visit.complaints == []
 
 
+BOXES = """selector => [...document.querySelectorAll(selector)].filter(element => element.checkVisibility())
+    .map(element => element.getBoundingClientRect().toJSON()).filter(box => box.width && box.height)"""
+
+
 def test_buttons_overlap_nothing(visitor: Visit) -> None:
     api.provision(ClientSpec(name="report"), authority=OPERATOR)
     visit = visitor(make_superuser())
-    paths = (f"{APPLICATIONS}{ApplicationFactory().pk}/change/", f"{LIST}{client_named('report').pk}/change/")
-    for path, width in itertools.product(paths, (1600, 1280, 1030, 800, 375)):
-        page = visit.page
-        page.set_viewport_size({"width": width, "height": 800})
-        if width == 1600:
-            visit.open(path)
-        boxes = page.locator("h1, #content h2, .object-tools li, #content-main label, #content-main .form-row")
-        rows = [box.bounding_box() for box in boxes.all() if box.is_visible()]
-        tools = [box.bounding_box() for box in page.locator(".object-tools li").all()]
-        assert len(tools) >= 5
-        for tool in tools:
-            assert [row for row in rows if row != tool and overlap(tool, row)] == []
+    for path in (f"{APPLICATIONS}{ApplicationFactory().pk}/change/", f"{LIST}{client_named('report').pk}/change/"):
+        page = visit.open(path)
+        for width in (1600, 1280, 1030, 800, 375):
+            page.set_viewport_size({"width": width, "height": 800})
+            others = page.evaluate(BOXES, "h1, #content h2, #content-main label, #content-main .form-row")
+            tools = page.evaluate(BOXES, ".object-tools li")
+            assert len(tools) >= 5
+            for tool in tools:
+                assert [box for box in [*tools, *others] if box != tool and overlap(tool, box)] == []
 
 
 def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
@@ -411,6 +350,10 @@ def steps_of_provisioning(page: Page, stop: Callable[[str], None]) -> None:
     stop("done")
 
 
+# Made of the same parts as others, so that axe need not look at them in every look.
+ALIKE = ("events", "provision-accounts", "provision-again", "retire", "adopt", "credentials", "done")
+
+
 @pytest.mark.parametrize(
     ("look", "options", "rules"),  # Axe's rules that a look has to do with.
     [
@@ -441,7 +384,9 @@ def test_pages_pass_axe_in_every_look(
         page.wait_for_load_state()
         picture(page, f"{name}-{look}")
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        found[name] = [*violations(page, *([] if FULL else rules)), *(["wider than the window"] if wide else [])]
+        found[name] = ["wider than the window"] if wide else []
+        if FULL or look == "light" or name not in ALIKE:
+            found[name] += violations(page, *([] if FULL else rules))
 
     for name, path in populate().items():
         visit.open(path)

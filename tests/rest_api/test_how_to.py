@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django.live_server_helper import LiveServer
 
 from tests.factories import run
 from tests.lifecycle_helpers import answer, client, last_event
-from tests.subprocesses import database_for_processes
+from tests.subprocesses import live_site
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,12 +26,8 @@ def block(language: str, number: int) -> str:
 
 @pytest.fixture
 def site(transactional_db: None, tmp_path: Path) -> Iterator[str]:
-    with database_for_processes(tmp_path):
-        server = LiveServer("localhost")
-        try:
-            yield server.url
-        finally:
-            server.stop()
+    with live_site(tmp_path) as url:
+        yield url
 
 
 def test_settings_example_is_valid() -> None:
