@@ -1,20 +1,25 @@
-"""Test the main use on plain Django. Run by tests/test_other_sites.py in a separate process."""
+"""Test the main use on plain Django with its own models. Run by tests/test_other_sites.py in a separate process."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import User
 from django.core.management import call_command, load_command_class
+from django.db import connection
 from django.test import Client
+from oauth2_provider.models import get_access_token_model, get_application_model
+from own.models import OwnAccessToken, OwnApplication
 
+from edx_api_provisioning.adapters import oauth_server
 from edx_api_provisioning.core.commands import COMMANDS
-from edx_api_provisioning.core.secrets import Secret, basic_authorization
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.models import ApiClient
 from tests.factories import provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
@@ -27,9 +32,17 @@ def whoami(token: str) -> tuple[int, str]:
 
 def test_no_lms_module_is_loaded() -> None:
     assert {config.label for config in apps.get_app_configs()} == {
-        "auth", "contenttypes", "oauth2_provider", "edx_api_provisioning",
+        "auth", "contenttypes", "own", "oauth2_provider", "edx_api_provisioning",
     }  # fmt: skip
     assert not {"common", "lms", "openedx", "student"} & set(sys.modules)
+
+
+def test_models_are_swapped() -> None:
+    assert (get_application_model(), get_access_token_model()) == (OwnApplication, OwnAccessToken)
+    assert ApiClient._meta.get_field("application").related_model is OwnApplication
+    assert ApiClient._meta.get_field("access_token").related_model is OwnAccessToken
+    tables = set(connection.introspection.table_names())
+    assert not {"oauth2_provider_application", "oauth2_provider_accesstoken"} & tables
 
 
 def test_default_run_creates_working_client() -> None:
@@ -38,40 +51,34 @@ def test_default_run_creates_working_client() -> None:
     assert (result["status"], result["username"], result["verified"]) == ("created", "api-client", True)
     assert result["email"] == "api-client@site.example.org"
     assert result["token_url"] == "https://site.example.org/o/token/"
+    client = ApiClient.objects.select_related("application", "access_token").get()
+    assert (client.application, client.access_token) == (OwnApplication.objects.get(), OwnAccessToken.objects.get())
+    assert (client.application.department, client.access_token.uses) == ("unknown", 0)
+    assert oauth_server.client_user(result["client_id"], Secret(result["client_secret"])) == client.user
     assert "token_type=jwt" not in run("second").stdout
     assert whoami(result["access_token"]) == (200, "api-client")
     assert whoami("edxapi_wrong") == (403, "")
 
 
-def test_id_and_secret_get_working_token() -> None:
-    result = provisioned("--no-token")
-
-    def grant(secret: str) -> Any:
-        basic = {"Authorization": basic_authorization(result["client_id"], Secret(secret))}
-        return Client().post("/o/token/", {"grant_type": "client_credentials"}, headers=basic)
-
-    response = grant(result["client_secret"])
-
-    assert response.status_code == 200, response.content
-    assert set(response.json()["scope"].split()) == {"read", "write", "https://example.org/auth/reports.readonly"}
-    wrong = grant("wrong")
-    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
-
-
-def test_second_run_changes_nothing() -> None:
-    provisioned("--staff")
+def test_second_run_changes_nothing_or_repairs() -> None:
+    provisioned()
     before = row_counts()
 
-    again = provisioned("--staff")
-
-    assert (again["status"], again["access_token"], again["client_secret"]) == ("unchanged", None, None)
+    assert provisioned()["status"] == "unchanged"
     assert row_counts() == before
 
+    OwnAccessToken.objects.update(expires=datetime.now(UTC) - timedelta(seconds=1))
+    again = provisioned()
+    assert (again["status"], again["verified"]) == ("updated", True)
+    OwnApplication.objects.get().delete()
+    assert provisioned()["verified"] is True
 
-def test_usernames_follow_django() -> None:
-    assert provisioned("report.2026")["username"] == "report.2026"
-    assert run("second", "--username", "a b").refusal.startswith("--username: ")
-    assert not User.objects.get().has_usable_password()
+
+def test_application_validation_applies() -> None:
+    before = row_counts()
+
+    assert "No department wants an application of this name." in run("forbidden").refusal
+    assert row_counts() == before
 
 
 def test_scopes_follow_site() -> None:

@@ -1,4 +1,4 @@
-"""Settings of plain Django with django-oauth-toolkit and the package, without the LMS."""
+"""Settings of plain Django with its own Application and AccessToken models and the package, without the LMS."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ DATABASES["default"]["TEST"] = {
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "own",
     "oauth2_provider",
     "edx_api_provisioning",
 ]
 MIDDLEWARE = ["django.contrib.auth.middleware.AuthenticationMiddleware"]
 MIDDLEWARE.insert(0, "django.contrib.sessions.middleware.SessionMiddleware")
+OAUTH2_PROVIDER_APPLICATION_MODEL = "own.OwnApplication"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "own.OwnAccessToken"
 OAUTH2_PROVIDER = {"SCOPES": {"read": "Reading", "write": "Writing", "https://example.org/auth/reports.readonly": "…"}}
 EDX_API_PROVISIONING = {
     "ROOT_URL": "https://site.example.org",
