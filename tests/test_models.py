@@ -1,13 +1,15 @@
-"""Test the models: client rows outlive related rows, and events are append-only."""
+"""Test the models: client rows outlive related rows, events are append-only, and migrations can be reversed."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.loader import MigrationLoader
 from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.factories import ApiClientFactory
+from tests.factories import SECRET, TOKEN, ApiClientFactory, provisioned
 
 pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
@@ -23,12 +25,18 @@ def test_rows_have_readable_names() -> None:
     assert str(event(client)) == "report: created"
 
 
-@pytest.mark.databases
-def test_name_is_unique() -> None:
-    ApiClientFactory(name="report")
+def test_names_applications_and_request_ids_are_unique() -> None:
+    client = ApiClientFactory(name="report")
+    request = {"client": client, "client_name": client.name, "kind": "created", "actor": "the test", "request_id": "r"}
+    ApiClientEvent.objects.create(**request)
 
-    with pytest.raises(IntegrityError), transaction.atomic():
-        ApiClientFactory(name="report")
+    for create in (
+        lambda: ApiClientFactory(name="report"),
+        lambda: ApiClientFactory(application=client.application),
+        lambda: ApiClientEvent.objects.create(**request),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            create()
 
 
 @pytest.mark.vendor("mysql")
@@ -41,15 +49,6 @@ def test_mysql_name_ignores_case_and_accents(name: str) -> None:
     assert ApiClient.objects.get(name=name).name == "report"
 
 
-@pytest.mark.databases
-def test_application_has_one_client() -> None:
-    client = ApiClientFactory()
-
-    with pytest.raises(IntegrityError), transaction.atomic():
-        ApiClientFactory(application=client.application)
-
-
-@pytest.mark.databases
 def test_clients_may_lack_applications() -> None:
     for _time in range(2):
         ApiClientFactory(user=None, application=None, access_token=None)
@@ -61,31 +60,20 @@ def reloaded(client: ApiClient) -> ApiClient:
     return ApiClient.objects.select_related("user", "application", "access_token").get(pk=client.pk)
 
 
-@pytest.mark.databases
-def test_raw_token_delete_is_allowed() -> None:
-    client = ApiClientFactory()
+def test_client_outlives_its_rows() -> None:
+    client, other = ApiClientFactory(), ApiClientFactory()
+    token = client.access_token_id
+    tokens = get_access_token_model()
 
-    get_access_token_model()._base_manager.filter(pk=client.access_token_id)._raw_delete("default")
-
-    assert reloaded(client).access_token is None
-
-
-def test_client_outlives_application() -> None:
-    client = ApiClientFactory()
+    tokens.objects.filter(pk=token).delete()
+    tokens._base_manager.filter(pk=other.access_token_id)._raw_delete("default")
+    assert [reloaded(each).access_token for each in (client, other)] == [None, None]
+    assert reloaded(client).access_token_id == token
 
     client.application.delete()
-
-    assert reloaded(client).application is None
-    assert reloaded(client).user == client.user
-
-
-@pytest.mark.databases
-def test_client_outlives_user() -> None:
-    client = ApiClientFactory()
-
-    client.user.delete()
-
-    assert (reloaded(client).user, reloaded(client).application, reloaded(client).access_token) == (None, None, None)
+    assert (reloaded(client).application, reloaded(client).user) == (None, client.user)
+    other.user.delete()
+    assert (reloaded(other).user, reloaded(other).application) == (None, None)
 
 
 @pytest.mark.databases
@@ -103,22 +91,47 @@ def test_event_is_append_only() -> None:
     kept = event(ApiClientFactory())
     kept.actor = "somebody else"
 
-    with pytest.raises(TypeError, match="only ever added"):
-        kept.save()
-    with pytest.raises(TypeError, match="only ever added"):
-        kept.delete()
-    with pytest.raises(TypeError, match="only ever added"):
-        ApiClientEvent.objects.update(actor="somebody else")
-    with pytest.raises(TypeError, match="only ever added"):
-        ApiClientEvent.objects.filter(pk=kept.pk).delete()
+    for change in (
+        kept.save,
+        kept.delete,
+        lambda: ApiClientEvent.objects.update(actor="somebody else"),
+        ApiClientEvent.objects.filter(pk=kept.pk).delete,
+    ):
+        with pytest.raises(TypeError, match="only ever added"):
+            change()
     assert ApiClientEvent.objects.get().actor == "the test"
 
 
-@pytest.mark.databases
-def test_request_id_is_unique() -> None:
-    client = ApiClientFactory()
-    same = {"client": client, "client_name": client.name, "kind": "created", "actor": "the test", "request_id": "r-1"}
-    ApiClientEvent.objects.create(**same)
+def test_own_columns_hold_no_secret() -> None:
+    client = ApiClientFactory(access_token__token=TOKEN)
+    event(client)
 
-    with pytest.raises(IntegrityError), transaction.atomic():
-        ApiClientEvent.objects.create(**same)
+    for model in (ApiClient, ApiClientEvent):
+        for row in model.objects.values():
+            assert SECRET not in repr(row)
+            assert TOKEN not in repr(row)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrations_are_reversible() -> None:
+    app = "edx_api_provisioning"
+    result = provisioned("report")
+    names = sorted(name for label, name in MigrationLoader(connection).disk_migrations if label == app)
+    before = tables(app)
+    assert before
+    try:
+        for name in reversed(["zero", *names[:-1]]):
+            call_command("migrate", app, name, verbosity=0)
+        assert tables(app) == set()
+    finally:
+        call_command("migrate", app, verbosity=0)
+
+    assert tables(app) == before
+    # The LMS's rows remain: user and application exist, and the client can be adopted again.
+    call_command("adopt_api_client", "report", client_id=result["client_id"])
+    again = provisioned("report")
+    assert (again["status"], again["expires_at"]) == ("unchanged", result["expires_at"])
+
+
+def tables(app: str) -> set[str]:
+    return {name for name in connection.introspection.table_names() if name.startswith(app)}

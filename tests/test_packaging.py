@@ -1,7 +1,8 @@
-"""Test that the built package is complete, and that installing it keeps the LMS's pins."""
+"""Test that the built package is complete, and that the LMS keeps its pins and survives its removal."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -91,57 +92,82 @@ def package_files(source: Path) -> set[str]:
     return {str(file.relative_to(source)) for file in files if file.is_file()}
 
 
-def test_wheel_has_exactly_the_package(built: Built) -> None:
+def test_distributions_have_the_package_and_no_tests(built: Built) -> None:
     with ZipFile(built.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        licenses = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/LICENSE")]
+    with tarfile.open(built.sdist) as sdist:
+        in_sdist = {name.partition("/")[2] for name in sdist.getnames() if not sdist.getmember(name).isdir()}
 
     assert names == package_files(built.source)
     assert {"edx_api_provisioning/py.typed", "edx_api_provisioning/migrations/0001_initial.py"} <= names
-
-
-def test_wheel_and_sdist_have_license(built: Built) -> None:
-    with ZipFile(built.wheel) as wheel:
-        in_wheel = [wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/LICENSE")]
-    with tarfile.open(built.sdist) as sdist:
-        in_sdist = [name for name in sdist.getnames() if name.endswith("/LICENSE")]
-
-    assert in_wheel == [(ROOT / "LICENSE").read_text()]
-    assert len(in_sdist) == 1
-
-
-def test_sdist_has_no_tests(built: Built) -> None:
-    with tarfile.open(built.sdist) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames() if not sdist.getmember(name).isdir()}
-
-    assert package_files(built.source) | {"README.rst", "CHANGELOG.rst", "setup.py", "pyproject.toml"} <= names
-    assert not [name for name in names if name.startswith(("tests/", "sandbox/"))]
+    assert licenses == [(ROOT / "LICENSE").read_text()]
+    assert names | {"README.rst", "CHANGELOG.rst", "LICENSE", "setup.py", "pyproject.toml"} <= in_sdist
+    assert not [name for name in in_sdist if name.startswith(("tests/", "sandbox/"))]
 
 
 def test_twine_accepts_description(built: Built) -> None:
     run(sys.executable, "-m", "twine", "check", "--strict", built.wheel, built.sdist)
 
 
-def test_install_keeps_lms_pins(built: Built, tmp_path: Path) -> None:
-    uv = find_uv_bin()
-    python = tmp_path / "bin/python"
-    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path)
-    run(uv, "pip", "install", "--quiet", "--python", python, "--requirements", ROOT / "requirements/lms.txt")
-    before = set(run(uv, "pip", "freeze", "--quiet", "--python", python).splitlines())
+# Call the site with its own test client, without starting a server.
+AFTERWARDS = """
+import sys
+from django.core.management import call_command
+from django.test import Client
+call_command("check")
+call_command("migrate", check=True, verbosity=0)
+answer = Client().get("/api/user/v1/me", HTTP_HOST="localhost", HTTP_AUTHORIZATION="Bearer " + sys.stdin.read())
+print(answer.status_code, answer.json()["username"])
+"""
+
+
+class Lms:
+    """An environment with the LMS's pins, and a stand-in LMS."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._python = folder, folder / "venv/bin/python"
+        shutil.copytree(ROOT / "sandbox", folder / "sandbox")
+        shutil.copy(ROOT / "manage.py", folder)
+        run(find_uv_bin(), "venv", "--quiet", "--python", sys.executable, folder / "venv")
+        self.pip("install", "--requirements", ROOT / "requirements/lms.txt")
+
+    def pip(self, command: str, *arguments: str | Path) -> set[str]:
+        lines = run(find_uv_bin(), "pip", command, "--quiet", "--python", self._python, *arguments)
+        return set(lines.splitlines())
+
+    def manage(self, *arguments: str, input: str | None = None) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment["DATABASE_URL"] = f"sqlite:///{self._folder / 'lms.sqlite3'}"
+        done = subprocess.run(
+            [self._python, "manage.py", "lms", *arguments],
+            cwd=self._folder, env=environment, input=input, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def test_lms_keeps_its_pins_and_starts_after_uninstall(built: Built, tmp_path: Path) -> None:
+    lms = Lms(tmp_path)
+    before = lms.pip("freeze")
 
     # With the extra, which lists all imports: the bare wheel requires nothing and could change nothing.
-    wanted = f"edx-api-provisioning[django] @ {built.wheel.as_uri()}"
-    run(uv, "pip", "install", "--quiet", "--python", python, wanted)
-
-    after = set(run(uv, "pip", "freeze", "--quiet", "--python", python).splitlines())
+    lms.pip("install", f"edx-api-provisioning[django] @ {built.wheel.as_uri()}")
+    after = lms.pip("freeze")
     assert before <= after
     assert [line.partition(" @ ")[0] for line in after - before] == ["edx-api-provisioning"]
-    run(
-        python,
-        "-c",
-        "from importlib.metadata import entry_points;"
-        "(ours,) = entry_points(group='lms.djangoapp', name='edx_api_provisioning');"
-        "assert ours.load().name == 'edx_api_provisioning'",
-    )
+
+    lms.pip("install", "--constraints", ROOT / "requirements/lms.txt", "-r", ROOT / "requirements/sandbox.txt")
+    lms.manage("migrate", "--verbosity=0")
+    result = json.loads(lms.manage("provision_api_client", "report", "--format=json"))
+    assert result["verified"] is True
+
+    lms.pip("uninstall", "edx-api-provisioning")
+    assert lms.manage("shell", "-c", AFTERWARDS, input=result["access_token"]).splitlines()[-1] == "200 report"
+
+    # Installed again, everything is back.
+    lms.pip("install", "--no-deps", built.wheel)
+    assert json.loads(lms.manage("provision_api_client", "report", "--format=json"))["status"] == "unchanged"
 
 
 @pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="outside of tox the package may be editable")
