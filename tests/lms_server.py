@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,29 @@ def running(python: str) -> Iterator[str]:
         finally:
             server.terminate()
             shutil.rmtree(folder)
+
+
+@contextmanager
+def web_server(python: str, environment: dict[str, str]) -> Iterator[str]:
+    """Run the LMS's web server in a process of its own, and return its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [python, str(ROOT / "manage.py"), "lms", "runserver", "--noreload", str(port)],
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _attempt in range(600):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def serve(address: str) -> NoReturn:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import lms_server
@@ -52,28 +49,6 @@ class Operator:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         return done.stdout
-
-    @contextmanager
-    def site(self) -> Iterator[str]:
-        """Run the LMS and return its URL."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "lms", "runserver", "--noreload", str(port)],
-            cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            for _attempt in range(600):
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                assert process.poll() is None
-                time.sleep(0.1)
-            yield f"http://localhost:{port}"
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def _program(path: Path, script: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,17 +52,6 @@ def script_of(followed: list[Step]) -> str:
     return "".join(f"{step.command}\necho {_END} {number}: $?\n" for number, step in enumerate(followed))
 
 
-def assert_as_shown(followed: list[Step], said: str) -> None:
-    """Assert that each command of the script succeeded, and said what the page shows of it, if it shows anything."""
-    for number, step in enumerate(followed):
-        output, mark, rest = said.partition(f"{_END} {number}: ")
-        assert mark, f"{step.command} did not end:\n{output}"
-        code, _newline, said = rest.partition("\n")
-        assert code == "0", f"{step.command}\n{output}"
-        if step.shown:
-            assert answers(step.shown, output), "\n".join([step.command, "shows", *step.shown, "and said", output])
-
-
 def answers(shown: list[str], said: str) -> bool:
     """Return whether the output matches what the page shows.
 
@@ -79,3 +68,14 @@ def answers(shown: list[str], said: str) -> bool:
 def _at_any_time(text: str) -> str:
     """Replace the digits of dates and times with zeros."""
     return _WHEN.sub(lambda when: re.sub(r"\d", "0", when[0]), text)
+
+
+def assert_as_shown(followed: list[Step], said: str, *, matches: Callable[[list[str], str], bool] = answers) -> None:
+    """Assert that each command of the script succeeded, and said what the page shows of it, if it shows anything."""
+    for number, step in enumerate(followed):
+        output, mark, rest = said.partition(f"{_END} {number}: ")
+        assert mark, f"{step.command} did not end:\n{output}"
+        code, _newline, said = rest.partition("\n")
+        assert code == "0", f"{step.command}\n{output}"
+        if step.shown:
+            assert matches(step.shown, output), "\n".join([step.command, "shows", *step.shown, "and said", output])

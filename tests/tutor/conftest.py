@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -181,23 +179,8 @@ def site(template: Path, tmp_path: Path, lms: str) -> Iterator[Site]:
 @pytest.fixture
 def server(site: Site) -> Iterator[str]:
     """Run the LMS and return its URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {"DATABASE_URL": site.environment["DATABASE_URL"]}
-    command = [str(LMS_PYTHON), "manage.py", "lms", "runserver", "--noreload", str(port)]
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _attempt in range(600):
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None
-        time.sleep(0.1)
-    yield f"http://localhost:{port}"
-    process.terminate()
-    process.wait()
+    with lms_server.web_server(str(LMS_PYTHON), {"DATABASE_URL": site.environment["DATABASE_URL"]}) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import click
 import pytest
 
@@ -22,11 +19,3 @@ def test_job_help_shows_options(command: click.Command) -> None:
         assert f"{option.flag}{value}" in shown
         assert "".join(option.help.split()) in shown
         assert option.help.endswith(".")
-
-
-def test_table_imports_without_django() -> None:
-    code = "import edx_api_provisioning.core.commands, sys; print('django' in sys.modules)"
-
-    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-
-    assert printed == "False\n"

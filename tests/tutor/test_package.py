@@ -42,12 +42,9 @@ def pip(*arguments: str, **options: Any) -> None:
 def forms(wheel: Path) -> dict[str, str]:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return {
-        "name": "edx-api-provisioning",
         "version": f"edx-api-provisioning=={__version__}",
         "URL": f"edx-api-provisioning @ {wheel.as_uri()}",
         "repository": f"git+{wheel.with_name('edx-api-provisioning').as_uri()}@a-branch",
-        "path": f"./{wheel.name}",
-        "version with hash": f"edx-api-provisioning=={__version__} --hash=sha256:{digest}",
         "path with hash": f"./{wheel.name} --hash=sha256:{digest}",
         "wrong hash": f"edx-api-provisioning=={__version__} --hash=sha256:{'0' * 64}",
     }
@@ -65,9 +62,7 @@ def instruction(site: Any, requirement: str) -> str:
     return found
 
 
-@pytest.mark.parametrize(
-    "form", ["name", "version", "URL", "repository", "path", "version with hash", "path with hash", "wrong hash"]
-)
+@pytest.mark.parametrize("form", ["version", "URL", "repository", "path with hash", "wrong hash"])
 def test_rendered_line_installs_package(site: Any, wheel: Path, tmp_path: Path, form: str) -> None:
     context, target = tmp_path / "context", tmp_path / "installed"
     context.mkdir()

@@ -98,16 +98,6 @@ def _volumes(site: Any, path: str, service: str) -> list[str]:
     return yaml.safe_load(site.rendered(path))["services"][service]["volumes"]
 
 
-def test_plain_requirement_works(site: Any, without: dict[str, list[str]]) -> None:
-    site.works("plugins", "disable", "api-provisioning")
-    # pragma: allowlist nextline secret
-    site.works("config", "save", "--append", "OPENEDX_EXTRA_PIP_REQUIREMENTS=edx-api-provisioning")
-    changed = changes(without, tree(site.root))
-    changed.pop("apps/openedx/config/api-clients.json", None)  # Tutor leaves files of disabled plugins where they are.
-    assert list(changed) == ["build/openedx/Dockerfile"]
-    assert changed["build/openedx/Dockerfile"][-1].endswith("install 'edx-api-provisioning'")
-
-
 def test_configuration_is_mounted_into_jobs(site: Any) -> None:
     volumes = str(_volumes(site, "local/docker-compose.jobs.yml", "lms-job"))
     assert "../apps/openedx/config:/openedx/config" in volumes
