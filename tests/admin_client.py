@@ -8,13 +8,12 @@ from html.parser import HTMLParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from edx_api_provisioning.models import ApiClient
-from tests.factories import UserFactory
+from tests.factories import make_user
 
 Response = HttpResponse
 
@@ -66,12 +65,7 @@ def form_of(response: Response) -> dict[str, Any]:
 
 
 def make_staff(*permissions: str, **flags: Any) -> Any:
-    """Create a staff user with permissions: "view" means view_apiclient, names with "_" are codenames."""
-    user = UserFactory(**{"is_staff": True, **flags})
-    codenames = [name if "_" in name else f"{name}_apiclient" for name in permissions]
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    assert user.user_permissions.count() == len(permissions)
-    return user
+    return make_user(*permissions, **{"is_staff": True, **flags})
 
 
 def make_superuser(**values: Any) -> Any:

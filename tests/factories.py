@@ -14,6 +14,7 @@ from unittest import mock
 import django
 import factory
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management import load_command_class
 from django.db import connection
 from factory.django import DjangoModelFactory
@@ -56,6 +57,15 @@ class UserFactory(DjangoModelFactory):
     username = factory.Sequence(lambda number: f"user-{number}")
     email = factory.LazyAttribute(lambda user: f"{user.username}@example.org")
     password = "!no password has this hash"
+
+
+def make_user(*rights: str, **flags: Any) -> Any:
+    """Create a user with permissions: "view" means view_apiclient, names with "_" are codenames."""
+    user = UserFactory(**flags)
+    codenames = [right if "_" in right else f"{right}_apiclient" for right in rights]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    assert user.user_permissions.count() == len(rights)
+    return user
 
 
 class ApplicationFactory(DjangoModelFactory):

@@ -99,19 +99,17 @@ def test_actions_are_added_in_any_order(theirs: AdminSite) -> None:
 
 
 def test_extended_admin_keeps_its_own(theirs: AdminSite) -> None:
-    for model in (get_user_model(), get_application_model()):
+    models = (get_user_model(), get_application_model())
+    before = [dict(vars(theirs._registry[model])) for model in models]
+    assert theirs.urls  # They can be loaded again.
+    assert [dict(vars(theirs._registry[model])) for model in models] == before
+    for model in models:
         model_admin = theirs._registry[model]
         assert type(model_admin) is TheirAdmin
         assert model_admin.actions == (greet,)
         assert (model_admin.list_display, model_admin.search_fields) == (("pk",), ("pk",))
         assert (model_admin.change_list_template, model_admin.change_form_template) == (None, None)
     assert TheirAdmin.get_actions.__qualname__ == "TheirAdmin.get_actions"
-
-
-def test_urls_can_be_loaded_again(theirs: AdminSite) -> None:
-    before = [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())]
-    assert theirs.urls
-    assert [dict(vars(theirs._registry[model])) for model in (get_user_model(), get_application_model())] == before
 
 
 def test_site_without_models_is_unchanged(site: AdminSite) -> None:

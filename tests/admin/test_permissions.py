@@ -119,28 +119,30 @@ def test_nothing_visible_without_view() -> None:
     assert LIST not in browser.get("/admin/").content.decode()
 
 
-def test_view_permission_shows_no_buttons() -> None:
-    client = ApiClientFactory()
-    browser = Browser(make_staff("view"))
-    for url in (LIST, f"{LIST}{client.pk}/change/"):
-        body = browser.get(url).content.decode()
-        assert client.name in body
-        assert "api-client-tool" not in body
-        assert 'name="action"' not in body
-
-
 @pytest.mark.parametrize(
-    ("permission", "buttons"),
+    ("permission", "on_list", "on_page", "actions"),
     [
-        ("provision", ["Change or complete"]),
-        ("rotate", ["Rotate"]),
-        ("revoke", ["Revoke all tokens", "Retire"]),
+        ("view", [], [], []),
+        ("provision", ["Provision API client"], ["Change or complete"], []),
+        ("rotate", [], ["Rotate"], ["api_client_rotate"]),
+        ("revoke", [], ["Revoke all tokens", "Retire"], ["api_client_revoke", "api_client_retire"]),
     ],
 )
-def test_permission_shows_its_buttons(permission: str, buttons: list[str]) -> None:
+def test_permission_shows_its_buttons(
+    permission: str, on_list: list[str], on_page: list[str], actions: list[str]
+) -> None:
     client = ApiClientFactory()
-    page = Browser(make_staff("view", permission)).get(f"{LIST}{client.pk}/change/")
-    assert [str(title) for _url, title in page.context["api_client_tools"]] == buttons
+    browser = Browser(make_staff(*{"view", permission}))
+    listed, page = browser.get(LIST), browser.get(f"{LIST}{client.pk}/change/")
+    assert listed.context["api_client_tools"] == [(address("provision"), title) for title in on_list]
+    assert [str(title) for _url, title in page.context["api_client_tools"]] == on_page
+    form = listed.context["action_form"]
+    assert [name for name, _words in (form.fields["action"].choices if form else ()) if name] == actions
+    for shown, tools in ((listed, on_list), (page, on_page)):
+        body = shown.content.decode()
+        assert client.name in body
+        assert ("api-client-tool" in body) is bool(tools)
+        assert ('name="action"' in body) is (shown is listed and bool(actions))
 
 
 @pytest.mark.parametrize("url", [f"{LIST}add/", f"{LIST}{{pk}}/delete/"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 from django.test import Client
 from oauth2_provider.models import get_access_token_model
 
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
-from tests.factories import ApiClientFactory, ApplicationFactory, UserFactory
+from tests.factories import ApiClientFactory, ApplicationFactory
+from tests.factories import make_user as make_user
 
 ROOT = "/api/api-provisioning/v1"
 SCOPES = ("api_provisioning:read", "api_provisioning:write")
@@ -20,15 +20,6 @@ ALL = ("view", "provision", "rotate", "revoke")
 
 
 SITE = {"REST_API": True, "REST_API_BEARER": True, "REST_API_RATE": None}
-
-
-def make_user(*rights: str, **flags: Any) -> Any:
-    """Create a user with permissions: "view" means view_apiclient, names with "_" are codenames."""
-    user = UserFactory(**flags)
-    names = [right if "_" in right else f"{right}_apiclient" for right in rights]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    assert user.user_permissions.count() == len(rights)
-    return user
 
 
 class Caller:

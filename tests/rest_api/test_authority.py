@@ -22,6 +22,7 @@ from tests.rest_api.callers import (
     by_session,
     good,
     make_user,
+    problem,
     token_of,
     value_of,
 )
@@ -29,11 +30,6 @@ from tests.rest_api.callers import (
 pytestmark = pytest.mark.django_db
 
 NEW = {"name": "report"}
-
-
-def problem(response: Any, status: int) -> dict[str, Any]:
-    assert response.status_code == status, response.content
-    return response.json()
 
 
 def refused(caller: Caller, **body: Any) -> str:
@@ -77,11 +73,7 @@ def test_jwt_of_the_second_of_the_cut_is_stale() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [
-        ("/clients/{}/token/", {"grace": "1d"}),
-        ("/clients/{}/secret/", {}),
-        ("/clients/{}/revoke/", {}),
-    ],
+    [("/clients/{}/token/", {"grace": "1d"}), ("/clients/{}/secret/", {}), ("/clients/{}/revoke/", {})],
     ids=["token", "secret", "revoke"],
 )
 @pytest.mark.parametrize("by", [by_bearer, by_jwt])

@@ -21,11 +21,7 @@ from tests.sampling import some
 pytestmark = pytest.mark.django_db
 
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"
-QUIET = settings(
-    max_examples=some(3, 30),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+QUIET = settings(max_examples=some(3, 30), deadline=None, suppress_health_check=list(HealthCheck))
 
 WHO: dict[str, Callable[[], dict[str, str]]] = {
     "anonymous": dict,
@@ -65,8 +61,11 @@ def described() -> Any:
     return schema
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
-@pytest.mark.parametrize("who", WHO)
+# To others a wrong request is one that they may not send.
+NEGATIVE = [(who, GenerationMode.NEGATIVE) for who in ("staff", "superuser")]
+
+
+@pytest.mark.parametrize(("who", "mode"), [*((who, GenerationMode.POSITIVE) for who in WHO), *NEGATIVE])
 def test_responses_match_openapi(described: Any, who: str, mode: GenerationMode) -> None:
     headers = WHO[who]()
     provisioned("aa")

@@ -175,7 +175,6 @@ def test_client_created_meanwhile_is_found() -> None:
         problem(by_session(make_user(*ALL)).post("/clients/", {"name": "report"}), 409, "client-exists")
 
 
-@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_replays_make_one_client(crowd: Any) -> None:
@@ -199,7 +198,6 @@ def assert_one_client(made: dict[str, Any]) -> None:
     assert answer(made["access_token"]) == "ok"
 
 
-@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_key_reuse_runs_once(crowd: Any) -> None:
@@ -211,7 +209,6 @@ def test_concurrent_key_reuse_runs_once(crowd: Any) -> None:
     assert ApiClient.objects.count() == get_application_model().objects.count() == 1
 
 
-@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", [None, "k"])
@@ -227,7 +224,6 @@ def test_concurrent_self_rotations_run_once(crowd: Any, key: str | None) -> None
     assert answer(token) == answer(made.access_token) == "ok"
 
 
-@pytest.mark.databases
 @concurrent
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_if_match_changes_run_once(crowd: Any) -> None:
