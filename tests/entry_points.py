@@ -222,6 +222,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "admin: look": _browse,
     "Python: plan": _python(lambda: api.plan_client(_spec(), authority=OPERATOR)),
     "Python: provision": _python(lambda: api.provision(_spec(), authority=OPERATOR)),
+    "Python: verify": _python(lambda: api.verify(api.provision(_spec(), authority=OPERATOR))),
     "Python: rotate": _python(lambda: api.rotate("report", secret=True, grace=HOUR, authority=OPERATOR)),
     "Python: examine": _python(lambda: api.examine(Secret(OWN_TOKEN))),
 }

@@ -150,10 +150,7 @@ REST: dict[str, tuple[Callable[[Any], Caller], Who]] = {
     "token": (by_bearer, Who()),
     "token of a superuser": (by_bearer, Who(superuser=True)),
     **{
-        f"token, scope {scope or 'none'}": (
-            lambda user, scope=scope: by_bearer(user, scope=scope),
-            REFUSED,
-        )
+        f"token, scope {scope or 'none'}": (lambda user, scope=scope: by_bearer(user, scope=scope), REFUSED)
         for scope in ("", "read", "profile", "email", "api_provisioning:write")
     },
     "JWT, scope read": (lambda user: by_jwt(user, "read"), REFUSED),

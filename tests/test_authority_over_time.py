@@ -197,7 +197,7 @@ def run(**options: Any) -> None:
 
 @pytest.mark.django_db
 def test_no_person_gains_rights_over_time() -> None:
-    run(max_examples=some(15, 400))
+    run(max_examples=some(10, 400))
 
 
 def nothing(*_args: Any, **_options: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,23 +72,6 @@ def test_signal_matches_history(told: Told, django_capture_on_commit_callbacks: 
     }
 
 
-def test_signals_carry_no_secret(told: Told, django_capture_on_commit_callbacks: Any) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
-        life = [
-            provisioned(),
-            api.rotate("report", secret=True, authority=operator("ann")),
-            api.rotate("report", secret=True, grace=timedelta(days=1), authority=operator("ann")),
-            api.revoke("report", delete=True, authority=operator("ann")),
-        ]
-
-    assert len(told) == 4
-    secrets = [shown(secret) for one in life for secret in (one.client_secret, one.access_token) if secret is not None]
-    assert len(secrets) == 6
-    heard = json.dumps([payload for _name, payload in told], default=repr)
-    assert not [secret for secret in secrets if secret in heard]
-
-
-@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_signals_are_sent_after_commit(told: Told) -> None:
     def must_be_committed(**_payload: Any) -> None:
@@ -153,7 +135,7 @@ def events() -> Iterator[Told]:
         yield heard
 
 
-def test_each_change_sends_one_signal_and_event(
+def test_each_change_sends_a_signal_and_an_event(
     told: Told, events: Told, django_capture_on_commit_callbacks: Any
 ) -> None:
     application = ApplicationFactory()
@@ -161,7 +143,7 @@ def test_each_change_sends_one_signal_and_event(
     with django_capture_on_commit_callbacks(execute=True):
         made = provisioned()
         provisioned(contact="owner@example.org")
-        provisioned()
+        provisioned()  # Unchanged, and nobody is told of a notice.
         api.notify_expiring(authority=OPERATOR)
         api.rotate("report", **ann)
         api.revoke("report", **ann)
@@ -174,6 +156,7 @@ def test_each_change_sends_one_signal_and_event(
     ]  # fmt: skip
     kinds = ["created", "updated", "rotated", "revoked", "retired", "deleted", "adopted"]
     assert [kind for kind, _data in events] == [f"org.openedx.learning.api_client.{kind}.v1" for kind in kinds]
+    assert [name for name, _payload in told] == [*["provisioned"] * 2, "rotated", *["revoked"] * 3, "provisioned"]
     assert events[0][1] == {"name": "report", "client_id": made.client_id, "actor": "the test", "reason": ""}
     assert events[2][1] == {
         "name": "report",
@@ -183,11 +166,11 @@ def test_each_change_sends_one_signal_and_event(
     }
 
 
-@pytest.mark.parametrize("kind", signals.SIGNALS)
-def test_event_bus_can_serialize_each_event(kind: str) -> None:
+def test_event_bus_can_serialize_each_event() -> None:
     data = signals.ApiClientData(name="report", client_id="the-id", actor="ann", reason="")
 
-    assert serialize_event_data_to_bytes({"api_client": data}, signals.EVENTS[kind])
+    for kind in signals.SIGNALS:
+        assert serialize_event_data_to_bytes({"api_client": data}, signals.EVENTS[kind])
 
 
 @pytest.mark.django_db(transaction=True)

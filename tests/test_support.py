@@ -81,16 +81,13 @@ def test_oldest_and_newest_versions_are_pinned() -> None:
         assert pinned["django-oauth-toolkit"].startswith(f"{toolkit}.")
 
 
-def test_readme_names_supported_versions() -> None:
+def test_pages_name_supported_versions() -> None:
     for thing, last in (
         *((each, "and") for each in ("Python", "Django", "Open edX", "Tutor")),
         ("django-oauth-toolkit", "or"),
     ):
         assert f"{thing} {listed(SUPPORT[thing], last)}" in README
     assert listed(SUPPORT["databases"], "or") in README
-
-
-def test_tutor_page_names_supported_versions() -> None:
     assert f"Tutor {listed(SUPPORT['Tutor'], 'and')}" in (ROOT / "docs/tutor.rst").read_text()
 
 

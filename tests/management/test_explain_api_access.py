@@ -132,12 +132,7 @@ def test_client_json_has_every_endpoint() -> None:
 @pytest.mark.django_db
 def test_client_rights_are_current() -> None:
     provision(profile="grades", filters=("content_org:edX",))
-    assert client_rights("report") == {
-        "restricted",
-        "scope:grades:read",
-        "filter:content_org:edX",
-        "username:report",
-    }
+    assert client_rights("report") == {"restricted", "scope:grades:read", "filter:content_org:edX", "username:report"}
 
 
 @pytest.mark.versions

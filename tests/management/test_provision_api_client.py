@@ -23,14 +23,7 @@ from edx_api_provisioning.adapters import oauth, oauth_server
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from tests.factories import (
-    SECRET,
-    TOKEN,
-    UserFactory,
-    provisioned,
-    row_counts,
-    run,
-)
+from tests.factories import SECRET, TOKEN, UserFactory, provisioned, row_counts, run
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +76,6 @@ def test_stdout_has_only_the_result() -> None:
     assert lines[0].startswith("Warning: a staff client can read and change nearly every course")
 
 
-@pytest.mark.versions
 def test_json_has_created_values() -> None:
     result = provisioned("report")
 
@@ -182,7 +174,6 @@ def test_event_names_system_user(monkeypatch: pytest.MonkeyPatch) -> None:
 # Again
 
 
-@pytest.mark.versions
 def test_second_run_changes_nothing() -> None:
     first = provisioned("--staff")
     before, row = row_counts(), ApiClient.objects.values().get()
@@ -307,6 +298,16 @@ def test_run_without_credentials_keeps_file(tmp_path: Path, force: list[str]) ->
 
 def full(*_arguments: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_full_disk_rolls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = row_counts()
+    monkeypatch.setattr(os, "fsync", full)
+
+    refusal = run("--output", str(tmp_path / "client.json")).refusal
+
+    assert refusal == f"--output: {tmp_path}/client.json cannot be written: No space left on device."
+    assert ([*tmp_path.iterdir()], row_counts()) == ([], before)
 
 
 def test_unpublished_file_is_published_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,6 @@ def test_tokens_are_revoked_and_recorded() -> None:
     assert (event.kind, event.actor, event.reason) == ("revoked", f"command line: {getpass.getuser()}", "seen in a log")
 
 
-@pytest.mark.versions
 def test_json_has_retired_client() -> None:
     made = provisioned()
 
@@ -50,8 +49,6 @@ def test_json_has_retired_client() -> None:
     assert client().state == "retired"
 
 
-@pytest.mark.databases
-@pytest.mark.versions
 def test_delete_is_final_and_repeatable() -> None:
     provisioned()
 
@@ -71,6 +68,6 @@ def test_delete_is_final_and_repeatable() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "b\udced", "a\0"])
-@pytest.mark.parametrize("how", [(), ("--retire",), ("--delete",)])
-def test_unknown_client_is_rejected(name: str, how: tuple[str, ...]) -> None:
-    assert run(name, *how).refusal == "NAME: no API client has this name; see list_api_clients."
+def test_unknown_client_is_rejected(name: str) -> None:
+    for how in ((), ("--delete",)):
+        assert run(name, *how).refusal == "NAME: no API client has this name; see list_api_clients."

@@ -16,16 +16,7 @@ from django.contrib.auth.models import User
 from edx_api_provisioning.models import ApiClientEvent
 from tests.factories import CommandResult
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import (
-    all_rows,
-    answer,
-    clock_at,
-    granted,
-    issued_long_ago,
-    last_event,
-    provisioned,
-    utc,
-)
+from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, issued_long_ago, last_event, provisioned, utc
 
 NOON = utc(2027, 5, 3, 12)
 
@@ -81,10 +72,7 @@ def test_grace_keeps_old_credentials() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "ends"),
-    [
-        (("--expires-in", "90d"), "2027-08-01T12:00:00Z"),
-        (("--expires-at", "2028-02-29"), "2028-02-29T00:00:00Z"),
-    ],
+    [(("--expires-in", "90d"), "2027-08-01T12:00:00Z"), (("--expires-at", "2028-02-29"), "2028-02-29T00:00:00Z")],
 )
 def test_expiry_options_set_new_expiry(arguments: tuple[str, ...], ends: str) -> None:
     with clock_at(NOON):
@@ -93,21 +81,6 @@ def test_expiry_options_set_new_expiry(arguments: tuple[str, ...], ends: str) ->
         result = rotated(*arguments)
 
     assert result["expires_at"] == ends
-
-
-@pytest.mark.django_db
-def test_output_file_gets_the_secrets(tmp_path: Path) -> None:
-    provisioned()
-    path = tmp_path / "report.json"
-
-    ran = run("report", "--format", "json", "--output", str(path))
-
-    token = json.loads(path.read_text())["access_token"]
-    assert answer(token) == "ok"
-    assert (ran.code, ran.stdout) == (0, "")
-    assert token not in ran.stderr
-    assert ran.stderr.splitlines()[-1] == f"The credentials are in {path}."
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.django_db
@@ -152,8 +125,6 @@ def due(db: None) -> dict[str, Any]:
     return made
 
 
-@pytest.mark.databases
-@pytest.mark.versions
 def test_expiring_within_rotates_due_clients(due: dict[str, Any]) -> None:
     ran = run("--expiring-within", "14d", "--grace", "1h", "--expires-in", "90d", "--format", "yaml")
 
