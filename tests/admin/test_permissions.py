@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -228,32 +229,25 @@ def test_staff_may_create_staff_only() -> None:
     assert "These secrets are shown only once" in text(confirmed(browser, name="mine", staff="on"))
 
 
-def hold_group(user: Any) -> None:
+def join_group(user: Any) -> None:
     user.groups.add(Group.objects.get(name="finance"))
 
 
-def hold_course_role(user: Any) -> None:
-    CourseAccessRole.objects.create(user=user, course_id="course-v1:a+b+c", org="a", role="staff")
+def take(**role: str) -> Callable[[Any], Any]:
+    return lambda user: CourseAccessRole.objects.create(user=user, **role)
 
 
-def hold_org_role(user: Any) -> None:
-    CourseAccessRole.objects.create(user=user, org="a", role="staff")
-
-
-def hold_global_role(user: Any) -> None:
-    CourseAccessRole.objects.create(user=user, role="support")
-
-
+IN_COURSE = take(course_id="course-v1:a+b+c", org="a", role="staff")
 # Values of the form, the right they grant, and a function that gives the requesting user this right; only a
 # superuser has it where that is None.
 GIFTS = [
     ({"permissions": "course_modes.change_coursemode"}, RIGHT, promote_permission),
-    ({"groups": "finance"}, "group:finance", hold_group),
-    ({"course_roles": "staff@course-v1:a+b+c"}, "course_role:staff@course-v1:a+b+c", hold_course_role),
-    ({"course_roles": "staff@a"}, "course_role:staff@a", hold_org_role),
-    ({"global_roles": "support"}, "global_role:support", hold_global_role),
+    ({"groups": "finance"}, "group:finance", join_group),
+    ({"course_roles": "staff@course-v1:a+b+c"}, "course_role:staff@course-v1:a+b+c", IN_COURSE),
+    ({"course_roles": "staff@a"}, "course_role:staff@a", take(org="a", role="staff")),
+    ({"global_roles": "support"}, "global_role:support", take(role="support")),
     ({"profile": "commerce"}, RIGHT, promote_permission),
-    ({"profile": "entitlements"}, "global_role:support", hold_global_role),
+    ({"profile": "entitlements"}, "global_role:support", take(role="support")),
     ({"profile": "retirement"}, "name:retirement", None),
     ({"filters": "content_org:edX"}, "filter:content_org:edX", None),
     ({"scopes": ["grades:read"]}, "scope:grades:read", None),
@@ -261,9 +255,7 @@ GIFTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "right", "hold"), GIFTS, ids=lambda value: getattr(value, "__name__", str(value))[:40]
-)
+@pytest.mark.parametrize(("wanted", "right", "hold"), GIFTS, ids=[str(wanted)[:40] for wanted, *_others in GIFTS])
 def test_cannot_grant_rights_one_lacks(wanted: dict[str, str], right: str, hold: Any) -> None:
     Group.objects.create(name="finance")
     boss, browser = make_superuser(), Browser(make_staff("provision"))

@@ -375,16 +375,6 @@ def break_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oauth, "create_access_tokens", create_expired)
 
 
-def test_failed_verification_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = row_counts()
-    break_token(monkeypatch)
-
-    refusal = run("--output", str(tmp_path / "client.json")).refusal
-
-    assert refusal.startswith("Nothing was changed, because: access token with the site's Bearer authentication: ")
-    assert ([*tmp_path.iterdir()], row_counts()) == ([], before)
-
-
 def test_no_verify_leaves_verified_null(monkeypatch: pytest.MonkeyPatch) -> None:
     break_token(monkeypatch)
 

@@ -31,13 +31,12 @@ def test_create_shows_credentials_once(root: Caller) -> None:
     assert answer(made["access_token"]) == "ok"
     assert made["changes"][0] == "Registered the API client report."
     assert response["Location"] == f"http://testserver{ROOT}/clients/report/"
+    for shows_secrets in (response, root.post("/clients/report/token/")):
+        assert "no-store" in shows_secrets["Cache-Control"]
+        assert (shows_secrets["Pragma"], shows_secrets["Referrer-Policy"]) == ("no-cache", "no-referrer")
     assert (client().user.is_staff, client().user.has_usable_password()) == (False, False)
-    event = last_event()
-    assert (event.kind, event.reason, event.actor) == (
-        "created",
-        "it is May",
-        "REST API: user-0"[:10] + event.actor[10:],
-    )
+    event = ApiClientEvent.objects.get(kind="created")
+    assert (event.reason, event.actor.startswith("REST API: user-")) == ("it is May", True)
 
 
 def test_create_keeps_existing_client(root: Caller) -> None:
@@ -269,13 +268,8 @@ def test_etag_covers_rights_of_user(root: Caller) -> None:
     client().user.user_permissions.add(Permission.objects.get(codename="view_user"))
 
     problem(root.post("/clients/report/token/", {}, If_Match=read), 412)
-
-
-def test_etag_changes_within_a_second(root: Caller) -> None:
-    provisioned()
-    first = good(root.post("/clients/report/token/", {})) and root.get("/clients/report/")["ETag"]
-
-    assert root.post("/clients/report/token/", {})["ETag"] != first
+    # Within a second too, each change makes another one.
+    assert root.post("/clients/report/token/", {})["ETag"] != root.post("/clients/report/token/", {})["ETag"]
 
 
 # Rotation and revocation
@@ -332,9 +326,3 @@ def test_client_is_revoked_then_retired(root: Caller) -> None:
     assert granted(made.client_id, made.client_secret) is None
     problem(root.post("/clients/report/token/"), 409, "conflict")
     assert ApiClientEvent.objects.count() == 3
-
-
-def test_secret_responses_are_not_cached(root: Caller) -> None:
-    for response in (root.post("/clients/", {"name": "report"}), root.post("/clients/report/token/")):
-        assert "no-store" in response["Cache-Control"]
-        assert (response["Pragma"], response["Referrer-Policy"]) == ("no-cache", "no-referrer")

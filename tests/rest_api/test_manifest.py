@@ -29,19 +29,16 @@ def by_name(response: Any) -> dict[str, Any]:
     return {each["name"]: each for each in good(response)["clients"]}
 
 
-def test_plan_changes_nothing(root: Caller) -> None:
+@pytest.mark.databases
+@pytest.mark.versions
+def test_manifest_is_planned_and_applied_once(root: Caller) -> None:
     before = all_rows()
-
     planned = by_name(root.post("/plan/", TWO))
-
     assert all_rows() == before
     assert {each["status"] for each in planned.values()} == {"created"}
     assert planned["report"]["steps"][0] == "Would register the API client report."
     assert "staff client" in planned["grades"]["warnings"][0]
 
-
-@pytest.mark.versions
-def test_apply_is_idempotent(root: Caller) -> None:
     made = by_name(root.post("/apply/", {**TWO, "reason": "the new term"}))
 
     for each in made.values():
@@ -98,7 +95,7 @@ def test_refused_client_does_not_stop_others(root: Caller, helper: Caller) -> No
     assert [*ApiClient.objects.values_list("name", flat=True)] == ["report"]
 
 
-def test_replay_issues_nothing(root: Caller) -> None:
+def test_replay_issues_nothing_and_other_clients_are_refused(root: Caller) -> None:
     by_name(root.post("/apply/", TWO, Idempotency_Key="k"))
     good(root.post("/clients/report/revoke/"))
     before = row_counts()
@@ -107,15 +104,9 @@ def test_replay_issues_nothing(root: Caller) -> None:
 
     assert again["report"]["credentials"]["access_token"] is None
     assert row_counts() == before
-
-
-def test_key_reuse_is_rejected_per_client(root: Caller) -> None:
-    by_name(root.post("/apply/", TWO, Idempotency_Key="k"))
-
-    again = by_name(root.post("/apply/", {"clients": [{"name": "report"}, {"name": "third"}]}, Idempotency_Key="k"))
-
-    assert again["report"]["error"]["type"].endswith("/idempotency-key-reused")
-    assert again["third"]["credentials"]["status"] == "created"
+    other = by_name(root.post("/apply/", {"clients": [{"name": "report"}, {"name": "third"}]}, Idempotency_Key="k"))
+    assert other["report"]["error"]["type"].endswith("/idempotency-key-reused")
+    assert other["third"]["credentials"]["status"] == "created"
 
 
 def test_all_errors_have_their_place(root: Caller) -> None:
