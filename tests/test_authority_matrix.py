@@ -22,13 +22,11 @@ from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ProvisioningError
 from edx_api_provisioning.core.spec import ClientSpec, change_client
 from edx_api_provisioning.models import ApiClient
-from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
-from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess
 from tests import admin_client
 from tests.admin_client import Browser
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, person
 from tests.lifecycle_helpers import all_rows
-from tests.rest_api.callers import ALL, SCOPES, SITE, Caller, by_bearer, by_jwt, by_session, make_user, token_of
+from tests.rest_api.callers import ALL, SITE, Caller, by_bearer, by_jwt, by_restricted, by_session, make_user
 from tests.sampling import FULL
 
 pytestmark = pytest.mark.django_db
@@ -134,12 +132,6 @@ def of_two(user: Any) -> Caller:
     return by_jwt(user)
 
 
-def restricted(user: Any) -> Caller:
-    row = token_of(user, restricted=True, scope=" ".join(SCOPES))
-    ApplicationAccess.objects.create(application=row.application, scopes=list(SCOPES), filters=["content_org:edX"])
-    return Caller(f"JWT {create_jwt(row, asymmetric=True)}")
-
-
 REFUSED = Who(superuser=True, changes=False)
 
 REST: dict[str, tuple[Callable[[Any], Caller], Who]] = {
@@ -154,8 +146,8 @@ REST: dict[str, tuple[Callable[[Any], Caller], Who]] = {
         for scope in ("", "read", "profile", "email", "api_provisioning:write")
     },
     "JWT, scope read": (lambda user: by_jwt(user, "read"), REFUSED),
-    "JWT of a restricted client": (restricted, Who(restricted=True)),
-    "JWT of a superuser's restricted client": (restricted, Who(superuser=True, restricted=True)),
+    "JWT of a restricted client": (by_restricted, Who(restricted=True)),
+    "JWT of a superuser's restricted client": (by_restricted, Who(superuser=True, restricted=True)),
     "JWT of a user with two applications": (of_two, REFUSED),
     **{
         f"{name} {what}": (build(by), REFUSED)

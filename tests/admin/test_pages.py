@@ -328,13 +328,6 @@ def test_expiry_is_chosen_with_its_date(browser: Browser, settings: Any) -> None
     assert client_named("report").token_lifetime == timedelta(days=60)
 
 
-def test_scopes_and_profiles_are_described(browser: Browser) -> None:
-    page = text(browser.open("provision"))
-    assert "read: Read access (default)" in page
-    for each in profiles():
-        assert f"{each.name}: {each.title}" in page
-
-
 def test_scopes_of_a_client_are_ticked(browser: Browser) -> None:
     browser.provision(name="report", scopes=["read", "write"])
     form = browser.open("provision", f"client={client_named('report').pk}")
@@ -344,11 +337,14 @@ def test_scopes_of_a_client_are_ticked(browser: Browser) -> None:
     assert client_named("report").access_token.scope == "read"
 
 
-def test_form_shows_common_fields_first(browser: Browser) -> None:
+def test_form_shows_common_fields_first_and_describes_choices(browser: Browser) -> None:
     page = browser.open("provision")
     parts = ["API client", "Access token", "Permissions and scopes", "Service user", "Staff and superuser"]
     assert [*dict.fromkeys(headings_of(page))] == [*parts, "For the record"]
     assert "Warning: whoever has the credentials of a staff client can read and change nearly everything" in text(page)
+    assert "read: Read access (default)" in text(page)
+    for each in profiles():
+        assert f"{each.name}: {each.title}" in text(page)
     names = list(form_of(page))
     assert [name for name in names if name in ("name", "purpose", "contact", "expires_in", "expires_at")] == [
         "name", "contact", "purpose", "expires_in", "expires_at",
@@ -482,12 +478,6 @@ def test_lms_fields_are_offered_in_lms_only(monkeypatch: pytest.MonkeyPatch) -> 
     assert everywhere - {*forms.NewClientForm().fields} == {"restricted", "filters", "course_roles", "global_roles"}
 
 
-def test_preview_shows_warnings_and_rights(browser: Browser) -> None:
-    preview = text(browser.send(browser.open("provision"), name="report", superuser="on"))
-    assert "Warning:" in preview
-    assert "Rights superuser , staff" in preview
-
-
 def test_selected_users_become_clients(browser: Browser) -> None:
     first, second = UserFactory(username="first", is_staff=True), UserFactory(username="second")
     form = browser.open("provision", f"user={first.pk}&user={second.pk}")
@@ -602,13 +592,16 @@ def test_new_token_expires_on_given_day(browser: Browser, report: dict[str, Any]
     assert client_named("report").access_token.expires.isoformat() == f"{day}T00:00:00+00:00"
 
 
-def test_preview_names_existing_rights(browser: Browser) -> None:
+def test_preview_shows_warnings_and_rights(browser: Browser) -> None:
     client = ApiClientFactory(name="report")
     client.user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
     ApplicationAccess.objects.create(application=client.application, scopes=["grades:read"])
     page = browser.send(browser.open("provision", f"client={client.pk}"), purpose="reports")
     [(_plan, rights)] = page.context["previews"]
     assert rights == ("permission:course_modes.change_coursemode", "scope:grades:read")
+    preview = text(browser.send(browser.open("provision"), name="other", superuser="on"))
+    assert "Warning:" in preview
+    assert "Rights superuser , staff" in preview
 
 
 def test_client_contact_can_be_changed(browser: Browser, report: dict[str, Any]) -> None:
@@ -638,17 +631,15 @@ def test_wrong_values_of_a_client_are_shown_at_once(browser: Browser, report: di
         assert set(browser.send(form, **answers).context["form"].errors) == set(answers)
 
 
-@pytest.mark.parametrize("query", ["client=999", "client=x", "application=999", "user=999", "client=" + "9" * 19])
-def test_unknown_id_is_not_found(browser: Browser, query: str) -> None:
-    assert browser.open("rotate", query).status_code == 404
-
-
-def test_too_many_ids_are_not_found(browser: Browser) -> None:
-    users = [UserFactory() for _number in range(51)]
-    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users)).status_code == 404
-    assert browser.open("provision", "&".join(f"user={user.pk}" for user in users[1:])).status_code == 200
-    others = f"application={ApplicationFactory().pk}&client={ApiClientFactory().pk}"
-    assert browser.open("revoke", "&".join([others, *(f"user={user.pk}" for user in users[2:])])).status_code == 404
+def test_selection_exists_and_is_limited(browser: Browser) -> None:
+    assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
+    for query in ("client=999", "client=x", "application=999", "user=999", f"client={'9' * 19}"):
+        assert browser.open("rotate", query).status_code == 404
+    users = [f"user={UserFactory().pk}" for _number in range(51)]
+    assert browser.open("provision", "&".join(users)).status_code == 404
+    assert browser.open("provision", "&".join(users[1:])).status_code == 200
+    others = [f"application={ApplicationFactory().pk}", f"client={ApiClientFactory().pk}"]
+    assert browser.open("revoke", "&".join([*others, *users[2:]])).status_code == 404
 
 
 def test_several_clients_have_no_common_form(browser: Browser, report: dict[str, Any]) -> None:
@@ -725,10 +716,6 @@ def test_form_fields_have_label_and_help(form_class: type[forms.PageForm]) -> No
     assert all(field.label and field.help_text for field in fields)
     inputs = {field.widget.attrs.get("class") for field in fields if isinstance(field, CharField)}
     assert inputs <= {"vTextField", "vLargeTextField"}
-
-
-def test_page_without_selection_redirects(browser: Browser) -> None:
-    assert browser.open("rotate").url == "/admin/edx_api_provisioning/apiclient/"
 
 
 def test_failed_verification_creates_nothing(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

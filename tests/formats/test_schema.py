@@ -103,6 +103,10 @@ def test_all_problems_are_listed() -> None:
             {"name": "report", "expires_in": "90d", "expires_at": "2027-01-31"},
             {"expires_at": "use either a lifetime or an expiry date, not both."},
         ),
+        (
+            {"name": "report", "email": "a@b", "contact": "c@d"},  # Each by itself is found by the client's own check.
+            {"email": "not an email address.", "contact": "not an email address."},
+        ),
         ({"name": "report", "username": "a\0b"}, {"username": "use printable characters only."}),
         ({"name": "report", "profile": "line\nbreak"}, {"profile": "use printable characters only."}),
         ({"name": "report", "groups": ["\ud800"]}, {"groups": "use printable characters only."}),

@@ -247,9 +247,10 @@ def test_refusal_names_option_and_writes_nothing(
 def test_dry_run_writes_nothing() -> None:
     before = row_counts()
 
-    ran = run("--dry-run", "--output", "/no/such/folder/x", "--client-secret-from", "stdin", stdin=SECRET)
+    given = ("--output", "/no/such/folder/x", "--client-secret-from", "stdin")
+    ran = run("--dry-run", "--format", "json", *given, stdin=SECRET)
 
-    assert (ran.code, ran.stderr) == (0, "")
+    assert (ran.result["status"], ran.stderr) == ("created", "")
     assert "Would create the user api-client <api-client@localhost>" in ran.stdout
     assert SECRET not in ran.stdout
     assert row_counts() == before

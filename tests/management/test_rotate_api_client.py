@@ -13,8 +13,9 @@ import pytest
 import yaml
 from django.contrib.auth.models import User
 
+from edx_api_provisioning import api
 from edx_api_provisioning.models import ApiClientEvent
-from tests.factories import CommandResult
+from tests.factories import OPERATOR, CommandResult
 from tests.factories import run as run_command
 from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, issued_long_ago, last_event, provisioned, utc
 
@@ -46,6 +47,17 @@ def test_default_rotates_token(arguments: tuple[str, ...]) -> None:
     assert result["verified"] is True
 
 
+@pytest.mark.django_db
+def test_secret_alone_keeps_token() -> None:
+    made = provisioned()
+
+    result = rotated("--secret")
+
+    assert (result["access_token"], answer(made.access_token)) == (None, "ok")
+    assert result["client_secret"]
+
+
+@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
 def test_grace_keeps_old_credentials() -> None:
@@ -167,3 +179,13 @@ def test_failed_rotation_does_not_stop_others(due: dict[str, Any]) -> None:
     assert lines[0] == "a: the user is not active; activate it in the admin, or retire the client."
     assert lines[-1] == "CommandError: Not rotated, or not verified: a."
     assert answer(due["b"].access_token) == "token_nonexistent"
+
+
+def test_client_rotated_meanwhile_is_skipped(due: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [*api.list_clients()]
+    api.rotate("a", authority=OPERATOR, expires_in=timedelta(days=90))
+    monkeypatch.setattr(api, "list_clients", lambda **_which: listed)
+
+    ran = run("--expiring-within", "14d", "--format", "json")
+
+    assert [one["name"] for one in ran.result] == ["b"]

@@ -10,7 +10,7 @@ from django.test import Client
 from oauth2_provider.models import get_access_token_model
 
 from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
-from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
+from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import ApiClientFactory, ApplicationFactory
 from tests.factories import make_user as make_user
 
@@ -91,6 +91,13 @@ def by_bearer(user: Any, **kinds: Any) -> Caller:
 def by_jwt(user: Any, *scopes: str, restricted: bool = False, managed: bool = True) -> Caller:
     row = token_of(user, restricted=restricted, managed=managed, scope=" ".join(scopes or ("read", "write")))
     return Caller(f"JWT {create_jwt(row, asymmetric=restricted)}")
+
+
+def by_restricted(user: Any, *scopes: str, filters: tuple[str, ...] = ("content_org:edX",)) -> Caller:
+    """Return a restricted client whose JWT has our scopes and others."""
+    row = token_of(user, restricted=True, scope=" ".join((*SCOPES, *scopes)))
+    ApplicationAccess.objects.create(application=row.application, scopes=[*SCOPES, *scopes], filters=list(filters))
+    return Caller(f"JWT {create_jwt(row, asymmetric=True)}")
 
 
 def problem(response: HttpResponse, status: int, code: str | None = None) -> dict[str, Any]:

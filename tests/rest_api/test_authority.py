@@ -10,15 +10,14 @@ from django.contrib.auth import get_user_model
 from oauth2_provider.models import get_access_token_model
 
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
-from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
 from tests.factories import ADMINS, ApplicationFactory, UserFactory
 from tests.rest_api.callers import (
     ALL,
-    SCOPES,
     Caller,
     by_bearer,
     by_jwt,
+    by_restricted,
     by_session,
     good,
     make_user,
@@ -91,25 +90,18 @@ def test_change_of_credentials_ends_older_ones(by: Any, change: tuple[str, dict[
     assert not ApiClient.objects.filter(name="report").exists()
 
 
-def restricted(*scopes: str, filters: tuple[str, ...] = ("content_org:edX",)) -> Caller:
-    user = make_user(*ALL)
-    row = token_of(user, restricted=True, scope=" ".join((*SCOPES, *scopes)))
-    ApplicationAccess.objects.create(application=row.application, scopes=[*SCOPES, *scopes], filters=list(filters))
-    return Caller(f"JWT {create_jwt(row, asymmetric=True)}")
-
-
 WITHIN = {"restricted": True, "token": False, "filters": ["content_org:edX"]}
 
 
 def test_restricted_caller_creates_restricted() -> None:
-    created(restricted("grades:read"), **WITHIN, scopes=["grades:read"])
+    created(by_restricted(make_user(*ALL), "grades:read"), **WITHIN, scopes=["grades:read"])
 
     application = ApiClient.objects.get(name="report").application
     assert RestrictedApplication.objects.filter(application=application).exists()
 
 
 def test_restricted_caller_changes_restricted() -> None:
-    caller = restricted()
+    caller = by_restricted(make_user(*ALL))
     created(caller, **WITHIN)
 
     good(caller.patch("/clients/report/", {"contact": "ann@example.org"}))
@@ -132,7 +124,7 @@ def test_restricted_caller_changes_restricted() -> None:
     ids=str,
 )
 def test_restricted_caller_stays_within_limits(body: dict[str, Any]) -> None:
-    refused(restricted(), **body)
+    refused(by_restricted(make_user(*ALL)), **body)
 
 
 ACCOUNTS: dict[str, dict[str, Any]] = {

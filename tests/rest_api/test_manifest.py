@@ -45,6 +45,7 @@ def test_manifest_is_planned_and_applied_once(root: Caller) -> None:
         credentials = each["credentials"]
         assert (credentials["status"], credentials["verified"], each["error"]) == ("created", True, None)
         assert answer(credentials["access_token"]) == "ok"
+    assert "staff client" in made["grades"]["credentials"]["warnings"][0]
     assert (client().manifest, client().contact, client("grades").contact) == (
         "team", "ann@example.org", "bob@example.org",
     )  # fmt: skip

@@ -105,6 +105,10 @@ class Site:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def accepts(self, token: str) -> bool:
+        """Return whether the LMS takes an access token."""
+        return self.lms("verify_api_client", "--token-from", "stdin", input=token).code == 0
+
     def clients(self) -> list[dict[str, Any]]:
         listed = self.lms("list_api_clients", "--format=json")
         assert listed.code == 0, listed.stderr

@@ -70,8 +70,7 @@ def test_job_writes_token_to_file_only(site: Any, mode: str, mounted: Path) -> N
     assert "Issued an access token" in said
     assert issued["access_token"] not in said
     assert issued["client_secret"] not in said
-    verified = site.lms("verify_api_client", "--token-from", "stdin", input=issued["access_token"])
-    assert verified.code == 0, verified.stderr
+    assert site.accepts(issued["access_token"])
 
 
 def test_unmounted_output_is_rejected(site: Any) -> None:
@@ -92,8 +91,7 @@ def test_printing_job_is_rejected_early(site: Any, mode: str, job: str) -> None:
 def test_print_secrets_allows_printing(site: Any) -> None:
     done = site.works("local", "do", "provision-api-client", "bot", "--format=json", "--print-secrets")
     printed = json.loads(done.stdout[done.stdout.index("{") :])
-    verified = site.lms("verify_api_client", "--token-from", "stdin", input=printed["access_token"])
-    assert verified.code == 0, verified.stderr
+    assert site.accepts(printed["access_token"])
 
 
 def test_stdin_secret_is_not_repeated(site: Any) -> None:
