@@ -57,7 +57,6 @@ def test_secret_alone_keeps_token() -> None:
     assert result["client_secret"]
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.django_db
 def test_grace_keeps_old_credentials() -> None:

@@ -317,3 +317,15 @@ def test_url_gets_opaque_token_and_jwt(live_server: Any) -> None:
         ("opaque token for client id and secret over HTTP", True),
         ("JWT for client id and secret over HTTP", True),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_url_gets_only_jwt_if_restricted(live_server: Any) -> None:
+    made = provisioned(restricted=True, scopes=("grades:read",), filters=("content_org:edX",))
+
+    ran = grant(made.client_id, shown(made.client_secret), "--url", live_server.url)
+
+    assert [check["what"] for check in ran.result["checks"]] == [
+        "client credentials grant",
+        "JWT for client id and secret over HTTP",
+    ]

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.django_db
 # Made
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_create_shows_credentials_once(root: Caller) -> None:
     response = root.post("/clients/", {"name": "report", "contact": "ann@example.org", "reason": "it is May"})

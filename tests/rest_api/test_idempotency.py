@@ -32,7 +32,6 @@ CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("call", CALLS)
 def test_replay_returns_no_secret(call: str, root: Caller) -> None:
     provisioned()

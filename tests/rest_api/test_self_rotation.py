@@ -28,7 +28,6 @@ def own(made: Credentials | dict[str, Any]) -> Caller:
     return Caller(f"Bearer {token}")
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_next_token_keeps_scopes_and_lifetime() -> None:
     made = provisioned(self_rotation=True, expires_in=timedelta(days=30), scopes=("read", "email"))
