@@ -166,6 +166,8 @@ def test_names_of_secrets_and_files_are_injective() -> None:
     paths = {rendering.path_of(name, "credentials", format="env").lower() for name in names}
 
     assert len(secrets) == len(paths) == len(names)
+    endings = [rendering.path_of("a", "b", format=format) for format in rendering.FORMATS]
+    assert endings == ["b/a.txt", "b/a.json", "b/a.jsonl", "b/a.env", "b/a.env", "b/a.yaml", "b/a.yaml"]
 
 
 # What is no text: the seconds, and whether the credentials were verified.
