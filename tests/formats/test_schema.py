@@ -71,6 +71,20 @@ def test_values_are_converted_and_null_is_omitted() -> None:
     assert read_client({"name": "report", **dict.fromkeys(set(PUBLIC_FIELDS) - {"name"})}) == ClientSpec(name="report")
 
 
+@pytest.mark.parametrize(
+    ("field", "texts"),
+    [
+        ("name", ["a", "A.b_c-9", "9" * 100]),
+        ("contact", ["a@example.org", ""]),
+        ("expires_in", ["1h", "90d", "5000w", "P90D", "PT12H", "P1DT12H30M"]),
+        ("expires_at", ["2027-01-31", "2027-01-31T12:00Z", "2027-01-31 12:00+02:00", "20270131", "2027-W05-1"]),
+    ],
+)
+def test_every_spelling_is_accepted(field: str, texts: list[str]) -> None:
+    for text in texts:
+        assert read_client({"name": "report", field: text})
+
+
 def test_all_problems_are_listed() -> None:
     found = problems(
         {

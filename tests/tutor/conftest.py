@@ -27,14 +27,6 @@ LMS_PYTHON = Path(os.environ.get("TEST_LMS_PYTHON", REPOSITORY / ".venv/bin/pyth
 TUTOR_VERSION = int(tutor.__about__.__version__.split(".")[0])
 
 
-def ask_lms(code: str, question: Any) -> Any:
-    """Run Python code in the LMS and return its JSON output; the question is JSON on standard input."""
-    command = [str(LMS_PYTHON), "manage.py", "lms", "shell", "--verbosity=0", "-c", code]
-    done = subprocess.run(command, cwd=REPOSITORY, env={}, input=json.dumps(question), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @dataclass(frozen=True)
 class Done:
     code: int

@@ -9,7 +9,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from conftest import ask_lms
 from tutor.exceptions import TutorError
 
 from edx_api_provisioning.tutor.clients import check, commands
@@ -122,14 +121,8 @@ WRONG = [
     (["bot"], "CLIENTS[0]: use a mapping"),
     ([BOT, {**BOT, "name": "bot"}], "CLIENTS[1].name: another client has this name"),
     ([{"client_secret": SECRET}], "CLIENTS[0].name: every client needs a name"),
-    ([{**BOT, "name": "-bot"}], "CLIENTS[0].name: use letters"),
     ([{**BOT, "stuff": True}], "CLIENTS[0].stuff: unknown field"),
-    ([{**BOT, "output": "x"}], "CLIENTS[0].output: unknown field"),
     ([{**BOT, "staff": "yes"}], "CLIENTS[0].staff: give true or false"),
-    ([{**BOT, "self_rotation": "maybe"}], "CLIENTS[0].self_rotation: give true or false"),
-    ([{**BOT, "scopes": "read"}], "CLIENTS[0].scopes: give a list of texts"),
-    ([{**BOT, "purpose": 2027}], "CLIENTS[0].purpose: give one text"),
-    ([{**BOT, "contact": "nobody"}], "CLIENTS[0].contact: not an email address"),
     ([{**BOT, "expires_in": "90 days"}], "CLIENTS[0].expires_in: write a time span like 90d"),
     ([{**BOT, "expires_at": "tomorrow"}], "CLIENTS[0].expires_at: write a date"),
     ([{**BOT, "client_secret": "short-one"}], "CLIENTS[0].client_secret: use 32 to 255"),
@@ -158,40 +151,3 @@ def test_config_save_fails_in_one_line(site: Any) -> None:
 def test_settings_must_be_a_mapping() -> None:
     with pytest.raises(TutorError, match="API_PROVISIONING_SETTINGS: use a mapping"):
         check({"API_PROVISIONING_CLIENTS": [], **REST, "API_PROVISIONING_SETTINGS": ["TOKEN_LIFETIME"]})
-
-
-SAMPLES = {
-    "name": ["a", "A.b_c-9", "9" * 100, "9" * 101, "-a", "", "a b", "é"],
-    "email": ["a@example.org", "nobody", "a b@example.org"],
-    "contact": ["a@example.org", "nobody", ""],
-    "expires_in": ["1h", "90d", "999999w", "P90D", "PT12H", "P1DT12H30M", "PT0.5S", "P1D T1H", "90", "1 2:3", "d"],
-    "expires_at": ["2027-01-31", "2027-01-31T12:00Z", "2027-01-31 12:00+02:00", "20270131", "2027-W05-1", "soon"],
-    "client_secret": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "x y" * 20, "!~" * 20, "é" * 40],
-    "access_token": ["x" * 32, "x" * 31, "x" * 255, "x" * 256, "a.b_c~d+e/f-" * 4 + "=="],
-}
-# Return the samples that the specification accepts.
-TAKEN = """
-import json, sys
-from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
-from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import ClientSpec
-parse = {"expires_in": parse_lifetime, "expires_at": parse_instant}
-parse |= dict.fromkeys(["client_secret", "access_token"], Secret)
-def takes(field, text):
-    try:
-        ClientSpec(**{field: parse.get(field, str)(text)})
-    except InvalidSpec:
-        return False
-    return True
-print(json.dumps({field: [t for t in texts if takes(field, t)] for field, texts in json.load(sys.stdin).items()}))
-"""
-
-
-def test_valid_values_are_accepted() -> None:
-    taken = ask_lms(TAKEN, SAMPLES)
-    assert all(taken[field] for field in SAMPLES)
-    for field, texts in taken.items():
-        for text in texts:
-            client = {**BOT, field: text}
-            check({"API_PROVISIONING_CLIENTS": [client], **REST})
