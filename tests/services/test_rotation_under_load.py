@@ -23,7 +23,7 @@ from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClientEvent
-from tests.factories import OPERATOR
+from tests.factories import OPERATOR, ApplicationFactory
 from tests.lifecycle_helpers import all_rows, answer, client, granted, provisioned, shown
 from tests.subprocesses import TIMEOUT, at_once
 
@@ -271,7 +271,7 @@ def test_parallel_rotations_make_one_successor(tmp_path: Path) -> None:
         except Conflict as refused:
             return str(refused)
 
-    results = at_once(tmp_path, [rotate] * 8)
+    results = results_at_once(tmp_path, [rotate] * 8)
 
     (successor,) = (result for result in results if isinstance(result, dict))
     assert sum("the grace period of the last rotation ends at" in str(result) for result in results) == 7
@@ -295,16 +295,7 @@ def test_parallel_requests_run_once(tmp_path: Path) -> None:
 
 
 def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
-    made = provisioned("other")
-    api.revoke("other", authority=OPERATOR)
-    get_application_model().objects.create(
-        name="by hand",
-        user=client("other").user,
-        client_id="the-id",
-        client_secret=shown(made.client_secret),
-        client_type="confidential",
-        authorization_grant_type="client-credentials",
-    )
+    ApplicationFactory(client_id="the-id")
 
     def adopt(number: int) -> object:
         try:
@@ -312,7 +303,7 @@ def test_parallel_adoptions_run_once(tmp_path: Path) -> None:
         except Conflict:
             return "conflict"
 
-    results = Counter(at_once(tmp_path, [adopt] * 8))
+    results = Counter(results_at_once(tmp_path, [adopt] * 8))
 
     assert results == {"adopted": 1, "unchanged": 3, "conflict": 4}
     assert ApiClientEvent.objects.filter(kind="adopted").count() == 1
