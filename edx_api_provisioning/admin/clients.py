@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -22,22 +23,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api
+from edx_api_provisioning.admin import pages
 from edx_api_provisioning.admin.extensions import extend, provision_tool
 from edx_api_provisioning.admin.overview import FILTERS, overview
-from edx_api_provisioning.admin.pages import (
-    PAGES,
-    TEMPLATES,
-    AdoptPage,
-    ProvisionPage,
-    RetirePage,
-    RevokePage,
-    RotatePage,
-    action_for,
-    admin_url,
-    may,
-    page_url,
-)
-from edx_api_provisioning.core.options import FLAG, STORED, Option
+from edx_api_provisioning.core.options import FLAG, STORED
 from edx_api_provisioning.data import ISSUE_MEANINGS, ClientSummary, Issue
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 
@@ -58,7 +47,7 @@ def _no(*_arguments: Any) -> bool:
 class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     has_add_permission = has_change_permission = has_delete_permission = _no  # type: ignore[assignment]
     show_full_result_count = False
-    change_list_template = f"{TEMPLATES}/client_list.html"
+    change_list_template = f"{pages.TEMPLATES}/client_list.html"
 
     class Media:
         css: ClassVar[Any] = {"all": ("edx_api_provisioning/admin.css",)}
@@ -71,9 +60,8 @@ class ApiClientEventAdmin(_ReadOnly):
     list_display = ("created", "client_name", "kind", "actor", "reason")
     list_filter = ("kind",)
     search_fields = ("client_name", "actor")
-    change_form_template = f"{TEMPLATES}/event.html"
+    change_form_template = f"{pages.TEMPLATES}/event.html"
     fields = ("created", "client_name", "kind", "actor", "reason", "particulars")
-    readonly_fields = ("particulars",)
     actions = None
 
     @admin.display(description=gettext_lazy("details"))
@@ -90,36 +78,86 @@ _labelled = lazy(format_html, SafeString)
 _TOGGLE = '<input type="checkbox" id="action-toggle" aria-label="{}">'
 
 
-def _action(page: Any) -> Any:
-    act = action_for(page, "client")
-    act.__name__ = f"api_client_{page.slug}"
-    return admin.action(description=page.title, permissions=[page.permission])(act)
+def _column(
+    name: str,
+    description: Any,
+    value: Callable[[Any], Any],
+    ordering: str | None = None,
+    *,
+    boolean: bool | None = None,
+) -> Callable[[Any], Any]:
+    """Return a function that shows a value of a client, or a dash for None and empty text."""
 
-
-def _column(description: Any, value: Callable[[Any], Any], ordering: str | None = None) -> Callable[[Any, Any], Any]:
-    """Return a method that shows a value of a client, or a dash for None and empty text."""
-
-    @admin.display(description=description, ordering=ordering)
-    def shown(_model_admin: Any, client: Any) -> Any:
+    @admin.display(description=description, ordering=ordering, boolean=boolean)
+    def shown(client: Any) -> Any:
         found = value(client)
         return "-" if found in (None, "") else found
 
+    shown.__name__ = name
     return shown
 
 
-def _stored(option: Option) -> Callable[[Any], Any]:
-    """Return a function that shows a field which the registry stores as it is, or a dash for empty text."""
-
-    @admin.display(description=gettext_lazy(option.label), ordering=option.name, boolean=option.kind == FLAG or None)
-    def shown(client: Any) -> Any:
-        found = getattr(client, option.name)
-        return "-" if found == "" else found
-
-    shown.__name__ = option.name
-    return shown
+def _summary(client: Any) -> ClientSummary:
+    """Return the summary of a row, computed once."""
+    if not hasattr(client, "_summary"):
+        client._summary = api.summary(client, datetime.now(UTC))
+    summary: ClientSummary = client._summary
+    return summary
 
 
-_STORED = tuple(_stored(option) for option in STORED.values())
+def _date(instant: datetime | None, format: str = "DATE_FORMAT") -> str:
+    return date_format(localtime(instant), format) if instant else "-"
+
+
+def _few_rights(client: Any) -> Any:
+    """Return flags and declared rights, which need no query for each client."""
+    summary = _summary(client)
+    flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
+    declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
+    return _lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
+
+
+def _excess(client: Any) -> Any:
+    return _lines(right for each in api.list_clients(name=client.name, overprivileged=True) for right in each.excess)
+
+
+def _grace_period(client: Any) -> str | None:
+    if client.predecessor_id is None:
+        return None
+    return _("the previous application works until %s") % _date(client.predecessor_ends, "DATETIME_FORMAT")
+
+
+_USER_COLUMN = _column(
+    "username", gettext_lazy("username"), lambda client: client.user and client.user.get_username(), _USERNAME
+)
+_RIGHTS = _column("rights", gettext_lazy("rights"), _few_rights)
+_ALL_RIGHTS = _column(
+    "all_rights",
+    gettext_lazy("rights"),
+    lambda client: _lines(api.rights_of_account(client.user, client.application)),
+)
+_EXCESS = _column("excess", gettext_lazy("rights beyond the declared ones"), _excess)
+_ISSUED = _column(
+    "issued", gettext_lazy("last issued"), lambda client: _date(_summary(client).last_issued), "token_issued"
+)
+_USED = _column("used", gettext_lazy("last used"), lambda client: _date(_summary(client).last_used), "last_used")
+_EXPIRES = _column(
+    "expires", gettext_lazy("next expiry"), lambda client: _date(_summary(client).expires_at), "access_token__expires"
+)
+_ENDS = _column("ends", gettext_lazy("expires"), lambda client: _date(_summary(client).expires_at, "DATETIME_FORMAT"))
+_ISSUES = _column(
+    "issues",
+    gettext_lazy("issues"),
+    lambda client: _lines(ISSUE_MEANINGS[Issue(issue)] for issue in _summary(client).issues),
+)
+_CLIENT_ID = _column("client_id", gettext_lazy("client id"), lambda client: _summary(client).client_id)
+_GRACE = _column("grace", gettext_lazy("grace period"), _grace_period)
+_SCOPES = _column("scopes", gettext_lazy("scopes"), lambda client: " ".join(_summary(client).scopes))
+_TOKENS = _column("tokens", gettext_lazy("tokens in the database"), lambda client: _summary(client).tokens)
+_STORED = {
+    name: _column(name, gettext_lazy(option.label), attrgetter(name), name, boolean=option.kind == FLAG or None)
+    for name, option in STORED.items()
+}
 
 
 class ApiClientAdmin(_ReadOnly):
@@ -127,27 +165,21 @@ class ApiClientAdmin(_ReadOnly):
 
     # The columns that may call for action come first, as a narrow window cuts off the last ones.
     list_display = (
-        "name", "username", "rights", "state", "expires", "issues", "used", _stored(STORED["contact"]), "issued",
+        "name", _USER_COLUMN, _RIGHTS, "state", _EXPIRES, _ISSUES, _USED, _STORED["contact"], _ISSUED,
     )  # fmt: skip
     list_filter = ("state", *FILTERS)
     search_fields = ("name", "contact", _USERNAME)
-
     list_per_page = 50
-    actions = tuple(_action(page) for page in (RotatePage, RevokePage, RetirePage))
-    change_form_template = f"{TEMPLATES}/client.html"
-    object_history_template = f"{TEMPLATES}/history.html"
+    change_form_template = f"{pages.TEMPLATES}/client.html"
+    object_history_template = f"{pages.TEMPLATES}/history.html"
+    # Without the permission to change, Django shows every field read-only.
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "state", "issues", *_STORED)}),
-        (gettext_lazy("Service user"), {"fields": ("user_link", "all_rights", "excess", "user_made")}),
-        (gettext_lazy("Application"), {"fields": ("application_link", "client_id", "secret_issued", "grace", "used")}),
-        (gettext_lazy("Access token"), {"fields": ("ends", "scopes", "token_issued", "tokens")}),
+        (None, {"fields": ("name", "state", _ISSUES, *_STORED.values())}),
+        (gettext_lazy("Service user"), {"fields": ("user_link", _ALL_RIGHTS, _EXCESS, "user_made")}),
+        (gettext_lazy("Application"), {"fields": ("application_link", _CLIENT_ID, "secret_issued", _GRACE, _USED)}),
+        (gettext_lazy("Access token"), {"fields": (_ENDS, _SCOPES, "token_issued", _TOKENS)}),
         (gettext_lazy("Dates"), {"fields": ("created", "updated")}),
     )
-    # Without the permission to change, Django shows every field read-only.
-    readonly_fields: ClassVar[Any] = (
-        "issues", *_STORED, "user_link", "all_rights", "excess", "application_link",
-        "client_id", "grace", "used", "ends", "scopes", "tokens",
-    )  # fmt: skip
 
     def __init__(self, model: Any, admin_site: admin.AdminSite) -> None:
         """Extend the other admin classes of the site."""
@@ -166,32 +198,24 @@ class ApiClientAdmin(_ReadOnly):
                 self.admin_site.admin_view(page.view(self)),
                 name=f"edx_api_provisioning_apiclient_{page.slug}",
             )
-            for page in PAGES
+            for page in pages.PAGES
         ]
         return [*ours, *super().get_urls()]
-
-    def has_rotate_permission(self, request: HttpRequest) -> bool:
-        """Return True if the person may rotate clients."""
-        return may(request, "rotate")
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Return True if the person may revoke clients."""
-        return may(request, "revoke")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Add a button and an overview to the list."""
         shown: dict[str, Any] = {"api_client_tools": provision_tool(self.admin_site, request)}
         if self.has_view_permission(request):
-            shown["overview"] = overview(self.admin_site)
+            shown["overview"] = overview(self.admin_site, request)
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Add the buttons of a client."""
         client = context["original"]
         context["api_client_tools"] = [
-            (page_url(self.admin_site, page, client=client.pk), title)
+            (pages.page_url(self.admin_site, page, client=client.pk), title)
             for page, title in _tools(client)
-            if may(request, page.permission)
+            if pages.may(request, page.permission)
         ]
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -221,35 +245,8 @@ class ApiClientAdmin(_ReadOnly):
     def _link(self, row: Any) -> Any:
         if row is None or row._meta.model not in self.admin_site._registry:
             return "-" if row is None else str(row)
-        url = admin_url(self.admin_site, f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk)
+        url = pages.admin_url(self.admin_site, f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk)
         return format_html('<a href="{}">{}</a>', url, row)
-
-    username = _column(
-        gettext_lazy("username"), lambda client: client.user and client.user.get_username(), ordering=_USERNAME
-    )
-    rights = _column(gettext_lazy("rights"), lambda client: _few_rights(client))
-    all_rights = _column(
-        gettext_lazy("rights"), lambda client: _lines(api.rights_of_account(client.user, client.application))
-    )
-    excess = _column(gettext_lazy("rights beyond the declared ones"), lambda client: _excess(client))
-    issued = _column(
-        gettext_lazy("last issued"), lambda client: _date(_summary(client).last_issued), ordering="token_issued"
-    )
-    used = _column(gettext_lazy("last used"), lambda client: _date(_summary(client).last_used), ordering="last_used")
-    expires = _column(
-        gettext_lazy("next expiry"),
-        lambda client: _date(_summary(client).expires_at),
-        ordering="access_token__expires",
-    )
-    ends = _column(gettext_lazy("expires"), lambda client: _date(_summary(client).expires_at, "DATETIME_FORMAT"))
-    issues = _column(
-        gettext_lazy("issues"),
-        lambda client: _lines(ISSUE_MEANINGS[Issue(issue)] for issue in _summary(client).issues),
-    )
-    client_id = _column(gettext_lazy("client id"), lambda client: _summary(client).client_id)
-    grace = _column(gettext_lazy("grace period"), lambda client: _grace_period(client))
-    scopes = _column(gettext_lazy("scopes"), lambda client: " ".join(_summary(client).scopes))
-    tokens = _column(gettext_lazy("tokens in the database"), lambda client: _summary(client).tokens)
 
 
 def _tools(client: Any) -> list[tuple[Any, Any]]:
@@ -258,40 +255,9 @@ def _tools(client: Any) -> list[tuple[Any, Any]]:
         return []
     again = {Issue.USER_PROMOTED, Issue.USER_DEMOTED} & set(_summary(client).issues)
     return [
-        (RotatePage, _("Rotate")),
-        (RevokePage, _("Revoke all tokens")),
-        (RetirePage, _("Retire")),
-        (ProvisionPage, _("Change or complete")),
-        *([(AdoptPage, _("Adopt again"))] if again else []),
+        (pages.RotatePage, _("Rotate")),
+        (pages.RevokePage, _("Revoke all tokens")),
+        (pages.RetirePage, _("Retire")),
+        (pages.ProvisionPage, _("Change or complete")),
+        *([(pages.AdoptPage, _("Adopt again"))] if again else []),
     ]
-
-
-def _summary(client: Any) -> ClientSummary:
-    """Return the summary of a row, computed once."""
-    if not hasattr(client, "_summary"):
-        client._summary = api.summary(client, datetime.now(UTC))
-    summary: ClientSummary = client._summary
-    return summary
-
-
-def _date(instant: datetime | None, format: str = "DATE_FORMAT") -> str:
-    return date_format(localtime(instant), format) if instant else "-"
-
-
-def _few_rights(client: Any) -> Any:
-    """Return flags and declared rights, which need no query for each client."""
-    summary = _summary(client)
-    flags = [_("superuser")] if summary.is_superuser else [_("staff")] if summary.is_staff else []
-    declared = [_("profile %s") % client.profile] if client.profile else client.declared_rights
-    return _lines([*flags, *declared[:_FEW], *(["…"] if len(declared) > _FEW else [])])
-
-
-def _excess(client: Any) -> Any:
-    found = [summary.excess for summary in api.list_clients(name=client.name, overprivileged=True)]
-    return _lines(found[0] if found else ())
-
-
-def _grace_period(client: Any) -> str | None:
-    if client.predecessor_id is None:
-        return None
-    return _("the previous application works until %s") % _date(client.predecessor_ends, "DATETIME_FORMAT")

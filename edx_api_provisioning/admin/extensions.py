@@ -1,82 +1,81 @@
-"""Add buttons and actions to the admin of users and applications.
+"""Add actions to the lists of clients, users and applications, and buttons to the pages of applications.
 
-The admin classes there belong to others: the LMS replaces Django's and django-oauth-toolkit's, and another plugin may
-replace the LMS's after this app has loaded. So no class is registered, subclassed or overridden. ``AdminSite.get_urls``
-runs when the URLs are loaded, after all apps have registered their classes. Then three methods of the registered
-instances are wrapped, and only add to the results. A site action (``AdminSite.add_action``) would appear for every
-model; templates named ``admin/oauth2_provider/application/...`` would hide those of a theme.
+The admin classes of users and applications belong to others: the LMS replaces Django's and django-oauth-toolkit's, and
+another plugin may replace the LMS's after this app has loaded. So no class is registered, subclassed or overridden.
+``AdminSite.get_urls`` runs when the URLs are loaded, after all apps have registered their classes. Then three methods
+of the registered instances are wrapped, and only add to the results. A site action (``AdminSite.add_action``) would
+appear for every model; templates named ``admin/oauth2_provider/application/...`` would hide those of a theme.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.options import IS_POPUP_VAR
-from django.contrib.auth import get_user_model
 from django.db import DatabaseError, router, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.base import Template
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from edx_api_provisioning import api
-from edx_api_provisioning.admin.pages import (
-    TEMPLATES,
-    AdoptPage,
-    Page,
-    ProvisionPage,
-    RetirePage,
-    RevokePage,
-    RotatePage,
-    action_for,
-    admin_url,
-    may,
-    page_url,
-)
+from edx_api_provisioning.admin import pages
+from edx_api_provisioning.admin.selection import MAX_SELECTED, model_of
 from edx_api_provisioning.models import ApiClient
 
 
 class _Choice(NamedTuple):
     """A button or an action, which opens a page."""
 
-    page: type[Page]
+    page: type[pages.Page]
     title: Any
     what: str = ""
 
     @property
-    def query(self) -> dict[str, str]:
-        return {"what": self.what} if self.what else {}
+    def name(self) -> str:
+        return f"api_client_{self.page.slug}" + (f"_{self.what}" if self.what else "")
+
+    def url(self, site: AdminSite, **subjects: Any) -> str:
+        return pages.page_url(site, self.page, **subjects, **({"what": self.what} if self.what else {}))
 
 
 _FOR_APPLICATIONS = (
-    _Choice(RotatePage, gettext_lazy("Issue access token"), "token"),
-    _Choice(RotatePage, gettext_lazy("Rotate client secret"), "secret"),
-    _Choice(RevokePage, gettext_lazy("Revoke all tokens")),
-    _Choice(RetirePage, gettext_lazy("Retire API client")),
-    _Choice(AdoptPage, gettext_lazy("Adopt as API client")),
+    _Choice(pages.RotatePage, gettext_lazy("Issue access token"), "token"),
+    _Choice(pages.RotatePage, gettext_lazy("Rotate client secret"), "secret"),
+    _Choice(pages.RevokePage, gettext_lazy("Revoke all tokens")),
+    _Choice(pages.RetirePage, gettext_lazy("Retire API client")),
+    _Choice(pages.AdoptPage, gettext_lazy("Adopt as API client")),
 )
-_FOR_USERS = (_Choice(ProvisionPage, gettext_lazy("Provision API client for selected users")),)
+_ACTIONS = {
+    "client": [_Choice(page, page.title) for page in (pages.RotatePage, pages.RevokePage, pages.RetirePage)],
+    "application": _FOR_APPLICATIONS,
+    "user": [_Choice(pages.ProvisionPage, gettext_lazy("Provision API client for selected users"))],
+}
 
 _extended: WeakSet[ModelAdmin[Any]] = WeakSet()
 
 
 def extend(site: AdminSite) -> None:
-    """Extend the admin classes that are registered for users and applications when the URLs are loaded."""
+    """Extend the admin classes of clients, users and applications that are registered when the URLs are loaded."""
     take_urls = site.get_urls
 
     @wraps(take_urls)
     def get_urls() -> Any:
-        application_model = ApiClient._meta.get_field("application").related_model
-        for model, extend_admin in ((get_user_model(), _extend_users), (application_model, _extend_applications)):
-            model_admin = site._registry.get(model)  # type: ignore[arg-type]
+        for kind in _ACTIONS:
+            model_admin = site._registry.get(model_of(kind))
             if model_admin is not None and model_admin not in _extended:
                 _extended.add(model_admin)
-                extend_admin(model_admin)
+                _add_actions(model_admin, kind)
+                if kind == "application":
+                    _add_tools(model_admin)
         return take_urls()
 
     site.get_urls = get_urls  # type: ignore[method-assign]
@@ -84,16 +83,12 @@ def extend(site: AdminSite) -> None:
 
 def provision_tool(site: AdminSite, request: HttpRequest) -> list[tuple[str, Any]]:
     """Return the button to provision a client, for people who may."""
-    offered = may(request, "provision") and IS_POPUP_VAR not in request.GET
-    return [(page_url(site, ProvisionPage), ProvisionPage.title)] if offered else []
+    offered = pages.may(request, "provision") and IS_POPUP_VAR not in request.GET
+    return [(pages.page_url(site, pages.ProvisionPage), pages.ProvisionPage.title)] if offered else []
 
 
-def _extend_users(model_admin: ModelAdmin[Any]) -> None:
-    _add_actions(model_admin, "user", _FOR_USERS)
-
-
-def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
-    _add_actions(model_admin, "application", _FOR_APPLICATIONS)
+def _add_tools(model_admin: ModelAdmin[Any]) -> None:
+    """Add buttons to the list and the pages of applications."""
     site, show_list, show_form = model_admin.admin_site, model_admin.changelist_view, model_admin.render_change_form
 
     @wraps(show_list)
@@ -111,8 +106,8 @@ def _extend_applications(model_admin: ModelAdmin[Any]) -> None:
 
 def _tools(site: AdminSite, request: HttpRequest, application: Any) -> list[tuple[str, Any]]:
     """Return the buttons for one application that the person may use."""
-    allowed = [choice for choice in _FOR_APPLICATIONS if may(request, choice.page.permission)]
-    if not (allowed or may(request, "view")) or not api.may_be_client(application):
+    allowed = [choice for choice in _FOR_APPLICATIONS if pages.may(request, choice.page.permission)]
+    if not (allowed or pages.may(request, "view")) or not api.may_be_client(application):
         return []
     try:
         # In a savepoint: PostgreSQL rejects all queries after a failed one.
@@ -122,16 +117,15 @@ def _tools(site: AdminSite, request: HttpRequest, application: Any) -> list[tupl
         return []  # The migrations of this app have not run yet.
     tools = []
     if client is None:
-        allowed = allowed if may(request, "provision") else []
-    elif not may(request, "view"):
+        allowed = allowed if pages.may(request, "provision") else []
+    elif not pages.may(request, "view"):
         return []
     else:
-        url = admin_url(site, "edx_api_provisioning_apiclient_change", client.pk)
+        url = pages.admin_url(site, "edx_api_provisioning_apiclient_change", client.pk)
         tools.append((url, _("API client %s") % client.name))
         current = client.state == ApiClient.State.ACTIVE and client.application_id == application.pk
-        allowed = [choice for choice in allowed if current and choice.page is not AdoptPage]
-    urls = [page_url(site, choice.page, application=application.pk, **choice.query) for choice in allowed]
-    return [*tools, *zip(urls, (choice.title for choice in allowed), strict=True)]
+        allowed = [choice for choice in allowed if current and choice.page is not pages.AdoptPage]
+    return [*tools, *((choice.url(site, application=application.pk), choice.title) for choice in allowed)]
 
 
 def _with_tools(response: HttpResponse, tools: list[tuple[str, Any]]) -> HttpResponse:
@@ -141,11 +135,11 @@ def _with_tools(response: HttpResponse, tools: list[tuple[str, Any]]) -> HttpRes
     given = getattr(response.resolve_template(response.template_name), "template", None)
     if isinstance(given, Template) and response.context_data is not None:
         response.context_data.update(api_client_page=given, api_client_tools=tools)
-        response.template_name = f"{TEMPLATES}/with_tools.html"
+        response.template_name = f"{pages.TEMPLATES}/with_tools.html"
     return response
 
 
-def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[_Choice, ...]) -> None:
+def _add_actions(model_admin: ModelAdmin[Any], kind: str) -> None:
     take_actions = model_admin.get_actions
 
     @wraps(take_actions)
@@ -154,14 +148,20 @@ def _add_actions(model_admin: ModelAdmin[Any], kind: str, choices: tuple[_Choice
         # None turns actions off.
         if model_admin.actions is None or IS_POPUP_VAR in request.GET:
             return actions
-        ours = {
-            f"api_client_{choice.page.slug}" + (f"_{choice.what}" if choice.what else ""): choice
-            for choice in choices
-            if may(request, choice.page.permission)
-        }
-        found = {
-            name: (action_for(choice.page, kind, **choice.query), name, choice.title) for name, choice in ours.items()
-        }
-        return {**actions, **found}
+        allowed = [choice for choice in _ACTIONS[kind] if pages.may(request, choice.page.permission)]
+        return {**actions, **{choice.name: (_action(choice, kind), choice.name, choice.title) for choice in allowed}}
 
     model_admin.get_actions = get_actions  # type: ignore[method-assign]
+
+
+def _action(choice: _Choice, kind: str) -> Callable[..., HttpResponse | None]:
+    """Return the action that opens a page for the selected rows, which are of this kind."""
+
+    def act(model_admin: ModelAdmin[Any], request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_SELECTED + 1])
+        if len(keys) > MAX_SELECTED:
+            messages.error(request, _("Select at most %d.") % MAX_SELECTED)
+            return None
+        return redirect(choice.url(model_admin.admin_site, **{kind: keys}))
+
+    return act

@@ -118,7 +118,8 @@ def form_field(option: Option) -> forms.Field:
     help_text = _HELP.get(option.name) or _(option.help)
     if option is CLIENT["token"] and api.is_lms():
         help_text += _(" Clients send it as a Bearer token, which Open edX has deprecated in favor of JWTs.")
-    how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": help_text, "required": False}
+    how: dict[str, Any] = {"label": capfirst(_(option.label)), "help_text": help_text}
+    how["required"] = option.name == "name"
     if option.kind == FLAG:
         default = conf.get("ISSUE_TOKENS") if option is CLIENT["token"] else option.default
         return forms.BooleanField(initial=bool(default), **how)
@@ -143,8 +144,8 @@ def form_field(option: Option) -> forms.Field:
 
 
 def versions(subjects: Sequence[Subject], *, lock: bool = False) -> str:
-    """Return the versions of some subjects as one text."""
-    return " ".join(subject.version(lock=lock) for subject in subjects)
+    """Return a digest of each subject, which changes with it and with its rights."""
+    return " ".join(api.version_of(each.client, each.user, each.application, lock=lock) for each in subjects)
 
 
 class PageForm(forms.Form):
@@ -242,11 +243,7 @@ _CHANGED = tuple(option for option in _NEW if option.part != USER and option.nam
 
 class _SpecForm(PageForm):
     def spec(self, subject: Subject | None) -> ClientSpec:
-        """Return the spec of the client, without the values that were found wrong.
-
-        Raises:
-            InvalidSpec: if a value is wrong on every site.
-        """
+        """Return the spec of the client, without the values that were found wrong."""
         return ClientSpec(**{"name": self.name_for(subject), **self.values()})
 
     def values(self) -> dict[str, Any]:
@@ -261,10 +258,6 @@ class NewClientForm(_SpecForm):
 
     options = (*_NEW, REASON)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["name"].required = True
-
 
 class AccountsForm(_SpecForm):
     """Create an API client for each of some accounts, with the rights of the account."""
@@ -272,11 +265,7 @@ class AccountsForm(_SpecForm):
     options = (*(option for option in _CHANGED if option.part != RIGHTS), REASON)
 
     def spec(self, subject: Any) -> ClientSpec:
-        """Return the spec for one account, without the values that were found wrong.
-
-        Raises:
-            InvalidSpec: if a value is wrong on every site.
-        """
+        """Return the spec for one account."""
         user = subject.user
         return ClientSpec(
             **self.values(),
@@ -311,11 +300,7 @@ class AgainForm(PageForm):
             self.fields["restricted"].disabled = shown["restricted"]  # A restriction cannot be removed here.
 
     def spec(self, subject: Any) -> ClientSpec:
-        """Return a spec that changes the edited fields, without the values that were found wrong.
-
-        Raises:
-            InvalidSpec: if a value is wrong on every site.
-        """
+        """Return a spec that changes the edited fields."""
         given = {
             name: () if CLIENT[name].many and self.cleaned_data[name] is None else self.cleaned_data[name]
             for name in self.changed_data

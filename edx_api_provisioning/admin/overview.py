@@ -24,69 +24,68 @@ _YEAR = timedelta(days=365)
 _UNUSED = timedelta(days=90)
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class _Filter(SimpleListFilter):
-    options: ClassVar[dict[str, tuple[Any, Callable[[QuerySet[Any], datetime], QuerySet[Any]]]]]
-    """By value: the words of the choice, and a function that filters clients, given the time."""
+    options: ClassVar[dict[str, tuple[Any, Callable[[QuerySet[Any], HttpRequest], QuerySet[Any]]]]]
+    """By value: the words of the choice, and a function that filters clients for a request."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """Return the choices of the filter."""
         return [(value, words) for value, (words, _filter) in self.options.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the clients of the choice."""
         value = self.value()
-        return self.options[value][1](queryset, datetime.now(UTC)) if value in self.options else queryset
+        return self.options[value][1](queryset, request) if value in self.options else queryset
 
 
-class ExpiryFilter(_Filter):
-    """Filter by the expiry of the current access token."""
-
+class _ExpiryFilter(_Filter):
     title = gettext_lazy("next expiry")
     parameter_name = "expires"
     options: ClassVar[Any] = {
         "soon": (
             gettext_lazy("expires within 30 days"),
-            lambda clients, now: clients.filter(ends__gt=now, ends__lte=now + _SOON),
+            lambda clients, _request: clients.filter(ends__gt=_now(), ends__lte=_now() + _SOON),
         ),
-        "expired": (gettext_lazy("expired"), lambda clients, now: clients.filter(ends__lte=now)),
-        "later": (gettext_lazy("expires later"), lambda clients, now: clients.filter(ends__gt=now + _SOON)),
-        "none": (gettext_lazy("no access token"), lambda clients, _now: clients.filter(ends=None)),
+        "expired": (gettext_lazy("expired"), lambda clients, _request: clients.filter(ends__lte=_now())),
+        "later": (gettext_lazy("expires later"), lambda clients, _request: clients.filter(ends__gt=_now() + _SOON)),
+        "none": (gettext_lazy("no access token"), lambda clients, _request: clients.filter(ends=None)),
     }
 
 
-class UseFilter(_Filter):
-    """Filter by the last known use."""
-
+class _UseFilter(_Filter):
     title = gettext_lazy("last use")
     parameter_name = "used"
     options: ClassVar[Any] = {
-        "no": (gettext_lazy("not used for 90 days"), lambda clients, _now: api.unused(clients, _UNUSED))
+        "no": (gettext_lazy("not used for 90 days"), lambda clients, _request: api.unused(clients, _UNUSED))
     }
 
 
-class RightsFilter(_Filter):
-    """Filter by rights beyond the declared ones."""
-
+class _RightsFilter(_Filter):
     title = gettext_lazy("rights")
     parameter_name = "rights"
     options: ClassVar[Any] = {
         "excess": (
             gettext_lazy("more than declared"),
-            lambda clients, _now: clients.filter(name__in=_overprivileged()),
+            lambda clients, request: clients.filter(name__in=_overprivileged(request)),
         )
     }
 
 
-FILTERS = (ExpiryFilter, UseFilter, RightsFilter)
+FILTERS = (_ExpiryFilter, _UseFilter, _RightsFilter)
 
 
-def _overprivileged() -> list[str]:
-    return [client.name for client in api.list_clients(overprivileged=True)]
+def _overprivileged(request: Any) -> Any:
+    """Return the names of the clients with more rights than declared, determined once for each request."""
+    if not hasattr(request, "_overprivileged_api_clients"):
+        request._overprivileged_api_clients = [client.name for client in api.list_clients(overprivileged=True)]
+    return request._overprivileged_api_clients
 
 
-def overview(site: AdminSite) -> dict[str, Any]:
+def overview(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
     """Return the counts and the calendar; the number of statements does not depend on that of the clients."""
-    now = datetime.now(UTC)
+    now = _now()
     rows = api.with_facts(ApiClient.objects.filter(state=ApiClient.State.ACTIVE))
     clients = [(row.pk, api.summary(row, now)) for row in rows]
     ends = [client.expires_at for _pk, client in clients if client.expires_at is not None]
@@ -95,7 +94,7 @@ def overview(site: AdminSite) -> dict[str, Any]:
         (sum(now < end <= now + _SOON for end in ends), _("expire within 30 days"), {"expires": "soon"}),
         (sum(end <= now for end in ends), _("expired"), {"expires": "expired"}),
         (api.unused(ApiClient.objects.all(), _UNUSED).count(), _("not used for 90 days"), {"used": "no"}),
-        (len(_overprivileged()), _("have more rights than declared"), {"rights": "excess"}),
+        (len(_overprivileged(request)), _("have more rights than declared"), {"rights": "excess"}),
     ]
     list_url = "edx_api_provisioning_apiclient_changelist"
     return {

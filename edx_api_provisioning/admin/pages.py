@@ -13,7 +13,6 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -27,7 +26,7 @@ from django.views.decorators.http import require_http_methods
 
 from edx_api_provisioning import api
 from edx_api_provisioning.admin import credentials_page, forms
-from edx_api_provisioning.admin.selection import MAX_SELECTED, Subject, selected
+from edx_api_provisioning.admin.selection import Subject, selected
 from edx_api_provisioning.core.error_reports import hide_credentials
 from edx_api_provisioning.core.exceptions import AlreadyDone, Conflict, NotAllowed, NotTold, ProvisioningError
 from edx_api_provisioning.core.secrets import scrub_tracebacks
@@ -53,19 +52,6 @@ def may(request: HttpRequest, permission: str) -> bool:
     return request.user.has_perm(f"edx_api_provisioning.{permission}_apiclient")
 
 
-def action_for(page: type[Page], kind: str, **query: Any) -> Callable[..., HttpResponse | None]:
-    """Return the action of a list that opens a page for the selected rows, which are of this kind."""
-
-    def act(model_admin: ModelAdmin[Any], request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_SELECTED + 1])
-        if len(keys) > MAX_SELECTED:
-            messages.error(request, _("Select at most %d.") % MAX_SELECTED)
-            return None
-        return redirect(page_url(model_admin.admin_site, page, **{kind: keys}, **query))
-
-    return act
-
-
 class Page:
     """A request for a page; subclasses call one service function."""
 
@@ -75,6 +61,8 @@ class Page:
     says: Any
     permission: ClassVar[str]
     form_class: ClassVar[type[forms.PageForm]]
+    takes: ClassVar[tuple[str, ...]] = ("client", "application")
+    """The parts of a subject of which one is enough for the page to act on it."""
     needs_subjects = True
     dangerous = False
 
@@ -102,7 +90,7 @@ class Page:
 
     def respond(self) -> HttpResponse:
         """Answer the request of a person who has the permission of the page."""
-        if not all(self.suits(subject) for subject in self.subjects):
+        if not all(any(getattr(subject, part) is not None for part in self.takes) for subject in self.subjects):
             raise Http404
         if any(subject.client is None for subject in self.subjects) and not may(self.request, "provision"):
             raise PermissionDenied  # It has to be adopted first.
@@ -122,10 +110,6 @@ class Page:
                 api.record_refusal(form.name_for(self.subject), str(error), authority=self.authority)
             form.explain(error, self.subject)
             return self.ask(form)
-
-    def suits(self, subject: Subject) -> bool:
-        """Return True if the page can act on a subject."""
-        return subject.client is not None or subject.application is not None
 
     def initial(self) -> dict[str, Any]:
         """Return the initial values of the form."""
@@ -248,11 +232,8 @@ class ProvisionPage(Page):
         "A preview shows the changes first."
     )
     permission = "provision"
+    takes = ("client", "user")
     needs_subjects = False
-
-    def suits(self, subject: Subject) -> bool:
-        """Return True for clients and users."""
-        return subject.client is not None or subject.user is not None
 
     def form(self, *args: Any, **kwargs: Any) -> Any:
         """Return the form for a new client, an existing one, or users."""
@@ -367,10 +348,7 @@ class AdoptPage(Page):
     )
     permission = "provision"
     form_class = forms.AdoptForm
-
-    def suits(self, subject: Subject) -> bool:
-        """Return True for applications."""
-        return subject.application is not None
+    takes = ("application",)
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Adopt the application."""

@@ -39,10 +39,6 @@ class Subject:
         """Return the rights of user and application that exceed those of an ordinary account."""
         return api.rights_of_account(self.user, self.application)
 
-    def version(self, *, lock: bool = False) -> str:
-        """Return a digest of the subject, which changes with it and with its rights."""
-        return api.version_of(self.client, self.user, self.application, lock=lock)
-
     @property
     def proposed_name(self) -> str:
         """Return a client name derived from the name of the application or user."""
@@ -57,16 +53,15 @@ def selected(request: HttpRequest) -> list[Subject]:
         PermissionDenied: if the person may not view applications or users.
         Http404: if something does not exist, or too much is named.
     """
-    clients = _rows(ApiClient.objects.select_related("user", "application"), request.GET.getlist("client"))
+    managed = ApiClient.objects.select_related("user", "application")
+    clients = _rows(managed, request.GET.getlist("client"))
     applications = _related(request, "application")
     users = _related(request, "user")
     if len(clients) + len(applications) + len(users) > MAX_SELECTED:
         raise Http404
     owners = {
         pk: client
-        for client in ApiClient.objects.select_related("user", "application").filter(
-            Q(application__in=applications) | Q(predecessor__in=applications)
-        )
+        for client in managed.filter(Q(application__in=applications) | Q(predecessor__in=applications))
         for pk in (client.application_id, client.predecessor_id)
     }
     subjects = [
@@ -108,17 +103,18 @@ def _related(request: HttpRequest, field: str) -> list[Any]:
     keys = request.GET.getlist(field)
     if keys and not _may_see(request, field):
         raise PermissionDenied
-    return _rows(_model(field)._default_manager.all(), keys)
+    return _rows(model_of(field)._default_manager.all(), keys)
 
 
 def _may_see(request: HttpRequest, field: str) -> bool:
-    meta = _model(field)._meta
+    meta = model_of(field)._meta
     names = (f"{meta.app_label}.{get_permission_codename(right, meta)}" for right in ("view", "change"))
     return any(request.user.has_perm(name) for name in names)
 
 
-def _model(field: str) -> Any:
-    return ApiClient._meta.get_field(field).related_model
+def model_of(kind: str) -> Any:
+    """Return the model of subjects of a kind: ``client``, ``application`` or ``user``."""
+    return ApiClient if kind == "client" else ApiClient._meta.get_field(kind).related_model
 
 
 def _rows(rows: Any, keys: Sequence[str]) -> list[Any]:

@@ -116,6 +116,19 @@ def test_overview_counts_lead_to_filtered_lists(browser: Browser) -> None:
     ]
 
 
+def test_overprivileged_clients_are_determined_once(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    ApiClientFactory()
+    asked, list_clients = [], api.list_clients
+
+    def ask(**which: Any) -> Any:
+        asked.append(which)
+        return list_clients(**which)
+
+    monkeypatch.setattr(api, "list_clients", ask)
+    browser.get(f"{LIST}?rights=excess")
+    assert asked == [{"overprivileged": True}]  # for the overview and for the list
+
+
 def test_calendar_has_a_box_for_each_expiry(browser: Browser, settings: Any) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
     soon = datetime(2026, 12, 31, 18, tzinfo=UTC)
