@@ -8,18 +8,11 @@ from django.contrib.auth.models import User
 from django.shortcuts import get_object_or_404
 from django.urls import path, re_path
 from edx_rest_framework_extensions.paginators import NamespacedPageNumberPagination
-from edx_rest_framework_extensions.permissions import (
-    IsStaff,
-)
+from edx_rest_framework_extensions.permissions import IsStaff
 from opaque_keys.edx.keys import CourseKey
 from rest_framework import generics, serializers
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
-from rest_framework.permissions import (
-    BasePermission,
-    DjangoModelPermissions,
-    IsAdminUser,
-    IsAuthenticated,
-)
+from rest_framework.permissions import BasePermission, DjangoModelPermissions, IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,10 +25,7 @@ from openedx.core.constants import COURSE_ID_PATTERN
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.django_comment_common.models import FORUM_ROLES, Role
 from openedx.core.lib.api.authentication_lists import AUTHENTICATION, AUTHENTICATION_ALLOW_INACTIVE_USER
-from openedx.core.lib.api.permissions import (
-    IsMasterCourseStaffInstructor,
-    has_staff_access,
-)
+from openedx.core.lib.api.permissions import IsMasterCourseStaffInstructor, has_staff_access
 from openedx.core.lib.api.view_utils import DeveloperErrorViewMixin
 
 

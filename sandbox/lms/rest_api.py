@@ -40,10 +40,7 @@ from lms.views import AbsentView, EmptyView, JwtView, View
 from openedx.core.constants import COURSE_ID_PATTERN, USERNAME_PATTERN
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.lib.api.authentication_lists import AUTHENTICATION
-from openedx.core.lib.api.permissions import (
-    HasStaffAccessToCourse,
-    IsStaffOrOwner,
-)
+from openedx.core.lib.api.permissions import HasStaffAccessToCourse, IsStaffOrOwner
 
 # Learners
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from rest_framework.exceptions import NotFound
-from rest_framework.permissions import (
-    IsAuthenticated,
-)
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView

@@ -78,4 +78,18 @@ class Migration(migrations.Migration):
                 "unique_together": {("user", "org", "course_id", "role")},
             },
         ),
+        migrations.CreateModel(
+            name="CourseEnrollment",
+            fields=[
+                ("id", models.AutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("course_id", opaque_keys.edx.django.models.CourseKeyField(db_index=True, max_length=255)),
+                ("mode", models.CharField(default="audit", max_length=100)),
+                ("is_active", models.BooleanField(default=True)),
+                ("created", models.DateTimeField(auto_now_add=True, db_index=True, null=True)),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                "unique_together": {("user", "course_id")},
+            },
+        ),
     ]

@@ -12,12 +12,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.djangoapps.student.roles import (
-    CourseInstructorRole,
-    CourseStaffRole,
-    OrgInstructorRole,
-    OrgStaffRole,
-)
+from common.djangoapps.student.roles import CourseInstructorRole, CourseStaffRole, OrgInstructorRole, OrgStaffRole
 
 
 def has_staff_access(user: User | AnonymousUser, course_key: CourseKey) -> bool:

@@ -21,5 +21,8 @@ class Migration(migrations.Migration):
                 ("course_id", opaque_keys.edx.django.models.CourseKeyField(blank=True, db_index=True, max_length=255)),
                 ("users", models.ManyToManyField(related_name="roles", to=settings.AUTH_USER_MODEL)),
             ],
+            options={
+                "db_table": "django_comment_client_role",
+            },
         ),
     ]

@@ -84,13 +84,8 @@ def _of_profile(profile: UserProfile, request: Request) -> dict[str, Any]:
             "has_image": profile.profile_image_uploaded_at is not None,
             **{f"image_url_{name}": image % size for name, size in IMAGE_SIZES.items()},
         },
-        **{
-            name: getattr(profile, name) or None for name in ("bio", "country", "state", "gender", "level_of_education")
-        },
-        **{
-            name: getattr(profile, name)
-            for name in ("name", "goals", "year_of_birth", "mailing_address", "phone_number")
-        },
+        **{name: getattr(profile, name) or None for name in NULL_IF_EMPTY},
+        **{name: getattr(profile, name) for name in AS_STORED},
         "language_proficiencies": [],
         "social_links": [],
         "extended_profile": [],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from common.djangoapps.student.models import UserProfile
+from lms.views import JwtView, View
 from openedx.core.djangoapps.user_api.accounts.serializers import account
 from openedx.core.lib.api.authentication_lists import AUTHENTICATION, AUTHENTICATION_ALLOW_INACTIVE_USER
 from openedx.core.lib.api.parsers import MergePatchParser
@@ -99,11 +100,9 @@ class AccountViewSet(ViewSet):
         return self.retrieve(request, username)
 
 
-class PreferencesView(APIView):
+class PreferencesView(View):
     """Needs only a login; further checks happen later."""
 
-    authentication_classes = AUTHENTICATION_ALLOW_INACTIVE_USER
-    permission_classes = (IsAuthenticated,)
     parser_classes = (MergePatchParser,)
 
     def get(self, request: Request, username: str) -> Response:
@@ -127,13 +126,7 @@ class IDVerificationStatusView(APIView):
         raise NotFound
 
 
-class _JwtView(APIView):
-    """Has the default authentication classes: Bearer tokens are not accepted."""
-
-    permission_classes: tuple[Any, ...] = (IsAuthenticated,)
-
-
-class AccountDeactivationView(_JwtView):
+class AccountDeactivationView(JwtView):
     permission_classes = (IsAuthenticated, CanDeactivateUser)
 
     def post(self, request: Request, username: str) -> Response:
@@ -143,14 +136,14 @@ class AccountDeactivationView(_JwtView):
         return Response({"username": username})
 
 
-class AccountRetirementStatusView(_JwtView):
+class AccountRetirementStatusView(JwtView):
     permission_classes = (IsAuthenticated, CanRetireUser)
 
     def get(self, request: Request) -> Response:
         raise ValidationError("There are no retirement states in the sandbox.")
 
 
-class CancelAccountRetirementStatusView(_JwtView):
+class CancelAccountRetirementStatusView(JwtView):
     permission_classes = (IsAuthenticated, CanCancelUserRetirement)
 
     def post(self, request: Request) -> Response:
@@ -158,7 +151,7 @@ class CancelAccountRetirementStatusView(_JwtView):
 
 
 # openedx/core/djangoapps/user_api/views.py
-class UserViewSet(_JwtView):
+class UserViewSet(JwtView):
     permission_classes = (ApiKeyHeaderPermission,)
 
     def get(self, request: Request) -> Response:

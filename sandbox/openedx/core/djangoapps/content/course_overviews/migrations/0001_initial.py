@@ -15,6 +15,14 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", opaque_keys.edx.django.models.CourseKeyField(max_length=255, primary_key=True, serialize=False)),
                 ("org", models.TextField(max_length=255)),
+                ("display_name", models.TextField(null=True)),
+                ("end", models.DateTimeField(null=True)),
+                ("enrollment_end", models.DateTimeField(null=True)),
+                ("enrollment_start", models.DateTimeField(null=True)),
+                ("invitation_only", models.BooleanField(default=False)),
+                ("is_in_modulestore", models.BooleanField(default=False)),
+                ("self_paced", models.BooleanField(default=False)),
+                ("start", models.DateTimeField(null=True)),
             ],
         ),
     ]
