@@ -45,9 +45,8 @@ class ApiView(APIView):
 
     switched: ClassVar[bool] = True
     """Whether the site has to turn it on."""
-    rights: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The permissions that a method takes beside that to view API clients, by their first word."""
-
+    right = ""
+    """The permission that a change takes beside that to view API clients, by its first word."""
     bearer: ClassVar[bool] = False
     """True if opaque tokens are accepted even if the site has not turned that on."""
     subject = ""
@@ -201,6 +200,15 @@ class ApiView(APIView):
         answer = self._answer(api.describe(name))
         answer[REPLAYED] = "true"
         return answer
+
+    def change(self, service: Callable[..., Credentials], name: str, wanted: Mapping[str, Any]) -> Response:
+        """Call a service function for a client that matches the precondition of the request."""
+
+        def work() -> Credentials:
+            self.hold(name)
+            return service(name, **wanted, **self.asked)
+
+        return self.carry_out(work, name=name)
 
     def was_carried_out(self, part: str = "") -> bool:
         """Report whether this request, or a part of it, was carried out before."""

@@ -59,23 +59,15 @@ def _texts(about: str, **more: Any) -> Shape:
 def body(options: Mapping[str, Option], required: tuple[str, ...] = (), *, example: Shape | None = None) -> Shape:
     """Return the shape of a body that is read by these options. Null is the same as leaving a field out."""
     shapes = {
-        name: {**_inner(json_schema(option)), **({} if name in required else {"x_nullable": True})}
+        name: {**json_schema(option), **({} if name in required else {"x_nullable": True})}
         for name, option in options.items()
     }
     shown = {"example": dict(example)} if example is not None else {}
     return {**_object("", shapes, required), "additional_properties": False, **shown}
 
 
-def _inner(schema: dict[str, Any]) -> Shape:
-    """Return a JSON Schema with the names of drf-yasg."""
-    names = {"minLength": "min_length", "maxLength": "max_length"}
-    return {names.get(key, key): _inner(value) if key == "items" else value for key, value in schema.items()}
-
-
 _TYPES: Mapping[str, Shape] = {
     "str": {"type": "string"},
-    "Status": {"type": "string"},
-    "Secret": {"type": "string"},
     "bool": {"type": "boolean"},
     "int": {"type": "integer"},
     "datetime": {"type": "string", "format": "date-time"},
@@ -84,16 +76,12 @@ _TYPES: Mapping[str, Shape] = {
 }
 
 
-def _statements(result: type) -> list[Any]:
-    definition: Any = ast.parse(inspect.getsource(result)).body[0]
-    return list(definition.body)
-
-
 def shape_of(result: type, **more: Shape) -> Shape:
     """Return the shape of a result type: its fields with their types and docstrings, and the ones given here."""
+    definition: Any = ast.parse(inspect.getsource(result)).body[0]
     described = {option.name: option.help for option in (options.CLIENT["name"], *STORED.values())} | {
         ast.unparse(field.target): inspect.cleandoc(ast.literal_eval(text.value)).replace("\n", " ")
-        for field, text in itertools.pairwise(_statements(result))
+        for field, text in itertools.pairwise(definition.body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
     properties = dict(more)
@@ -128,12 +116,13 @@ PROBLEM = _object(
     ("type", "title", "status", "detail"),
 )
 
-_NAME = _text(options.CLIENT["name"].help)
-_ERROR = {**_object("The reason as a problem, if nothing was done.", {}), "x_nullable": True}
+_NAME = options.CLIENT["name"]
 
 
 def _per_client(about: str, properties: Shape) -> Shape:
-    item = _object("", {"name": _NAME, "error": _ERROR, **properties}, ("name", "error", *properties))
+    error = {**_object("The reason as a problem, if nothing was done.", {}), "x_nullable": True}
+    properties = {"name": _text(_NAME.help), "error": error, **properties}
+    item = _object("", properties, properties)
     return _object(about, {"clients": {"type": "array", "items": item}}, ("clients",))
 
 
@@ -181,15 +170,7 @@ def page_of(item: Shape) -> Shape:
     )
 
 
-NAME_PARAMETER = (
-    "name",
-    "path",
-    _text(
-        options.CLIENT["name"].help,
-        pattern=f"^{options.CLIENT['name'].pattern}$",
-        maxLength=options.CLIENT["name"].max_length,
-    ),
-)
+NAME_PARAMETER = ("name", "path", _text(_NAME.help, pattern=f"^{_NAME.pattern}$", maxLength=_NAME.max_length))
 IDEMPOTENCY_KEY = (
     "Idempotency-Key",
     "header",
@@ -248,7 +229,10 @@ def documented(
     refusals = sorted({401, 403, 404, 429, 503, *problems})
     decorate: Callable[[View], View] = describe(
         body=_schema(takes) if takes is not None else None,
-        parameters=[_parameter(*parameter) for parameter in parameters],
+        parameters=[
+            openapi.Parameter(name, place, **{"required": place == "path", **shape})
+            for name, place, shape in parameters
+        ],
         responses=responses | {status: openapi.Response(_WHY[status], _schema(PROBLEM)) for status in refusals},
     )
     return decorate
@@ -263,7 +247,3 @@ def _schema(shape: Shape) -> Any:
     if not parts.get("required", True):
         del parts["required"]
     return openapi.Schema(**parts)
-
-
-def _parameter(name: str, place: str, shape: Shape) -> Any:
-    return openapi.Parameter(name, place, **{"required": place == "path", **shape})

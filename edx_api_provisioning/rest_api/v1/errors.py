@@ -18,21 +18,7 @@ from django.utils.translation import gettext_lazy
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
-from edx_api_provisioning.core.exceptions import (
-    ClientExists,
-    ClientNotFound,
-    Conflict,
-    DatabaseFailure,
-    InvalidSpec,
-    NearMatch,
-    NotAllowed,
-    NotMigrated,
-    NotTold,
-    ProvisioningError,
-    RequestReused,
-    UnusableToken,
-    VerificationFailed,
-)
+from edx_api_provisioning.core import exceptions as ours
 from edx_api_provisioning.formats.schema import InvalidFields
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,20 +26,20 @@ _TYPES = "https://docs.openedx.org/errors/"
 _OURS = "api-provisioning/"
 
 # Status and type of each error of ours. The first class that matches decides.
-_PROBLEMS: tuple[tuple[type[ProvisioningError], HTTPStatus, str], ...] = (
-    (InvalidSpec, HTTPStatus.BAD_REQUEST, "validation"),
-    (NotAllowed, HTTPStatus.FORBIDDEN, f"{_OURS}beyond-own-rights"),
-    (ClientNotFound, HTTPStatus.NOT_FOUND, f"{_OURS}client-not-found"),
-    (ClientExists, HTTPStatus.CONFLICT, f"{_OURS}client-exists"),
-    (NotTold, HTTPStatus.CONFLICT, f"{_OURS}not-disclosed"),
-    (NearMatch, HTTPStatus.CONFLICT, f"{_OURS}near-match"),
-    (Conflict, HTTPStatus.CONFLICT, "conflict"),
-    (UnusableToken, HTTPStatus.CONFLICT, f"{_OURS}unusable-token"),
-    (VerificationFailed, HTTPStatus.CONFLICT, f"{_OURS}verification-failed"),
-    (RequestReused, HTTPStatus.UNPROCESSABLE_ENTITY, f"{_OURS}idempotency-key-reused"),
-    (NotMigrated, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}not-migrated"),
-    (DatabaseFailure, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}database-failure"),
-    (ProvisioningError, HTTPStatus.CONFLICT, f"{_OURS}refused"),
+_PROBLEMS: tuple[tuple[type[ours.ProvisioningError], HTTPStatus, str], ...] = (
+    (ours.InvalidSpec, HTTPStatus.BAD_REQUEST, "validation"),
+    (ours.NotAllowed, HTTPStatus.FORBIDDEN, f"{_OURS}beyond-own-rights"),
+    (ours.ClientNotFound, HTTPStatus.NOT_FOUND, f"{_OURS}client-not-found"),
+    (ours.ClientExists, HTTPStatus.CONFLICT, f"{_OURS}client-exists"),
+    (ours.NotTold, HTTPStatus.CONFLICT, f"{_OURS}not-disclosed"),
+    (ours.NearMatch, HTTPStatus.CONFLICT, f"{_OURS}near-match"),
+    (ours.Conflict, HTTPStatus.CONFLICT, "conflict"),
+    (ours.UnusableToken, HTTPStatus.CONFLICT, f"{_OURS}unusable-token"),
+    (ours.VerificationFailed, HTTPStatus.CONFLICT, f"{_OURS}verification-failed"),
+    (ours.RequestReused, HTTPStatus.UNPROCESSABLE_ENTITY, f"{_OURS}idempotency-key-reused"),
+    (ours.NotMigrated, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}not-migrated"),
+    (ours.DatabaseFailure, HTTPStatus.SERVICE_UNAVAILABLE, f"{_OURS}database-failure"),
+    (ours.ProvisioningError, HTTPStatus.CONFLICT, f"{_OURS}refused"),
 )
 _PLATFORM: tuple[tuple[type[drf.APIException], str], ...] = (
     (drf.NotAuthenticated, "authn"),
@@ -85,8 +71,8 @@ def respond(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the response for an error, as DRF's EXCEPTION_HANDLER does; None for a bug, which Django logs as a 500."""
     if isinstance(error, Error):
         # The text of the database may contain values.
-        error = DatabaseFailure(_("the database failed; nothing was changed. Try again."))
-    if isinstance(error, ProvisioningError):
+        error = ours.DatabaseFailure(_("the database failed; nothing was changed. Try again."))
+    if isinstance(error, ours.ProvisioningError):
         body = problem(error)
         response = Response(body, status=body["status"])
     elif isinstance(error, (Http404, PermissionDenied, drf.APIException)):
@@ -99,7 +85,7 @@ def respond(error: Exception, context: dict[str, Any]) -> Response | None:
     return response
 
 
-def problem(error: ProvisioningError) -> dict[str, Any]:
+def problem(error: ours.ProvisioningError) -> dict[str, Any]:
     """Return the body for an error of ours."""
     status, slug = next((status, slug) for kind, status, slug in _PROBLEMS if isinstance(error, kind))
     errors: dict[str, list[str]] = {}
@@ -109,12 +95,11 @@ def problem(error: ProvisioningError) -> dict[str, Any]:
     return _body(status, slug, str(error)) | ({"errors": errors} if errors else {})
 
 
-def _of_drf(error: Exception) -> Response:
+def _of_drf(error: Any) -> Response:
     if isinstance(error, Http404):
         error = drf.NotFound()
     elif isinstance(error, PermissionDenied):
         error = drf.PermissionDenied()
-    assert isinstance(error, drf.APIException)  # noqa: S101 - for the type checker
     code = str(error.default_code).replace("_", "-")
     slug = next((slug for kind, slug in _PLATFORM if isinstance(error, kind)), f"{_OURS}{code}")
     # The Bearer authentication of the LMS raises a dict.
@@ -122,9 +107,10 @@ def _of_drf(error: Exception) -> Response:
     response = Response(
         _body(HTTPStatus(error.status_code), slug, str(detail or error.default_detail)), status=error.status_code
     )
-    for header, attribute in (("WWW-Authenticate", "auth_header"), ("Retry-After", "wait")):
-        if (value := getattr(error, attribute, None)) is not None:
-            response[header] = str(value) if header == "WWW-Authenticate" else f"{value:.0f}"
+    if (challenge := getattr(error, "auth_header", None)) is not None:
+        response["WWW-Authenticate"] = challenge
+    if (seconds := getattr(error, "wait", None)) is not None:
+        response["Retry-After"] = f"{seconds:.0f}"
     return response
 
 

@@ -77,10 +77,11 @@ class MayChange(BasePermission):
 
 
 class HasRight(BasePermission):
-    """Require the permissions that the view names for the method, and always that to view API clients."""
+    """Require the permission to view API clients, and for changes the one that the view names."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Return True if the user has the permissions that the method needs."""
-        wanted = [f"edx_api_provisioning.{right}_apiclient" for right in ("view", *view.rights.get(request.method, ()))]
+        rights = ["view"] if request.method in SAFE_METHODS else ["view", view.right]
+        wanted = [f"edx_api_provisioning.{right}_apiclient" for right in rights]
         self.message = _("It takes the permissions %s.") % ", ".join(wanted)
         return all(request.user.has_perm(permission) for permission in wanted)

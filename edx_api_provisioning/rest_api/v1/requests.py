@@ -16,7 +16,7 @@ from rest_framework.request import Request, is_form_media_type
 
 from edx_api_provisioning.core.commands import GRACE, NEW_TOKEN, RETIRE
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.options import CLIENT, REASON, STORED, Option
+from edx_api_provisioning.core.options import CLIENT, DUPLICATE, REASON, STORED, Option, repeated
 from edx_api_provisioning.core.spec import OF_TOKEN, change_client
 from edx_api_provisioning.data import ClientSpec, ClientSummary, RequestId
 from edx_api_provisioning.formats import schema
@@ -66,11 +66,7 @@ def mapping(request: Request) -> Mapping[str, Any]:
 
 
 def values(request: Request, fields: Mapping[str, Option]) -> dict[str, Any]:
-    """Return the values in the body.
-
-    Raises:
-        InvalidFields: with every problem.
-    """
+    """Return the values in the body, or raise InvalidFields with every problem."""
     return schema.read(mapping(request), fields)
 
 
@@ -82,11 +78,7 @@ def new_client(request: Request) -> tuple[ClientSpec, str]:
 
 
 def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
-    """Return the clients that the manifest in the body describes, and the reason it gives.
-
-    Raises:
-        InvalidFields: with every problem, each with its place.
-    """
+    """Return the clients that the manifest in the body describes, and the reason it gives."""
     body = dict(mapping(request))
     defaults, clients = body.pop("defaults", None) or {}, body.pop("clients", None)
     given = schema.read(body, MANIFEST)
@@ -94,23 +86,26 @@ def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
         raise InvalidSpec(_("use a list of objects for clients, and an object for defaults."), field="clients")
     if len(clients) > MOST:
         raise InvalidSpec(_("use at most %d in one request.") % MOST, field="clients")
-    described = [{**defaults, **client} for client in clients]
-    specs, problems = schema.read_clients(described, manifest=given.get("manifest"))
+    specs: dict[int, ClientSpec] = {}
+    problems: list[InvalidSpec] = []
+    for number, client in enumerate(clients):
+        try:
+            specs[number] = schema.read_client({**defaults, **client}, manifest=given.get("manifest"))
+        except InvalidFields as error:
+            problems += [InvalidSpec(each.message, field=f"clients[{number}].{each.field}") for each in error.problems]
+    numbers = [*specs]
+    for index, _first in repeated(spec.name for spec in specs.values()):
+        problems.append(InvalidSpec(_(DUPLICATE), field=f"clients[{numbers[index]}].name"))
     if problems:
-        raise InvalidFields(
-            InvalidSpec(problem.message, field=f"clients[{number}].{problem.field}") for number, problem in problems
-        )
+        raise InvalidFields(problems)
     schema.read(defaults, DEFAULTS)  # No client may have taken them.
-    return specs, given.get("reason", "")
+    return [*specs.values()], given.get("reason", "")
 
 
 def changed_client(request: Request, client: ClientSummary) -> tuple[ClientSpec, str]:
     """Return a spec that changes what the body says of a client, and the reason it gives.
 
     An access token is issued only if the body asks for one: whoever changes a contact does not look for it.
-
-    Raises:
-        InvalidFields: with every problem.
     """
     given = values(request, CHANGE)
     reason = given.pop("reason", "")

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.urls import reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import (
-    AlreadyDone,
-    NotAllowed,
-    NotTold,
-    ProvisioningError,
-    RequestReused,
-)
+from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError, RequestReused
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.data import ORDERINGS, Applied, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
@@ -79,19 +73,15 @@ class SelfRotateView(ApiView):
         during the grace period. Two simultaneous requests issue one token.
         """
         given = requests.values(request, requests.SELF)
-        request_id = self.request_id()
-
-        def rotate() -> Credentials:
-            return api.rotate_self(self.credential, request_id=request_id, **given)
-
+        asked = {"request_id": self.request_id(), **given}
         client = api.identify(request.user, self.credential).client
-        return self.carry_out(rotate, name=client or "")
+        return self.carry_out(lambda: api.rotate_self(self.credential, **asked), name=client or "")
 
 
 class PlanView(ApiView):
     """Plan the changes of a manifest."""
 
-    rights: ClassVar = {"POST": ("provision",)}
+    right = "provision"
 
     @documented(
         {200: ("The planned changes, or an error, for each client, with an ETag for apply/.", docs.PLANNED)},
@@ -121,7 +111,7 @@ class PlanView(ApiView):
 class ApplyView(ApiView):
     """Apply a manifest."""
 
-    rights: ClassVar = {"POST": ("provision",)}
+    right = "provision"
 
     @documented(
         {200: ("The result, or an error, for each client.", docs.APPLIED)},
@@ -169,7 +159,7 @@ class ApplyView(ApiView):
 class ClientListView(ApiView):
     """List and create clients."""
 
-    rights: ClassVar = {"POST": ("provision",)}
+    right = "provision"
 
     @documented(
         {200: ("A page of clients.", docs.page_of(docs.CLIENT))},
@@ -206,10 +196,9 @@ class ClientListView(ApiView):
         spec, reason = requests.new_client(request)
         self.subject = spec.name
 
-        def provision() -> Credentials:
-            return api.provision(spec, new=True, reason=reason, **self.asked)
-
-        answer = self.carry_out(provision, name=spec.name, status=201)
+        answer = self.carry_out(
+            lambda: api.provision(spec, new=True, reason=reason, **self.asked), name=spec.name, status=201
+        )
         answer["Location"] = request.build_absolute_uri(reverse("edx_api_provisioning:client", args=[spec.name]))
         return answer
 
@@ -217,7 +206,7 @@ class ClientListView(ApiView):
 class ClientView(ApiView):
     """Read and change a client."""
 
-    rights: ClassVar = {"PATCH": ("provision",)}
+    right = "provision"
 
     @documented({200: ("The client, with an ETag.", docs.CLIENT)}, problems=(409,), parameters=(docs.NAME_PARAMETER,))
     def get(self, request: Request, name: str) -> Response:
@@ -245,19 +234,10 @@ class ClientView(ApiView):
         return self.carry_out(change, name=name)
 
 
-class _RotateView(ApiView):
-    rights: ClassVar = {"POST": ("rotate",)}
-
-    def rotate(self, name: str, wanted: dict[str, Any]) -> Response:
-        def rotate() -> Credentials:
-            self.hold(name)
-            return api.rotate(name, **wanted, **self.asked)
-
-        return self.carry_out(rotate, name=name)
-
-
-class TokenView(_RotateView):
+class TokenView(ApiView):
     """Rotate the access token of a client."""
+
+    right = "rotate"
 
     @documented(
         {200: ("The client with its new token.", docs.CREDENTIALS)},
@@ -270,11 +250,13 @@ class TokenView(_RotateView):
 
         All older tokens expire now, or at the end of the grace period.
         """
-        return self.rotate(name, requests.values(request, requests.TOKEN))
+        return self.change(api.rotate, name, requests.values(request, requests.TOKEN))
 
 
-class SecretView(_RotateView):
+class SecretView(ApiView):
     """Rotate the client secret of a client."""
+
+    right = "rotate"
 
     @documented(
         {200: ("The client with its new secret.", docs.CREDENTIALS)},
@@ -288,13 +270,14 @@ class SecretView(_RotateView):
         An application has one secret: without a grace period the old one stops working now. With a grace period the
         client moves to a new application with a new `client_id`, and the token must be rotated too.
         """
-        return self.rotate(name, {"token": False, "secret": True, **requests.values(request, requests.SECRET)})
+        given = requests.values(request, requests.SECRET)
+        return self.change(api.rotate, name, {"token": False, "secret": True, **given})
 
 
 class RevokeView(ApiView):
     """Revoke the tokens of a client, or retire it."""
 
-    rights: ClassVar = {"POST": ("revoke",)}
+    right = "revoke"
 
     @documented(
         {200: ("The client without tokens.", docs.CREDENTIALS)},
@@ -309,13 +292,7 @@ class RevokeView(ApiView):
         ID and secret, unless it is retired: then the secret is revoked too, and the user is deactivated if it was
         created for this client and nothing else uses it.
         """
-        wanted = requests.values(request, requests.REVOKE)
-
-        def revoke() -> Credentials:
-            self.hold(name)
-            return api.revoke(name, **wanted, **self.asked)
-
-        return self.carry_out(revoke, name=name)
+        return self.change(api.revoke, name, requests.values(request, requests.REVOKE))
 
 
 class EventListView(ApiView):
