@@ -90,12 +90,6 @@ class LibraryUserRole(CourseRole):
     ROLE = "library_user"
 
 
-class CourseCcxCoachRole(CourseRole):
-    """Not registered, as in the LMS."""
-
-    ROLE = "ccx_coach"
-
-
 @register_access_role
 class CourseDataResearcherRole(CourseRole):
     ROLE = "data_researcher"
@@ -112,10 +106,6 @@ class OrgInstructorRole(OrgRole):
 @register_access_role
 class OrgContentCreatorRole(OrgRole):
     ROLE = "org_course_creator_group"
-
-
-class OrgLibraryUserRole(OrgRole):
-    ROLE = "library_user"
 
 
 class OrgDataResearcherRole(OrgRole):
