@@ -19,6 +19,7 @@ from edx_api_provisioning.core.options import (
     RESULT,
     SECRET,
     TOKEN,
+    URL,
     Option,
     gettext_noop,
 )
@@ -87,6 +88,7 @@ _RESULT = (
     Option(
         "verify_url",
         _("Then verify them over HTTP, at this public https address of the site."),
+        kind=URL,
         metavar="URL",
         part=RESULT,
     ),
@@ -200,7 +202,9 @@ COMMANDS: Mapping[str, Command] = {
                 metavar="ID",
             ),
             Option("client_secret", _SOURCE, kind=SECRET, metavar="SOURCE"),
-            Option("url", _("Verify over HTTP too, at this public https address of the site."), metavar="URL"),
+            Option(
+                "url", _("Verify over HTTP too, at this public https address of the site."), kind=URL, metavar="URL"
+            ),
             Option(
                 "course",
                 _("Course to try the endpoints of the client's profile on, with NAME and --url."),

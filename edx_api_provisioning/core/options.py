@@ -25,12 +25,13 @@ def gettext_noop(text: str) -> str:
 
 _ = gettext_noop
 
-TEXT, EMAIL, FLAG, DURATION, INSTANT, SECRET, FORMAT = (
+TEXT, EMAIL, FLAG, DURATION, INSTANT, URL, SECRET, FORMAT = (
     "text",
     "email",
     "flag",
     "duration",
     "instant",
+    "url",
     "secret",
     "format",
 )

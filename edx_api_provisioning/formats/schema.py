@@ -11,24 +11,27 @@ from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import (
     CLIENT,
-    DUPLICATE,
     DURATION,
     EMAIL,
     FLAG,
     INSTANT,
     SECRET,
     TEXT,
+    URL,
     Option,
     find_problems,
-    repeated,
 )
-from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime
+from edx_api_provisioning.core.parsing import parse_instant, parse_lifetime, parse_site_url
 from edx_api_provisioning.core.secrets import read_secret
 from edx_api_provisioning.core.spec import ClientSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_PARSERS: Mapping[str, Callable[[str], Any]] = {DURATION: parse_lifetime, INSTANT: parse_instant}
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    DURATION: parse_lifetime,
+    INSTANT: parse_instant,
+    URL: parse_site_url,
+}
 
 
 def keyed(*options: Option) -> Mapping[str, Option]:
@@ -59,10 +62,7 @@ class InvalidFields(InvalidSpec):
 
 
 def parse(option: Option, value: Any, *, stdin: bool = False) -> Any:
-    """Return a value of the right type as ClientSpec takes it.
-
-    Args:
-        stdin: True to allow a secret to be read from standard input.
+    """Return a value of the right type as ClientSpec takes it; ``stdin`` allows a secret from standard input.
 
     Raises:
         InvalidSpec: for a value that cannot be parsed; it is not repeated.
@@ -100,17 +100,16 @@ def _read(given: Mapping[str, Any], options: Mapping[str, Option]) -> tuple[dict
     return values, sorted(problems, key=lambda problem: order.index(problem.field))
 
 
-def read_client(given: Mapping[str, Any], options: Mapping[str, Option] = PUBLIC_FIELDS, **more: Any) -> ClientSpec:
-    """Return the spec that a mapping describes.
-
-    Args:
-        more: fields of the spec that a description cannot hold.
+def read_client(
+    given: Mapping[str, Any], options: Mapping[str, Option] = PUBLIC_FIELDS, *, manifest: str | None = None
+) -> ClientSpec:
+    """Return the spec that a mapping describes, as a part of the manifest of this name.
 
     Raises:
         InvalidFields: with every problem; no value is repeated.
     """
     values, problems = _read(given, options)
-    values = {**more, **values}
+    values["manifest"] = manifest
     if not problems:
         try:
             return ClientSpec(**values)
@@ -130,27 +129,6 @@ def _keyed(error: InvalidSpec) -> InvalidSpec:
     """Return an error of a ClientSpec with the key of its field."""
     option = CLIENT.get(error.field or "")
     return InvalidSpec(error.message, field=option.key) if option is not None else error
-
-
-def read_clients(
-    clients: Iterable[Mapping[str, Any]], options: Mapping[str, Option] = PUBLIC_FIELDS, **more: Any
-) -> tuple[list[ClientSpec], list[tuple[int, InvalidSpec]]]:
-    """Return the specs that mappings describe, and every problem with the number of the mapping.
-
-    Args:
-        more: fields of the specs that a description cannot hold.
-    """
-    specs: dict[int, ClientSpec] = {}
-    problems: list[tuple[int, InvalidSpec]] = []
-    for number, client in enumerate(clients):
-        try:
-            specs[number] = read_client(client, options, **more)
-        except InvalidFields as error:
-            problems += [(number, problem) for problem in error.problems]
-    numbers = [*specs]
-    for index, _first in repeated(spec.name for spec in specs.values()):
-        problems.append((numbers[index], InvalidSpec(_(DUPLICATE), field="name")))
-    return list(specs.values()), problems
 
 
 def json_schema(option: Option) -> dict[str, Any]:

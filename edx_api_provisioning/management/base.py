@@ -17,9 +17,8 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.commands import COMMANDS
 from edx_api_provisioning.core.exceptions import ClientNotFound, ProvisioningError
 from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, SECRET, Option
-from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.core.text import printable, suggest
-from edx_api_provisioning.data import Applied, Authority, Credentials, Status, Verification
+from edx_api_provisioning.data import Applied, Authority, Credentials, Status
 from edx_api_provisioning.formats import destinations, examination, files, rendering, requests
 from edx_api_provisioning.formats.schema import parse
 
@@ -105,11 +104,7 @@ class ClientCommand(BaseCommand):
         }
 
     def run(self, *args: Any, **options: Any) -> None:
-        """Run the command; the options are keyword arguments.
-
-        Raises:
-            ProvisioningError: shown as one line, with exit code 1.
-        """
+        """Run the command; the options are keyword arguments."""
         raise NotImplementedError
 
     @property
@@ -118,11 +113,7 @@ class ClientCommand(BaseCommand):
         return self.stdout._out
 
     def show(self, text: str) -> None:
-        """Write a result to standard output, where nothing else is written.
-
-        Raises:
-            OutputFailure: if nobody reads it, or if its encoding lacks a character.
-        """
+        """Write a result to standard output, where nothing else is written."""
         destinations.write(self.out, text)
 
     def say(self, line: str) -> None:
@@ -143,11 +134,12 @@ class IssuingCommand(ClientCommand):
     def destination(self, options: dict[str, Any], *, many: bool) -> Iterator[destinations.Destination]:
         """Return where ``--output`` says that credentials go: a stream, a file, or files in a directory."""
         path, format = options["output"], options["format"]
-        if options["verify_url"] is not None:
-            parse_site_url(options["verify_url"])  # so that a wrong one is refused before anything is issued
         out = destinations.open_stream("-" if path is None else path, self.out)
         if out is None:
-            yield self._files(path, many=many, format=format, force=options["force"])
+            if many:
+                files.make_directory(path)
+            path_of = partial(rendering.path_of, directory=path, format=format) if many else lambda _name: path
+            yield destinations.Files(path_of, format=format, force=options["force"])
             return
         if many and format in ("env", "docker-env"):
             raise wrong_usage(
@@ -160,12 +152,6 @@ class IssuingCommand(ClientCommand):
         finally:
             if out is not self.out:
                 out.close()
-
-    def _files(self, path: str, *, many: bool, format: str, force: bool) -> destinations.Files:
-        if many:
-            files.make_directory(path)
-        path_of = partial(rendering.path_of, directory=path, format=format) if many else lambda _name: path
-        return destinations.Files(path_of, format=format, force=force)
 
     def issue_one(
         self, issue: Callable[[destinations.Destination], Iterable[Applied]], options: dict[str, Any]
@@ -183,26 +169,18 @@ class IssuingCommand(ClientCommand):
                 self.say(line)
 
     def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:
-        """Print the changes, and verify the credentials over HTTP if requested.
-
-        Args:
-            path: the file that the credentials are in.
-
-        Raises:
-            CommandError: if they do not work over HTTP.
-        """
+        """Print the changes and the file of the credentials, and verify them over HTTP if requested."""
         for warning in credentials.warnings:
             self.say(_("Warning: %s") % warning)
         for change in credentials.changes:
             self.say(change)
         if not credentials.issued:
-            issue = _("No credentials were issued; to issue new ones, run: rotate_api_client %s")
-            self.say(issue % credentials.name)
+            self.say(_("No credentials were issued; to issue new ones, run: rotate_api_client %s") % credentials.name)
             return
         if path is not None:
             self.say(_("The credentials are in %s.") % path)
         if options["verify_url"] is not None:
-            self._verify_over_http(credentials, parse_site_url(options["verify_url"]))
+            self._verify_over_http(credentials, options["verify_url"])
 
     def _verify_over_http(self, credentials: Credentials, url: str) -> None:
         failed = _("The credentials exist and were delivered, but: %s")
@@ -213,7 +191,8 @@ class IssuingCommand(ClientCommand):
         for check in verification.checks:
             self.say(_("Check: %s.") % examination.render_check(check).rstrip("."))
         if not verification.ok:
-            raise CommandError(failed % _failures(verification))
+            failures = (f"{check.what}: {check.meaning}" for check in verification.checks if check.ok is False)
+            raise CommandError(failed % " ".join(failures))
 
 
 def operator() -> Authority:
@@ -227,10 +206,6 @@ def operator() -> Authority:
 def _text(value: Any) -> Any:
     """Return a value as it was typed: argparse before Python 3.13 turns ``--`` into an empty list."""
     return [_text(each) for each in value] or "--" if isinstance(value, list) else value
-
-
-def _failures(verification: Verification) -> str:
-    return " ".join(f"{check.what}: {check.meaning}" for check in verification.checks if check.ok is False)
 
 
 _BY_FIELD = {option.name: option for command in COMMANDS.values() for option in command.options} | {**CLIENT}

@@ -21,11 +21,7 @@ from edx_api_provisioning.management.base import ClientCommand, IssuingCommand, 
 
 
 def read_file(path: str) -> Manifest:
-    """Return the manifest in a file, or on standard input for ``-``.
-
-    Raises:
-        InvalidSpec: if it cannot be read, or with all that is wrong in it.
-    """
+    """Return the manifest in a file, or on standard input for ``-``."""
     try:
         if path == "-":
             data = sys.stdin.buffer.read()
@@ -80,7 +76,7 @@ def _changes(
         else:
             counts[plan.change] += 1
             yield rendering.change_as_dict(spec.name, plan.change, plan)
-    for retired in _pruned(manifest, options, dry_run=True):
+    for retired in _pruned(manifest, options, authority=operator(), dry_run=True):
         counts["retire"] += 1
         yield rendering.change_as_dict(retired.name, "retire", None)
 
@@ -90,11 +86,11 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
     counts: Counter[str] = Counter()
     failed: list[str] = []
     request = {"authority": operator(), "reason": options["reason"]}
-    with command.destination(options, many=True) as to, _Progress(command, len(manifest.clients)) as progress:
+    with command.destination(options, many=True) as to:
         done = api.apply(
             manifest.clients, destination=to, verify=options["verify"], fail_fast=options["fail_fast"], **request
         )
-        for applied in progress.counted(done):
+        for applied in _with_progress(command, done, len(manifest.clients)):
             _tell(command, applied, counts, failed)
             credentials = applied.credentials
             if credentials and not credentials.issued and options["format"] in ("json", "jsonl"):
@@ -114,7 +110,7 @@ def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable
         return []
     if manifest.name is None:
         raise InvalidSpec(_("the manifest has no name; add manifest: NAME."), field="prune")
-    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **({"authority": operator()} | how))
+    return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **how)
 
 
 def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed: list[str]) -> None:
@@ -129,29 +125,21 @@ def _tell(command: ClientCommand, applied: Applied, counts: Counter[str], failed
         command.say(f"{applied.name}: " + _("Warning: %s") % warning)
 
 
-class _Progress:
-    """Progress of a run, shown on a terminal only."""
-
-    def __init__(self, command: ClientCommand, total: int) -> None:
-        self._stderr, self._total = command.stderr, total
-        self._shown = self._stderr.isatty() and not command.quiet
-        self._began = self._last = time.monotonic()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def counted(self, done: Iterator[Applied]) -> Iterator[Applied]:
+def _with_progress(command: ClientCommand, done: Iterator[Applied], total: int) -> Iterator[Applied]:
+    """Yield the results, and show the progress on a terminal."""
+    stderr = command.stderr
+    shown = stderr.isatty() and not command.quiet
+    began = last = time.monotonic()
+    try:
         for number, applied in enumerate(done, 1):
             yield applied
             now = time.monotonic()
-            if self._shown and now - self._last > 0.2:
-                self._last = now
-                rate = number / (now - self._began)
+            if shown and now - last > 0.2:
+                last, rate = now, number / (now - began)
                 says = _("%(number)d of %(total)d clients, %(rate)d a second, %(left)d s left")
-                values = {"number": number, "total": self._total, "rate": rate, "left": (self._total - number) / rate}
-                self._stderr.write(f"\r\x1b[K{says % values}", ending="")
-                self._stderr.flush()
-
-    def __exit__(self, *_error: object) -> None:
-        if self._shown:
-            self._stderr.write("\r\x1b[K", ending="")
+                values = {"number": number, "total": total, "rate": rate, "left": (total - number) / rate}
+                stderr.write(f"\r\x1b[K{says % values}", ending="")
+                stderr.flush()
+    finally:
+        if shown:
+            stderr.write("\r\x1b[K", ending="")

@@ -271,7 +271,7 @@ def test_similar_name_is_suggested(made: Credentials) -> None:
 def test_unsafe_url_is_rejected(made: Credentials) -> None:
     ran = run("--token-from", "stdin", "--url", "http://lms.example.org", stdin=shown(made.access_token))
 
-    assert "secrets are not sent over http" in ran.refusal
+    assert ran.refusal == "--url: secrets are not sent over http; use the https URL."
 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("b\udced", SECRET), ("report", "b\udced"), ("a\0", SECRET)])

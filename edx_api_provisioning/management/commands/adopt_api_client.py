@@ -16,13 +16,7 @@ Adopting a client again records the rights that its user has by now as agreed to
 Exit code: 0 done or nothing to do, 1 not done, 2 wrong usage.
 """
 
-    def run(self, *, name: str, client_id: str, format: str, **options: Any) -> None:
-        result = api.adopt(
-            name,
-            client_id=client_id,
-            authority=operator(),
-            contact=options["contact"],
-            purpose=options["purpose"],
-            reason=options["reason"],
-        )
+    def run(self, *, name: str, format: str, **options: Any) -> None:
+        about = {each: options[each] for each in ("client_id", "contact", "purpose", "reason")}
+        result = api.adopt(name, authority=operator(), **about)
         self.show(rendering.render_outcome(result, format=format))

@@ -50,7 +50,10 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
             given = "--profiles" if profiles else "--error"
             raise wrong_usage(given, _("not allowed together with METHOD and PATH."))
         if error is not None:
-            self._explain_error(error, format)
+            if (meaning := api.find_error(error)) is None:
+                message = _("unknown error; see the log of the site, and try verify_api_client.")
+                raise InvalidSpec(message, field="error")
+            self.show(json.dumps({"meaning": meaning}) + "\n" if format == "json" else f"{meaning}\n")
             return
         rights = api.client_rights(client) if client is not None else None
         if method is not None and path is not None:
@@ -68,11 +71,6 @@ Exit code: 0 done, 1 not known, 2 wrong usage.
                     " not checked, or was not tested."
                 )
             )
-
-    def _explain_error(self, text: str, format: str) -> None:
-        if (meaning := api.find_error(text)) is None:
-            raise InvalidSpec(_("unknown error; see the log of the site, and try verify_api_client."), field="error")
-        self.show(json.dumps({"meaning": meaning}) + "\n" if format == "json" else f"{meaning}\n")
 
 
 def _joined(lines: Iterable[str]) -> str:
@@ -94,7 +92,7 @@ def _explained(endpoint: Endpoint, rights: frozenset[str] | None) -> dict[str, A
         "name": endpoint.name,
         "method": endpoint.method,
         "path": endpoint.path,
-        "auth": [*endpoint.auth],
+        "auth": endpoint.auth,
         "rights": [sorted(alternative) for alternative in endpoint.rights],
         "untried": [sorted(alternative) for alternative in endpoint.untried],
         "checked_in": endpoint.checked_in,

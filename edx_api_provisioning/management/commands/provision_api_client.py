@@ -11,6 +11,7 @@ from edx_api_provisioning import api
 from edx_api_provisioning.core.options import CLIENT
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats.manifest import manifest_schema
 from edx_api_provisioning.management import manifest_run
 from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
@@ -37,8 +38,6 @@ or not verified, 2 wrong usage, or --plan found something to do.
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
         if options["print_schema"]:
-            from edx_api_provisioning.formats.manifest import manifest_schema
-
             self.show(json.dumps(manifest_schema(), indent=2) + "\n")
             return
         if options["from_file"] is not None:

@@ -9,7 +9,6 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.parsing import parse_site_url
 from edx_api_provisioning.data import Check, ClientSummary, Presented, Secret, Verification
 from edx_api_provisioning.formats import examination
 from edx_api_provisioning.management.base import ClientCommand, wrong_usage
@@ -60,8 +59,8 @@ def _verified(
     client: ClientSummary | None, token: Secret | None, client_id: str | None, options: Mapping[str, Any]
 ) -> tuple[Presented | None, Verification]:
     """Return the state of the presented token, and the checks of all presented credentials."""
-    root = parse_site_url(options["url"]) if options["url"] is not None else None
-    presented, client_secret = api.examine(token) if token is not None else None, options["client_secret"]
+    root, client_secret = options["url"], options["client_secret"]
+    presented = api.examine(token) if token is not None else None
     checks: list[Check] = []
     tokens: dict[str, Secret] = {}
     if client_id is not None:
