@@ -66,18 +66,10 @@ class Destination:
         """Show results that hold no secret, where that is what the destination is for."""
 
     def stage(self, issued: Sequence[Credentials]) -> None:
-        """Deliver credentials as far as possible before they are committed.
-
-        Raises:
-            OutputFailure: if they cannot be delivered.
-        """
+        """Deliver credentials as far as possible before they are committed, or raise OutputFailure."""
 
     def discard(self) -> None:
-        """Take back what was staged, because its transaction was rolled back.
-
-        Raises:
-            OutputFailure: if it cannot be taken back.
-        """
+        """Take back what was staged, because its transaction was rolled back; raise OutputFailure if that fails."""
 
     def done(self) -> None:
         """Forget what was staged: it is committed, and published where it can be."""
@@ -115,11 +107,7 @@ class Stream(Destination):
 
     @scrub_tracebacks()
     def add(self, results: Sequence[Credentials]) -> None:
-        """Write results.
-
-        Raises:
-            OutputFailure: if nobody reads them, or if the stream cannot encode them.
-        """
+        """Write results."""
         texts = [self._render(each) for each in results]
         if self._array:
             opening = "[\n" if not self._count else ",\n"
@@ -147,11 +135,7 @@ class Stream(Destination):
 
 
 def write(out: Any, text: str) -> None:
-    """Write all of a text to a stream now.
-
-    Raises:
-        OutputFailure: if the stream is closed or full, nobody reads it, or it cannot encode the text.
-    """
+    """Write all of a text to a stream now, or raise OutputFailure."""
     try:
         encoded = text.encode(getattr(out, "encoding", None) or "utf-8", getattr(out, "errors", None) or "strict")
         out.flush()
@@ -290,7 +274,7 @@ class Files(Destination):
             if staged.issues != current:
                 text = _merged(path.read_text(encoding="utf-8"), held, secret=secret, token=token)
                 # Nothing in it is new by its name: if this run ends here, the next one removes it.
-                path = files.staged_for(target, current, (False, False)).path
+                path = files.staged_path(target, current, (False, False))
                 path.unlink(missing_ok=True)
                 files.stage(path, text, target)
             try:
@@ -300,11 +284,7 @@ class Files(Destination):
             staged.path.unlink(missing_ok=True)
 
     def _held(self, name: str, target: Path) -> tuple[bool, dict[str, Any]]:
-        """Return whether the target exists, and what it holds of the client.
-
-        Raises:
-            OutputFailure: if it may not be replaced.
-        """
+        """Return whether the target exists, and what it holds of the client; raise if it may not be replaced."""
         text = files.read_target(target)
         held = (rendering.parse(text, format=self._format) if text else None) or {}
         if text and held.get("name") != name:
@@ -323,7 +303,7 @@ class Files(Destination):
             values |= _kept(values, held, target=None if self._force else target)
             text = rendering.render_values(values, format=self._format)
             new = (credentials.client_secret is not None, credentials.access_token is not None)
-            staged = files.staged_for(target, credentials.issues, new).path
+            staged = files.staged_path(target, credentials.issues, new)
             files.stage(staged, text, target)
             self._staged.append(staged)
         for directory in {path.parent for path in self._staged}:
@@ -363,11 +343,7 @@ _OF_TOKEN = ("access_token", "token_type", "expires_at", "expires_in", "scope")
 def _kept(values: Mapping[str, Any], held: Mapping[str, Any], *, target: Path | None) -> dict[str, Any]:
     """Return what a file holds of the secrets that were not issued anew.
 
-    Args:
-        target: the file to name where it holds credentials of another application; None to give those up.
-
-    Raises:
-        OutputFailure: if it does.
+    If it holds credentials of another application, raise OutputFailure that names the target; without one give them up.
     """
     kept = {key: held[key] for key in ("client_secret", "access_token") if not values[key] and held.get(key)}
     if kept and held["client_id"] != values["client_id"]:

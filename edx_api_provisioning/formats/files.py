@@ -31,11 +31,7 @@ def refuse(message: str) -> OutputFailure:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn errors of the operating system into one line.
-
-    Raises:
-        OutputFailure: for an OSError.
-    """
+    """Turn an OSError into an OutputFailure of one line."""
     try:
         yield
     except OSError as error:
@@ -43,21 +39,13 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def make_directory(path: str) -> None:
-    """Create a directory of mode 0700 unless it exists.
-
-    Raises:
-        OutputFailure: if it cannot be created.
-    """
+    """Create a directory of mode 0700 unless it exists."""
     with explained(Path(path)):
         os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def check_directory(path: Path) -> None:
-    """Check that a new file in this directory stays private.
-
-    Raises:
-        OutputFailure: if others can write the directory, or if files in it cannot have mode 0600.
-    """
+    """Raise OutputFailure if others can write the directory, or if files in it cannot have mode 0600."""
     with explained(path):
         found = os.stat(path)
         if not stat.S_ISDIR(found.st_mode):
@@ -107,21 +95,15 @@ class Staged(NamedTuple):
     """A hidden file that holds credentials until they are committed, and the ids that its name says."""
 
     path: Path
-    secret: str
-    token: str
+    issues: IssueIds
     new: tuple[bool, bool]
     """Whether the run that wrote it issued the secret, and the token; the other one is only kept in the file."""
 
-    @property
-    def issues(self) -> IssueIds:
-        """Return the ids of the secret and the token in the file."""
-        return IssueIds(self.secret, self.token)
 
-
-def staged_for(target: Path, issues: IssueIds, new: tuple[bool, bool]) -> Staged:
-    """Return the staged file beside a target for credentials with these issue ids; the name is short."""
+def staged_path(target: Path, issues: IssueIds, new: tuple[bool, bool]) -> Path:
+    """Return the path of the staged file beside a target; the name is short."""
     ids = "-".join(f"{'n' if is_new else 'k'}{issue}" for issue, is_new in zip(issues, new, strict=True))
-    return Staged(target.with_name(f"{staged_prefix(target)}{ids}"), *issues, new)
+    return target.with_name(f"{staged_prefix(target)}{ids}")
 
 
 def staged_prefix(target: Path) -> str:
@@ -135,18 +117,14 @@ def staged_in(directory: Path) -> dict[str, list[Staged]]:
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if match := _STAGED.fullmatch(entry.name):
-                new = (match["secret"][0] == "n", match["token"][0] == "n")
-                staged = Staged(directory / entry.name, match["secret"][1:], match["token"][1:], new)
-                found.setdefault(match["prefix"], []).append(staged)
+                secret, token = match["secret"], match["token"]
+                issues, new = IssueIds(secret[1:], token[1:]), (secret[0] == "n", token[0] == "n")
+                found.setdefault(match["prefix"], []).append(Staged(directory / entry.name, issues, new))
     return found
 
 
 def stage(staged: Path, text: str, target: Path) -> None:
-    """Write and fsync a staged file; it has the mode and the group of the file that it will replace.
-
-    Raises:
-        OutputFailure: if the file cannot be written; then it does not exist.
-    """
+    """Write and fsync a staged file, with the mode and the group of the file that it will replace, or leave none."""
     with explained(target):
         descriptor = os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
@@ -175,7 +153,6 @@ def publish(staged: Path, target: Path, *, replace: bool) -> None:
 
     Raises:
         FileExistsError: if the target exists and may not be replaced.
-        OSError: if it cannot be renamed.
     """
     if not replace:
         try:

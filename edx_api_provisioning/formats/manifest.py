@@ -16,7 +16,7 @@ import yaml
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.options import MANIFEST, repeated
+from edx_api_provisioning.core.options import MANIFEST, find_problem, repeated
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.schema import DIALECT, FIELDS, InvalidFields, client_schema, json_schema, read_client
 
@@ -69,11 +69,7 @@ class Manifest:
 
 
 def read(text: str) -> Manifest:
-    """Return the clients that a manifest declares.
-
-    Raises:
-        InvalidManifest: with all problems found.
-    """
+    """Return the clients that a manifest declares, or raise InvalidManifest with all problems found."""
     return _Reader().read(text)
 
 
@@ -112,7 +108,6 @@ class _Reader:
         self._values = 0
 
     def read(self, text: str) -> Manifest:
-        """Return the manifest; see :func:`read`."""
         name, described = None, []
         clients: dict[int, ClientSpec] = {}
         try:
@@ -224,13 +219,11 @@ class _Reader:
     # Clients
 
     def _name(self, node: yaml.Node) -> str | None:
-        try:
-            if not isinstance(name := self._plain(node), str):
-                raise InvalidSpec(_("give one text."))
-            return ClientSpec(manifest=name).manifest
-        except InvalidSpec as error:
-            self._report(node, "manifest", error.message)
-            return None
+        name: str | None = self._plain(node)
+        if (problem := find_problem(MANIFEST, name, _)) is None:
+            return name
+        self._report(node, "manifest", problem)
+        return None
 
     def _client(
         self, where: str, node: yaml.Node, defaults: _Pairs, manifest: str | None

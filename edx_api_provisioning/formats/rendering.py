@@ -10,8 +10,9 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import conf
@@ -143,33 +144,10 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "text": _text,
-    "json": _json,
-    "jsonl": lambda values: json.dumps(values) + "\n",
-    "env": _env,
-    "docker-env": _docker_env,
-    "yaml": _yaml,
-    "kubernetes-secret": _kubernetes_secret,
-}
-
-ENDINGS = {
-    "text": "txt",
-    "json": "json",
-    "jsonl": "jsonl",
-    "env": "env",
-    "docker-env": "env",
-    "yaml": "yaml",
-    "kubernetes-secret": "yaml",
-}
-
-"""What the names of files end with."""
-
-
 def path_of(name: str, directory: str, *, format: str) -> str:
     """Return the path of the file for one client, another one for each name, whatever the case of letters."""
     stem = name if name == name.lower() else f"{name}~{_digest(name)}"
-    return os.path.join(directory, f"{stem}.{ENDINGS[format]}")
+    return os.path.join(directory, f"{stem}.{FORMATS[format].ending}")
 
 
 @scrub_tracebacks()
@@ -181,14 +159,14 @@ def render(credentials: Credentials, *, format: str) -> str:
 @scrub_tracebacks()
 def render_values(values: dict[str, Any], *, format: str) -> str:
     """Return the text for the result of :func:`as_dict` or :func:`parse`."""
-    return FORMATS[format](values)
+    return FORMATS[format].render(values)
 
 
 @scrub_tracebacks()
 def parse(text: str, *, format: str) -> dict[str, Any] | None:
     """Return the values in a text of :func:`render`; None if it is something else."""
     try:
-        found = _PARSERS[format](text)
+        found = FORMATS[format].parse(text)
     except ValueError:
         return None
     known = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("name", "client_id"))
@@ -216,8 +194,6 @@ def _from_env(variables: dict[str, str]) -> dict[str, str]:
 
 
 def _parse_yaml(text: str) -> Any:
-    import yaml
-
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -229,14 +205,22 @@ def _parse_kubernetes_secret(text: str) -> Any:
     return _from_env(found["stringData"]) if isinstance(found, dict) and "stringData" in found else None
 
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "text": _parse_text,
-    "json": json.loads,
-    "jsonl": json.loads,
-    "env": _parse_env,
-    "docker-env": lambda text: _from_env(dict(_env_lines(text))),
-    "yaml": _parse_yaml,
-    "kubernetes-secret": _parse_kubernetes_secret,
+class Format(NamedTuple):
+    """A format of credentials: how to write and read the values, and what the names of files end with."""
+
+    render: Callable[[dict[str, Any]], str]
+    parse: Callable[[str], Any]
+    ending: str
+
+
+FORMATS = {
+    "text": Format(_text, _parse_text, "txt"),
+    "json": Format(_json, json.loads, "json"),
+    "jsonl": Format(lambda values: json.dumps(values) + "\n", json.loads, "jsonl"),
+    "env": Format(_env, _parse_env, "env"),
+    "docker-env": Format(_docker_env, lambda text: _from_env(dict(_env_lines(text))), "env"),
+    "yaml": Format(_yaml, _parse_yaml, "yaml"),
+    "kubernetes-secret": Format(_kubernetes_secret, _parse_kubernetes_secret, "yaml"),
 }
 
 
@@ -283,7 +267,7 @@ def render_plan(plan: Plan, *, format: str) -> str:
             "username": plan.username,
             "email": plan.email,
         }
-        return FORMATS[format]({**shown, "steps": steps, "warnings": list(plan.warnings)})
+        return FORMATS[format].render({**shown, "steps": steps, "warnings": list(plan.warnings)})
     lines = [step.planned for step in plan.steps] or [_("No changes: the client already matches.")]
     lines += [_("Warning: %s") % warning for warning in plan.warnings]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.formats import requests
-from edx_api_provisioning.formats.rendering import ENDINGS, ENV_PREFIX, render_values
+from edx_api_provisioning.formats.rendering import ENV_PREFIX, FORMATS, render_values
 
 
 class Snippet(NamedTuple):
@@ -34,14 +34,14 @@ def snippets(values: dict[str, Any]) -> list[Snippet]:
         ("kubernetes-secret", "Kubernetes Secret"),
     )
     return [
-        *calls(values),
-        *(Snippet(key, label, render_values(values, format=key), ENDINGS[key]) for key, label in files),
+        *_calls(values),
+        *(Snippet(key, label, render_values(values, format=key), FORMATS[key].ending) for key, label in files),
         *_programs(values),
-        Snippet("github", _("GitHub Actions secrets"), _GITHUB.format(file=f"{values['name']}.{ENDINGS['env']}")),
+        Snippet("github", _("GitHub Actions secrets"), _GITHUB.format(file=f"{values['name']}.env")),
     ]
 
 
-def calls(values: dict[str, Any]) -> list[Snippet]:
+def _calls(values: dict[str, Any]) -> list[Snippet]:
     """Return shell commands that use the issued credentials, which are then pasted into the terminal."""
     found, me_url, token_url = [], conf.url("ME_PATH"), values["token_url"]
     if values["access_token"] and me_url:

@@ -22,11 +22,7 @@ _SECRETS = [option for option in CLIENT.values() if option.kind == SECRET]
 
 
 def check(config: Config) -> None:
-    """Check the part of the configuration that belongs to this plugin.
-
-    Raises:
-        TutorError: with the name of the wrong field, never with a value, which may be a secret.
-    """
+    """Raise TutorError with the name of a wrong field of this plugin, never with a value, which may be a secret."""
     package.check(config["API_PROVISIONING_PACKAGE"])
     if not isinstance(config["API_PROVISIONING_SETTINGS"], dict):
         raise TutorError("API_PROVISIONING_SETTINGS: use a mapping from setting to value.")

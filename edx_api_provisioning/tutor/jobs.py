@@ -65,28 +65,23 @@ def script(
     return f"python -c '{_LAUNCHER}' {word}" + (" >/dev/null" if silent else "")
 
 
-def argument(option: Option, value: Any) -> Iterator[str]:
-    """Yield an option of a command line, with its value if it takes one."""
-    if option.kind == FLAG:
-        if value is False and option.negatable:
-            yield option.negative_flag
-        elif value:
-            yield option.flag
-    elif option.many:
-        yield from (f"{option.flag}={item}" for item in value or ())
-    elif value is not None:
-        yield f"{option.flag}={value}"
-
-
 def command_line(command: str, options: Iterable[Option], values: dict[str, Any]) -> list[str]:
     """Return the arguments of ``manage.py lms``."""
-    words, names = [command], []
+    words = [command]
+    names: list[str] = []
     for option in options:
         value = values.get(option.name)
-        if not option.positional:
-            words += argument(option, value)
-        elif value is not None:
+        if option.kind == FLAG:
+            if value:
+                words.append(option.flag)
+            elif value is False and option.negatable:
+                words.append(option.negative_flag)
+        elif option.many:
+            words += [f"{option.flag}={item}" for item in value or ()]
+        elif value is not None and option.positional:
             names.append(value)
+        elif value is not None:
+            words.append(f"{option.flag}={value}")
     # A name that begins with a dash is for the command to reject; it must not be read as an option.
     return [*words, *(["--", *names] if names else [])]
 

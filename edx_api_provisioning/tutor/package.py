@@ -15,11 +15,7 @@ from tutor.exceptions import TutorError
 
 
 def check(requirement: Any) -> None:
-    """Check the setting.
-
-    Raises:
-        TutorError: if it is not one line that can be installed in the image.
-    """
+    """Raise TutorError unless the setting is one line that can be installed in the image."""
     if not isinstance(requirement, str) or not requirement.isprintable() or not requirement.strip():
         raise TutorError("API_PROVISIONING_PACKAGE: use one pip requirement, such as edx-api-provisioning==0.1.0.")
     if re.match(r"/|~|\.\./|-|file:", requirement):
