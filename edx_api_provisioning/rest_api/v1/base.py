@@ -106,16 +106,12 @@ class ApiView(APIView):
     def handle_exception(self, exc: Exception) -> Any:
         """Record a refused change in the history, and return the error response."""
         if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
-            self.record_refusal(self.kwargs.get("name", self.subject), exc)
+            api.record_refusal(self.kwargs.get("name", self.subject), str(exc), authority=self.authority)
         return super().handle_exception(exc)
-
-    def record_refusal(self, name: str, error: Exception) -> None:
-        """Add to the history that something was refused for lack of rights."""
-        api.record_refusal(name, str(error), authority=self.authority)
 
     def count_refusal(self, name: str, error: Exception) -> None:
         """Record the refusal of one of many clients, and count it like a request of its own."""
-        self.record_refusal(name, error)
+        api.record_refusal(name, str(error), authority=self.authority)
         for throttle in self.get_throttles():
             throttle.allow_request(self.request, self)
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from edx_api_provisioning.core import options
 from edx_api_provisioning.core.options import STORED, Option
-from edx_api_provisioning.data import ClientSummary, CredentialsOutput, Event, Identity
+from edx_api_provisioning.data import ORDERINGS, ClientSummary, CredentialsOutput, Event, Identity
 from edx_api_provisioning.formats.schema import PUBLIC_FIELDS, json_schema
 from edx_api_provisioning.rest_api.v1 import requests
 from edx_api_provisioning.rest_api.v1.errors import MEDIA_TYPE
@@ -191,6 +191,14 @@ FILTERS = (
     ("manifest", "query", _text("Only clients of this manifest.", maxLength=255)),
     ("expiring_within", "query", _text("Only clients whose token expires within this time, such as 30d.")),
     ("unused_for", "query", _text("Only active clients that were not used for this time, such as 90d.")),
+    (
+        "ordering",
+        "query",
+        _text(
+            "Field to order by, with - for descending order. Default: name.",
+            enum=[*ORDERINGS, *(f"-{name}" for name in ORDERINGS)],
+        ),
+    ),
 )
 
 _WHY = {
