@@ -19,7 +19,7 @@ from edx_api_provisioning.core.exceptions import ClientNotFound, ProvisioningErr
 from edx_api_provisioning.core.options import CLIENT, FLAG, FORMAT, SECRET, Option
 from edx_api_provisioning.core.text import printable, suggest
 from edx_api_provisioning.data import Applied, Authority, Credentials, Status
-from edx_api_provisioning.formats import destinations, examination, files, rendering, requests
+from edx_api_provisioning.formats import destinations, examination, files, rendering, snippets
 from edx_api_provisioning.formats.schema import parse
 
 
@@ -165,7 +165,7 @@ class IssuingCommand(ClientCommand):
         path = options["output"] if destination.settles else None
         self.finish(credentials, options, path=path)
         if credentials.status is Status.CREATED and (path is not None or options["format"] == "text"):
-            for line in requests.next_steps(credentials, env_file=path if options["format"] == "env" else None):
+            for line in snippets.next_steps(credentials, env_file=path if options["format"] == "env" else None):
                 self.say(line)
 
     def finish(self, credentials: Credentials, options: dict[str, Any], *, path: str | None = None) -> None:

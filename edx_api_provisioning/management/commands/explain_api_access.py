@@ -14,7 +14,7 @@ from edx_api_provisioning.core.options import CLIENT
 from edx_api_provisioning.core.text import suggest
 from edx_api_provisioning.data import Answer, Endpoint, Profile
 from edx_api_provisioning.formats.rendering import render_list
-from edx_api_provisioning.formats.requests import api_request
+from edx_api_provisioning.formats.snippets import api_request
 from edx_api_provisioning.management.base import ClientCommand, flag, wrong_usage
 
 

@@ -109,11 +109,13 @@ class ApiView(APIView):
             api.record_refusal(self.kwargs.get("name", self.subject), str(exc), authority=self.authority)
         return super().handle_exception(exc)
 
-    def count_refusal(self, name: str, error: Exception) -> None:
-        """Record the refusal of one of many clients, and count it like a request of its own."""
-        api.record_refusal(name, str(error), authority=self.authority)
-        for throttle in self.get_throttles():
-            throttle.allow_request(self.request, self)
+    def problem_of(self, name: str, error: ProvisioningError) -> dict[str, Any]:
+        """Return why one of many clients failed; record a refusal, and count it like a request of its own."""
+        if isinstance(error, (NotAllowed, NotTold)):
+            api.record_refusal(name, str(error), authority=self.authority)
+            for throttle in self.get_throttles():
+                throttle.allow_request(self.request, self)
+        return errors.problem(error)
 
     def get_authenticators(self) -> list[Any]:
         """Return the authenticators of the site."""

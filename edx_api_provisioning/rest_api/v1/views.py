@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import AlreadyDone, NotAllowed, NotTold, ProvisioningError, RequestReused
+from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError, RequestReused
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.data import Applied, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering
@@ -89,10 +89,9 @@ class PlanView(ApiView):
         return Response({"clients": [self._planned(spec, plan) for spec, plan in planned]}, headers={"ETag": etag})
 
     def _planned(self, spec: ClientSpec, plan: Any) -> dict[str, Any]:
-        if isinstance(plan, (NotAllowed, NotTold)):
-            self.count_refusal(spec.name, plan)
         if isinstance(plan, ProvisioningError):
-            return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": errors.problem(plan)}
+            problem = self.problem_of(spec.name, plan)
+            return {"name": spec.name, "status": None, "steps": [], "warnings": [], "error": problem}
         steps = [step.planned for step in plan.steps]
         status, warnings = str(plan.status), list(plan.warnings)
         return {"name": spec.name, "status": status, "steps": steps, "warnings": warnings, "error": None}
@@ -140,9 +139,7 @@ class ApplyView(ApiView):
         except AlreadyDone:
             credentials = api.describe(done.name)
         except ProvisioningError as error:
-            if isinstance(error, (NotAllowed, NotTold)):
-                self.count_refusal(done.name, error)
-            return {"name": done.name, "credentials": None, "error": errors.problem(error)}
+            return {"name": done.name, "credentials": None, "error": self.problem_of(done.name, error)}
         return {"name": done.name, "credentials": self.shown(credentials), "error": None}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.formats import rendering
-from edx_api_provisioning.formats.requests import api_request, next_steps
+from edx_api_provisioning.formats.snippets import api_request, next_steps
 from edx_api_provisioning.settings.common import LMS_DEFAULTS
 from tests.factories import SECRET, TOKEN, CredentialsFactory
 
