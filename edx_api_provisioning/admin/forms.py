@@ -235,7 +235,11 @@ _NEW = tuple(
 _CHANGED = tuple(option for option in _NEW if option.part != USER and option.name != "name")
 
 
-class _SpecForm(PageForm):
+class NewClientForm(PageForm):
+    """Create an API client, with a service user of its own or an existing account."""
+
+    options = (*_NEW, REASON)
+
     def spec(self, subject: Subject | None) -> ClientSpec:
         """Return the spec of the client, without the values that were found wrong."""
         return ClientSpec(**{"name": self.name_for(subject), **self.values()})
@@ -247,13 +251,7 @@ class _SpecForm(PageForm):
         return {name: value for name, value in values.items() if name in said}
 
 
-class NewClientForm(_SpecForm):
-    """Create an API client, with a service user of its own or an existing account."""
-
-    options = (*_NEW, REASON)
-
-
-class AccountsForm(_SpecForm):
+class AccountsForm(NewClientForm):
     """Create an API client for each of some accounts, with the rights of the account."""
 
     options = (*(option for option in _CHANGED if option.part != RIGHTS), REASON)

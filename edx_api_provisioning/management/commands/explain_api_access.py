@@ -33,17 +33,8 @@ examples:
 Exit code: 0 done, 1 not known, 2 wrong usage.
 """
 
-    def run(
-        self,
-        *,
-        method: str | None,
-        path: str | None,
-        client: str | None,
-        profiles: bool,
-        error: str | None,
-        format: str,
-        **options: Any,
-    ) -> None:
+    def run(self, *, client: str | None, profiles: bool, error: str | None, format: str, **options: Any) -> None:
+        method, path = options["method"], options["path"]
         if (method is None) != (path is None) or (method is None and client is None and not profiles and error is None):
             raise wrong_usage("METHOD", _("give METHOD and PATH, --client NAME, --profiles, or --error TEXT."))
         if method is not None and (profiles or error is not None):
