@@ -752,7 +752,7 @@ def test_error_report_contains_no_secret(
         made.extend((values["access_token"], values["client_secret"]))
         raise ZeroDivisionError
 
-    monkeypatch.setattr(snippets, "calls", fail)
+    monkeypatch.setattr(snippets, "_calls", fail)
     browser.client.raise_request_exception = False
     preview = browser.send(browser.open("provision"), name="report")
     handler = AdminEmailHandler(include_html=True)
