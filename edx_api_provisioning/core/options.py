@@ -381,10 +381,10 @@ def find_problems(
 DUPLICATE = _("another client has this name.")
 
 
-def repeated(names: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Yield the number of each name that was there before, and the number of its first occurrence."""
+def repeated(names: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int]]:
+    """Yield the number of each numbered name that was there before, and the number of its first occurrence."""
     first: dict[str, int] = {}
-    for number, name in enumerate(names):
+    for number, name in names:
         if first.setdefault(name, number) != number:
             yield number, first[name]
 

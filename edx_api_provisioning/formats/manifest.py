@@ -120,11 +120,9 @@ class _Reader:
                 if (client := self._client(f"clients[{number}]", node, defaults, name)) is not None:
                     clients[number] = client[0]
                     described.append(client[1])
-            numbers = [*clients]
-            for index, first in repeated(spec.name for spec in clients.values()):
-                node, line = nodes[numbers[index]], nodes[numbers[first]].start_mark.line + 1
-                message = _("line %d already declares a client of this name.") % line
-                self._report(node, f"clients[{numbers[index]}].name", message)
+            for number, first in repeated((number, spec.name) for number, spec in clients.items()):
+                message = _("line %d already declares a client of this name.") % (nodes[first].start_mark.line + 1)
+                self._report(nodes[number], f"clients[{number}].name", message)
         except _Unreadable:
             pass
         except yaml.MarkedYAMLError as error:

@@ -35,7 +35,7 @@ def check(config: Config) -> None:
             raise TutorError(f"{where}: use a mapping from field to value.")
         for field, problem in _problems(client):
             raise TutorError(f"{where}.{field}: {problem}")
-    for number, _first in repeated(client["name"] for client in clients):
+    for number, _first in repeated(enumerate(client["name"] for client in clients)):
         raise TutorError(f"API_PROVISIONING_CLIENTS[{number}].name: {DUPLICATE}")
 
 

@@ -93,9 +93,8 @@ def many_clients(request: Request) -> tuple[list[ClientSpec], str]:
             specs[number] = schema.read_client({**defaults, **client}, manifest=given.get("manifest"))
         except InvalidFields as error:
             problems += [InvalidSpec(each.message, field=f"clients[{number}].{each.field}") for each in error.problems]
-    numbers = [*specs]
-    for index, _first in repeated(spec.name for spec in specs.values()):
-        problems.append(InvalidSpec(_(DUPLICATE), field=f"clients[{numbers[index]}].name"))
+    for number, _first in repeated((number, spec.name) for number, spec in specs.items()):
+        problems.append(InvalidSpec(_(DUPLICATE), field=f"clients[{number}].name"))
     if problems:
         raise InvalidFields(problems)
     schema.read(defaults, DEFAULTS)  # No client may have taken them.
