@@ -731,7 +731,7 @@ def test_failed_verification_creates_nothing(browser: Browser, monkeypatch: pyte
 
 
 def test_unrenderable_credentials_roll_back(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snippets, "calls", lambda _values: 1 / 0)
+    monkeypatch.setattr(snippets, "_calls", lambda _values: 1 / 0)
     preview = browser.send(browser.open("provision"), name="report")
     before = row_counts()
     with pytest.raises(ZeroDivisionError):
