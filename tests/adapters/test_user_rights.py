@@ -74,15 +74,6 @@ def change(user: User, *, add: AbstractSet[str] = frozenset(), remove: AbstractS
 # Rights of a user
 
 
-def test_user_rights_reads_every_kind(user: User) -> None:
-    user.user_permissions.add(Permission.objects.get(codename="change_coursemode"))
-    user.groups.add(Group.objects.get(name="Data Science"))
-    CourseAccessRole.objects.create(user=user, role="staff", org="edX", course_id=COURSE)
-    CourseAccessRole.objects.create(user=user, role="instructor", org="edX")
-    CourseAccessRole.objects.create(user=user, role="support")
-    assert rights.user_rights(user) == EVERY_KIND
-
-
 def test_user_rights_excludes_inherited(user: User) -> None:
     group = Group.objects.get(name="Data Science")
     group.permissions.add(Permission.objects.get(codename="change_coursemode"))
@@ -159,12 +150,6 @@ def test_removing_right_keeps_others(user: User) -> None:
         kept.remove(right)
     assert rights.user_rights(user) == frozenset()
     assert rights.user_rights(other) == EVERY_KIND
-
-
-def test_add_and_remove_together(user: User) -> None:
-    change(user, add={MODES, f"course_role:staff@{COURSE}"})
-    change(user, add={DEACTIVATE, "course_role:staff@edX"}, remove={MODES, f"course_role:staff@{COURSE}"})
-    assert rights.user_rights(user) == {DEACTIVATE, "course_role:staff@edX"}
 
 
 def test_course_and_org_roles_are_separate(user: User) -> None:

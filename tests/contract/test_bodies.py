@@ -103,22 +103,6 @@ def test_every_recorded_row_is_covered(lms: Client, plain: Caller) -> None:
     assert {send(lms, plain, row["method"], row["path"]).status_code for row in absent} == {404}
 
 
-def test_accounts_are_listed_and_searched(lms: Client, plain: Caller, staffer: Caller) -> None:
-    listed = send(lms, staffer, "GET", "/api/user/v1/accounts?username=k-plain,k-staffer").json()
-    assert [each["username"] for each in listed] == ["k-plain", "k-staffer"]
-    assert send(lms, staffer, "GET", "/api/user/v1/accounts?username=nobody").status_code == 404
-    assert send(lms, staffer, "GET", "/api/user/v1/accounts/nobody").status_code == 404
-
-
-def test_enrollment_holds_course_and_user(lms: Client, plain: Caller) -> None:
-    enrolled = send(lms, plain, "POST", "/api/enrollment/v1/enrollment").json()
-    assert [*enrolled] == ["created", "mode", "is_active", "course_details", "user"]
-    assert enrolled["user"] == "k-plain"
-    assert enrolled["course_details"]["course_modes"][0]["slug"] == "audit"
-    assert send(lms, plain, "GET", "/api/enrollment/v1/enrollment/{course_key}").json() == enrolled
-    assert send(lms, plain, "GET", "/api/enrollment/v1/enrollment").json() == [enrolled]
-
-
 def test_enrollment_adds_forum_role(lms: Client, plain: Caller) -> None:
     send(lms, plain, "POST", "/api/enrollment/v1/enrollment")
     roles = User.objects.get(username="k-plain").roles

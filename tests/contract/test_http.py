@@ -155,11 +155,3 @@ def test_each_user_has_its_own_sub(lms: Client) -> None:
     tokens = [_replay(lms, name).json()["access_token"] for name in [*grants, grants[0]]]
     subs = [jwt.decode(token, options={"verify_signature": False})["sub"] for token in tokens]
     assert len(set(subs)) == len(grants)
-
-
-def test_forms_belong_to_exchanges(contract: dict[str, Any]) -> None:
-    posted = {exchange["name"] for exchange in contract["http"] if exchange["method"] == "POST"}
-    used = {e["name"] for e in contract["http"] if re.search("<(TOKEN|JWT)>", e["auth"] or "")}
-    assert set(FORMS) == posted
-    assert set(BEFORE) == {*used, "revoke"}
-    assert set(NOT_FOUND_UNLESS_CASE_IS_FOLDED) <= set(BY_NAME)

@@ -59,11 +59,6 @@ def test_login_is_not_logged(caplog: pytest.LogCaptureFixture, db: None) -> None
     assert "tracking" not in {record.name for record in caplog.records}
 
 
-def test_user_of_the_session_is_logged(tracked: Any, admin_client: Client) -> None:
-    admin_client.get("/admin/")
-    assert tracked()["username"] == "admin"
-
-
 @pytest.mark.parametrize("basic", [False, True])
 def test_leak_detector_hears_form_secret(basic: bool, leak_detector: LeakDetector, db: None) -> None:
     caller = make_caller("caller")

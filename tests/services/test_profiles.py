@@ -151,16 +151,6 @@ def test_removed_right_is_reported_as_refused(name: str, monkeypatch: pytest.Mon
     assert after == {what: "refused" if what in lost else answer for what, answer in before.items()}
 
 
-def test_renamed_retirement_worker_is_refused(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = provision("retirement")
-    # Only for the site: the profile that verify uses is the one at creation.
-    profile = access_catalogue.profile("retirement")
-    settings.RETIREMENT_SERVICE_WORKER_USERNAME = "somebody-else"
-    with mock.patch("edx_api_provisioning.adapters.access_catalogue.profile", return_value=profile):
-        answers = tried(made, monkeypatch)
-    assert answers["GET /api/user/v1/accounts/retirement_queue/"] == "refused"
-
-
 def test_provisioning_reports_tried_endpoints() -> None:
     ran = run("bot", "--profile", "course-catalog", "--verify-url", URL, "--format", "json", "--contact=a@example.org")
     tried = [line for line in ran.stderr.splitlines() if line.startswith("Check: ")]

@@ -422,15 +422,15 @@ def test_restricted_client_rotates_only_secret() -> None:
     assert rotate(token=False, secret=True).client_secret is not None
 
 
-def test_retired_client_is_not_rotated() -> None:
-    provisioned()
+def test_retired_client_is_neither_rotated_nor_adopted() -> None:
+    made = provisioned()
     revoke(retire=True)
     before = all_rows()
 
-    with pytest.raises(Conflict) as refused:
-        rotate()
-
-    assert str(refused.value) == "name: report is retired; provision a new client with another name."
+    for work in (rotate, lambda: adopt(client_id=made.client_id)):
+        with pytest.raises(Conflict) as refused:
+            work()
+        assert str(refused.value) == "name: report is retired; provision a new client with another name."
     assert all_rows() == before
 
 
@@ -865,17 +865,6 @@ def test_predecessor_is_not_adopted(clock: Clock) -> None:
 
     with pytest.raises(Conflict):
         adopt("thief", client_id=made.client_id)
-
-    assert all_rows() == before
-
-
-def test_retired_client_is_not_adopted() -> None:
-    made = provisioned()
-    revoke(retire=True)
-    before = all_rows()
-
-    with pytest.raises(Conflict):
-        adopt(client_id=made.client_id)
 
     assert all_rows() == before
 
