@@ -195,6 +195,7 @@ clients:
         ("clients: [!!str a]", "1:11: tags (!) are not supported; remove it."),
         ("clients: [{? [a] : b}]", "1:14: clients[0]: a key is a text."),
         ("clients: [{1: 2}]", "1:11: clients[0].name: every client needs a name."),
+        ("clients: [{name: a, scopes: {a: b}}]", "1:29: clients[0].scopes: give a list of texts."),
         ("clients: [{name: a, staff: 'true'}]", "1:28: clients[0].staff: give true or false."),
         ("clients: [{name: a}, {name: a}]", "1:22: clients[1].name: line 1 already declares a client of this name."),
         ("clients: [{name: 'a\x00b'}]", "this is not UTF-8 text, or contains characters that YAML does not allow."),

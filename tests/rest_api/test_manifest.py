@@ -108,6 +108,7 @@ def test_replay_issues_nothing_and_other_clients_are_refused(root: Caller) -> No
     other = by_name(root.post("/apply/", {"clients": [{"name": "report"}, {"name": "third"}]}, Idempotency_Key="k"))
     assert other["report"]["error"]["type"].endswith("/idempotency-key-reused")
     assert other["third"]["credentials"]["status"] == "created"
+    problem(root.post("/apply/", {"clients": [{"name": "report"}]}, Idempotency_Key="k", If_Match='"stale"'), 412)
 
 
 def test_all_errors_have_their_place(root: Caller) -> None:
