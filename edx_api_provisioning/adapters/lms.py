@@ -28,6 +28,7 @@ from edx_api_provisioning.adapters.database import bulk_insert
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import COURSE_KEY
+from edx_api_provisioning.core.state import Access
 
 # openedx/core/djangoapps/user_api/accounts/__init__.py
 _USERNAME_LENGTHS = range(2, 31)
@@ -343,12 +344,12 @@ def restrictions() -> QuerySet[Any] | None:
     return restricted._default_manager.all() if restricted is not None else None
 
 
-def access(application_pk: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the scopes and filters that an application may request beyond the defaults (ApplicationAccess)."""
-    return accesses([application_pk]).get(application_pk, ((), ()))
+def access(application: Any) -> Access:
+    """Return the scopes and filters that an application may request beyond the defaults; none for None."""
+    return accesses([application.pk]).get(application.pk, Access()) if application is not None else Access()
 
 
-def accesses(application_pks: Any) -> dict[Any, tuple[tuple[str, ...], tuple[str, ...]]]:
+def accesses(application_pks: Any) -> dict[Any, Access]:
     """Return the scopes and filters of applications, by primary key; an application without any is left out.
 
     Args:
@@ -356,7 +357,7 @@ def accesses(application_pks: Any) -> dict[Any, tuple[tuple[str, ...], tuple[str
     """
     model = _model("oauth_dispatch", "ApplicationAccess")
     rows: Any = model._default_manager.filter(application__in=application_pks) if model is not None else ()
-    return {row.application_id: (tuple(row.scopes), tuple(row.filters or ())) for row in rows}
+    return {row.application_id: Access(tuple(row.scopes), tuple(row.filters or ())) for row in rows}
 
 
 def is_lms() -> bool:
@@ -364,7 +365,7 @@ def is_lms() -> bool:
     return _model("oauth_dispatch", "ApplicationAccess") is not None
 
 
-def set_access(application: Any, *, scopes: tuple[str, ...], filters: tuple[str, ...], restricted: bool) -> None:
+def set_access(application: Any, access: Access, *, restricted: bool) -> None:
     """Leave an application with just these scopes and filters, and with this restriction.
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py.
@@ -372,8 +373,8 @@ def set_access(application: Any, *, scopes: tuple[str, ...], filters: tuple[str,
     accesses, restrictions_ = _model("oauth_dispatch", "ApplicationAccess"), restrictions()
     if accesses is None or restrictions_ is None:
         return
-    if scopes or filters:
-        values = {"scopes": list(scopes), "filters": list(filters) or None}
+    if access.scopes or access.filters:
+        values = {"scopes": list(access.scopes), "filters": list(access.filters) or None}
         accesses._default_manager.update_or_create(application=application, defaults=values)
     else:
         accesses._default_manager.filter(application=application).delete()

@@ -2,15 +2,17 @@
 
 A right is a string, ``kind:value``: ``permission:course_modes.change_coursemode``, ``group:name``,
 ``course_role:staff@course-v1:edX+DemoX+2026``, ``course_role:staff@edX`` (every course of an organization),
-``global_role:support``.
+``global_role:support``. All that makes one account able to do more than another is such a right too: ``superuser``,
+``staff``, scopes and filters of its application (``scope:…``, ``filter:…``), what the LMS permits by username
+(``name:…``), and being a certain person (``username:…``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -29,17 +31,10 @@ from edx_api_provisioning.core.text import suggest
 
 def user_rights(user: Any) -> frozenset[str]:
     """Return the rights of the user itself, without those of its groups."""
-    return rights_of_users([user])[user.pk]
+    return rights_of_users([user.pk]).get(user.pk, frozenset())
 
 
-def rights_of_users(users: Collection[Any]) -> dict[Any, frozenset[str]]:
-    """Return the rights of each user itself by primary key; the number of queries does not grow with the users."""
-    pks = [user.pk for user in users]
-    given = _given(pks) if pks else {}
-    return {pk: given.get(pk, frozenset()) for pk in pks}
-
-
-def _given(users: Any) -> dict[Any, frozenset[str]]:
+def rights_of_users(users: Any) -> dict[Any, frozenset[str]]:
     """Return the rights given to users themselves, by primary key; a user without any is left out.
 
     Args:
@@ -67,16 +62,13 @@ def require_known(rights: Iterable[str]) -> None:
             groups = Group.objects.values_list("name", flat=True)
             message = suggest(_("this site has no group %s.") % value, value, groups, all_known=False)
             raise InvalidSpec(message, field="groups")
-        if kind.endswith("_role") and not lms.has_course_roles():
-            raise InvalidSpec(_("this site has no course access roles (student.CourseAccessRole)."), field=f"{kind}s")
         if kind.endswith("_role"):
-            _require_role(value.partition("@")[0], field=f"{kind}s")
-
-
-def _require_role(role: str, *, field: str) -> None:
-    roles = lms.registered_roles()
-    if role not in roles:
-        raise InvalidSpec(suggest(_("this site has no role %s.") % role, role, roles), field=field)
+            if not lms.has_course_roles():
+                message = _("this site has no course access roles (student.CourseAccessRole).")
+                raise InvalidSpec(message, field=f"{kind}s")
+            role, known = value.partition("@")[0], lms.registered_roles()
+            if role not in known:
+                raise InvalidSpec(suggest(_("this site has no role %s.") % role, role, known), field=f"{kind}s")
 
 
 _COURSE_ROLES = ("course_role:", "global_role:")
@@ -97,50 +89,53 @@ def change_user_rights(user: Any, *, add: frozenset[str], remove: frozenset[str]
     )
 
 
-def _values(kind: str, rights: frozenset[str]) -> list[str]:
-    return [_name(right) for right in sorted(rights) if right.startswith(f"{kind}:")]
+def _values(kind: str, rights: Iterable[str]) -> list[str]:
+    prefix = f"{kind}:"
+    return [right.removeprefix(prefix) for right in sorted(rights) if right.startswith(prefix)]
 
 
 def _permissions(value: str) -> list[Permission]:
     app_label, _dot, codename = value.partition(".")
     found = Permission.objects.filter(content_type__app_label=app_label, codename=codename)
     # MySQL takes another spelling for the same.
-    return [row for row in found.select_related("content_type") if _permission_name(row) == value]
-
-
-def _permission_name(row: Permission) -> str:
-    return f"{row.content_type.app_label}.{row.codename}"
+    rows = found.select_related("content_type")
+    return [row for row in rows if (row.content_type.app_label, row.codename) == (app_label, codename)]
 
 
 def _groups(value: str) -> list[Group]:
     return [row for row in Group.objects.filter(name=value) if row.name == value]
 
 
-_PERSON = "username:"
+_FLAGS = ("superuser", "staff")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
-    """All that makes one account able to do more than another."""
-
-    superuser: bool = False
-    staff: bool = False
-    others: frozenset[str] = frozenset()
-    """Permissions, groups and roles as ``kind:value``, the scopes and filters of the application (``scope:…``,
-    ``filter:…``), and what the LMS permits by username (``name:…``)."""
-
-    def exceeds(self, limit: Rights) -> tuple[str, ...]:
-        """Return the rights beyond ``limit``; nothing is beyond a superuser."""
-        if limit.superuser:
-            return ()
-        return (
-            *([_("superuser")] if self.superuser else []),
-            *([_("staff")] if self.staff and not limit.staff else []),
-            *sorted(self.others - limit.others),
-        )
+def beyond(rights: AbstractSet[str], limit: AbstractSet[str] = frozenset()) -> tuple[str, ...]:
+    """Return the rights beyond ``limit``, flags first and in words; nothing is beyond a superuser."""
+    if "superuser" in limit:
+        return ()
+    excess = rights - limit
+    words = {"superuser": _("superuser"), "staff": _("staff")}
+    return (*(words[flag] for flag in _FLAGS if flag in excess), *sorted(excess - set(_FLAGS)))
 
 
-def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
+def implied_rights(username: str, account: Any) -> frozenset[str]:
+    """Return the rights that follow from the flags of an account and from its username alone.
+
+    Source: openedx/core/djangoapps/user_api/rules.py.
+
+    Args:
+        account: anything with the flags: a user, a client, or a spec.
+    """
+    worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
+    has = {
+        "superuser": account.is_superuser,
+        "staff": account.is_staff,
+        "name:retirement": worker and username.lower() == worker.lower(),
+    }
+    return frozenset(right for right, given in has.items() if given)
+
+
+def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> frozenset[str]:
     """Return the rights of an account, with what its application may request.
 
     Whether the account is active does not count: an inactive one may be activated tomorrow.
@@ -150,8 +145,11 @@ def rights_of(user: Any, application: Any = None, *, foreign: bool = False) -> R
             and superusers have.
     """
     loaded = load_rights([user.pk], [application.pk] if application is not None else [])
-    found = loaded.of(user, application)
-    return replace(found, others=found.others | {f"{_PERSON}{user.get_username()}"}) if foreign else found
+    return loaded.of(user, application) | _person(user.get_username(), foreign)
+
+
+def _person(username: str, foreign: bool) -> set[str]:
+    return {f"username:{username}"} if foreign else set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +163,15 @@ class LoadedRights:
     access: Mapping[Any, Access]
     """By the primary key of an application."""
 
-    def of(self, user: Any, application: Any = None) -> Rights:
+    def of(self, user: Any, application: Any = None) -> frozenset[str]:
         """Return the rights of one of the users, with the access of one of the applications."""
         given = self.given.get(user.pk, frozenset())
         access = self.access.get(application.pk, Access()) if application is not None else Access()
-        return Rights(
-            superuser=user.is_superuser,
-            staff=user.is_staff,
-            others=given | self.of_groups(given) | access.rights | _by_name(user.get_username()),
-        )
+        return given | self.of_groups(given) | access.rights | implied_rights(user.get_username(), user)
 
     def of_groups(self, rights: Iterable[str]) -> frozenset[str]:
         """Return the permissions that the groups among some rights bring."""
-        return frozenset[str]().union(*(self.groups.get(_name(right), ()) for right in rights if _is_group(right)))
+        return frozenset[str]().union(*(self.groups.get(name, ()) for name in _values("group", rights)))
 
 
 def load_rights(users: Any, applications: Any) -> LoadedRights:
@@ -186,88 +180,52 @@ def load_rights(users: Any, applications: Any) -> LoadedRights:
     Args:
         users, applications: their primary keys, as a list or a queryset.
     """
-    given = _given(users)
-    names = {_name(right) for rights in given.values() for right in rights if _is_group(right)}
+    given = rights_of_users(users)
     # With a queryset, callers may ask for groups that no user has.
-    which: dict[str, Any] = {"group__isnull": False} if isinstance(users, QuerySet) else {"group__name__in": names}
+    names = None if isinstance(users, QuerySet) else _values("group", frozenset[str]().union(*given.values()))
+    return LoadedRights(given, _permissions_of_groups(names), lms.accesses(applications))
+
+
+def _permissions_of_groups(names: Sequence[str] | None) -> dict[str, set[str]]:
+    """Return the permissions that groups bring, by their names; None for all groups."""
+    which: dict[str, Any] = {"group__isnull": False} if names is None else {"group__name__in": names}
     rows = Permission.objects.filter(**which)
-    groups: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, set[str]] = defaultdict(set)
     for name, app_label, codename in rows.values_list("group__name", "content_type__app_label", "codename"):
-        groups[name].add(f"permission:{app_label}.{codename}")
-    return LoadedRights(given, groups, {pk: Access(*found) for pk, found in lms.accesses(applications).items()})
+        found[name].add(f"permission:{app_label}.{codename}")
+    return found
 
 
-def _is_group(right: str) -> bool:
-    return right.startswith("group:")
-
-
-def _name(right: str) -> str:
-    return right.partition(":")[2]
-
-
-def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: bool = False) -> Rights:
+def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: bool = False) -> frozenset[str]:
     """Return the rights of the service user once a plan is carried out.
 
     Args:
         user: None where it is yet to be created; the application too.
         foreign: as for :func:`rights_of`.
     """
-    given = ((user_rights(user) if user is not None else frozenset()) | plan.add_rights) - plan.remove_rights
-    has = Access(*lms.access(application.pk)) if application is not None else Access()
-    return Rights(
-        superuser=plan.spec.is_superuser if user is None else user.is_superuser,
-        staff=plan.spec.is_staff if user is None else user.is_staff,
-        others=given
-        | group_permissions(_name(right) for right in given if _is_group(right))
-        | (has if plan.access is None else plan.access).rights
-        | ({f"{_PERSON}{plan.username}"} if foreign else frozenset())
-        | _by_name(plan.username),
+    has = user_rights(user) if user is not None else frozenset()
+    given = (has | plan.add_rights) - plan.remove_rights
+    access = lms.access(application) if plan.access is None else plan.access
+    return given.union(
+        *_permissions_of_groups(_values("group", given)).values(),
+        access.rights,
+        implied_rights(plan.username, plan.spec if user is None else user),
+        _person(plan.username, foreign),
     )
 
 
-def application_rights(application: Any) -> tuple[str, ...]:
-    """Return what an application may request beyond the default."""
-    return tuple(sorted(Access(*lms.access(application.pk)).rights)) if application is not None else ()
+def declared(rights: AbstractSet[str]) -> list[str]:
+    """Return the rights to store as declared, sorted: all except flags and those implied by the username."""
+    return sorted(right for right in rights if right not in _FLAGS and not right.startswith(("username:", "name:")))
 
 
-def group_permissions(names: Iterable[str]) -> frozenset[str]:
-    """Return the permissions of groups."""
-    rows = Permission.objects.filter(group__name__in=list(names)).values_list("content_type__app_label", "codename")
-    return frozenset(f"permission:{app_label}.{codename}" for app_label, codename in rows)
-
-
-def declared(rights: Rights) -> frozenset[str]:
-    """Return the rights to store as declared: all except those implied by the username."""
-    return frozenset(right for right in rights.others if not right.startswith((_PERSON, "name:")))
-
-
-def _by_name(username: str) -> AbstractSet[str]:
-    """Return the rights that the LMS grants by username alone (openedx/core/djangoapps/user_api/rules.py)."""
-    worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
-    return {"name:retirement"} if worker and username.lower() == worker.lower() else set()
-
-
-def rights_wanted(username: str, *, staff: bool, superuser: bool, others: frozenset[str]) -> Rights:
-    """Return the rights that an account will have after the plan is executed."""
-    return Rights(superuser=superuser, staff=staff, others=others | _by_name(username))
-
-
-def grown(before: Rights, after: Rights) -> Rights:
-    """Return the rights that are new."""
-    return Rights(
-        superuser=after.superuser and not before.superuser,
-        staff=after.staff and not before.staff,
-        others=after.others - before.others,
-    )
-
-
-def limit_of(authority: Authority) -> Rights:
+def limit_of(authority: Authority) -> frozenset[str]:
     """Return the rights that somebody who is not the operator can pass on.
 
     Those of a restricted credential are its scopes and filters: by JWT the LMS gives it nothing of its user's.
     """
     if authority.restricted:
-        return Rights(others=Access(authority.scopes, authority.filters).rights)
+        return Access(authority.scopes, authority.filters).rights
     return rights_of(authority.user, foreign=True)
 
 
@@ -278,7 +236,7 @@ def may_view_users(authority: Authority) -> bool:
     return authority.trusted or bool(not authority.restricted and authority.user.has_perm(permission))
 
 
-def require_no_more(rights: Rights, *, authority: Authority, restricted: bool, asked: bool = False) -> None:
+def require_no_more(rights: AbstractSet[str], *, authority: Authority, restricted: bool, asked: bool = False) -> None:
     """Require that credentials would carry no rights that ``authority`` does not have.
 
     Args:
@@ -292,30 +250,23 @@ def require_no_more(rights: Rights, *, authority: Authority, restricted: bool, a
         return
     if authority.restricted and not asked:
         _require_restricted(rights, authority, restricted)
-    excess = rights.exceeds(limit_of(authority))
+    excess = beyond(rights, limit_of(authority))
     if not excess:
         return
-    if not (asked or may_view_users(authority)):
-        raise NotAllowed(
-            _("the service user has rights that you do not have. Ask somebody who has them."), field="username"
-        )
-    shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
-    raise NotAllowed(
-        _("the service user has rights that you do not have: %s. Ask somebody who has them.") % shown,
-        field="username",
-    )
+    message = _("the service user has rights that you do not have. Ask somebody who has them.")
+    if asked or may_view_users(authority):
+        shown = ", ".join(excess[:5]) + ("…" if len(excess) > 5 else "")
+        message = _("the service user has rights that you do not have: %s. Ask somebody who has them.") % shown
+    raise NotAllowed(message, field="username")
 
 
-def _require_restricted(rights: Rights, authority: Authority, restricted: bool) -> None:
+def _require_restricted(rights: AbstractSet[str], authority: Authority, restricted: bool) -> None:
     """Require a restricted application within the filters of a restricted credential."""
     if not restricted:
         raise NotAllowed(_("a restricted credential creates restricted clients only."), field="restricted")
-    filters = tuple(right.partition(":")[2] for right in rights.others if right.startswith("filter:"))
-    if not authority.within_filters(filters):
-        raise NotAllowed(
-            _("give filters within those of your own credential: %s.") % (", ".join(authority.filters) or _("none")),
-            field="filters",
-        )
+    if not authority.within_filters(tuple(_values("filter", rights))):
+        message = _("give filters within those of your own credential: %s.")
+        raise NotAllowed(message % (", ".join(authority.filters) or _("none")), field="filters")
 
 
 def lock_user(user: Any) -> Any:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import Rights, declared, lock_user, require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.policy import same_spelling
@@ -54,7 +54,7 @@ def adopt(
             client = ApiClient(name=name, application=application)
         wanted = {
             **_current_columns(client, application, user),
-            "declared_rights": sorted(declared(rights)),
+            "declared_rights": declared(rights),
             "contact": client.contact if contact is None else contact,
             "purpose": client.purpose if purpose is None else purpose,
         }
@@ -72,7 +72,7 @@ def adopt(
     return in_transaction(work)
 
 
-def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> Rights:
+def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> frozenset[str]:
     """Return the rights of the user and the application; refuse them if ``authority`` may not give them away."""
     made = ApiClient.objects.filter(user=user, user_made=True).exists()
     rights = rights_of(user, application, foreign=not made)

@@ -56,10 +56,10 @@ def version_of(client: ApiClient | None, user: Any, application: Any, *, lock: b
     return _version(client, user, application, rights.rights_of(user, application) if user is not None else None)
 
 
-def _version(client: ApiClient | None, user: Any, application: Any, known: rights.Rights | None) -> str:
+def _version(client: ApiClient | None, user: Any, application: Any, known: frozenset[str] | None) -> str:
     seen = [
         client and [client.pk, client.state, client.updated.isoformat(), *client.declared_rights],
-        known and [user.pk, user.is_active, known.superuser, known.staff, *sorted(known.others)],
+        None if known is None else [user.pk, user.is_active, *sorted(known)],
         application and [application.pk, application.user_id],
     ]
     return sha256(json.dumps(seen, default=str).encode()).hexdigest()[:32]
@@ -108,8 +108,8 @@ def check_rights(plan: Plan, rows: Rows, authority: Authority) -> None:
         return
     spec, application = plan.spec, rows.client.application if rows.client else None
     wanted = plan.add_rights | (plan.access.rights if plan.access else frozenset())
-    future = rights.rights_wanted(plan.username, staff=spec.is_staff, superuser=spec.is_superuser, others=wanted)
-    rights.require_no_more(future, authority=authority, restricted=plan.restricted, asked=True)
+    wanted |= rights.implied_rights(plan.username, spec)
+    rights.require_no_more(wanted, authority=authority, restricted=plan.restricted, asked=True)
     foreign = rows.found.user is not None and not rows.found.user.made
     has = [rights.rights_of(rows.user, application, foreign=foreign)] if rows.user is not None else []
     for carried in (rights.rights_after(plan, rows.user, application, foreign=foreign), *has):
@@ -130,8 +130,8 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     spec, other_secret = plan.spec, not rows.found.client_secret_matches
     excess: tuple[str, ...] = ()
     if any(plan.has(action) for action in CHANGES_OF_RIGHTS):
-        before = rights.rights_of(rows.user, client.application) if rows.user is not None else rights.Rights()
-        growth = rights.grown(before, rights.rights_after(plan, rows.user, client.application))
+        before = rights.rights_of(rows.user, client.application) if rows.user is not None else frozenset()
+        growth = rights.rights_after(plan, rows.user, client.application) - before
         token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
         excess = recipients.beyond_recipients(client, growth, token=token)
     if excess and not spec.reissue:
@@ -151,7 +151,7 @@ def _check_others(plan: Plan, user: Any) -> None:
     """Refuse new rights of a user if whoever received the credentials of its other clients could not grant them."""
     if user is None or not plan.add_rights:
         return
-    growth = rights.grown(rights.rights_of(user), rights.rights_after(plan, user))
+    growth = rights.rights_after(plan, user) - rights.rights_of(user)
     for other in ApiClient.objects.filter(user=user, state=ApiClient.State.ACTIVE).exclude(name=plan.spec.name):
         if excess := recipients.beyond_recipients(other, growth, token=other.access_token_id is not None):
             raise Conflict(

@@ -71,8 +71,7 @@ def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
     """Return the scopes that a restricted client may request: the default ones and those of its application."""
     if client.application is None or not lms.is_restricted(client.application_id):
         return ()
-    scopes, _filters = lms.access(client.application_id)
-    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *scopes)))
+    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *lms.access(client.application).scopes)))
 
 
 class NewToken(NamedTuple):

@@ -183,7 +183,7 @@ def _found_users(
         name: clients[name].user_made if linked[name] else any(each.user_made for each in others.get(user.pk, ()))
         for name, user in users.items()
     }
-    rights = rights_of_users([users[name] for name in asked])
+    rights = rights_of_users([users[name].pk for name in asked])
     return {
         name: CurrentUser(
             pk=user.pk,
@@ -199,7 +199,7 @@ def _found_users(
             ),
             retired=lms.is_retired(user.get_username()),
             made=made[name],
-            rights=rights[user.pk] if name in asked else frozenset(),
+            rights=rights.get(user.pk, frozenset()),
         )
         for name, user in users.items()
     }
@@ -241,7 +241,7 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
             user_pk=application.user_id,
             client_credentials=oauth.is_client_credentials(application),
             restricted=application.pk in restricted,
-            access=Access(*lms.access(application.pk)) if asks_access else Access(),
+            access=lms.access(application) if asks_access else Access(),
             live_tokens=spec.restricted
             and (client.predecessor_id is not None or oauth.has_live_tokens(application.pk)),
         ),

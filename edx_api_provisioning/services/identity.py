@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
-from edx_api_provisioning.adapters.rights import Rights, application_rights, rights_of
+from edx_api_provisioning.adapters.rights import beyond, rights_of
 from edx_api_provisioning.core.authority import RESTRICTED_WRITE_SCOPE, WRITE_SCOPE, Authority, Kind
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials, Identity, RequestId
@@ -154,9 +154,7 @@ def identify(user: Any, credential: Credential) -> Identity:
     application = credential.application
     with translate_errors():
         # With a JWT, a restricted application has only its scopes and filters, not the rights of its user.
-        rights = (
-            application_rights(application) if credential.restricted else rights_of(user, application).exceeds(Rights())
-        )
+        rights = lms.access(application).rights if credential.restricted else rights_of(user, application)
         client = _client_of(application)
         return Identity(
             username=user.get_username(),
@@ -167,7 +165,7 @@ def identify(user: Any, credential: Credential) -> Identity:
             client_id=application.client_id if application is not None else None,
             scopes=credential.scopes,
             restricted=credential.restricted,
-            rights=tuple(rights),
+            rights=beyond(rights),
             self_rotation=bool(client and _may_rotate_itself(client, credential)),
             expires_at=credential.expires_at,
         )

@@ -130,7 +130,7 @@ def excess_rights(plan: Plan) -> tuple[str, ...]:
     users = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: plan.username}).first()
     client = ApiClient.objects.filter(name=plan.spec.name).first()
-    return rights.rights_after(plan, user, client.application if client else None).exceeds(rights.Rights())
+    return rights.beyond(rights.rights_after(plan, user, client.application if client else None))
 
 
 def _expanded(spec: ClientSpec) -> ClientSpec:
@@ -260,7 +260,7 @@ def _change_rights(run: _Run) -> None:
     if plan.has(Action.SET_ACCESS) and plan.access is not None:
         restricted = plan.spec.restricted or lms.is_restricted(client.application_id)
         for application in filter(None, (client.application, client.predecessor)):
-            lms.set_access(application, scopes=plan.access.scopes, filters=plan.access.filters, restricted=restricted)
+            lms.set_access(application, plan.access, restricted=restricted)
         oauth.limit_scopes(_applications(client), {*oauth_server.default_scopes(), *plan.access.scopes})
 
 

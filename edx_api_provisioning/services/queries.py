@@ -15,7 +15,6 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth, rights
 from edx_api_provisioning.adapters.database import translate_errors
-from edx_api_provisioning.adapters.rights import rights_of
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.results import ClientSummary, Event, Unmanaged
@@ -29,7 +28,7 @@ from edx_api_provisioning.services.last_use import unused, with_last_grant
 
 def rights_of_account(user: Any, application: Any) -> tuple[str, ...]:
     """Return the rights of a user that an ordinary account does not have, and those of the application."""
-    return rights.rights_of(user, application).exceeds(rights.Rights()) if user is not None else ()
+    return rights.beyond(rights.rights_of(user, application)) if user is not None else ()
 
 
 def client_rights(name: str) -> frozenset[str]:
@@ -42,14 +41,8 @@ def client_rights(name: str) -> frozenset[str]:
         client = registry.get(name, lock_it=False)
         if client.user is None or client.application is None:
             return frozenset()
-        found = rights_of(client.user, client.application)
-        flags = {
-            "superuser": found.superuser,
-            "staff": found.staff,
-            "restricted": lms.is_restricted(client.application.pk),
-            f"username:{client.user.get_username()}": True,
-        }
-        return found.others | {right for right, has in flags.items() if has}
+        found = rights.rights_of(client.user, client.application, foreign=True)
+        return found | {"restricted"} if lms.is_restricted(client.application.pk) else found
 
 
 # With at most this many keys a database uses the index, whatever the size of the table.
@@ -196,15 +189,9 @@ def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
     if client.user is None:
         return ()
     given = frozenset(client.declared_rights)
-    declared = rights.rights_wanted(
-        client.user.get_username(),
-        staff=client.is_staff,
-        superuser=False,  # Name the rights of a superuser beyond the declared ones too.
-        others=given | loaded.of_groups(given),
-    )
-    has = loaded.of(client.user, client.application)
-    excess = has.exceeds(declared)
-    return excess[1:] if has.superuser and client.is_superuser else excess
+    declared = given | loaded.of_groups(given) | rights.implied_rights(client.user.get_username(), client)
+    # Name the rights of a superuser beyond the declared ones too.
+    return rights.beyond(loaded.of(client.user, client.application) - declared)
 
 
 def may_be_client(application: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.adapters.rights import beyond, rights_of
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.models import ApiClient
 
@@ -49,21 +49,21 @@ def _key(authority: Authority) -> str:
     return "" if authority.restricted else str(authority.user.pk)
 
 
-def beyond_recipients(client: ApiClient, growth: Rights, *, token: bool) -> tuple[str, ...]:
+def beyond_recipients(client: ApiClient, growth: frozenset[str], *, token: bool) -> tuple[str, ...]:
     """Return the new rights that a recipient of the credentials could not have granted.
 
     Args:
         token: whether there is a current token, and it stays.
     """
-    if growth == Rights():
+    if not growth:
         return ()
     known = client.recipients
     holders = {*known.get("older", ()), known.get("secret", "")} | ({known.get("token", "")} if token else set())
-    excess = {right for holder in holders - {_OPERATOR} for right in growth.exceeds(_limit(holder))}
+    excess = {right for holder in holders - {_OPERATOR} for right in beyond(growth, _limit(holder))}
     return tuple(sorted(excess))
 
 
-def _limit(holder: str) -> Rights:
+def _limit(holder: str) -> frozenset[str]:
     users: Any = get_user_model()._default_manager
     user = users.filter(pk=holder, is_active=True).first() if holder else None
-    return rights_of(user, foreign=True) if user is not None else Rights()
+    return rights_of(user, foreign=True) if user is not None else frozenset()

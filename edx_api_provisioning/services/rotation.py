@@ -226,8 +226,7 @@ def _rotate_secret(
     client.application = oauth.create_application(
         name=client.name, user=client.user, client_id=oauth.new_client_id(), client_secret=secret.stored
     )
-    scopes, filters = lms.access(old.pk)
-    lms.set_access(client.application, scopes=scopes, filters=filters, restricted=lms.is_restricted(old.pk))
+    lms.set_access(client.application, lms.access(old), restricted=lms.is_restricted(old.pk))
     client.predecessor, client.predecessor_ends = old, site.now + grace
     return secret
 

@@ -19,7 +19,6 @@ from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_se
 from edx_api_provisioning.adapters.database import connection, no_sql_logging, translate_errors
 from edx_api_provisioning.core.results import Check, ClientSummary, Credentials, Presented, Verification
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.state import Access
 from edx_api_provisioning.services import http_verification, registry
 from edx_api_provisioning.services.api_errors import answer_code, check, error_code, explain_error, user_problem
 from edx_api_provisioning.services.credentials import requestable_scopes
@@ -68,7 +67,7 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
         checks: tuple[Check, ...] = (grant_in_process(client_id, client_secret),)
         application = oauth.find_application(client_id)
         restricted = application is not None and lms.is_restricted(application.pk)
-        scopes = (*oauth_server.default_scopes(), *lms.access(application.pk)[0]) if restricted else None
+        scopes = (*oauth_server.default_scopes(), *lms.access(application).scopes) if restricted else None
     if url is not None and application is not None and application.user is not None:
         username = application.user.get_username()
         checks += http_verification.client_over_http(client_id, client_secret, username, url, scopes=scopes)[0]
@@ -170,8 +169,8 @@ def _examine_jwt(token: Secret) -> Presented:
 
 def _rights(user: Any, application: Any) -> tuple[str, ...]:
     flags = {"superuser": user.is_superuser, "staff": user.is_staff}
-    asks_for = Access(*lms.access(application.pk)).rights if application is not None else frozenset()
-    return (*(flag for flag, has in flags.items() if has), *sorted(rights.user_rights(user) | asks_for))
+    others = rights.user_rights(user) | lms.access(application).rights
+    return (*(flag for flag, has in flags.items() if has), *sorted(others))
 
 
 def grant_in_process(client_id: str, client_secret: Secret) -> Check:

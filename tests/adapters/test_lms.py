@@ -22,6 +22,7 @@ from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.state import Access
 from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
@@ -310,18 +311,18 @@ def test_restricted_application_is_detected() -> None:
 @pytest.mark.databases
 def test_set_access_replaces_access() -> None:
     application = ApplicationFactory()
-    assert lms.access(application.pk) == ((), ())
+    assert lms.access(application) == Access()
 
-    lms.set_access(application, scopes=("grades:read",), filters=("content_org:edX",), restricted=True)
-    assert lms.access(application.pk) == (("grades:read",), ("content_org:edX",))
+    lms.set_access(application, Access(("grades:read",), ("content_org:edX",)), restricted=True)
+    assert lms.access(application) == Access(("grades:read",), ("content_org:edX",))
     assert lms.is_restricted(application.pk)
 
-    lms.set_access(application, scopes=("user_id",), filters=(), restricted=True)
-    assert lms.access(application.pk) == (("user_id",), ())
+    lms.set_access(application, Access(("user_id",), ()), restricted=True)
+    assert lms.access(application) == Access(("user_id",), ())
     assert RestrictedApplication.objects.filter(application=application).count() == 1
 
-    lms.set_access(application, scopes=(), filters=(), restricted=False)
-    assert lms.access(application.pk) == ((), ())
+    lms.set_access(application, Access(), restricted=False)
+    assert lms.access(application) == Access()
     assert not ApplicationAccess.objects.exists()
     assert not lms.is_restricted(application.pk)
 
@@ -329,11 +330,11 @@ def test_set_access_replaces_access() -> None:
 def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
     application = ApplicationFactory()
 
-    lms.set_access(application, scopes=("read",), filters=(), restricted=True)
+    lms.set_access(application, Access(("read",), ()), restricted=True)
     lms.change_course_roles(application.user, add=frozenset({"global_role:support"}), remove=frozenset())
 
     assert lms.course_roles([application.user.pk]) == {}
-    assert lms.access(application.pk) == ((), ())
+    assert lms.access(application) == Access()
     assert lms.restrictions() is None
     assert (lms.has_course_roles(), lms.is_lms(), lms.is_restricted(application.pk)) == (False, False, False)
 

@@ -13,7 +13,7 @@ from django.test import Client
 
 from common.djangoapps.student.models import CourseAccessRole
 from edx_api_provisioning import api
-from edx_api_provisioning.adapters.rights import Rights, rights_of
+from edx_api_provisioning.adapters.rights import rights_of
 from edx_api_provisioning.admin.pages import PAGES
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
@@ -279,7 +279,7 @@ def test_account_form_ignores_rights() -> None:
         browser, f"user={user.pk}", permissions="course_modes.change_coursemode", profile="commerce", staff="on"
     )
     assert "These secrets are shown only once" in text(page)
-    assert rights_of(user) == Rights()
+    assert rights_of(user) == frozenset()
 
 
 @pytest.mark.parametrize("way", ["selected", "typed"])
