@@ -31,18 +31,17 @@ from __future__ import annotations
 
 from edx_api_provisioning.adapters.access_catalogue import allows, endpoints, find_endpoint, profiles
 from edx_api_provisioning.adapters.database import in_transaction, no_sql_logging
-from edx_api_provisioning.adapters.lms import is_lms
+from edx_api_provisioning.adapters.lms import authentication_classes, is_lms, pagination_class
+from edx_api_provisioning.adapters.oauth import is_client_credentials as may_be_client
 from edx_api_provisioning.services.adoption import adopt
 from edx_api_provisioning.services.api_errors import find_error
 from edx_api_provisioning.services.authorization import version_of, versions
 from edx_api_provisioning.services.batch import apply, plan_many, provision, prune
 from edx_api_provisioning.services.credentials import describe, without_address
 from edx_api_provisioning.services.identity import (
-    authentication_classes,
     authority_of,
     credential_of,
     identify,
-    pagination_class,
     person_of,
     require_may_change,
     rotate_self,
@@ -57,7 +56,6 @@ from edx_api_provisioning.services.queries import (
     list_clients,
     list_events,
     list_unmanaged,
-    may_be_client,
     rights_of_account,
     summary,
     with_facts,

@@ -29,11 +29,10 @@ class ApiProvisioningConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and listen to the retirement of accounts and to new access tokens."""
+        from edx_api_provisioning import checks  # noqa: F401 - importing it registers the checks
         from edx_api_provisioning.adapters.lms import retirement_signal
-        from edx_api_provisioning.checks import register_checks
         from edx_api_provisioning.models import ACCESS_TOKEN_MODEL
 
-        register_checks()
         post_save.connect(_check_token, sender=ACCESS_TOKEN_MODEL, dispatch_uid="edx_api_provisioning")
         if (retirement := retirement_signal()) is not None:
             retirement.connect(_retire, dispatch_uid="edx_api_provisioning")

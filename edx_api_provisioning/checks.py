@@ -19,6 +19,7 @@ _WEAK_HASHERS = ("md5", "unsalted_md5", "sha1", "unsalted_sha1", "crypt")
 _OWN_SCOPES = {RESTRICTED_READ_SCOPE, RESTRICTED_WRITE_SCOPE}
 
 
+@register(Tags.security)
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Return an error for every unknown key and invalid value in ``EDX_API_PROVISIONING``."""
     return list(_invalid_settings()) or [*_invalid_references(), *_unsupported()]
@@ -88,6 +89,7 @@ def _invalid_references() -> Iterator[CheckMessage]:
         )
 
 
+@register(Tags.security, deploy=True)
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Return a message for each setting that production should not have (``check --deploy``)."""
     try:
@@ -143,9 +145,3 @@ def _dangerous_rest_settings() -> Iterator[CheckMessage]:
             hint="Set EDX_API_PROVISIONING['REST_API_RATE'], and a default cache that all processes share.",
             id="edx_api_provisioning.W010",
         )
-
-
-def register_checks() -> None:
-    """Register the checks with Django."""
-    register(check_settings, Tags.security)
-    register(check_deployment, Tags.security, deploy=True)

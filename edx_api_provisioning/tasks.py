@@ -63,8 +63,8 @@ def provision_manifest(self: Any, manifest: str, *, directory: str, format: str 
         for part in declared.split(SHARD):
             self.apply_async((part,), {"directory": directory, "format": format, "reason": reason})
         return
-    request: dict[str, Any] = {"authority": _authority(self), "reason": reason}
-    _finish(api.apply(declared.clients, destination=_files(directory, format), **request))
+    files = _files(directory, format)
+    _finish(api.apply(declared.clients, authority=_authority(self), destination=files, reason=reason))
 
 
 @shared_task(name="edx_api_provisioning.rotate_expiring", **_RELIABLE)  # type: ignore[untyped-decorator]
@@ -92,19 +92,14 @@ def rotate_expiring(
     span, left = parse_lifetime(within), parse_lifetime(grace) if grace is not None else None
     if names is None:
         due = [client.name for client in api.list_clients(expiring_within=span)]
-        options = {"directory": directory, "within": within, "grace": grace, "secret": secret, "format": format}
+        limits = {"within": within, "grace": grace, "secret": secret}
+        options = {"directory": directory, **limits, "format": format, "reason": reason}
         # By name, so that a task that is delivered again publishes what it has rotated and not published.
         for start in range(0, len(due), SHARD):
-            self.apply_async((due[start : start + SHARD],), {**options, "reason": reason})
+            self.apply_async((due[start : start + SHARD],), options)
         return
-    wanted: dict[str, Any] = {
-        "authority": _authority(self),
-        "reason": reason,
-        "within": span,
-        "grace": left,
-        "secret": secret,
-    }
-    _finish(api.rotate_many(names, destination=_files(directory, format), **wanted))
+    wanted: dict[str, Any] = {"within": span, "grace": left, "secret": secret, "reason": reason}
+    _finish(api.rotate_many(names, authority=_authority(self), destination=_files(directory, format), **wanted))
 
 
 def _files(directory: str, format: str) -> Files:
@@ -125,8 +120,5 @@ def _finish(done: Iterable[Applied]) -> None:
 
 
 def _authority(task: Any) -> Authority:
-    return Authority.operator(f"celery: {_task_id(task)}")
-
-
-def _task_id(task: Any) -> str:
-    return str(task.request.id or "").replace("-", "")[:32]
+    task_id = str(task.request.id or "").replace("-", "")[:32]
+    return Authority.operator(f"celery: {task_id}")

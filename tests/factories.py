@@ -134,20 +134,18 @@ class CurrentUserFactory(factory.Factory):
     class Meta:
         model = CurrentUser
 
-    pk = 7
     username = "report"
     email = "report@lms.example.org"
     is_staff = False
     superuser = False
     active = True
-    accepted = True
+    linked = True
 
 
 class CurrentApplicationFactory(factory.Factory):
     class Meta:
         model = CurrentApplication
 
-    pk = 8
     client_id = "the-client-id"
     user_pk = 7
     client_credentials = True
@@ -167,7 +165,6 @@ class CurrentClientFactory(factory.Factory):
     class Meta:
         model = CurrentClient
 
-    pk = 6
     name = "report"
     user_pk = 7
     username = "report"

@@ -205,28 +205,9 @@ def has_course_roles() -> bool:
     return _model("student", "CourseAccessRole") is not None
 
 
-# As of common/djangoapps/student/roles.py, for an LMS whose module has no such list.
-_ROLES = (
-    "staff",
-    "limited_staff",
-    "instructor",
-    "finance_admin",
-    "sales_admin",
-    "beta_testers",
-    "library_user",
-    "data_researcher",
-    "org_course_creator_group",
-    "course_creator_group",
-    "support",
-)
-
-
 def registered_roles() -> frozenset[str]:
-    """Return the names of the course and global roles that the LMS knows (REGISTERED_ACCESS_ROLES)."""
-    with suppress(AttributeError, ImportError, LookupError):
-        module = import_module(f"{apps.get_app_config('student').name}.roles")
-        return frozenset(module.REGISTERED_ACCESS_ROLES)
-    return frozenset(_ROLES)
+    """Return the names of the course and global roles that the LMS knows (common/djangoapps/student/roles.py)."""
+    return frozenset(import_module(f"{apps.get_app_config('student').name}.roles").REGISTERED_ACCESS_ROLES)
 
 
 def unknown_courses(course_keys: Collection[str]) -> frozenset[str]:
@@ -308,21 +289,14 @@ def retirement_signal() -> Any:
     return None
 
 
-class Retirement(NamedTuple):
-    """The username and email address of an account before and after its retirement."""
+def retirement_of(user: Any) -> Any:
+    """Return the username and email address of an account before and after its retirement; None without one.
 
-    username: str
-    email: str
-    retired_username: str
-    retired_email: str
-
-
-def retirement_of(user: Any) -> Retirement | None:
-    """Return the retirement of an account, which the LMS records when it is requested; None without one."""
+    The LMS records a retirement when it is requested.
+    """
     model = _model("user_api", "UserRetirementStatus")
     columns = ("original_username", "original_email", "retired_username", "retired_email")
-    row = model._default_manager.filter(user=user).values_list(*columns).first() if model is not None else None
-    return Retirement(*row) if row is not None else None
+    return model._default_manager.filter(user=user).values_list(*columns).first() if model is not None else None
 
 
 def end_tokens_of_user(user: Any) -> None:

@@ -45,9 +45,9 @@ def check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -
 def check_user(spec: ClientSpec, user: CurrentUser) -> None:
     """Raise Conflict if an existing account cannot be the service user of the spec."""
     name, problem = user.username, ""
-    if user.owner and not user.accepted:
+    if user.owner and not user.linked:
         problem = _("the account %(user)s was created for the API client %(client)s; choose another username.")
-    elif not (user.accepted or spec.use_existing_user):
+    elif not (user.linked or spec.use_existing_user):
         problem = _(
             "the account %(user)s exists and was not created for this client; pass --use-existing-user to make it the "
             "service user, or choose another username."

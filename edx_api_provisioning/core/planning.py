@@ -22,16 +22,10 @@ from edx_api_provisioning.core.conflicts import (
 )
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import STORED
-from edx_api_provisioning.core.policy import check_policy, reject, same_spelling, token_end, wants_token
+from edx_api_provisioning.core.policy import check_policy, same_spelling, token_end, wants_token
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
-from edx_api_provisioning.core.state import (
-    APPLICATION_RIGHTS,
-    Access,
-    CurrentClient,
-    CurrentState,
-    Site,
-)
+from edx_api_provisioning.core.state import APPLICATION_RIGHTS, Access, CurrentClient, CurrentState, Site
 
 
 class Action(enum.Enum):
@@ -162,10 +156,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
         declared=declared,
         client_id=application.client_id if application else "",
         restricted=restricted,
-        warnings=(
-            *_warnings(spec, email if found.user is None else "", restricted),
-            *_course_warnings(found.unknown_courses if add_rights else ()),
-        ),
+        warnings=tuple(_warnings(spec, found, email, restricted=restricted, granted=bool(add_rights))),
     )
 
 
@@ -173,7 +164,9 @@ def _check_spec(spec: ClientSpec, found: CurrentState, site: Site) -> None:
     client = found.client
     check_policy(spec, site)
     if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
-        reject("contact", _("missing; this site requires the email address of a contact for every client."))
+        raise InvalidSpec(
+            _("missing; this site requires the email address of a contact for every client."), field="contact"
+        )
     same_spelling("name", spec.name, client.name if client else None)
     if client is not None:
         check_client(spec, client, found)
@@ -216,7 +209,7 @@ def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site)
     if user is not None:
         same_spelling("username", username, user.username)
         check_user(spec, user)
-        if found.client is not None and found.client.user_pk == user.pk:
+        if user.linked:
             return [], user.email
         texts = (
             _("Would use the account %(user)s, which is %(rights)s, as the service user."),
@@ -280,25 +273,22 @@ def _plan_access(spec: ClientSpec, found: CurrentState, site: Site) -> tuple[lis
     if (set(wanted.scopes), set(wanted.filters)) == (set(has.scopes), set(has.filters)) and not restrict:
         return [], None
     _check_access_size(wanted)
+    parts = [*(f"scope:{scope}" for scope in wanted.scopes), *(f"filter:{entry}" for entry in wanted.filters)]
+    if spec.restricted:
+        parts.append(_("restricted to these"))
     texts = (
         _("Would let the application request: %(access)s."),
         _("Let the application request: %(access)s."),
     )
-    return [make_step(Action.SET_ACCESS, *texts, access=_access_in_words(wanted, spec))], wanted
-
-
-def _access_in_words(wanted: Access, spec: ClientSpec) -> str:
-    parts = [*(f"scope:{scope}" for scope in wanted.scopes), *(f"filter:{entry}" for entry in wanted.filters)]
-    if spec.restricted:
-        parts.append(_("restricted to these"))
-    return ", ".join(parts) or _("the default scopes only")
+    values = {"access": ", ".join(parts) or _("the default scopes only")}
+    return [make_step(Action.SET_ACCESS, *texts, **values)], wanted
 
 
 def _check_access_size(wanted: Access) -> None:
     for field_name, items in (("scopes", wanted.scopes), ("filters", wanted.filters)):
         if len(items) > ACCESS_ITEMS or any(len(item) > ACCESS_ITEM_LENGTH for item in items):
             message = _("at most %(items)d entries of at most %(length)d characters (LMS limit).")
-            reject(field_name, message % {"items": ACCESS_ITEMS, "length": ACCESS_ITEM_LENGTH})
+            raise InvalidSpec(message % {"items": ACCESS_ITEMS, "length": ACCESS_ITEM_LENGTH}, field=field_name)
 
 
 def _declared(spec: ClientSpec, found: CurrentState, access: Access | None) -> tuple[str, ...]:
@@ -306,8 +296,7 @@ def _declared(spec: ClientSpec, found: CurrentState, access: Access | None) -> t
     declared = frozenset(client.declared if client else ())
     of_application = frozenset(right for right in declared if right.startswith(APPLICATION_RIGHTS))
     of_user = declared - of_application
-    linked = client is not None and user is not None and client.user_pk == user.pk
-    if user is not None and not user.made and not linked:
+    if user is not None and not user.made and not user.linked:
         of_user |= user.rights  # The rights of an existing account are accepted.
     if spec.rights is not None:
         of_user = spec.rights if user is None or user.made else of_user | spec.rights
@@ -380,20 +369,17 @@ def _in_words(value: str | bool | None) -> str:
     return value or "-"
 
 
-def _warnings(spec: ClientSpec, new_email: str, restricted: bool) -> Iterator[str]:
+def _warnings(spec: ClientSpec, found: CurrentState, email: str, *, restricted: bool, granted: bool) -> Iterator[str]:
     if spec.superuser:
         yield _("a superuser client can read, change and delete everything on the site, including users.")
     elif spec.is_staff:
         yield _("a staff client can read and change nearly every course and learner record through the API.")
     if spec.filters and not restricted:
         yield _("filters have no effect on a client that is not restricted. Pass --restricted too.")
-    if new_email.endswith(f"@{_NO_MAIL_DOMAIN}"):
+    if found.user is None and email.endswith(f"@{_NO_MAIL_DOMAIN}"):
         text = _(
             "the host of the site is not a mail domain, so the new user gets %s, which receives no mail. Pass --email."
         )
-        yield text % new_email
-
-
-def _course_warnings(unknown: Iterable[str]) -> Iterator[str]:
-    for key in sorted(unknown):
+        yield text % email
+    for key in sorted(found.unknown_courses if granted else ()):
         yield _("the LMS has no course %s; check the course key. The role has no effect until the course exists.") % key

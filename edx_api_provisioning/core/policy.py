@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NoReturn
 
 from django.utils.translation import gettext as _
 
@@ -31,9 +30,9 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
         message = suggest(_("unknown scope %s.") % unknown[0], unknown[0], site.available_scopes)
         raise InvalidSpec(message, field="scopes")
     if (spec.filters or spec.restricted) and not site.has_access:
-        reject(
-            "filters" if spec.filters else "restricted",
+        raise InvalidSpec(
             _("this site has no application access (oauth_dispatch.ApplicationAccess)."),
+            field="filters" if spec.filters else "restricted",
         )
     check_rights_policy(staff=spec.is_staff, superuser=spec.is_superuser, site=site)
 
@@ -41,14 +40,11 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
 def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
     """Raise InvalidSpec if site policy forbids clients with these flags."""
     if superuser and not site.superuser_allowed:
-        reject("superuser", _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER'])."))
+        message = _("superuser clients are not allowed here (EDX_API_PROVISIONING['ALLOW_SUPERUSER']).")
+        raise InvalidSpec(message, field="superuser")
     if staff and not site.staff_allowed:
-        reject("staff", _("staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF'])."))
-
-
-def reject(field: str, message: str) -> NoReturn:
-    """Raise InvalidSpec for a field."""
-    raise InvalidSpec(message, field=field)
+        message = _("staff clients are not allowed here (EDX_API_PROVISIONING['ALLOW_STAFF']).")
+        raise InvalidSpec(message, field="staff")
 
 
 def token_end(spec: ClientSpec, site: Site, *, lifetime: timedelta | None = None) -> datetime:

@@ -33,14 +33,13 @@ class Site:
 class CurrentUser:
     """An account that the wanted user name finds, on MySQL perhaps in another spelling."""
 
-    pk: Any
     username: str
     email: str
     is_staff: bool
     superuser: bool
     active: bool
-    accepted: bool
-    """Whether it is the client's already, or was made by this project: nobody has to be asked then."""
+    linked: bool
+    """Whether it is the client's already: nobody has to be asked then."""
     made: bool = False
     """Whether this project made it."""
     retired: bool = False
@@ -73,7 +72,6 @@ class Access:
 class CurrentApplication:
     """The application that the registry row points at."""
 
-    pk: Any
     client_id: str
     user_pk: Any
     client_credentials: bool
@@ -98,7 +96,6 @@ class CurrentToken:
 class CurrentClient(Record):
     """The registry row that the wanted name finds, on MySQL perhaps in another spelling."""
 
-    pk: Any
     user_pk: Any
     username: str | None
     retired: bool

@@ -64,9 +64,8 @@ def adopt(
             setattr(client, field, value)
         client.save()
         details = {"client_id": application.client_id, "username": user.get_username()}
-        request = {"authority": authority, "reason": reason, "request_id": request_id}
-        registry.record(client, name, Kind.ADOPTED, details=details, **request)
-        registry.record_all(registry.sharing(client), authority=authority, reason=reason)
+        events = [(client, Kind.ADOPTED, details), *registry.sharing(client)]
+        registry.record(events, authority=authority, reason=reason, request_ids={name: request_id})
         return current_credentials(client, Status.ADOPTED, changes=(_("Adopted %s.") % name,))
 
     return in_transaction(work)

@@ -76,8 +76,8 @@ def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -
     """
     if authority.trusted:
         return
-    user, client = found.user, found.client
-    if user is not None and not (client is not None and client.user_pk == user.pk) and not authority.is_superuser:
+    user = found.user
+    if user is not None and not user.linked and not authority.is_superuser:
         raise NotAllowed(
             _("this username is taken. Choose another one, or ask a superuser to share the account."),
             field="username",
@@ -86,7 +86,7 @@ def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -
         return
     if found.email_owner is not None:
         raise NotTold(_("this email address is taken. Choose another one."), field="email")
-    spec = keep_flags(spec, client)
+    spec = keep_flags(spec, found.client)
     if user is not None and (
         (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
         or user.retired

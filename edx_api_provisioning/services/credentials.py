@@ -59,7 +59,7 @@ def current_credentials(
         stored_secret=client_secret.stored if client_secret else None,
         access_token=access_token,
         expires_at=token.expires if token else None,
-        scopes=tuple(token.scope.split()) if token else requestable_scopes(client),
+        scopes=tuple(token.scope.split()) if token else requestable_scopes(client.application),
         profile=client.profile,
         restricted=client.application is not None and lms.is_restricted(client.application_id),
         changes=changes,
@@ -67,11 +67,11 @@ def current_credentials(
     )
 
 
-def requestable_scopes(client: ApiClient) -> tuple[str, ...]:
-    """Return the scopes that a restricted client may request: the default ones and those of its application."""
-    if client.application is None or not lms.is_restricted(client.application_id):
+def requestable_scopes(application: Any) -> tuple[str, ...]:
+    """Return the scopes that a restricted application may request: the default ones and its own; none for another."""
+    if application is None or not lms.is_restricted(application.pk):
         return ()
-    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *lms.access(client.application).scopes)))
+    return tuple(dict.fromkeys((*oauth_server.default_scopes(), *lms.access(application).scopes)))
 
 
 class NewToken(NamedTuple):
@@ -96,16 +96,17 @@ def issue_tokens(wanted: Sequence[NewToken], now: datetime) -> list[Secret]:
             raise InvalidSpec(
                 problem % {"scopes": ", ".join(sorted(refused)), "name": each.client.name}, field="scopes"
             )
-    tokens = [each.token or _new_token(each, now) for each in wanted]
-    rows = [
-        oauth.NewAccessToken(each.client.application, each.client.user, token, each.scopes, each.expires_at)
-        for each, token in zip(wanted, tokens, strict=True)
+    new = [
+        oauth.NewAccessToken(
+            each.client.application, each.client.user, each.token or _new_token(each, now), each.scopes, each.expires_at
+        )
+        for each in wanted
     ]
-    for each, pk in zip(wanted, oauth.create_access_tokens(rows), strict=True):
+    for each, pk in zip(wanted, oauth.create_access_tokens(new), strict=True):
         each.client.access_token_id = pk
         each.client.token_issued, each.client.noticed_days = now, None
         each.client.token_issue = new_issue_id()
-    return tokens
+    return [each.token for each in new]
 
 
 def new_issue_id() -> str:

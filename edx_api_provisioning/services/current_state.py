@@ -60,7 +60,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     users = _users(clients, usernames, lock)
     found_users = _found_users(specs, clients, users)
     new = {spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users}
-    email_owners = _email_owners_by_name(new, usernames)
+    email_owners = _email_owners(new, usernames)
     namesakes = _namesakes(specs, clients)
     unknown = lms.unknown_courses({key for spec in specs for key in spec.courses})
     return [
@@ -119,25 +119,17 @@ def _locked(**which: Any) -> Any:
     return _accounts(**which).order_by("pk").select_for_update()
 
 
-def _email_owners(emails: Collection[str]) -> dict[str, str]:
-    """Return the usernames of accounts with these email addresses, ignoring case."""
-    if not emails:
-        return {}
-    if len(emails) == 1:
-        rows = _accounts(email__iexact=next(iter(emails)))[:1]
+def _email_owners(emails: Mapping[str, str], usernames: Mapping[str, str]) -> dict[str, str]:
+    """Return the usernames of accounts that have the address for the user of a new client, by its name."""
+    wanted = {email.lower() for email in emails.values()}
+    if len(wanted) == 1:
+        rows = _accounts(email__iexact=next(iter(wanted)))[:1]
     elif connection().vendor == "mysql":  # Its collation ignores case, and LOWER() would not use its index.
-        rows = _accounts(email__in=emails)
+        rows = _accounts(email__in=wanted)
     else:
-        lowered = get_user_model()._default_manager.annotate(lowered=Lower("email"))
-        rows = lowered.filter(lowered__in=[email.lower() for email in emails])
-    owners = matched(rows, [email.lower() for email in emails], lambda user: str(user.email.lower()))
-    return {email: owners[email.lower()].get_username() for email in emails if email.lower() in owners}
-
-
-def _email_owners_by_name(emails: Mapping[str, str | None], usernames: Mapping[str, str]) -> dict[str, str]:
-    """Return the usernames of accounts with the email addresses that users of new clients are to have."""
-    owners = _email_owners({email for email in emails.values() if email})
-    found = {name: owners[email] for name, email in emails.items() if email in owners}
+        rows = get_user_model()._default_manager.annotate(lowered=Lower("email")).filter(lowered__in=wanted)
+    owners = matched(rows, wanted, lambda user: str(user.email.lower()))
+    found = {name: owners[email.lower()].get_username() for name, email in emails.items() if email.lower() in owners}
     if any(owner == usernames[name] for name, owner in found.items()):
         # Another run created this account since it was looked up: look again, as for a taken unique value.
         raise IntegrityError("the account was created meanwhile")
@@ -186,13 +178,12 @@ def _found_users(
     rights = rights_of_users([users[name].pk for name in asked])
     return {
         name: CurrentUser(
-            pk=user.pk,
             username=user.get_username(),
             email=user.email,
             is_staff=user.is_staff,
             superuser=user.is_superuser,
             active=user.is_active,
-            accepted=linked[name],
+            linked=linked[name],
             owner=next((each.name for each in others.get(user.pk, ()) if each.user_made and each.name != name), ""),
             declared_elsewhere=frozenset(
                 right for each in others.get(user.pk, ()) if each.name != name for right in each.declared_rights
@@ -224,7 +215,6 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
     token: Any = client.access_token
     asks_access = application is not None and (spec.scopes is not None or spec.filters is not None or spec.restricted)
     return CurrentClient(
-        pk=client.pk,
         name=client.name,
         user_pk=client.user_id,
         is_staff=client.is_staff,
@@ -236,7 +226,6 @@ def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[An
         token_lifetime=client.token_lifetime,
         application=application
         and CurrentApplication(
-            pk=application.pk,
             client_id=application.client_id,
             user_pk=application.user_id,
             client_credentials=oauth.is_client_credentials(application),

@@ -21,10 +21,6 @@ from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import registry
 from edx_api_provisioning.services.rotation import rotate
 
-authentication_classes = lms.authentication_classes
-
-pagination_class = lms.pagination_class
-
 _SELF_GRACE = timedelta(days=1)
 
 

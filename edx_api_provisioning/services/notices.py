@@ -132,7 +132,7 @@ def _mail(
 ) -> str:
     """Record and send a mail to the contact of a client; return the name of the client."""
     details = {**details, "to": client.contact}
-    registry.record(client, client.name, registry.Kind.NOTIFIED, authority=authority, details=details)
+    registry.record([(client, registry.Kind.NOTIFIED, details)], authority=authority)
     context = {**context, "client": client, "site": conf.root_url() or _("this site")}
     subject = " ".join(render_to_string(f"edx_api_provisioning/{template}_subject.txt", context).split())
     body = render_to_string(f"edx_api_provisioning/{template}_body.txt", context)

@@ -31,8 +31,7 @@ def replace_address(old: str, new: str, *, authority: Authority) -> int:
         clients = list(ApiClient.objects.filter(contact__iexact=old).order_by("pk").select_for_update())
         changed = sum(_replace(model, old, new) for model in (ApiClient, ApiClientEvent))
         details = {"steps": ["replace_address"]}
-        events = [(client, client.name, registry.Kind.UPDATED, details) for client in clients]
-        registry.record_all(events, authority=authority)
+        registry.record([(client, registry.Kind.UPDATED, details) for client in clients], authority=authority)
         return changed
 
     return in_transaction(work)
@@ -43,12 +42,11 @@ def retire_person(user: Any) -> None:
     retirement = lms.retirement_of(user)
     if retirement is None:
         return
-    authority = Authority.operator("retirement of an account")
-    replace_address(retirement.email, retirement.retired_email, authority=authority)
+    username, email, retired_username, retired_email = retirement
+    replace_address(email, retired_email, authority=Authority.operator("retirement of an account"))
     # An entry point comes first in an actor, and may be spelled like a username.
     before = "(?:(?<=: )|(?<=used by ))"
-    username, retired = retirement.username, retirement.retired_username
-    in_transaction(lambda: _replace(ApiClientEvent, username, retired, before=before, only="actor"))
+    in_transaction(lambda: _replace(ApiClientEvent, username, retired_username, before=before, only="actor"))
 
 
 def _replace(model: type[Model], old: str, new: str, *, before: str = r"(?<![\w.@+-])", only: str = "") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -12,11 +13,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_server, rights
 from edx_api_provisioning.adapters.database import read_with_retry
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import (
-    ClientExists,
-    InvalidSpec,
-    ProvisioningError,
-)
+from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.planning import Action, Plan, make_plan
 from edx_api_provisioning.core.results import Credentials, RequestId
@@ -25,7 +22,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import Site
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import authorization, credentials, recipients, registry, site
-from edx_api_provisioning.services.current_state import Ambiguous, Rows, find
+from edx_api_provisioning.services.current_state import Ambiguous, find
 from edx_api_provisioning.services.delivery import Run
 from edx_api_provisioning.services.last_use import keep_last_use
 from edx_api_provisioning.services.site import current_site
@@ -43,10 +40,7 @@ def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
     Raises:
         ProvisioningError: as :func:`provision`.
     """
-    [plan] = look([spec], authority=authority)
-    if isinstance(plan, ProvisioningError):
-        raise plan
-    return plan
+    return _required(look([spec], authority=authority)[0])
 
 
 def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False) -> list[Plan | ProvisioningError]:
@@ -89,11 +83,10 @@ def provision_all(
     if request.versions is not None:
         authorization.require_unchanged([spec.name for spec in specs], request.versions)
     site = current_site()
-    runs = []
-    for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new):
-        if isinstance(planned, ProvisioningError):
-            raise planned
-        runs.append(planned)
+    runs = [
+        _required(planned)
+        for planned in _planned(specs, site, authority=request.authority, lock=True, only_new=request.new)
+    ]
     run.locked(each.client for each in runs)
     _make_users(runs)
     _make_applications([each for each in runs if each.plan.has(Action.CREATE_APPLICATION)], hashed, site)
@@ -114,8 +107,6 @@ def as_it_is(plan: Plan) -> Credentials:
         username=plan.username,
         email=plan.email,
         client_id=plan.client_id,
-        client_secret=None,
-        access_token=None,
         expires_at=plan.expires_at,
         scopes=plan.scopes,
         profile=plan.spec.profile or "",
@@ -133,23 +124,16 @@ def excess_rights(plan: Plan) -> tuple[str, ...]:
     return rights.beyond(rights.rights_after(plan, user, client.application if client else None))
 
 
-def _expanded(spec: ClientSpec) -> ClientSpec:
-    return access_catalogue.profile(spec.profile).apply(spec) if spec.profile else spec
-
-
 @dataclass(slots=True)
 class _Run:
     """A plan, the rows to change, and what was issued when it was executed."""
 
     plan: Plan
-    rows: Rows
+    client: Any
+    """The registry row, which was found or created when it was locked."""
+    user: Any
     client_secret: oauth.NewSecret | None = None
     access_token: Secret | None = None
-
-    @property
-    def client(self) -> Any:
-        """Return the registry row, which was found or created when it was locked."""
-        return self.rows.client
 
 
 def _planned(
@@ -161,8 +145,8 @@ def _planned(
     only_new: bool = False,
 ) -> list[_Run | ProvisioningError]:
     """Return the plan of each spec, or the error; plan one by one if the database matched another spelling."""
-    check = _Check()
-    checked = [_tried(check, spec) for spec in specs]
+    known = cache(partial(_tried, rights.require_known))  # Rights that many specs request are checked once.
+    checked = [_tried(partial(_check, require_known=known), spec) for spec in specs]
     good = [spec for spec in checked if isinstance(spec, ClientSpec)]
     try:
         rows = find(good, site, lock=lock) if good else []
@@ -179,7 +163,7 @@ def _planned(
         authorization.check_account(spec, rows.found, authority)
         plan = make_plan(spec, rows.found, site)
         authorization.check_rights(plan, rows, authority)
-        return _Run(authorization.with_new_credentials(plan, rows, site), rows)
+        return _Run(authorization.with_new_credentials(plan, rows, site), rows.client, rows.user)
 
     return [_tried(plan, spec) if isinstance(spec, ClientSpec) else spec for spec in checked]
 
@@ -191,23 +175,22 @@ def _tried(do: Callable[[Wanted], Result], wanted: Wanted) -> Result | Provision
         return error
 
 
-class _Check:
-    """Check of a spec before the database is searched; rights that many specs request are checked once."""
+def _required(result: Result | ProvisioningError) -> Result:
+    if isinstance(result, ProvisioningError):
+        raise result
+    return result
 
-    def __init__(self) -> None:
-        self._known: dict[frozenset[str], ProvisioningError | None] = {}
 
-    def __call__(self, spec: ClientSpec) -> ClientSpec:
-        spec = _expanded(spec)
-        for field_name, secret in (("client_secret", spec.client_secret), ("access_token", spec.access_token)):
-            if secret is not None and (problem := oauth.secret_problem(secret)):
-                raise InvalidSpec(problem, field=field_name)
-        if spec.rights is not None:
-            if spec.rights not in self._known:
-                self._known[spec.rights] = _tried(rights.require_known, spec.rights)
-            if (unknown := self._known[spec.rights]) is not None:
-                raise unknown
-        return spec
+def _check(spec: ClientSpec, require_known: Callable[[frozenset[str]], ProvisioningError | None]) -> ClientSpec:
+    """Return the spec with the rights of its profile, checked before the database is searched."""
+    if spec.profile:
+        spec = access_catalogue.profile(spec.profile).apply(spec)
+    for field_name, secret in (("client_secret", spec.client_secret), ("access_token", spec.access_token)):
+        if secret is not None and (problem := oauth.secret_problem(secret)):
+            raise InvalidSpec(problem, field=field_name)
+    if spec.rights is not None and (unknown := require_known(spec.rights)) is not None:
+        raise unknown
+    return spec
 
 
 def _make_users(runs: Sequence[_Run]) -> None:
@@ -221,7 +204,7 @@ def _make_users(runs: Sequence[_Run]) -> None:
     for run in runs:
         client = run.client
         if client.pk in made or run.plan.has(Action.USE_USER):
-            user = made.get(client.pk, run.rows.user)
+            user = made.get(client.pk, run.user)
             client.user, client.user_made = user, client.pk in made
             client.owned_user = user if client.pk in made else None
             client.is_staff, client.is_superuser = user.is_staff, user.is_superuser
@@ -304,11 +287,11 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
             "expires_at": plan.expires_at.isoformat() if plan.expires_at else None,
         }
         kind = Kind.CREATED if plan.has(Action.CREATE_CLIENT) else Kind.UPDATED
-        events.append((client, client.name, kind, details))
+        events.append((client, kind, details))
         if plan.has(Action.USE_USER):
             events += registry.sharing(client)
     registry.save([run.client for run in runs])
-    registry.record_all(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
+    registry.record(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
 
 
 def _describe(run: _Run) -> None:

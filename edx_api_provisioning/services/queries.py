@@ -194,21 +194,17 @@ def _excess(client: Any, loaded: rights.LoadedRights) -> tuple[str, ...]:
     return rights.beyond(loaded.of(client.user, client.application) - declared)
 
 
-def may_be_client(application: Any) -> bool:
-    """Return True if an application is confidential with the client credentials grant."""
-    return oauth.is_client_credentials(application)
-
-
 def summary(client: Any, now: datetime) -> ClientSummary:
     """Return the summary of a client from :func:`with_facts`."""
-    token = client.access_token
+    user, token = client.user, client.access_token
+    flags = {"superuser": bool(user and user.is_superuser), "staff": bool(user and user.is_staff)}
     return ClientSummary(
         name=client.name,
         **registry.stored(client),
         state=client.state,
-        username=client.user.get_username() if client.user else None,
-        is_staff=bool(client.user and client.user.is_staff),
-        is_superuser=bool(client.user and client.user.is_superuser),
+        username=user.get_username() if user else None,
+        is_staff=flags["staff"],
+        is_superuser=flags["superuser"],
         client_id=client.application.client_id if client.application else None,
         scopes=tuple(token.scope.split()) if token else (),
         tokens=client.token_count or 0,
@@ -216,7 +212,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         last_issued=max(filter(None, (client.token_issued, client.secret_issued)), default=None),
         last_used=max(filter(None, (client.last_used, client.last_grant)), default=None),
         bearer_used=client.bearer_used,
-        rights=(*_flags(client), *client.declared_rights),
+        rights=(*(flag for flag, has in flags.items() if has), *client.declared_rights),
         restricted=client.restricted,
         declared=tuple(client.declared_rights),
         created=client.created,
@@ -229,11 +225,6 @@ def summary(client: Any, now: datetime) -> ClientSummary:
             live_tokens=client.live_tokens,
         ),
     )
-
-
-def _flags(client: Any) -> tuple[str, ...]:
-    has = {"superuser": client.user and client.user.is_superuser, "staff": client.user and client.user.is_staff}
-    return tuple(flag for flag, given in has.items() if given)
 
 
 def list_unmanaged() -> Iterator[Unmanaged]:

@@ -36,8 +36,8 @@ def refuse_retired(client: ApiClient) -> None:
 
 Kind = ApiClientEvent.Kind
 
-NewEvent = tuple[ApiClient | None, str, str, dict[str, Any]]
-"""The client, its name, what was done, and the details."""
+NewEvent = tuple[ApiClient, str, dict[str, Any]]
+"""The client, what was done, and the details."""
 
 
 def stored(client: ApiClient) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Autho
     if predecessor is not None:  # Somebody may have deleted it.
         predecessor.delete()
     client.predecessor = client.predecessor_ends = None
-    record(client, client.name, Kind.PREDECESSOR_ENDED, authority=authority, details=details)
+    record([(client, Kind.PREDECESSOR_ENDED, details)], authority=authority)
     return True
 
 
@@ -167,15 +167,6 @@ def was_deleted(name: str) -> bool:
     return last is not None and last.kind == Kind.DELETED
 
 
-def record(client: ApiClient | None, name: str, kind: str, *, request_id: Any = None, **event: Any) -> None:
-    """Add one event to the history, as :func:`record_all` does.
-
-    Args:
-        name: the name of the client, which may have been deleted.
-    """
-    record_all([(client, name, kind, event.pop("details"))], request_ids={name: request_id}, **event)
-
-
 def lock_others(client: ApiClient) -> list[ApiClient]:
     """Return the other clients of the same user that are not retired, locked until commit."""
     others = ApiClient.objects.filter(user=client.user_id, state=ApiClient.State.ACTIVE).exclude(pk=client.pk)
@@ -185,9 +176,9 @@ def lock_others(client: ApiClient) -> list[ApiClient]:
 def sharing(client: ApiClient) -> list[NewEvent]:
     """Return the events for other clients of the same user that it is shared with this one."""
     user: Any = client.user
-    others = ApiClient.objects.filter(user=user).exclude(pk=client.pk)
     details = {"with": client.name, "username": user.get_username()}
-    return [(other, other.name, Kind.SHARED, details) for other in others]
+    others = ApiClient.objects.filter(user=user).exclude(pk=client.pk)
+    return [(other, Kind.SHARED, details) for other in others]
 
 
 def record_refusal(name: str, says: str, *, authority: Authority) -> None:
@@ -197,13 +188,13 @@ def record_refusal(name: str, says: str, *, authority: Authority) -> None:
         name: the name of the requested client as it was typed; may be empty.
         says: the message of the refusal.
     """
-    name = printable(name)[:NAME_MAX_LENGTH]
+    name = printable(name)[:NAME_MAX_LENGTH] or "-"
     with translate_errors():
-        record(None, name or "-", Kind.REFUSED, details={"says": says}, authority=authority)
+        ApiClientEvent(client_name=name, kind=Kind.REFUSED, actor=_actor(authority), details={"says": says}).save()
 
 
-def record_all(
-    events: Sequence[tuple[ApiClient | None, str, str, dict[str, Any]]],
+def record(
+    events: Sequence[NewEvent],
     *,
     authority: Authority,
     reason: str = "",
@@ -212,7 +203,6 @@ def record_all(
     """Add to the history, and send the signals once it is committed.
 
     Args:
-        events: for each the client, its name, the kind of event, and the details.
         authority: the acting authority; its label is recorded.
         reason: the reason of the actor; may be empty.
         request_ids: request ids by client name.
@@ -221,21 +211,25 @@ def record_all(
         InvalidSpec: the reason is not one line.
     """
     check_line("reason", reason)
-    label = printable(authority.label)[:255]
-    ids = request_ids or {}
+    actor, ids = _actor(authority), request_ids or {}
     rows = [
         ApiClientEvent(
             client=client,
-            client_name=name,
+            client_name=client.name,
             kind=kind,
-            actor=label,
+            actor=actor,
             reason=reason,
-            request_id=_key(ids.get(name)),
-            details=details | _digest(ids.get(name)),
+            request_id=_key(ids.get(client.name)),
+            details=details | _digest(ids.get(client.name)),
         )
-        for client, name, kind, details in events
+        for client, kind, details in events
     ]
     bulk_insert(rows, saved_by=ApiClientEvent.save)
-    for _client, name, kind, details in events:
-        send = partial(signals.send, kind, sender=ApiClient, name=name, actor=label, details=details, reason=reason)
+    for client, kind, details in events:
+        event: dict[str, Any] = {"name": client.name, "actor": actor, "details": details, "reason": reason}
+        send = partial(signals.send, kind, sender=ApiClient, **event)
         transaction.on_commit(send, using=connection().alias, robust=True)
+
+
+def _actor(authority: Authority) -> str:
+    return printable(authority.label)[:255]

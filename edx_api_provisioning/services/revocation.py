@@ -55,7 +55,8 @@ def revoke(
         recipients.forget_tokens(client)
         client.save()
         details = {"steps": list(changes), "username": result.username}
-        registry.record(client, name, kind, authority=authority, reason=reason, request_id=request_id, details=details)
+        ids = {name: request_id}
+        registry.record([(client, kind, details)], authority=authority, reason=reason, request_ids=ids)
         if delete:
             _delete(client)
         return result
@@ -90,7 +91,7 @@ def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reaso
     recipients.forget_tokens(other)
     other.save()
     details = {"steps": list(changes), "with": client.name}
-    registry.record(other, other.name, Kind.RETIRED, authority=authority, reason=reason, details=details)
+    registry.record([(other, Kind.RETIRED, details)], authority=authority, reason=reason)
 
 
 def _revoke_tokens(client: ApiClient, authority: Authority, *, retire: bool) -> tuple[str, ...]:

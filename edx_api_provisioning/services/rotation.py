@@ -175,8 +175,8 @@ def _rotate(
         "client_id": result.client_id,
         "grace_seconds": int(grace.total_seconds()) if grace else 0,
     }
-    registry.record_all(
-        [(client, client.name, Kind.ROTATED, details)],
+    registry.record(
+        [(client, Kind.ROTATED, details)],
         authority=request.authority,
         reason=request.reason,
         request_ids=request.request_ids,

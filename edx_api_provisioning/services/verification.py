@@ -19,7 +19,7 @@ from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_se
 from edx_api_provisioning.adapters.database import connection, no_sql_logging, translate_errors
 from edx_api_provisioning.core.results import Check, ClientSummary, Credentials, Presented, Verification
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.services import http_verification, registry
+from edx_api_provisioning.services import http_verification
 from edx_api_provisioning.services.api_errors import answer_code, check, error_code, explain_error, user_problem
 from edx_api_provisioning.services.credentials import requestable_scopes
 
@@ -48,12 +48,6 @@ def verify_token(token: Secret, *, username: str, url: str, scheme: str = "beare
     return Verification((http_verification.token_over_http(token, username, url, scheme=scheme),))
 
 
-def examine(token: Secret) -> Presented:
-    """Return the state and owner of a presented access token. Nothing is written."""
-    with translate_errors(), no_sql_logging():
-        return examine_token(token)
-
-
 def verify_client(client_id: str, client_secret: Secret, *, url: str | None = None) -> Verification:
     """Verify a presented client id and secret with the real grant, in this process and over HTTP if a URL is given.
 
@@ -67,7 +61,7 @@ def verify_client(client_id: str, client_secret: Secret, *, url: str | None = No
         checks: tuple[Check, ...] = (grant_in_process(client_id, client_secret),)
         application = oauth.find_application(client_id)
         restricted = application is not None and lms.is_restricted(application.pk)
-        scopes = (*oauth_server.default_scopes(), *lms.access(application).scopes) if restricted else None
+        scopes = requestable_scopes(application) if restricted else None
     if url is not None and application is not None and application.user is not None:
         username = application.user.get_username()
         checks += http_verification.client_over_http(client_id, client_secret, username, url, scopes=scopes)[0]
@@ -92,19 +86,15 @@ def try_profile(
     if not client.profile or client.username is None:
         return Verification(())
     if client_secret is not None and client.client_id is not None:
+        scopes = requestable_scopes(oauth.find_application(client.client_id))
         _checks, jwt = http_verification.client_over_http(
-            client.client_id, client_secret, client.username, url, scopes=_requestable(client)
+            client.client_id, client_secret, client.username, url, scopes=scopes
         )
         tokens = {**tokens, "jwt": jwt} if jwt is not None else tokens
     profile = access_catalogue.profile(client.profile)
     return Verification(
         http_verification.profile_over_http(profile, tokens, client.username, url, course_key=course_key)
     )
-
-
-def _requestable(client: ClientSummary) -> tuple[str, ...]:
-    row = registry.find(client.name, lock_it=False)
-    return requestable_scopes(row) if row is not None else ()
 
 
 _STATES = {
@@ -115,8 +105,13 @@ _STATES = {
 }
 
 
-def examine_token(token: Secret) -> Presented:
-    """Return the state and owner of a presented access token; errors of the database are not translated."""
+def examine(token: Secret) -> Presented:
+    """Return the state and owner of a presented access token. Nothing is written."""
+    with translate_errors(), no_sql_logging():
+        return _examine(token)
+
+
+def _examine(token: Secret) -> Presented:
     if not re.fullmatch(r"[!-~]+", token.reveal()):
         return Presented(
             state="unknown", meaning=_("an access token cannot be empty or contain spaces or non-ASCII characters.")

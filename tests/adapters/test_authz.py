@@ -137,7 +137,7 @@ def test_rollback_leaves_no_role_in_memory(authoring: None, monkeypatch: pytest.
     def fail(*_arguments: Any, **_options: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("edx_api_provisioning.services.registry.record_all", fail)
+    monkeypatch.setattr("edx_api_provisioning.services.registry.record", fail)
     with pytest.raises(ZeroDivisionError):
         provision(course_roles=(f"staff@{COURSE}",))
     UserFactory(username="report")

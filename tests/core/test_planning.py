@@ -184,7 +184,7 @@ def test_deleted_user_recreates_everything() -> None:
 
 
 def test_existing_account_is_used_on_request() -> None:
-    user = CurrentUserFactory(accepted=False)
+    user = CurrentUserFactory(linked=False)
 
     made = plan(CurrentState(user=user), use_existing_user=True)
 
@@ -193,10 +193,6 @@ def test_existing_account_is_used_on_request() -> None:
         "Would use the account report, which is neither staff nor superuser, as the service user."
     )
     assert made.email == user.email
-
-
-def test_account_created_here_is_reused() -> None:
-    assert plan(CurrentState(user=CurrentUserFactory())).has(Action.USE_USER)
 
 
 def test_scopes_are_changed_in_place() -> None:
@@ -291,7 +287,7 @@ REFUSALS = {
     ),
     "a user name in another spelling": (
         NearMatch, "username", "report conflicts with the existing repórt",
-        {"use_existing_user": True}, CurrentState(user=CurrentUserFactory(username="repórt")), {},
+        {"use_existing_user": True}, CurrentState(user=CurrentUserFactory(linked=False, username="repórt")), {},
     ),
     "a client_id in another spelling": (
         NearMatch, "client_id", "id conflicts with the existing ID",
@@ -304,7 +300,7 @@ REFUSALS = {
         Conflict, "access_token", "choose another", {"access_token": Secret(TOKEN)}, CurrentState(access_token_pk=5), {}
     ),
     "an account made elsewhere": (
-        Conflict, "username", "--use-existing-user", {}, CurrentState(user=CurrentUserFactory(accepted=False)), {}
+        Conflict, "username", "--use-existing-user", {}, CurrentState(user=CurrentUserFactory(linked=False)), {}
     ),
     "more rights than the account has": (
         Conflict, "username", "is neither staff nor superuser, but this request says staff; .*not changed",

@@ -612,13 +612,6 @@ def test_roles_of_the_site_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert provision(course_roles=(f"course_marker@{COURSE}",)).issued
 
 
-def test_roles_are_known_without_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(roles.REGISTERED_ACCESS_ROLES)
-    monkeypatch.delattr(roles, "REGISTERED_ACCESS_ROLES")
-
-    assert lms.registered_roles() == before
-
-
 def test_unknown_course_is_warned_of() -> None:
     CourseOverview.objects.create(id=COURSE, org="CET")
     spec = ClientSpec(name="bot", course_roles=(f"staff@{COURSE}", "staff@course-v1:CET+GW_01+No", "staff@CET"))

@@ -135,32 +135,34 @@ def test_deleted_predecessor_is_cleared() -> None:
 # The history
 
 
-def record(**values: Any) -> None:
-    fields = {"client": None, "name": "report", "kind": "created", "authority": OPERATOR, "details": {}}
-    registry.record(**(fields | values))
+def record(client: ApiClient, kind: str = "created", *, request_id: str | None = None, **event: Any) -> None:
+    events = [(client, kind, event.pop("details", {}))]
+    registry.record(events, authority=OPERATOR, request_ids={client.name: request_id}, **event)
 
 
 @pytest.mark.parametrize("reason", ["two\nlines", "a\x00", "r" * 256])
 def test_reason_must_be_one_line(reason: str) -> None:
     with pytest.raises(InvalidSpec):
-        record(reason=reason)
+        record(ApiClientFactory(), reason=reason)
     assert not ApiClientEvent.objects.exists()
 
 
 @pytest.mark.databases
 def test_events_may_lack_request_id() -> None:
-    record()
-    record()
+    client = ApiClientFactory()
+    record(client)
+    record(client)
 
     assert ApiClientEvent.objects.filter(request_id=None).count() == 2
 
 
 def test_was_deleted_looks_at_last_event() -> None:
+    client = ApiClientFactory(name="report")
     assert registry.was_deleted("report") is False
-    record(kind="deleted")
-    record(name="other", kind="created")
+    record(client, "deleted")
+    record(ApiClientFactory(name="other"))
     assert registry.was_deleted("report") is True
-    record(kind="created")
+    record(client)
     assert registry.was_deleted("report") is False
 
 

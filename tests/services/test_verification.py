@@ -145,7 +145,7 @@ STATES = {
 def test_token_states_are_explained(issued: Credentials, breakage: Any, state: str, meaning: str) -> None:
     breakage(get_application_model().objects.get().user)
 
-    found = verification.examine_token(issued.access_token)
+    found = verification.examine(issued.access_token)
 
     assert found.state == state
     if state == "valid":
@@ -160,7 +160,7 @@ def test_token_states_are_explained(issued: Credentials, breakage: Any, state: s
 @pytest.mark.parametrize("word", ["", "two words", "tökén", "line\n"])
 def test_malformed_token_is_not_looked_up(db: None, word: str) -> None:
     with statements() as sent:
-        found = verification.examine_token(Secret(word))
+        found = verification.examine(Secret(word))
 
     assert (found.state, sent) == ("unknown", [])
 
@@ -469,7 +469,7 @@ def test_custom_class_may_refuse_without_code(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(verification, "import_string", lambda _path: InWords)
     assert issued.access_token is not None
 
-    presented = verification.examine_token(issued.access_token)
+    presented = verification.examine(issued.access_token)
 
     assert (presented.state, presented.meaning) == ("refused", "the site refused; see its log.")
     assert not verification.in_process(issued)[0].ok
