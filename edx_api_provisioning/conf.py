@@ -43,13 +43,6 @@ class Setting(NamedTuple):
     default: Any
     help: str
 
-    def error(self, value: object) -> InvalidSetting:
-        """Return the error for a value that cannot be used."""
-        return InvalidSetting(f"{self} cannot be {value!r:.60}; use {self.kind.description}.")
-
-    def __str__(self) -> str:
-        return f"EDX_API_PROVISIONING[{self.name!r}]"
-
 
 def _require(condition: object, value: Any) -> Any:
     if not condition:
@@ -262,7 +255,8 @@ def get(name: str) -> Any:
     try:
         return setting.kind.parse(values[name])
     except (TypeError, ValueError, InvalidSpec):
-        raise setting.error(values[name]) from None
+        says = f"EDX_API_PROVISIONING[{name!r}] cannot be {values[name]!r:.60}; use {setting.kind.description}."
+        raise InvalidSetting(says) from None
 
 
 def root_url() -> str | None:

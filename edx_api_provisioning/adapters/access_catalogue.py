@@ -43,15 +43,10 @@ from edx_api_provisioning.core.options import CLIENT, USER_RIGHTS
 from edx_api_provisioning.core.spec import COURSE_KEY, ClientSpec
 from edx_api_provisioning.core.text import suggest
 
-Rights = AbstractSet[str]
-
 _FLAGS = ("restricted", "staff", "superuser")
 
 # The fields of a ClientSpec that hold rights, and the kind of right that each holds.
 _KINDS = {name: CLIENT[name].singular for name in ("username", *USER_RIGHTS, "scopes", "filters")}
-
-# Roles in a course's forum (django_comment_common.Role) cannot be granted to a client.
-_UNREAD = "forum_role:"
 
 _RIGHT = re.compile(rf"{'|'.join(_FLAGS)}|({'|'.join(_KINDS.values())}|forum_role):.+")
 
@@ -230,23 +225,20 @@ def find_endpoint(method: str, path: str) -> Endpoint | None:
     except ValueError:
         return None
     query = {name: unquote(value) for name, _is, value in (pair.partition("=") for pair in parts.query.split("&"))}
-    slash = parts.path.endswith("/")
-    found = [
-        (slash is _has_slash(endpoint), len(wanted), endpoint.fill({**values, **_query_values(wanted, query)}))
-        for endpoint in endpoints()
-        for pattern, wanted in [_pattern(endpoint.path)]
-        if endpoint.method == method.upper() and wanted.keys() <= query.keys()
-        for values in _path_values(pattern, parts.path)
-    ]
+    found = []
+    for endpoint in endpoints():
+        pattern, wanted = _pattern(endpoint.path)
+        match = pattern.fullmatch(parts.path)
+        if match and endpoint.method == method.upper() and wanted.keys() <= query.keys():
+            values = {name: unquote(value) for name, value in match.groupdict().items()}
+            values |= {placeholder.strip("{}"): query[name] for name, placeholder in wanted.items()}
+            same_slash = parts.path.endswith("/") is endpoint.path.partition("?")[0].endswith("/")
+            found.append((same_slash, len(wanted), endpoint.fill(values)))
     # Spelled exactly so, if one is; then the endpoint that uses most parameters of the query.
     return max(found, key=lambda each: each[:2])[2] if found else None
 
 
-def _has_slash(endpoint: Endpoint) -> bool:
-    return endpoint.path.partition("?")[0].endswith("/")
-
-
-def allows(rights: Rights, endpoint: Endpoint) -> Answer:
+def allows(rights: AbstractSet[str], endpoint: Endpoint) -> Answer:
     """Return the answer to whether a client with these rights may use the endpoint."""
     seen = max((_held(alternative, rights) for alternative in endpoint.rights), default=0)
     untried = max((_held(alternative, rights) for alternative in endpoint.untried), default=0)
@@ -254,18 +246,18 @@ def allows(rights: Rights, endpoint: Endpoint) -> Answer:
     return (Answer.REFUSED, Answer.NOT_DETERMINED, Answer.ALLOWED)[max(seen, min(untried, 1))]
 
 
-def _held(alternative: Rights, rights: Rights) -> int:
+def _held(alternative: AbstractSet[str], rights: AbstractSet[str]) -> int:
     """Return 2 if a client with these rights has a whole alternative, 0 if not, 1 if it cannot be decided."""
     if ("restricted" in alternative) != ("restricted" in rights):
         return 0  # A restricted application has none of its user's rights; only its scopes and filters count.
     return min((_has(right, rights) for right in alternative), default=2)
 
 
-def _has(right: str, rights: Rights) -> int:
+def _has(right: str, rights: AbstractSet[str]) -> int:
     if right in rights or ("superuser" in rights and right.startswith("permission:")):
         return 2
-    if right.startswith(_UNREAD):
-        return 1
+    if right.startswith("forum_role:"):
+        return 1  # Roles in a course's forum (django_comment_common.Role) cannot be granted to a client.
     return 1 if _PLACEHOLDER.search(right) and any(_might_be(right, held) for held in rights) else 0
 
 
@@ -296,15 +288,6 @@ def _pattern(template: str) -> tuple[re.Pattern[str], dict[str, str]]:
     pieces = (f"(?P<{text}>[^/,]+)" if odd % 2 else re.escape(text) for odd, text in enumerate(literal))
     wanted = dict(pair.split("=") for pair in query.split("&")) if query else {}
     return re.compile(f"{''.join(pieces)}/?"), wanted
-
-
-def _path_values(pattern: re.Pattern[str], path: str) -> Iterator[dict[str, str]]:
-    if match := pattern.fullmatch(path):
-        yield {name: unquote(value) for name, value in match.groupdict().items()}
-
-
-def _query_values(wanted: Mapping[str, str], query: Mapping[str, str]) -> dict[str, str]:
-    return {placeholder.strip("{}"): query[name] for name, placeholder in wanted.items()}
 
 
 @functools.cache

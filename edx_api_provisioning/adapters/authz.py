@@ -22,11 +22,7 @@ from edx_api_provisioning.core.spec import COURSE_KEY
 
 
 def roles_of_users(users: Any) -> dict[Any, set[str]]:
-    """Return the roles of users as rights, by primary key, with two statements.
-
-    Args:
-        users: their primary keys, as a list or a queryset.
-    """
+    """Return the roles of users (primary keys, as a list or a queryset) as rights, with two statements."""
     found: dict[Any, set[str]] = defaultdict(set)
     if not apps.is_installed("openedx_authz"):
         return found
@@ -43,13 +39,10 @@ def roles_of_users(users: Any) -> dict[Any, set[str]]:
 
 
 def _right(course_role: str | None, role: str, scope: str) -> str:
-    where = scope if COURSE_KEY.fullmatch(scope) else _org(scope)
+    # A role for all courses of an organization has the scope course-v1:ORG+*.
+    org = scope.removeprefix("course-v1:").removesuffix("+*") if scope.startswith("course-v1:") else ""
+    where = scope if COURSE_KEY.fullmatch(scope) else org
     return f"course_role:{course_role}@{where}" if course_role and where else f"authz_role:{role}@{scope}"
-
-
-def _org(scope: str) -> str:
-    """Return the organization of ``course-v1:ORG+*``, else an empty string."""
-    return scope.removeprefix("course-v1:").removesuffix("+*") if scope.startswith("course-v1:") else ""
 
 
 def _equivalents() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any, TypeVar
@@ -172,18 +172,13 @@ class translate_errors:  # noqa: N801 - called like a function
 
 
 def _explanation(error: Error) -> ProvisioningError:
-    if _migrations_missing():
-        return NotMigrated(_("the tables of this package are missing or outdated; run: migrate edx_api_provisioning"))
-    return explain(error)
-
-
-def _migrations_missing() -> bool:
-    try:
+    with suppress(Error):
         loader = MigrationLoader(connection())
-    except Error:
-        return False
-    ours = {key for key in loader.disk_migrations if key[0] == ApiClient._meta.app_label}
-    return not ours <= set(loader.applied_migrations)
+        ours = {key for key in loader.disk_migrations if key[0] == ApiClient._meta.app_label}
+        if not ours <= set(loader.applied_migrations):
+            says = _("the tables of this package are missing or outdated; run: migrate edx_api_provisioning")
+            return NotMigrated(says)
+    return explain(error)
 
 
 @contextmanager
@@ -208,7 +203,6 @@ def bulk_insert(rows: Sequence[Model], *, key: str | None = None, saved_by: Call
     """Insert rows of one model in one query, with pre_save and post_save for each.
 
     Args:
-        rows: unsaved instances.
         key: a unique field by which to read back the primary keys from a database that does not return them (MySQL);
             None if they are not needed.
         saved_by: the expected ``save`` method. A model with another one is saved row by row.
@@ -232,7 +226,6 @@ def bulk_update(rows: Sequence[Model], *, but: str) -> None:
     """Update existing, locked rows of one model in one query; see :func:`bulk_insert`.
 
     Args:
-        rows: saved instances.
         but: the field that is set on insert only.
     """
     if _one_by_one(rows, Model.save):

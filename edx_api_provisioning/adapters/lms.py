@@ -220,13 +220,10 @@ def unknown_courses(course_keys: Collection[str]) -> frozenset[str]:
 
 
 def course_roles(users: Any) -> dict[Any, frozenset[str]]:
-    """Return the course access roles of users as rights, by primary key.
+    """Return the course access roles of users (primary keys, as a list or a queryset) as rights.
 
     They are ``course_role:ROLE@COURSE_KEY``, ``course_role:ROLE@ORG``, or ``global_role:ROLE``.
     Source: common/djangoapps/student/models/user.py, CourseAccessRole.
-
-    Args:
-        users: their primary keys, as a list or a queryset.
     """
     roles = _model("student", "CourseAccessRole")
     rights: dict[Any, frozenset[str]] = {}
@@ -324,11 +321,7 @@ def access(application: Any) -> Access:
 
 
 def accesses(application_pks: Any) -> dict[Any, Access]:
-    """Return the scopes and filters of applications, by primary key; an application without any is left out.
-
-    Args:
-        application_pks: as a list or a queryset.
-    """
+    """Return the scopes and filters of applications (a list or a queryset); one without any is left out."""
     model = _model("oauth_dispatch", "ApplicationAccess")
     rows: Any = model._default_manager.filter(application__in=application_pks) if model is not None else ()
     return {row.application_id: Access(tuple(row.scopes), tuple(row.filters or ())) for row in rows}

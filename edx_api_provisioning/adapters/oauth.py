@@ -97,11 +97,6 @@ class NewApplication(NamedTuple):
     """The secret, or its hash where DOT stores one: see :func:`stored_secrets`."""
 
 
-def create_application(*, name: str, user: Any, client_id: str, client_secret: Secret) -> Any:
-    """Create one application; see :func:`create_applications`."""
-    return create_applications([NewApplication(name, user, client_id, client_secret)])[0]
-
-
 def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
     """Create confidential Applications for the client credentials grant.
 
@@ -176,12 +171,18 @@ def longest_token_length() -> int:
     return get_access_token_model()._meta.get_field("token").max_length or 4_000
 
 
-def _has_checksum() -> bool:
+def _token_column() -> str:
+    """Return the column by which tokens are found: their checksum where DOT stores one, since it may store no token."""
     try:
         get_access_token_model()._meta.get_field("token_checksum")
     except FieldDoesNotExist:
-        return False
-    return True
+        return "token"
+    return "token_checksum"
+
+
+def _in_column(token: Secret) -> str:
+    value = token.reveal()
+    return value if _token_column() == "token" else hashlib.sha256(value.encode()).hexdigest()
 
 
 class NewAccessToken(NamedTuple):
@@ -216,7 +217,7 @@ def create_access_tokens(wanted: Sequence[NewAccessToken]) -> list[Any]:
         for row in rows:
             # DOT 3.4 then stores only the checksum of this attribute (oauth2_validators.py, _set_token_value).
             row._raw_token, row.token = row.token, ""
-    bulk_insert(rows, key="token_checksum" if _has_checksum() else "token")
+    bulk_insert(rows, key=_token_column())
     for row, each in zip(rows, wanted, strict=True):
         if row.expires != each.expires_at or row.user_id != each.user.pk:
             raise UnusableToken(
@@ -366,19 +367,16 @@ def find_access_token(token: Secret) -> Any:
 
     MySQL ignores case, here as in the LMS.
     """
-    value = token.reveal()
     rows = get_access_token_model()._default_manager.select_related("user", "application")
-    if _has_checksum():
-        return rows.filter(token_checksum=hashlib.sha256(value.encode()).hexdigest()).first()
-    return rows.filter(token=value).first()
+    return rows.filter(**{_token_column(): _in_column(token)}).first()
 
 
 def find_unstored(issued: Sequence[Credentials]) -> list[str]:
     """Return the names of those whose secret or token is not in the database as it was issued."""
     applications = get_application_model()._default_manager.filter(client_id__in=[each.client_id for each in issued])
     stored = dict(applications.values_list("client_id", "client_secret"))
-    column = "token_checksum" if _has_checksum() else "token"
-    wanted = {each.name: _token_column(each.access_token) for each in issued if each.access_token is not None}
+    column = _token_column()
+    wanted = {each.name: _in_column(each.access_token) for each in issued if each.access_token is not None}
     rows = get_access_token_model()._default_manager.filter(**{f"{column}__in": [*wanted.values()]})
     username = f"user__{get_user_model().USERNAME_FIELD}"
     tokens = {
@@ -393,7 +391,3 @@ def find_unstored(issued: Sequence[Credentials]) -> list[str]:
             and tokens.get(wanted[each.name]) != [each.client_id, each.username, each.expires_at, " ".join(each.scopes)]
         )
     ]
-
-
-def _token_column(token: Secret) -> str:
-    return hashlib.sha256(token.reveal().encode()).hexdigest() if _has_checksum() else token.reveal()

@@ -44,7 +44,6 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
     there is no checksum.
 
     Args:
-        prefix: the first characters.
         request: attributes for the site's generator: ``user``, ``client``, ``scopes``, ``expires_in`` (seconds).
 
     Raises:
@@ -163,8 +162,6 @@ def revoke_granted(token: Secret, client_id: str, *, after: Any) -> bool:
     If callers of the same client were granted others meanwhile, all are left alone.
 
     Args:
-        token: the granted token.
-        client_id: of the application that requested it.
         after: the result of :func:`newest_token` before the grant.
 
     Returns:

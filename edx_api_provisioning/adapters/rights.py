@@ -35,11 +35,7 @@ def user_rights(user: Any) -> frozenset[str]:
 
 
 def rights_of_users(users: Any) -> dict[Any, frozenset[str]]:
-    """Return the rights given to users themselves, by primary key; a user without any is left out.
-
-    Args:
-        users: their primary keys, as a list or a queryset.
-    """
+    """Return the rights given to users themselves (primary keys, as a list or a queryset), if they have any."""
     rights: dict[Any, set[str]] = defaultdict(set)
     permissions = Permission.objects.filter(user__in=users)
     for pk, app_label, codename in permissions.values_list("user__pk", "content_type__app_label", "codename"):

@@ -42,10 +42,9 @@ _SOURCES = (
 
 
 def roles_of_users(users: Any) -> dict[Any, frozenset[str]]:
-    """Return the roles of users by primary key, as ``kind:ROLE@CONTEXT``; one statement for each installed source.
+    """Return the roles of users (primary keys, as a list or a queryset) as ``kind:ROLE@CONTEXT``.
 
-    Args:
-        users: their primary keys, as a list or a queryset.
+    There is one statement for each installed source.
     """
     roles = authz.roles_of_users(users)
     for source in _SOURCES:

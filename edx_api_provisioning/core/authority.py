@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 WRITE_SCOPE = "write"
@@ -14,26 +13,20 @@ RESTRICTED_WRITE_SCOPE = "api_provisioning:write"
 """The scopes that the credentials of a restricted application need instead. A site that wants them defines them."""
 
 
-class Kind(Enum):
-    """Kinds of authorities."""
-
-    OPERATOR = "operator"
-    """Trusted: the command line, and tasks that the site's own code starts."""
-    PERSON = "person"
-    """A person in a session, with the rights of their account."""
-    CREDENTIAL = "credential"
-    """A token at the REST API, with the rights of its user; if it is restricted, with its scopes and filters alone."""
-
-
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """On whose authority something is done. Entry points build it; services require it."""
+    """On whose authority something is done. Entry points build it; services require it.
+
+    It is the operator's, a person's in a session, with the rights of their account, or that of a credential at the REST
+    API, with the rights of its user; if it is restricted, with its scopes and filters alone.
+    """
 
     label: str
     """Name for the history, for example ``command line: root`` or ``admin: ann``; never a secret."""
-    kind: Kind
     user: Any = None
     """The acting account, whose rights are the limit; None for the operator."""
+    trusted: bool = False
+    """Whether this is the operator: the command line, and tasks that the site's own code starts."""
     restricted: bool = False
     """Whether the rights of ``user`` do not count: only ``scopes`` and ``filters`` do."""
     scopes: tuple[str, ...] = ()
@@ -44,17 +37,12 @@ class Authority:
     @classmethod
     def operator(cls, label: str) -> Authority:
         """Return the operator's authority, which is not limited."""
-        return cls(label, Kind.OPERATOR)
+        return cls(label, trusted=True)
 
     @classmethod
     def person(cls, user: Any, label: str) -> Authority:
         """Return the authority of the account ``user`` in a session."""
-        return cls(label, Kind.PERSON, user)
-
-    @property
-    def trusted(self) -> bool:
-        """Report whether this is the operator."""
-        return self.kind is Kind.OPERATOR
+        return cls(label, user)
 
     @property
     def is_superuser(self) -> bool:

@@ -25,16 +25,8 @@ def gettext_noop(text: str) -> str:
 
 _ = gettext_noop
 
-TEXT, EMAIL, FLAG, DURATION, INSTANT, URL, SECRET, FORMAT = (
-    "text",
-    "email",
-    "flag",
-    "duration",
-    "instant",
-    "url",
-    "secret",
-    "format",
-)
+TEXT, EMAIL, FLAG, DURATION = "text", "email", "flag", "duration"
+INSTANT, URL, SECRET, FORMAT = "instant", "url", "secret", "format"
 
 NAME_MAX_LENGTH, LINE_MAX_LENGTH, CLIENT_ID_MAX_LENGTH, SECRET_MAX_LENGTH = 100, 255, 100, 255
 

@@ -11,15 +11,8 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from edx_api_provisioning.core.conflicts import (
-    check_client,
-    check_client_id,
-    check_new_token,
-    check_token,
-    check_user,
-    conflict,
-    flags_in_words,
-)
+from edx_api_provisioning.core import conflicts
+from edx_api_provisioning.core.conflicts import conflict, flags_in_words
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import STORED
 from edx_api_provisioning.core.policy import check_policy, same_spelling, token_end, wants_token
@@ -134,18 +127,18 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
     username = username_wanted(spec, client, site)
     application = client.application if client else None
     user_steps, email = _plan_user(spec, username, found, site)
-    creation, application_steps = _plan_creation(spec, found)
+    creation = _plan_creation(spec, found)
     rights_steps, add_rights, remove_rights = _plan_rights(spec, found)
     access_steps, access = _plan_access(spec, found, site)
     token_steps, expires_at, scopes = _plan_token(spec, client, found, site)
     declared = _declared(spec, found, access)
     registry = _registry_steps(spec, client, declared) if client is not None else []
     restricted = spec.restricted or bool(application and application.restricted)
-    steps = (*creation, *user_steps, *application_steps, *rights_steps, *access_steps, *token_steps, *registry)
+    steps = (*creation, *user_steps, *rights_steps, *access_steps, *token_steps, *registry)
     return Plan(
         spec=spec,
         status=Status.CREATED if client is None else Status.UPDATED if steps else Status.UNCHANGED,
-        steps=steps,
+        steps=tuple(sorted(steps, key=lambda step: step.action.value)),
         username=username,
         email=email,
         expires_at=expires_at,
@@ -169,7 +162,7 @@ def _check_spec(spec: ClientSpec, found: CurrentState, site: Site) -> None:
         )
     same_spelling("name", spec.name, client.name if client else None)
     if client is not None:
-        check_client(spec, client, found)
+        conflicts.check_client(spec, client, found)
 
 
 def make_step(action: Action, planned: str, done: str, **values: object) -> Step:
@@ -188,27 +181,27 @@ def token_step(expires_at: datetime, scopes: Iterable[str]) -> Step:
     )
 
 
-def _plan_creation(spec: ClientSpec, found: CurrentState) -> tuple[list[Step], list[Step]]:
+def _plan_creation(spec: ClientSpec, found: CurrentState) -> list[Step]:
     """Return the step that registers the client and the step that creates its application, as far as needed."""
-    client, application = [], []
+    steps = []
     if found.client is None:
         texts = _("Would register the API client %(name)s."), _("Registered the API client %(name)s.")
-        client.append(make_step(Action.CREATE_CLIENT, *texts, name=spec.name))
+        steps.append(make_step(Action.CREATE_CLIENT, *texts, name=spec.name))
     if found.client is None or found.client.application is None:
-        check_client_id(spec, found)
+        conflicts.check_client_id(spec, found)
         texts = (
             _("Would create the confidential application %(name)s for the client credentials grant."),
             _("Created the confidential application %(name)s for the client credentials grant."),
         )
-        application.append(make_step(Action.CREATE_APPLICATION, *texts, name=spec.name))
-    return client, application
+        steps.append(make_step(Action.CREATE_APPLICATION, *texts, name=spec.name))
+    return steps
 
 
 def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site) -> tuple[list[Step], str]:
     user = found.user
     if user is not None:
         same_spelling("username", username, user.username)
-        check_user(spec, user)
+        conflicts.check_user(spec, user)
         if user.linked:
             return [], user.email
         texts = (
@@ -321,11 +314,11 @@ def _plan_token(
         if not wants_token(spec, client, site):
             # A restricted client requests scopes with its client id and secret.
             return [], None, _union(site.default_scopes, spec.scopes or ()) if spec.restricted else ()
-        check_new_token(client, found)
+        conflicts.check_new_token(client, found)
         expires_at = token_end(spec, site, lifetime=client.token_lifetime if client else None)
         scopes = spec.scopes or site.default_scopes
         return [token_step(expires_at, scopes)], expires_at, scopes
-    check_token(spec, token, client.token_lifetime or site.lifetime, found)
+    conflicts.check_token(spec, token, client.token_lifetime or site.lifetime, found)
     if spec.scopes is None or set(spec.scopes) == set(token.scopes):
         return [], token.expires_at, token.scopes
     texts = (

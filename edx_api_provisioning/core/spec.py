@@ -10,9 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.utils.functional import Promise
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import (
@@ -39,12 +37,6 @@ OF_TOKEN = ("expires_in", "expires_at", "access_token")
 MAX_GRACE = timedelta(days=90)
 
 
-def _require(condition: bool, field_name: str, message: Promise) -> None:
-    """Raise InvalidSpec unless the condition holds. The message is lazy: valid specs need no translation."""
-    if not condition:
-        raise InvalidSpec(str(message), field=field_name)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSpec(ClientFields):
     """The wanted state of an API client.
@@ -58,27 +50,16 @@ class ClientSpec(ClientFields):
             value = getattr(self, option.name)
             if isinstance(value, (str, tuple, Secret)):
                 _check(option, value)
-        _require(
-            self.expires_in is None or self.expires_at is None,
-            "expires_at",
-            _("use either a lifetime or an expiry date, not both."),
-        )
-        _require(
-            self.expires_in is None or self.expires_in > timedelta(0),
-            "expires_in",
-            _("use a time span above zero."),
-        )
-        _require(
-            self.expires_at is None or self.expires_at.tzinfo is not None,
-            "expires_at",
-            _("the time needs a time zone."),
-        )
+        if self.expires_in is not None and self.expires_at is not None:
+            raise InvalidSpec(_("use either a lifetime or an expiry date, not both."), field="expires_at")
+        if self.expires_in is not None and self.expires_in <= timedelta(0):
+            raise InvalidSpec(_("use a time span above zero."), field="expires_in")
+        if self.expires_at is not None and self.expires_at.tzinfo is None:
+            raise InvalidSpec(_("the time needs a time zone."), field="expires_at")
         for name in ("token", *OF_TOKEN):
-            _require(
-                getattr(self, name) in (None, False) or not (self.token is False or self.restricted),
-                name,
-                _("not allowed together with --no-token or --restricted, which issue no access token."),
-            )
+            if getattr(self, name) not in (None, False) and (self.token is False or self.restricted):
+                message = _("not allowed together with --no-token or --restricted, which issue no access token.")
+                raise InvalidSpec(message, field=name)
 
     @property
     def is_staff(self) -> bool:
@@ -139,7 +120,7 @@ def declared_values(declared: tuple[str, ...], option: Option) -> tuple[str, ...
 def _check(option: Option, value: str | tuple[str, ...] | Secret) -> None:
     texts = value if isinstance(value, tuple) else [value.reveal() if isinstance(value, Secret) else value]
     for text in texts:
-        if (problem := text_problem(option, text, gettext)) is not None:
+        if (problem := text_problem(option, text, _)) is not None:
             raise InvalidSpec(problem, field=option.name)
         if option.kind == EMAIL and text:
             check_email(option.name, text)
@@ -155,5 +136,6 @@ def check_email(field_name: str, address: str) -> None:
     try:
         validate_email(address)
     except ValidationError:
-        raise InvalidSpec(gettext(CLIENT["email"].error), field=field_name) from None
-    _require(len(address) <= (CLIENT["email"].max_length or 0), field_name, _("not an email address."))
+        raise InvalidSpec(_(CLIENT["email"].error), field=field_name) from None
+    if len(address) > (CLIENT["email"].max_length or 0):
+        raise InvalidSpec(_("not an email address."), field=field_name)

@@ -50,14 +50,10 @@ def adopt(
         _check_adoptable(name, client, application, client_id)
         user = lock_user(application.user)
         rights = _check_authority(name, application, user, authority)
-        if client is None:
-            client = ApiClient(name=name, application=application)
-        wanted = {
-            **_current_columns(client, application, user),
-            "declared_rights": declared(rights),
-            "contact": client.contact if contact is None else contact,
-            "purpose": client.purpose if purpose is None else purpose,
-        }
+        client = client or ApiClient(name=name, application=application)
+        given = {"contact": contact, "purpose": purpose}
+        wanted = {field: value for field, value in given.items() if value is not None}
+        wanted |= _current_columns(client, application, user, rights)
         if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):
             return current_credentials(client, Status.UNCHANGED)
         for field, value in wanted.items():
@@ -99,7 +95,7 @@ def _find(name: str, contact: str | None) -> ApiClient | None:
     return client
 
 
-def _current_columns(client: ApiClient, application: Any, user: Any) -> dict[str, Any]:
+def _current_columns(client: ApiClient, application: Any, user: Any, rights: frozenset[str]) -> dict[str, Any]:
     """Return the columns of a client that follow from its user, application and tokens."""
     token = client.access_token or oauth.longest_token(application)
     return {
@@ -107,6 +103,7 @@ def _current_columns(client: ApiClient, application: Any, user: Any) -> dict[str
         "user_made": client.user_made and client.user_id == user.pk,
         "is_staff": user.is_staff,
         "is_superuser": user.is_superuser,
+        "declared_rights": declared(rights),
         "access_token": token,
         # Credentials that this package did not issue are at least as old as their rows.
         "secret_issued": client.secret_issued or application.created,

@@ -91,10 +91,8 @@ def user_problem(answered: Any, expected: str) -> str | None:
 
 def answer_code(status: int | str, body: dict[str, Any]) -> str:
     """Return the error code of an answer: the one in its body, or one that stands for its status."""
-    return error_code(body) or _status_code(status)
-
-
-def _status_code(status: int | str) -> str:
+    if code := error_code(body):
+        return code
     return "anonymous" if status == 401 else "500" if isinstance(status, int) and status > 500 else str(status)
 
 

@@ -39,9 +39,6 @@ def provision(
 ) -> Credentials:
     """Apply one spec as :func:`apply` does, and return its credentials: they are not stored anywhere else.
 
-    Args:
-        request_id: makes a request unique: the same one is not carried out twice.
-
     Raises:
         InvalidSpec: something wanted is not allowed.
         NotAllowed: the credentials would carry rights that ``authority`` does not have.
@@ -98,19 +95,19 @@ def apply(
     with translate_errors():
         lock_writers()  # in the transaction of a caller, which begins to read here
     for batch in batches(plan_many(specs, authority=authority, new=new), BATCH):
-        for applied in _carry_out(batch, request, run, fail_fast=fail_fast):
+        for applied in _carry_out(batch, request, run):
             yield applied
             if fail_fast and applied.error is not None:
                 return
 
 
 def _carry_out(
-    batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]], request: Request, run: Run, *, fail_fast: bool
+    batch: Sequence[tuple[ClientSpec, Plan | ProvisioningError]], request: Request, run: Run
 ) -> Iterator[Applied]:
     refused = dict(_refused(batch, request, run))
     todo: dict[str, tuple[ClientSpec, Plan]] = {}
     for spec, plan in batch:
-        if spec.name in refused and fail_fast:
+        if spec.name in refused and run.fail_fast:
             break
         if spec.name not in refused and isinstance(plan, Plan) and plan.steps:
             todo[spec.name] = (spec, plan)

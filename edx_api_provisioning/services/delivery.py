@@ -39,7 +39,7 @@ class Run:
     """
 
     def __init__(self, destination: Destination, *, verify: bool, fail_fast: bool = False) -> None:
-        self.destination, self.verify, self._fail_fast = destination, verify, fail_fast
+        self.destination, self.verify, self.fail_fast = destination, verify, fail_fast
 
     def recover(self, names: Collection[str]) -> dict[str, ProvisioningError]:
         """Publish or remove what earlier runs staged for these clients; return why not, by name."""
@@ -61,7 +61,7 @@ class Run:
             _client_ids, names if issuing is None else issuing
         )
         ready = [name for name in names if name not in problems]
-        if self._fail_fast:
+        if self.fail_fast:
             ready = [*itertools.takewhile(lambda name: name not in problems, names)]
         done: dict[str, Applied] | None = None
         if len(ready) > 1:

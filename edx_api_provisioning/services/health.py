@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.core.results import Issue
 from edx_api_provisioning.models import ApiClient
@@ -22,21 +23,18 @@ BLOCKING = frozenset(
 )
 
 
-def find_issues(
-    client: ApiClient, *, restricted: bool, now: datetime, oldest_secret: datetime | None, live_tokens: bool = False
-) -> tuple[Issue, ...]:
+def find_issues(client: ApiClient, *, restricted: bool, now: datetime, live_tokens: bool = False) -> tuple[Issue, ...]:
     """Return the issues of a client that was loaded with its user, application and access token.
 
     Args:
         restricted: whether its application is a RestrictedApplication.
-        oldest_secret: secrets issued before this are overdue; None if the site sets no age.
         live_tokens: whether its application has tokens that work; only for a retired client.
     """
     if client.state == ApiClient.State.RETIRED:
         return (Issue.RETIRED_TOKEN,) if live_tokens else ()
     return (
         *_user_issues(client),
-        *_application_issues(client, restricted, oldest_secret),
+        *_application_issues(client, restricted, now),
         *_token_issues(client, now),
         *([Issue.PREDECESSOR_OVERDUE] if client.predecessor_ends and client.predecessor_ends <= now else []),
     )
@@ -56,10 +54,11 @@ def _user_issues(client: ApiClient) -> list[Issue]:
     return [issue for issue, found in findings.items() if found]
 
 
-def _application_issues(client: ApiClient, restricted: bool, oldest_secret: datetime | None) -> list[Issue]:
+def _application_issues(client: ApiClient, restricted: bool, now: datetime) -> list[Issue]:
     application = client.application
     if application is None:
         return [Issue.APPLICATION_GONE]
+    longest = conf.get("MAX_SECRET_AGE")
     findings = {
         Issue.APPLICATION_CHANGED: application.user_id is None
         or application.user_id != client.user_id
@@ -67,9 +66,9 @@ def _application_issues(client: ApiClient, restricted: bool, oldest_secret: date
         # A client that was declared to be restricted has no opaque token to lose.
         Issue.RESTRICTED: restricted and "restricted" not in client.declared_rights,
         Issue.UNRESTRICTED: not restricted and "restricted" in client.declared_rights,
-        Issue.SECRET_OVERDUE: oldest_secret is not None
+        Issue.SECRET_OVERDUE: longest is not None
         and client.secret_issued is not None
-        and client.secret_issued < oldest_secret,
+        and client.secret_issued < now - longest,
     }
     return [issue for issue, found in findings.items() if found]
 

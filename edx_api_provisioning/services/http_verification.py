@@ -1,4 +1,4 @@
-"""Verify credentials over HTTP, as a caller of the site would."""
+"""Verify credentials over HTTP, as a caller of the site would; ``url`` is the root of the site."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ _TIMEOUT = 30  # seconds, to connect and between bytes
 
 
 def over_http(credentials: Credentials, url: str) -> tuple[Check, ...]:
-    """Call the site as a client does: its own account, the token endpoint, and the endpoints of its profile.
-
-    Args:
-        url: the site's root, from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
-    """
+    """Call the site as a client does: its own account, the token endpoint, and the endpoints of its profile."""
     checks: list[Check] = []
     tokens: dict[str, Secret] = {}
     if (token := credentials.access_token) is not None:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction, translate_errors
 from edx_api_provisioning.adapters.rights import beyond, rights_of
-from edx_api_provisioning.core.authority import RESTRICTED_WRITE_SCOPE, WRITE_SCOPE, Authority, Kind
+from edx_api_provisioning.core.authority import RESTRICTED_WRITE_SCOPE, WRITE_SCOPE, Authority
 from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
 from edx_api_provisioning.core.results import Credentials, Identity, RequestId
 from edx_api_provisioning.models import ApiClient
@@ -96,7 +96,6 @@ def authority_of(request: Any, credential: Credential) -> Authority:
     client = _client_of(credential.application)
     return Authority(
         f"REST API: {user.get_username()}",
-        Kind.CREDENTIAL,
         user,
         restricted=credential.restricted,
         scopes=credential.scopes or (),
@@ -209,9 +208,8 @@ def rotate_self(
         found = _client_of(credential.application) if token is not None else None
         client = registry.find(found.name, lock_it=True) if found is not None else None
         if client is None or not client.self_rotation:
-            raise NotAllowed(
-                _("only a client with self_rotation can rotate itself, with its current opaque access token.")
-            )
+            message = _("only a client with self_rotation can rotate itself, with its current opaque access token.")
+            raise NotAllowed(message)
         if not _may_rotate_itself(client, credential):
             raise Conflict(_("this is no longer the client's current access token; use the newest one."))
         life = _lifetime(client, token)

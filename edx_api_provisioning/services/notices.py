@@ -41,8 +41,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     Raises:
         ProvisioningError: after all clients, if a mail could not be sent.
     """
-    distances = sorted(conf.get("NOTICE_DAYS"))
-    now = datetime.now(UTC)
+    distances, now = sorted(conf.get("NOTICE_DAYS")), datetime.now(UTC)
     with translate_errors():
         due = ApiClient.objects.filter(state=ApiClient.State.ACTIVE)
         horizon = now + max(distances, default=0) * _DAY
@@ -50,7 +49,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
         expiring = list(ending.exclude(contact="").values_list("pk", flat=True))
         idle = list(_unused(now).exclude(pk__in=expiring).values_list("pk", flat=True))
         succeeded = list(due.filter(predecessor_ends__lte=now).values_list("pk", flat=True))
-    end_strays(authority=authority)
+    _end_strays(authority)
     for pk in succeeded:
         in_transaction(partial(_end_predecessor, pk, now, authority))
     told, failed = [], 0
@@ -72,7 +71,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     return tuple(name for name in told if name is not None)
 
 
-def end_strays(*, authority: Authority) -> None:
+def _end_strays(authority: Authority) -> None:
     """End tokens of retired clients: a grant that was in flight while its client was retired leaves one."""
     tokens = oauth.get_access_token_model()._default_manager
     with translate_errors():

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_server, rights
-from edx_api_provisioning.adapters.database import read_with_retry
+from edx_api_provisioning.adapters.database import bulk_update, read_with_retry
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import STORED
@@ -64,6 +64,10 @@ class Request:
     def require_new(self, name: str) -> None:
         """Raise AlreadyDone if the request for this client was executed before."""
         registry.require_new(self.request_ids.get(name))
+
+    def record(self, events: Sequence[registry.NewEvent]) -> None:
+        """Add what was done to the history."""
+        registry.record(events, authority=self.authority, reason=self.reason, request_ids=self.request_ids)
 
 
 def provision_all(
@@ -290,8 +294,8 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
         events.append((client, kind, details))
         if plan.has(Action.USE_USER):
             events += registry.sharing(client)
-    registry.save([run.client for run in runs])
-    registry.record(events, authority=request.authority, reason=request.reason, request_ids=request.request_ids)
+    bulk_update([run.client for run in runs], but="created")
+    request.record(events)
 
 
 def _describe(run: _Run) -> None:

@@ -21,7 +21,7 @@ from edx_api_provisioning.core.results import ClientSummary, Event, Unmanaged
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.core.spec import MAX_GRACE, check_line
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.services import registry, site
+from edx_api_provisioning.services import registry
 from edx_api_provisioning.services.health import find_issues
 from edx_api_provisioning.services.last_use import unused, with_last_grant
 
@@ -217,13 +217,7 @@ def summary(client: Any, now: datetime) -> ClientSummary:
         declared=tuple(client.declared_rights),
         created=client.created,
         updated=client.updated,
-        issues=find_issues(
-            client,
-            restricted=client.restricted,
-            now=now,
-            oldest_secret=site.oldest_secret(now),
-            live_tokens=client.live_tokens,
-        ),
+        issues=find_issues(client, restricted=client.restricted, now=now, live_tokens=client.live_tokens),
     )
 
 

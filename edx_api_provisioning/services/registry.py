@@ -12,12 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import signals
-from edx_api_provisioning.adapters.database import (
-    bulk_insert,
-    bulk_update,
-    connection,
-    translate_errors,
-)
+from edx_api_provisioning.adapters.database import bulk_insert, connection, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import AlreadyDone, ClientNotFound, Conflict, RequestReused
 from edx_api_provisioning.core.options import NAME_MAX_LENGTH, STORED
@@ -69,11 +64,6 @@ def reserve(names: Iterable[str]) -> dict[str, ApiClient]:
     rows = [ApiClient(name=name) for name in names]
     bulk_insert(rows, key="name")
     return {row.name: row for row in rows}
-
-
-def save(clients: Sequence[ApiClient]) -> None:
-    """Write what was changed of some clients that were found or reserved."""
-    bulk_update(clients, but="created")
 
 
 def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClient | None:
@@ -186,7 +176,6 @@ def record_refusal(name: str, says: str, *, authority: Authority) -> None:
 
     Args:
         name: the name of the requested client as it was typed; may be empty.
-        says: the message of the refusal.
     """
     name = printable(name)[:NAME_MAX_LENGTH] or "-"
     with translate_errors():
@@ -203,9 +192,7 @@ def record(
     """Add to the history, and send the signals once it is committed.
 
     Args:
-        authority: the acting authority; its label is recorded.
-        reason: the reason of the actor; may be empty.
-        request_ids: request ids by client name.
+        request_ids: by the names of clients.
 
     Raises:
         InvalidSpec: the reason is not one line.

@@ -51,12 +51,8 @@ def revoke(
         if not changes:
             return current_credentials(client, Status.UNCHANGED)
         result = current_credentials(client, Status(kind.value), changes=changes)
-        client.last_cut = datetime.now(UTC)
-        recipients.forget_tokens(client)
-        client.save()
         details = {"steps": list(changes), "username": result.username}
-        ids = {name: request_id}
-        registry.record([(client, kind, details)], authority=authority, reason=reason, request_ids=ids)
+        _save(client, kind, details, authority=authority, reason=reason, request_ids={name: request_id})
         if delete:
             _delete(client)
         return result
@@ -87,11 +83,16 @@ def _end(client: ApiClient, kind: Kind, authority: Authority, reason: str) -> tu
 
 def _retire_too(other: ApiClient, client: ApiClient, authority: Authority, reason: str) -> None:
     changes = (*_revoke_tokens(other, authority, retire=True), *_retire(other))
-    other.last_cut = datetime.now(UTC)
-    recipients.forget_tokens(other)
-    other.save()
     details = {"steps": list(changes), "with": client.name}
-    registry.record([(other, Kind.RETIRED, details)], authority=authority, reason=reason)
+    _save(other, Kind.RETIRED, details, authority=authority, reason=reason)
+
+
+def _save(client: ApiClient, kind: Kind, details: dict[str, Any], **event: Any) -> None:
+    """Write a client whose tokens have ended to its row, and the event to the history."""
+    client.last_cut = datetime.now(UTC)
+    recipients.forget_tokens(client)
+    client.save()
+    registry.record([(client, kind, details)], **event)
 
 
 def _revoke_tokens(client: ApiClient, authority: Authority, *, retire: bool) -> tuple[str, ...]:

@@ -41,9 +41,6 @@ def rotate(
 ) -> Credentials:
     """Rotate one client as :func:`rotate_many` does, and return its credentials: they are not stored anywhere else.
 
-    Args:
-        request_id: identifies the request; a repeated request is refused.
-
     Raises:
         ClientNotFound, NearMatch: no such client.
         InvalidSpec: an option is not allowed.
@@ -99,21 +96,25 @@ def rotate_many(
     )
     run = Run(destination or Destination(), verify=verify)
     for batch in batches(names, BATCH):
-        left = run.recover(batch)
-        yield from (Applied(name=name, error=problem) for name, problem in left.items())
-        ready = [name for name in batch if name not in left]
-        new = oauth.new_secrets([None] * len(ready) if secret else [], verify=verify)
-        hashed = dict(zip(ready, new, strict=False))
+        yield from _rotate_batch(batch, wanted, request, run)
 
-        def work(names: Sequence[str], hashed: Mapping[str, oauth.NewSecret] = hashed) -> list[Credentials]:
-            site = current_site()
-            found = {client.name: client for client in registry.find_all(names, lock_them=True)}
-            run.locked(found.values())
-            due = [name for name in names if wanted.is_due(found.get(name), site)]
-            clients = [found.get(name) or registry.get(name, lock_it=True) for name in due]
-            return [_rotate(client, wanted, site, request, hashed.get(client.name)) for client in clients]
 
-        yield from run.issue(ready, work)
+def _rotate_batch(names: Sequence[str], wanted: _Rotation, request: Request, run: Run) -> Iterator[Applied]:
+    left = run.recover(names)
+    yield from (Applied(name=name, error=problem) for name, problem in left.items())
+    ready = [name for name in names if name not in left]
+    new = oauth.new_secrets([None] * len(ready) if wanted.secret else [], verify=run.verify)
+    hashed = dict(zip(ready, new, strict=False))
+
+    def work(names: Sequence[str]) -> list[Credentials]:
+        site = current_site()
+        found = {client.name: client for client in registry.find_all(names, lock_them=True)}
+        run.locked(found.values())
+        due = [name for name in names if wanted.is_due(found.get(name), site)]
+        clients = [found.get(name) or registry.get(name, lock_it=True) for name in due]
+        return [_rotate(client, wanted, site, request, hashed.get(client.name)) for client in clients]
+
+    yield from run.issue(ready, work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +161,21 @@ def _rotate(
     _check_authority(client, request.authority)
     scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
-    client_secret = _rotate_secret(client, new, grace, site, token=token) if new else None
+    if new is not None:
+        _rotate_secret(client, new, wanted, site)
     access_token = _rotate_token(client, scopes, wanted, site) if token else None
     client.last_cut = site.now
     recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
     client.save()
-    changes = _changes(token, secret, grace, ended)
-    result = current_credentials(
-        client, Status.ROTATED, client_secret=client_secret, access_token=access_token, changes=changes
-    )
+    changes = _changes(wanted, ended)
+    result = current_credentials(client, Status.ROTATED, client_secret=new, access_token=access_token, changes=changes)
     details = {
         "token": token,
         "secret": secret,
         "client_id": result.client_id,
         "grace_seconds": int(grace.total_seconds()) if grace else 0,
     }
-    registry.record(
-        [(client, Kind.ROTATED, details)],
-        authority=request.authority,
-        reason=request.reason,
-        request_ids=request.request_ids,
-    )
+    request.record([(client, Kind.ROTATED, details)])
     return result
 
 
@@ -201,21 +196,19 @@ def _new_end(client: ApiClient, wanted: _Rotation, site: Site) -> datetime:
     return token_end(wanted.spec, site, lifetime=client.token_lifetime)
 
 
-def _rotate_secret(
-    client: ApiClient, secret: oauth.NewSecret, grace: timedelta | None, site: Site, *, token: bool
-) -> oauth.NewSecret:
+def _rotate_secret(client: ApiClient, secret: oauth.NewSecret, wanted: _Rotation, site: Site) -> None:
     client.secret_issued, client.secret_issue = site.now, credentials.new_issue_id()
     old: Any = client.application
-    if grace is None:
+    if wanted.grace is None:
         oauth.set_client_secret(old, secret.stored)
-        return secret
+        return
     if client.predecessor_id is not None:
         raise Conflict(
             _("the grace period of the last rotation ends at %s; wait until then, or rotate without a grace period.")
             % f"{client.predecessor_ends:%Y-%m-%d %H:%M} UTC",
             field="grace",
         )
-    if not token and client.access_token is not None:
+    if not wanted.token and client.access_token is not None:
         raise Conflict(
             _(
                 "with a grace period the client gets a new application, and its access token would be deleted with the "
@@ -223,12 +216,10 @@ def _rotate_secret(
             ),
             field="grace",
         )
-    client.application = oauth.create_application(
-        name=client.name, user=client.user, client_id=oauth.new_client_id(), client_secret=secret.stored
-    )
+    new = oauth.NewApplication(client.name, client.user, oauth.new_client_id(), secret.stored)
+    client.application = oauth.create_applications([new])[0]
     lms.set_access(client.application, lms.access(old), restricted=lms.is_restricted(old.pk))
-    client.predecessor, client.predecessor_ends = old, site.now + grace
-    return secret
+    client.predecessor, client.predecessor_ends = old, site.now + wanted.grace
 
 
 def _rotate_token(client: ApiClient, scopes: tuple[str, ...], wanted: _Rotation, site: Site) -> Secret:
@@ -240,7 +231,8 @@ def _rotate_token(client: ApiClient, scopes: tuple[str, ...], wanted: _Rotation,
     return access_token
 
 
-def _changes(token: bool, secret: bool, grace: timedelta | None, ended: bool) -> tuple[str, ...]:
+def _changes(wanted: _Rotation, ended: bool) -> tuple[str, ...]:
+    token, secret, grace = wanted.token, wanted.secret, wanted.grace
     changes = [_("Deleted the old application of the last rotation.")] if ended else []
     if token and grace is not None:
         changes.append(_("Issued a new access token; older tokens keep working until the grace period ends."))
@@ -267,7 +259,7 @@ def _check_fit(client: ApiClient, site: Site, *, token: bool) -> None:
         )
     check_rights_policy(staff=client.is_staff, superuser=client.is_superuser, site=site)
     restricted = client.application is not None and lms.is_restricted(client.application_id)
-    for issue in find_issues(client, restricted=restricted, now=site.now, oldest_secret=None):
+    for issue in find_issues(client, restricted=restricted, now=site.now):
         if issue in BLOCKING:
             raise Conflict(f"{ISSUE_MEANINGS[issue]}.", field="name")
     if token and restricted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from edx_api_provisioning import conf
 from edx_api_provisioning.adapters import lms, oauth_server
@@ -38,9 +38,3 @@ def _available_scopes() -> tuple[str, ...]:
     # With ApplicationAccess an application can be given any scope that the site knows.
     grantable = tuple(oauth_server.all_scopes()) if lms.is_lms() else oauth_server.available_scopes()
     return tuple(scope for scope in grantable if allowed is None or scope in allowed)
-
-
-def oldest_secret(now: datetime) -> datetime | None:
-    """Return the time before which a client secret is overdue; None if the site sets no MAX_SECRET_AGE."""
-    age: timedelta | None = conf.get("MAX_SECRET_AGE")
-    return now - age if age is not None else None

@@ -1,4 +1,7 @@
-"""Verify credentials: with the site's own authentication classes, and over HTTP as a caller does."""
+"""Verify credentials: with the site's own authentication classes, and over HTTP as a caller does.
+
+Every ``url`` is the root of the site, from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,7 @@ from edx_api_provisioning.services.credentials import requestable_scopes
 
 
 def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
-    """Verify the secrets that a run issued: in this process, and over HTTP if a URL is given.
-
-    Args:
-        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
-    """
+    """Verify the secrets that a run issued: in this process, and over HTTP if a URL is given."""
     with translate_errors(), no_sql_logging():
         checks = in_process(credentials)
     if url is not None:
@@ -43,18 +42,12 @@ def verify_token(token: Secret, *, username: str, url: str, scheme: str = "beare
     Args:
         username: whose it is, from :func:`examine`.
         scheme: its scheme, from there too.
-        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
     """
     return Verification((http_verification.token_over_http(token, username, url, scheme=scheme),))
 
 
 def verify_client(client_id: str, client_secret: Secret, *, url: str | None = None) -> Verification:
-    """Verify a presented client id and secret with the real grant, in this process and over HTTP if a URL is given.
-
-    Args:
-        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`; an opaque token and a JWT are requested
-            there.
-    """
+    """Verify a presented client id and secret with the real grant, in this process and over HTTP if a URL is given."""
     if not (client_id + client_secret.reveal()).isprintable():
         return Verification((check(_("client credentials grant"), "invalid_client"),))
     with translate_errors(), no_sql_logging():
@@ -79,7 +72,6 @@ def try_profile(
     """Call the endpoints of a client's profile over HTTP with the available credentials; safe methods only.
 
     Args:
-        url: from :func:`~edx_api_provisioning.core.parsing.parse_site_url`.
         tokens: access tokens by scheme, as :func:`examine` names it.
         course_key: a course to try it on, as it is written; it is escaped as the LMS wants it.
     """

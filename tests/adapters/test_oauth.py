@@ -247,11 +247,15 @@ def test_ordinary_secret_is_accepted(value: str) -> None:
 NASTY = "'\"\\`$(rm -rf ~)%s{}&=+ #;<>|*?!/%41%00&client_id=x"
 
 
+def create_application(**values: Any) -> Any:
+    return oauth.create_applications([oauth.NewApplication(**values)])[0]
+
+
 @pytest.mark.parametrize("secret", [SECRET, "s" * 255, NASTY], ids=["plain", "longest", "nasty"])
 def test_given_secret_authenticates(secret: str) -> None:
     user = UserFactory()
 
-    application = oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
+    application = create_application(name="report", user=user, client_id="id", client_secret=Secret(secret))
 
     assert oauth_server.client_user("id", Secret(secret)) == user
     assert oauth_server.client_user("id", Secret(secret[:-1] + "~")) is None
@@ -269,7 +273,7 @@ def test_site_model_refusal_creates_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(get_application_model(), "clean", refuse)
 
     with pytest.raises(InvalidSpec) as refusal:
-        oauth.create_application(name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET))
+        create_application(name="report", user=UserFactory(), client_id="id", client_secret=Secret(SECRET))
     assert not get_application_model().objects.exists()
     assert refusal.value.message.endswith(" rejects it: Applications need a ticket number. And an owner.")
 
@@ -278,7 +282,7 @@ def test_create_application_skips_user_query() -> None:
     user = UserFactory()
 
     with statements() as sent:
-        oauth.create_application(name="report", user=user, client_id="id", client_secret=Secret(SECRET))
+        create_application(name="report", user=user, client_id="id", client_secret=Secret(SECRET))
 
     assert [sql for sql in sent if user._meta.db_table in sql.partition("WHERE")[0]] == []
 
