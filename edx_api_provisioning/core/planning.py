@@ -134,6 +134,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
     declared = _declared(spec, found, access)
     registry = _registry_steps(spec, client, declared) if client is not None else []
     restricted = spec.restricted or bool(application and application.restricted)
+    # Executed in the order of their kinds.
     steps = (*creation, *user_steps, *rights_steps, *access_steps, *token_steps, *registry)
     return Plan(
         spec=spec,
