@@ -232,11 +232,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def given() -> dict[str, Any]:
-    """Return the operator's ``EDX_API_PROVISIONING`` as it is.
-
-    Raises:
-        InvalidSetting: if it is not a dictionary.
-    """
+    """Return the operator's ``EDX_API_PROVISIONING`` as it is; raise InvalidSetting if it is not a dictionary."""
     values = getattr(settings, "EDX_API_PROVISIONING", None)
     if values is not None and not isinstance(values, dict):
         raise InvalidSetting("EDX_API_PROVISIONING is not a dictionary; use a mapping from setting to value.")
@@ -244,11 +240,7 @@ def given() -> dict[str, Any]:
 
 
 def get(name: str) -> Any:
-    """Return the operator's value of a setting, parsed, or its default.
-
-    Raises:
-        InvalidSetting: if the value cannot be used.
-    """
+    """Return the operator's value of a setting, parsed, or its default; raise InvalidSetting if it cannot be used."""
     setting, values = _BY_NAME[name], given()
     if name not in values:
         return setting.default

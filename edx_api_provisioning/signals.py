@@ -63,12 +63,7 @@ else:
 
 
 def send(kind: str, *, sender: type, reason: str, **event: Any) -> None:
-    """Send the signals of an event of a client.
-
-    Args:
-        kind: the kind of the event; some have no signals.
-        event: ``name``, ``actor`` and ``details``.
-    """
+    """Send the signals of an event of a client, if its kind has any."""
     if kind not in SIGNALS:
         return
     SIGNALS[kind].send_robust(sender=sender, **event)

@@ -155,10 +155,9 @@ class Profile:
         return rights | {"staff"} if "superuser" in rights else rights  # as ClientSpec.is_staff
 
     def apply(self, spec: ClientSpec) -> ClientSpec:
-        """Return the spec with everything that the profile grants.
+        """Return the spec with all that the profile grants.
 
-        Raises:
-            InvalidSpec: if a value for a placeholder is missing, or the username differs from the profile's.
+        If a placeholder has no value, or the username differs from the profile's, raise InvalidSpec.
         """
         # Rights that neither the profile nor the operator names are removed.
         unnamed = ("permissions", "groups", "course_roles", "global_roles", "filters")
@@ -189,20 +188,12 @@ class Profile:
 
 
 def profiles() -> tuple[Profile, ...]:
-    """Return every profile by name.
-
-    Raises:
-        ImproperlyConfigured: if a profile of a plugin or of the settings is invalid.
-    """
+    """Return every profile by name; raise ImproperlyConfigured if one of a plugin or of the settings is invalid."""
     return tuple(sorted(_catalogue()[1].values(), key=lambda each: each.name))
 
 
 def profile(name: str) -> Profile:
-    """Return the profile with this name.
-
-    Raises:
-        InvalidSpec: if there is none.
-    """
+    """Return the profile with this name; raise InvalidSpec if there is none."""
     known = _catalogue()[1]
     if name not in known:
         raise InvalidSpec(suggest(_("unknown profile."), name, known), field="profile")

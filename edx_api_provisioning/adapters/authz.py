@@ -61,11 +61,7 @@ def keeps(right: str) -> bool:
 
 
 def assign(user: Any, right: str) -> None:
-    """Assign a course role.
-
-    Raises:
-        InvalidSpec: if the LMS has no such course.
-    """
+    """Assign a course role; raise InvalidSpec if openedx-authz has no such course."""
     try:
         _call("assign_role_to_user_in_scope", user, right)
     except ObjectDoesNotExist:

@@ -65,11 +65,7 @@ def unsupported() -> Iterator[str]:
 
 
 def read_with_retry(work: Callable[[], Result]) -> Result:
-    """Return the result of a read-only function, and retry it after a conflict with another run.
-
-    Raises:
-        NotMigrated, DatabaseFailure: as :func:`in_transaction`.
-    """
+    """Return the result of a read-only function; retry it, and raise errors, as :func:`in_transaction`."""
     with translate_errors(), no_sql_logging():
         return _retry(work)
 

@@ -98,11 +98,7 @@ class NewApplication(NamedTuple):
 
 
 def create_applications(wanted: Sequence[NewApplication]) -> list[Any]:
-    """Create confidential Applications for the client credentials grant.
-
-    Raises:
-        InvalidSpec: if the site's Application model rejects one.
-    """
+    """Create confidential Applications for the client credentials grant; raise InvalidSpec if the site rejects one."""
     model = get_application_model()
     applications = [
         model(

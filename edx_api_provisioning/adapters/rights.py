@@ -115,12 +115,9 @@ def beyond(rights: AbstractSet[str], limit: AbstractSet[str] = frozenset()) -> t
 
 
 def implied_rights(username: str, account: Any) -> frozenset[str]:
-    """Return the rights that follow from the flags of an account and from its username alone.
+    """Return the rights that follow from the username and the flags of an account: of a user, a client or a spec.
 
     Source: openedx/core/djangoapps/user_api/rules.py.
-
-    Args:
-        account: anything with the flags: a user, a client, or a spec.
     """
     worker = getattr(settings, "RETIREMENT_SERVICE_WORKER_USERNAME", None)
     has = {
@@ -171,11 +168,7 @@ class LoadedRights:
 
 
 def load_rights(users: Any, applications: Any) -> LoadedRights:
-    """Read the rights of any number of users and applications, with one statement for each kind of right.
-
-    Args:
-        users, applications: their primary keys, as a list or a queryset.
-    """
+    """Read the rights of users and applications (keys, as lists or querysets), with one statement for each kind."""
     given = rights_of_users(users)
     # With a queryset, callers may ask for groups that no user has.
     names = None if isinstance(users, QuerySet) else _values("group", frozenset[str]().union(*given.values()))

@@ -18,11 +18,7 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 
 
 def parse_lifetime(text: str) -> timedelta:
-    """Parse ``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span.
-
-    Raises:
-        InvalidSpec: in any other form, and for zero.
-    """
+    """Parse ``90d``, ``12h``, ``52w`` or ISO 8601 ``P90D`` as a positive time span; raise InvalidSpec for any other."""
     if match := _LIFETIME.fullmatch(text):
         span: timedelta | None = int(match[1]) * _UNITS[match[2]]
     else:
@@ -65,11 +61,7 @@ def spell_lifetime(span: timedelta) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """Parse ``2027-01-31`` (midnight UTC) or ``2027-01-31T12:00Z``; UTC if no offset is given.
-
-    Raises:
-        InvalidSpec: in any other form.
-    """
+    """Parse ``2027-01-31`` (midnight UTC) or ``2027-01-31T12:00Z`` (UTC if without offset), or raise InvalidSpec."""
     try:
         instant = datetime.fromisoformat(text)
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
@@ -79,11 +71,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_site_url(text: str) -> str:
-    """Return the root URL of a site without a trailing slash; it must be https, or http on this machine.
-
-    Raises:
-        InvalidSpec: for any other.
-    """
+    """Return the root URL of a site, https or on this machine, without a trailing slash, or raise InvalidSpec."""
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port

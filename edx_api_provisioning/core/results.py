@@ -117,11 +117,7 @@ class Applied:
     """The reason if nothing was done."""
 
     def unwrap(self) -> Credentials:
-        """Return the credentials.
-
-        Raises:
-            ProvisioningError: why nothing was done.
-        """
+        """Return the credentials; raise the error if nothing was done."""
         if self.error is not None:
             raise self.error
         assert self.credentials is not None  # noqa: S101 - for the type checker: it is one or the other

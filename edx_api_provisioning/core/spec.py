@@ -41,8 +41,7 @@ MAX_GRACE = timedelta(days=90)
 class ClientSpec(ClientFields):
     """The wanted state of an API client.
 
-    Raises:
-        InvalidSpec: for a value that is wrong on every site. What depends on the site is checked by planning.
+    A value that is wrong on every site raises InvalidSpec. What depends on the site is checked by planning.
     """
 
     def __post_init__(self) -> None:
@@ -97,14 +96,7 @@ class ClientSpec(ClientFields):
 
 
 def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> ClientSpec:
-    """Return a spec that changes the given fields of an existing client and leaves all others alone.
-
-    Args:
-        declared: the rights that were declared for the client.
-
-    Raises:
-        InvalidSpec: for a value that is wrong on every site.
-    """
+    """Return a spec that changes only the given fields of a client, which has these declared rights."""
     kept = {}
     if not set(given).isdisjoint(USER_RIGHTS):
         kept = {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}

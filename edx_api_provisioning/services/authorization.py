@@ -99,11 +99,7 @@ def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -
 
 
 def check_rights(plan: Plan, rows: Rows, authority: Authority) -> None:
-    """Refuse a plan whose credentials would carry rights that ``authority`` does not have.
-
-    Raises:
-        NotAllowed: if they would.
-    """
+    """Raise NotAllowed if the credentials of a plan would carry rights that ``authority`` does not have."""
     if authority.trusted:
         return
     spec, application = plan.spec, rows.client.application if rows.client else None

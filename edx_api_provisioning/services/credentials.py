@@ -23,11 +23,7 @@ from edx_api_provisioning.services import registry
 
 
 def describe(name: str) -> Credentials:
-    """Return a client's current credentials without any secret. Nothing is written or locked.
-
-    Raises:
-        ClientNotFound, NearMatch: no such client.
-    """
+    """Return the credentials of a client without secrets; raise ClientNotFound or NearMatch if there is none."""
     with translate_errors():
         return current_credentials(registry.get(name, lock_it=False), Status.UNCHANGED)
 

@@ -83,11 +83,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
 
 
 def matched(rows: Iterable[Any], wanted: Collection[str], value: Callable[[Any], str]) -> dict[str, Any]:
-    """Return the rows by requested value; for a single value, the row may be spelled differently.
-
-    Raises:
-        Ambiguous: if it found another spelling, and more than one was asked for.
-    """
+    """Return the rows by requested value; if one of several is spelled differently, raise Ambiguous."""
     by_value = {value(row): row for row in rows}
     strays = by_value.keys() - set(wanted)
     if strays and len(wanted) > 1:

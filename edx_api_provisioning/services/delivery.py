@@ -87,11 +87,7 @@ class Run:
                 yield Applied(name=name, error=error)
 
     def locked(self, clients: Iterable[ApiClient]) -> None:
-        """Settle what was staged for clients that are locked now and not changed yet.
-
-        Raises:
-            OutputFailure: if something that is current cannot be published.
-        """
+        """Settle what was staged for clients that are locked and not changed yet, or raise OutputFailure."""
         for problem in self.destination.settle({client.name: client.issues for client in clients}).values():
             raise problem
 

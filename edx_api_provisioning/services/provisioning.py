@@ -35,11 +35,7 @@ Result = TypeVar("Result")
 
 
 def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
-    """Return what :func:`provision` would do now. Nothing is written or locked.
-
-    Raises:
-        ProvisioningError: as :func:`provision`.
-    """
+    """Return what :func:`provision` would do now, or raise what it would raise. Nothing is written or locked."""
     return _required(look([spec], authority=authority)[0])
 
 

@@ -32,11 +32,7 @@ def rights_of_account(user: Any, application: Any) -> tuple[str, ...]:
 
 
 def client_rights(name: str) -> frozenset[str]:
-    """Return the rights of a client as the access catalogue writes them; none if it has ended.
-
-    Raises:
-        ClientNotFound, NearMatch: if there is none of this name, or only one in another spelling.
-    """
+    """Return the rights of a client, found as by :func:`get_client`, in the words of the access catalogue."""
     with translate_errors():
         client = registry.get(name, lock_it=False)
         if client.user is None or client.application is None:
@@ -132,11 +128,7 @@ def _overprivileged(clients: Iterable[Any], *, rows: QuerySet[ApiClient]) -> Ite
 
 
 def get_client(name: str) -> ClientSummary:
-    """Return the client with exactly this name. Nothing is locked.
-
-    Raises:
-        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
-    """
+    """Return the client with exactly this name; raise ClientNotFound, or NearMatch if only another spelling exists."""
     with translate_errors():
         found = [*_summaries(with_facts(registry.named([name])))]
     if not found:
@@ -146,11 +138,7 @@ def get_client(name: str) -> ClientSummary:
 
 
 def list_events(name: str) -> Rows[Event]:
-    """Return the history of an existing client, newest first.
-
-    Raises:
-        ClientNotFound, NearMatch: if there is none, or only one in another spelling.
-    """
+    """Return the history of a client, found as by :func:`get_client`, newest first."""
     get_client(name)
     return Rows(ApiClientEvent.objects.filter(client__name=name).order_by("-pk"), _events)
 

@@ -92,11 +92,7 @@ def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
 
 
 def get(name: str, *, lock_it: bool) -> ApiClient:
-    """Return the client with exactly this name, locked until commit if requested.
-
-    Raises:
-        ClientNotFound, NearMatch: there is none, or only one with another spelling.
-    """
+    """Return the client with exactly this name; raise ClientNotFound, or NearMatch if only another spelling exists."""
     client = find(name, lock_it=lock_it)
     if client is None:
         raise not_found()
@@ -127,11 +123,9 @@ def end_predecessor(client: ApiClient, now: datetime | None, *, authority: Autho
 
 
 def require_new(request_id: str | RequestId | None) -> None:
-    """Raise AlreadyDone if this request was executed before; the unique id in the history decides concurrent requests.
+    """Raise AlreadyDone if this request was executed before, or RequestReused if another one had the same key.
 
-    Raises:
-        AlreadyDone: the request was executed before.
-        RequestReused: another request was executed with the same key.
+    The unique id in the history decides between concurrent requests.
     """
     if request_id is None:
         return
@@ -189,14 +183,7 @@ def record(
     reason: str = "",
     request_ids: Mapping[str, str | RequestId | None] | None = None,
 ) -> None:
-    """Add to the history, and send the signals once it is committed.
-
-    Args:
-        request_ids: by the names of clients.
-
-    Raises:
-        InvalidSpec: the reason is not one line.
-    """
+    """Add to the history, and send the signals after the commit; raise InvalidSpec if the reason is not one line."""
     check_line("reason", reason)
     actor, ids = _actor(authority), request_ids or {}
     rows = [
