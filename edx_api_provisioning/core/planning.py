@@ -15,7 +15,7 @@ from edx_api_provisioning.core import conflicts
 from edx_api_provisioning.core.conflicts import conflict, flags_in_words
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.options import STORED
-from edx_api_provisioning.core.policy import check_policy, same_spelling, token_end, wants_token
+from edx_api_provisioning.core.policy import check_contact, check_policy, same_spelling, token_end, wants_token
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
 from edx_api_provisioning.core.state import APPLICATION_RIGHTS, Access, CurrentClient, CurrentState, Site
@@ -75,17 +75,17 @@ class Plan:
     def change(self) -> str:
         """Return ``create``, ``update``, ``rotate`` (new credentials replace old ones) or ``unchanged``."""
         if self.status is Status.UPDATED:
-            return "rotate" if self.has(Action.ISSUE_TOKEN) or self.has(Action.REISSUE) else "update"
+            return "rotate" if self.has(Action.ISSUE_TOKEN, Action.REISSUE) else "update"
         return "create" if self.status is Status.CREATED else str(self.status)
 
     @property
     def issues(self) -> bool:
         """Return True if the plan issues credentials."""
-        return any(self.has(action) for action in (Action.CREATE_APPLICATION, Action.REISSUE, Action.ISSUE_TOKEN))
+        return self.has(Action.CREATE_APPLICATION, Action.REISSUE, Action.ISSUE_TOKEN)
 
-    def has(self, action: Action) -> bool:
-        """Return True if the plan has a step of this kind."""
-        return any(step.action is action for step in self.steps)
+    def has(self, *actions: Action) -> bool:
+        """Return True if the plan has a step of one of these kinds."""
+        return any(step.action in actions for step in self.steps)
 
 
 def username_wanted(spec: ClientSpec, client: CurrentClient | None, site: Site) -> str:
@@ -157,10 +157,7 @@ def make_plan(spec: ClientSpec, found: CurrentState, site: Site) -> Plan:
 def _check_spec(spec: ClientSpec, found: CurrentState, site: Site) -> None:
     client = found.client
     check_policy(spec, site)
-    if site.contact_required and not (spec.contact or (spec.contact is None and client and client.contact)):
-        raise InvalidSpec(
-            _("missing; this site requires the email address of a contact for every client."), field="contact"
-        )
+    check_contact(spec.contact, client.contact if client else None, site)
     same_spelling("name", spec.name, client.name if client else None)
     if client is not None:
         conflicts.check_client(spec, client, found)

@@ -37,6 +37,13 @@ def check_policy(spec: ClientSpec, site: Site) -> None:
     check_rights_policy(staff=spec.is_staff, superuser=spec.is_superuser, site=site)
 
 
+def check_contact(wanted: str | None, existing: str | None, site: Site) -> None:
+    """Raise InvalidSpec if the site requires a contact, and none is wanted or kept."""
+    if site.contact_required and not (existing if wanted is None else wanted):
+        message = _("missing; this site requires the email address of a contact for every client.")
+        raise InvalidSpec(message, field="contact")
+
+
 def check_rights_policy(*, staff: bool, superuser: bool, site: Site) -> None:
     """Raise InvalidSpec if site policy forbids clients with these flags."""
     if superuser and not site.superuser_allowed:

@@ -12,8 +12,8 @@ from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import Conflict, InvalidSpec, NotAllowed
-from edx_api_provisioning.core.policy import same_spelling
+from edx_api_provisioning.core.exceptions import Conflict, NotAllowed
+from edx_api_provisioning.core.policy import check_contact, same_spelling
 from edx_api_provisioning.core.results import Credentials, RequestId, Status
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient
@@ -88,10 +88,7 @@ def _find(name: str, contact: str | None) -> ApiClient | None:
     if client is not None:
         same_spelling("name", name, client.name)
         refuse_retired(client)
-    if current_site().contact_required and not (contact or (client and client.contact)):
-        raise InvalidSpec(
-            _("missing; this site requires the email address of a contact for every client."), field="contact"
-        )
+    check_contact(contact, client.contact if client else None, current_site())
     return client
 
 

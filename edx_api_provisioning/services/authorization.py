@@ -125,7 +125,7 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
         return plan
     spec, other_secret = plan.spec, not rows.found.client_secret_matches
     excess: tuple[str, ...] = ()
-    if any(plan.has(action) for action in CHANGES_OF_RIGHTS):
+    if plan.has(*CHANGES_OF_RIGHTS):
         before = rights.rights_of(rows.user, client.application) if rows.user is not None else frozenset()
         growth = rights.rights_after(plan, rows.user, client.application) - before
         token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)

@@ -111,7 +111,7 @@ def _carry_out(
             break
         if spec.name not in refused and isinstance(plan, Plan) and plan.steps:
             todo[spec.name] = (spec, plan)
-    issues = [spec for spec, plan in todo.values() if plan.has(Action.CREATE_APPLICATION) or plan.has(Action.REISSUE)]
+    issues = [spec for spec, plan in todo.values() if plan.has(Action.CREATE_APPLICATION, Action.REISSUE)]
     secrets = oauth.new_secrets([spec.client_secret for spec in issues], verify=run.verify)
     hashed = dict(zip((spec.name for spec in issues), secrets, strict=True))
 

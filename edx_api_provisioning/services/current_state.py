@@ -51,7 +51,9 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     """
     names = [spec.name for spec in specs]
     clients = matched(registry.find_all(names, lock_them=lock), names, lambda client: client.name)
-    found_clients = _found_clients(specs, clients)
+    restricted = lms.restricted_among([each.application_id for each in clients.values() if each.application_id])
+    known = [spec for spec in specs if spec.name in clients]
+    found_clients = {spec.name: _found_client(spec, clients[spec.name], restricted) for spec in known}
     if lock:
         # Before any other row is locked: the unique name decides between runs that create the same client. Runs that
         # find the client lock it first too, so there is no deadlock.
@@ -198,12 +200,6 @@ def _other_clients(users: Collection[Any]) -> dict[Any, list[ApiClient]]:
     for client in ApiClient.objects.filter(user__in=users) if users else ():
         found.setdefault(client.user_id, []).append(client)
     return found
-
-
-def _found_clients(specs: Sequence[ClientSpec], clients: Mapping[str, ApiClient]) -> dict[str, CurrentClient]:
-    applications = [client.application_id for client in clients.values() if client.application_id is not None]
-    restricted = lms.restricted_among(applications)
-    return {spec.name: _found_client(spec, clients[spec.name], restricted) for spec in specs if spec.name in clients}
 
 
 def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[Any]) -> CurrentClient:

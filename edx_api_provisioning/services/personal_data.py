@@ -68,14 +68,13 @@ def _replace(model: type[Model], old: str, new: str, *, before: str = r"(?<![\w.
     changed = 0
     for pk, *values in rows:
         replaced = {field: _replaced(value, word, new) for field, value in zip(fields, values, strict=True)}
-        columns = {field.name: _cut(value, field.max_length) for field, value in replaced.items()}
+        columns = {
+            field.name: value[: field.max_length] if isinstance(value, str) else value
+            for field, value in replaced.items()
+        }
         if list(columns.values()) != values:
             changed += QuerySet(model).filter(pk=pk).update(**columns)  # The manager of the history refuses changes.
     return changed
-
-
-def _cut(value: Any, length: int | None) -> Any:
-    return value[:length] if isinstance(value, str) else value
 
 
 def _replaced(value: Any, word: re.Pattern[str], new: str) -> Any:

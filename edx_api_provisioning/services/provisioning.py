@@ -269,7 +269,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
             oauth.limit_scopes(_applications(client), plan.scopes)
             oauth.set_scopes(client.access_token_id, plan.scopes)
         _describe(run)
-        if not plan.has(Action.CREATE_CLIENT) and any(plan.has(action) for action in authorization.CHANGES_OF_RIGHTS):
+        if not plan.has(Action.CREATE_CLIENT) and plan.has(*authorization.CHANGES_OF_RIGHTS):
             client.last_cut = site.now
         if plan.issues:
             recipients.receive(

@@ -181,26 +181,13 @@ def in_process(credentials: Credentials) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-class _OwnRequest(HttpRequest):
-    """A request for an authentication class, which reads META of it or of ``_request``, as of DRF's class.
-
-    Importing DRF's class would take a command too long.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._request = self
-        self.method, self.path = "GET", conf.get("ME_PATH")
-
-    def get_host(self) -> str:
-        return conf.host() or "localhost"  # ALLOWED_HOSTS does not matter: the request is our own.
-
-
 def _bearer_problem(token: Secret, username: str) -> str | None:
-    request = _OwnRequest()
-    request.META.update(
-        HTTP_AUTHORIZATION=f"Bearer {token.reveal()}", SERVER_NAME=request.get_host(), SERVER_PORT="443"
-    )
+    request: Any = HttpRequest()
+    request._request = request  # As of DRF's class, which would take a command too long to import.
+    host = conf.host() or "localhost"
+    request.get_host = lambda: host  # ALLOWED_HOSTS does not matter: the request is our own.
+    request.method, request.path = "GET", conf.get("ME_PATH")
+    request.META.update(HTTP_AUTHORIZATION=f"Bearer {token.reveal()}", SERVER_NAME=host, SERVER_PORT="443")
     authentication = import_string(conf.get("BEARER_AUTHENTICATION"))()
     try:
         answer = authentication.authenticate(request)

@@ -917,6 +917,8 @@ def test_adoption_needs_required_contact(settings: Any, by_hand: Any) -> None:
 
     assert adopt(client_id=by_hand.client_id, contact="owner@example.org").status is Status.ADOPTED
     assert adopt(client_id=by_hand.client_id).status is Status.UNCHANGED
+    with pytest.raises(InvalidSpec):
+        adopt(client_id=by_hand.client_id, contact="")
 
 
 # Time
