@@ -200,13 +200,10 @@ def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
     ]
 
 
-def has_course_roles() -> bool:
-    """Return True if the LMS has course roles."""
-    return _model("student", "CourseAccessRole") is not None
-
-
-def registered_roles() -> frozenset[str]:
-    """Return the names of the course and global roles that the LMS knows (common/djangoapps/student/roles.py)."""
+def registered_roles() -> frozenset[str] | None:
+    """Return the names of the course and global roles (common/djangoapps/student/roles.py); None without any."""
+    if _model("student", "CourseAccessRole") is None:
+        return None
     return frozenset(import_module(f"{apps.get_app_config('student').name}.roles").REGISTERED_ACCESS_ROLES)
 
 

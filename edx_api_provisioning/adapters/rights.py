@@ -59,10 +59,10 @@ def require_known(rights: Iterable[str]) -> None:
             message = suggest(_("this site has no group %s.") % value, value, groups, all_known=False)
             raise InvalidSpec(message, field="groups")
         if kind.endswith("_role"):
-            if not lms.has_course_roles():
+            role, known = value.partition("@")[0], lms.registered_roles()
+            if known is None:
                 message = _("this site has no course access roles (student.CourseAccessRole).")
                 raise InvalidSpec(message, field=f"{kind}s")
-            role, known = value.partition("@")[0], lms.registered_roles()
             if role not in known:
                 raise InvalidSpec(suggest(_("this site has no role %s.") % role, role, known), field=f"{kind}s")
 

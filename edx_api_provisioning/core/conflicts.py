@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.core.exceptions import Conflict
 from edx_api_provisioning.core.parsing import in_words, spell_lifetime
-from edx_api_provisioning.core.policy import same_spelling
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, CurrentToken, CurrentUser
 
@@ -76,13 +75,6 @@ def flags_in_words(account: ClientSpec | CurrentUser) -> str:
     if account.superuser:
         return _("a superuser") if account.is_staff else _("a superuser without the staff flag")
     return _("staff") if account.is_staff else _("neither staff nor superuser")
-
-
-def check_client_id(spec: ClientSpec, found: CurrentState) -> None:
-    """Raise Conflict if another application has the client id."""
-    if found.client_id_owner is not None:
-        same_spelling("client_id", spec.client_id or "", found.client_id_owner)
-        raise conflict("client_id", _("another application has this client id; choose another one."))
 
 
 def check_new_token(client: CurrentClient | None, found: CurrentState) -> None:

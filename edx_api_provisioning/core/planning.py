@@ -186,7 +186,9 @@ def _plan_creation(spec: ClientSpec, found: CurrentState) -> list[Step]:
         texts = _("Would register the API client %(name)s."), _("Registered the API client %(name)s.")
         steps.append(make_step(Action.CREATE_CLIENT, *texts, name=spec.name))
     if found.client is None or found.client.application is None:
-        conflicts.check_client_id(spec, found)
+        if found.client_id_owner is not None:
+            same_spelling("client_id", spec.client_id or "", found.client_id_owner)
+            raise conflict("client_id", _("another application has this client id; choose another one."))
         texts = (
             _("Would create the confidential application %(name)s for the client credentials grant."),
             _("Created the confidential application %(name)s for the client credentials grant."),

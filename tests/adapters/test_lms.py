@@ -278,7 +278,7 @@ def test_no_retired_prefix_means_no_retired(settings: Any) -> None:
 
 @pytest.mark.databases
 def test_course_roles_round_trip() -> None:
-    assert (lms.has_course_roles(), lms.is_lms()) == (True, True)
+    assert (bool(lms.registered_roles()), lms.is_lms()) == (True, True)
     user = UserFactory()
     course = "course-v1:edX+DemoX+2026"
     rights = frozenset({f"course_role:staff@{course}", "course_role:staff@edX", "global_role:support"})
@@ -336,7 +336,7 @@ def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
     assert lms.course_roles([application.user.pk]) == {}
     assert lms.access(application) == Access()
     assert lms.restrictions() is None
-    assert (lms.has_course_roles(), lms.is_lms(), lms.is_restricted(application.pk)) == (False, False, False)
+    assert (lms.registered_roles(), lms.is_lms(), lms.is_restricted(application.pk)) == (None, False, False)
 
 
 def test_missing_app_gives_no_model() -> None:
