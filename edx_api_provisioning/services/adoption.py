@@ -36,10 +36,8 @@ def adopt(
     """Adopt an existing application as an API client, with its user and the token that expires last.
 
     Adopting again accepts the user's current rights. Site policy is not enforced, except for a missing contact: an
-    adopted client can be seen, rotated and revoked.
-
-    Raises:
-        Conflict: if the application has another grant type, has no user, or belongs to another client.
+    adopted client can be seen, rotated and revoked. An application that has another grant type, has no user, or belongs
+    to another client is refused as a Conflict.
     """
     ClientSpec(name=name, client_id=client_id, contact=contact, purpose=purpose)  # Validates the values
 

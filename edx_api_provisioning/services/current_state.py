@@ -41,24 +41,20 @@ class Rows(NamedTuple):
 
 
 def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list[Rows]:
-    """Return the existing objects of each spec.
+    """Return the existing objects of each spec; raise Ambiguous if for one of several the spelling differs.
 
     Args:
         lock: lock what is found until commit, and register the clients that are not there.
-
-    Raises:
-        Ambiguous: only for more than one.
     """
     names = [spec.name for spec in specs]
     clients = matched(registry.find_all(names, lock_them=lock), names, lambda client: client.name)
     restricted = lms.restricted_among([each.application_id for each in clients.values() if each.application_id])
-    known = [spec for spec in specs if spec.name in clients]
-    found_clients = {spec.name: _found_client(spec, clients[spec.name], restricted) for spec in known}
+    found_clients = {spec.name: _found_client(spec, clients.get(spec.name), restricted) for spec in specs}
     if lock:
         # Before any other row is locked: the unique name decides between runs that create the same client. Runs that
         # find the client lock it first too, so there is no deadlock.
         clients |= registry.reserve(name for name in names if name not in clients)
-    usernames = {spec.name: username_wanted(spec, found_clients.get(spec.name), site) for spec in specs}
+    usernames = {spec.name: username_wanted(spec, found_clients[spec.name], site) for spec in specs}
     users = _users(clients, usernames, lock)
     found_users = _found_users(specs, clients, users)
     new = {spec.name: email_wanted(spec, usernames[spec.name], site.host) for spec in specs if spec.name not in users}
@@ -68,7 +64,7 @@ def find(specs: Sequence[ClientSpec], site: Site, *, lock: bool = False) -> list
     return [
         Rows(
             CurrentState(
-                client=found_clients.get(spec.name),
+                client=found_clients[spec.name],
                 user=found_users.get(spec.name),
                 username_problem=None if spec.name in users else lms.username_problem(usernames[spec.name]),
                 email_owner=email_owners.get(spec.name),
@@ -202,7 +198,9 @@ def _other_clients(users: Collection[Any]) -> dict[Any, list[ApiClient]]:
     return found
 
 
-def _found_client(spec: ClientSpec, client: ApiClient, restricted: Collection[Any]) -> CurrentClient:
+def _found_client(spec: ClientSpec, client: ApiClient | None, restricted: Collection[Any]) -> CurrentClient | None:
+    if client is None:
+        return None
     application: Any = client.application
     token: Any = client.access_token
     asks_access = application is not None and (spec.scopes is not None or spec.filters is not None or spec.restricted)

@@ -201,18 +201,17 @@ def rotate_self(
         Conflict: it is no longer the current token, or the state of the client does not allow new credentials.
         InvalidSpec: the lifetime is too long.
     """
-    token = credential.token
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        found = _client_of(credential.application) if token is not None else None
+        found = _client_of(credential.application) if credential.token is not None else None
         client = registry.find(found.name, lock_it=True) if found is not None else None
         if client is None or not client.self_rotation:
             message = _("only a client with self_rotation can rotate itself, with its current opaque access token.")
             raise NotAllowed(message)
         if not _may_rotate_itself(client, credential):
             raise Conflict(_("this is no longer the client's current access token; use the newest one."))
-        life = _lifetime(client, token)
+        life = _lifetime(client, credential.token)
         if expires_in is not None and expires_in > life:
             raise InvalidSpec(_("the maximum is %s, the lifetime of your current token.") % life, field="expires_in")
         return rotate(

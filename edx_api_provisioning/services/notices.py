@@ -36,10 +36,7 @@ def notify_expiring(*, authority: Authority) -> tuple[str, ...]:
     so that two workers send one. A mail that cannot be sent is sent by the next run.
 
     Old applications whose grace period is over are deleted, and tokens that were granted while their client was being
-    retired are revoked.
-
-    Raises:
-        ProvisioningError: after all clients, if a mail could not be sent.
+    retired are revoked. If a mail could not be sent, ProvisioningError is raised after all clients.
     """
     distances, now = sorted(conf.get("NOTICE_DAYS")), datetime.now(UTC)
     with translate_errors():

@@ -75,8 +75,7 @@ def rotate_many(
     client gets a new application with the same access, and the old one is deleted after the grace period.
 
     Args:
-        authority: the acting authority; the rights of its user are the limit.
-        destination, verify: as for :func:`~edx_api_provisioning.api.apply`.
+        authority, destination, request_ids, verify: as for :func:`~edx_api_provisioning.api.apply`.
         token: issue a new access token; older ones are revoked, or expire at the end of ``grace`` at the latest.
         secret: issue a new secret; without ``grace`` the old one stops working.
         expires_in, expires_at: expiry of the new access token, as in ``ClientSpec``; the default is the lifetime of
@@ -84,16 +83,14 @@ def rotate_many(
         grace: how long the old credentials keep working.
         within: skip clients whose token does not expire within this time, or is in the first half of its lifetime.
         longest: the longest lifetime that a client may give itself; it is not stored for later rotations.
-        request_ids: request ids by client name; a repeated request is refused.
 
     Raises:
         InvalidSpec: an option is not allowed.
         ProvisioningError: no more credentials can be delivered.
     """
     request = Request(authority=authority, reason=reason, request_ids=request_ids or {})
-    wanted = _Rotation(
-        token, secret, grace, within, longest, ClientSpec(token=token, expires_in=expires_in, expires_at=expires_at)
-    )
+    spec = ClientSpec(token=token, expires_in=expires_in, expires_at=expires_at)
+    wanted = _Rotation(token, secret, grace, within, longest, spec)
     run = Run(destination or Destination(), verify=verify)
     for batch in batches(names, BATCH):
         yield from _rotate_batch(batch, wanted, request, run)
