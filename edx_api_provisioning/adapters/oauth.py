@@ -60,7 +60,7 @@ def secret_problem(secret: Secret) -> str | None:
 
 def find_application(client_id: str) -> Any:
     """Return the application with a client_id, on MySQL also in another spelling; None if there is none."""
-    return get_application_model()._default_manager.filter(client_id=client_id).first()
+    return get_application_model()._default_manager.defer("client_secret").filter(client_id=client_id).first()
 
 
 def find_applications(client_ids: Iterable[str]) -> Any:
