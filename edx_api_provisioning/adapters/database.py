@@ -221,8 +221,7 @@ def bulk_insert(rows: Sequence[Model], *, key: str | None = None, saved_by: Call
 def bulk_update(rows: Sequence[Model], *, but: str) -> None:
     """Update existing, locked rows of one model in one query; see :func:`bulk_insert`.
 
-    Args:
-        but: the field that is set on insert only.
+    The field ``but`` is set on insert only.
     """
     if _one_by_one(rows, Model.save):
         for row in rows:

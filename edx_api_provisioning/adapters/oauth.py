@@ -340,10 +340,9 @@ def _longest_grant() -> timedelta:
 
 
 def long_lived_tokens(applications: Collection[Any] | None) -> Any:
-    """Return the live tokens whose lifetime exceeds that of a granted token, without the tokens themselves.
+    """Return the live tokens of applications, or with None of no application, that live longer than granted ones.
 
-    Args:
-        applications: the primary keys of the applications to search; None for tokens of no application.
+    The tokens themselves are not read.
     """
     which: dict[str, Any] = {"application": None} if applications is None else {"application__in": applications}
     tokens = get_access_token_model()._default_manager.filter(expires__gt=timezone.now(), **which)

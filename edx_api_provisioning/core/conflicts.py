@@ -90,11 +90,7 @@ def check_new_token(client: CurrentClient | None, found: CurrentState) -> None:
 
 
 def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, found: CurrentState) -> None:
-    """Raise Conflict if the spec asks for no token, or for another value, lifetime or expiry than the token has.
-
-    Args:
-        lifetime: the lifetime for which the client gets tokens.
-    """
+    """Raise Conflict if the spec asks for no token, or for another value, lifetime or expiry than the token has."""
     name = spec.name
     if spec.token is False:
         raise conflict(

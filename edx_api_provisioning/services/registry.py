@@ -166,11 +166,7 @@ def sharing(client: ApiClient) -> list[NewEvent]:
 
 
 def record_refusal(name: str, says: str, *, authority: Authority) -> None:
-    """Add a refusal to the history: ``authority`` lacks the rights for the request.
-
-    Args:
-        name: the name of the requested client as it was typed; may be empty.
-    """
+    """Add a refusal to the history: ``authority`` lacks the rights for the request, which may name no client."""
     name = printable(name)[:NAME_MAX_LENGTH] or "-"
     with translate_errors():
         ApiClientEvent(client_name=name, kind=Kind.REFUSED, actor=_actor(authority), details={"says": says}).save()

@@ -138,8 +138,7 @@ def _retire(client: ApiClient) -> tuple[str, ...]:
 def _why_kept(client: ApiClient, *, delete: bool = False) -> str:
     """Return a sentence that says why the user is kept; empty if it is deactivated or deleted with the client.
 
-    Args:
-        delete: retired clients of the user count, too.
+    If the client is to be deleted, retired clients of the user count, too.
     """
     if client.user is None:
         return ""

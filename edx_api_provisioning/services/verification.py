@@ -37,12 +37,7 @@ def verify(credentials: Credentials, *, url: str | None = None) -> Verification:
 
 
 def verify_token(token: Secret, *, username: str, url: str, scheme: str = "bearer") -> Verification:
-    """Verify a presented access token over HTTP.
-
-    Args:
-        username: whose it is, from :func:`examine`.
-        scheme: its scheme, from there too.
-    """
+    """Verify a presented access token over HTTP; :func:`examine` names its username and scheme."""
     return Verification((http_verification.token_over_http(token, username, url, scheme=scheme),))
 
 
