@@ -47,13 +47,9 @@ _FLAGS = ("restricted", "staff", "superuser")
 
 # The fields of a ClientSpec that hold rights, and the kind of right that each holds.
 _KINDS = {name: CLIENT[name].singular for name in ("username", *USER_RIGHTS, "scopes", "filters")}
-
 _RIGHT = re.compile(rf"{'|'.join(_FLAGS)}|({'|'.join(_KINDS.values())}|forum_role):.+")
-
 _AUTH = {"none", "bearer", "jwt"}
-
 _PLACEHOLDER = re.compile(r"{([a-z_]+)}")
-
 _SETTING = re.compile(r"{([A-Z_]+)}")
 
 

@@ -29,11 +29,8 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 # MySQL ignores case and accents when it compares tokens, so only lower case letters and digits are used: 40 of 36
 # symbols are 206 bits.
 _TOKEN_ALPHABET = string.ascii_lowercase + string.digits
-
 _TOKEN_LENGTH = 40
-
 _TOKEN_BITS = 160
-
 _CHECKSUM_LENGTH = 7  # 32 bits in base 36
 
 

@@ -13,7 +13,6 @@ from django.utils.translation import gettext
 from edx_api_provisioning.core.exceptions import InvalidSpec
 
 _LIFETIME = re.compile(r"([0-9]{1,6})([hdw])")
-
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 

@@ -19,7 +19,6 @@ from edx_api_provisioning.core.secrets import Secret, basic_authorization
 from edx_api_provisioning.services.api_errors import answer_code, check, user_problem
 
 _SCHEMES = {"bearer": "Bearer", "jwt": "JWT"}
-
 _TIMEOUT = 30  # seconds, to connect and between bytes
 
 
