@@ -15,6 +15,7 @@ from oauth2_provider.models import get_access_token_model, get_application_model
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+import edx_api_provisioning.management.base  # noqa: F401 - the clock stands only in modules that are loaded
 from edx_api_provisioning import api
 from edx_api_provisioning.core.results import Credentials
 from edx_api_provisioning.core.secrets import Secret, basic_authorization
