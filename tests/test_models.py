@@ -11,7 +11,7 @@ from oauth2_provider.models import get_access_token_model
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApiClientFactory, provisioned
 
-pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 def event(client: ApiClient) -> ApiClientEvent:
@@ -25,7 +25,6 @@ def test_rows_have_readable_names() -> None:
     assert str(event(client)) == "report: created"
 
 
-@pytest.mark.databases
 def test_names_applications_and_request_ids_are_unique() -> None:
     client = ApiClientFactory(name="report")
     request = {"client": client, "client_name": client.name, "kind": "created", "actor": "the test", "request_id": "r"}
@@ -50,7 +49,6 @@ def test_mysql_name_ignores_case_and_accents(name: str) -> None:
     assert ApiClient.objects.get(name=name).name == "report"
 
 
-@pytest.mark.databases
 def test_clients_may_lack_applications() -> None:
     for _time in range(2):
         ApiClientFactory(user=None, application=None, access_token=None)
@@ -62,7 +60,6 @@ def reloaded(client: ApiClient) -> ApiClient:
     return ApiClient.objects.select_related("user", "application", "access_token").get(pk=client.pk)
 
 
-@pytest.mark.databases
 def test_client_outlives_its_rows() -> None:
     client, other = ApiClientFactory(), ApiClientFactory()
     token = client.access_token_id
@@ -79,7 +76,6 @@ def test_client_outlives_its_rows() -> None:
     assert (reloaded(other).user, reloaded(other).application) == (None, None)
 
 
-@pytest.mark.databases
 def test_event_outlives_client() -> None:
     client = ApiClientFactory(name="report")
     kept = event(client)
@@ -105,7 +101,6 @@ def test_event_is_append_only() -> None:
     assert ApiClientEvent.objects.get().actor == "the test"
 
 
-@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_migrations_are_reversible() -> None:
     app = "edx_api_provisioning"

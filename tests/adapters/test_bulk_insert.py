@@ -19,7 +19,7 @@ from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from tests.factories import ApiClientFactory, statements
 from tests.lifecycle_helpers import NOON, clock_at
 
-pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 NAMES = ["one", "two", "three"]
@@ -57,14 +57,12 @@ def heard(save: Callable[[list[Group]], object], *, again: bool = False) -> list
     return sorted(told, key=lambda each: (each["name"], each["when"]))
 
 
-@pytest.mark.databases
 def test_bulk_insert_sends_same_signals() -> None:
     assert heard(lambda groups: bulk_insert(groups, key="name")) == heard(
         lambda groups: [group.save() for group in groups]
     )
 
 
-@pytest.mark.databases
 def test_bulk_update_sends_same_signals() -> None:
     def together(groups: list[Group]) -> None:
         bulk_update(groups, but="id")
@@ -72,7 +70,6 @@ def test_bulk_update_sends_same_signals() -> None:
     assert heard(together, again=True) == heard(lambda groups: [group.save() for group in groups], again=True)
 
 
-@pytest.mark.databases
 def test_bulk_update_uses_one_statement() -> None:
     with clock_at(NOON) as clock:
         clients = [ApiClientFactory(name=name) for name in NAMES]
@@ -118,7 +115,6 @@ def test_receiver_changes_are_saved() -> None:
     assert {*Group.objects.values_list("name", flat=True)} == {"ONE", "TWO", "THREE"}
 
 
-@pytest.mark.databases
 def test_bulk_insert_uses_one_statement() -> None:
     with statements() as sent:
         bulk_insert([Group(name=f"group {number}") for number in range(50)], key="name")
@@ -128,7 +124,6 @@ def test_bulk_insert_uses_one_statement() -> None:
     assert len(sent) <= (1 if told else 2)
 
 
-@pytest.mark.databases
 def test_missing_keys_are_read_back() -> None:
     groups = [Group(name=name) for name in NAMES]
 

@@ -24,7 +24,7 @@ from edx_api_provisioning.core.exceptions import Conflict, DatabaseFailure, NotM
 from edx_api_provisioning.models import ApiClient
 from tests.factories import SECRET
 
-pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 class Work:
@@ -47,13 +47,11 @@ def with_state(error: DatabaseError, state: str) -> DatabaseError:
     return error
 
 
-@pytest.mark.databases
 def test_in_transaction_returns_and_commits() -> None:
     assert in_transaction(Work(IntegrityError(), times=0)) == "done"
     assert ApiClient.objects.count() == 1
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("times", [1, 4])
 def test_conflict_retries_the_work(times: int) -> None:
     work = Work(IntegrityError(1062, "Duplicate entry"), times=times)
@@ -123,7 +121,6 @@ def test_other_error_fails_without_values(name: str) -> None:
     assert refusal.value.__suppress_context__
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("error", [Conflict("no"), ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
 def test_foreign_exception_rolls_back(error: BaseException) -> None:
     with pytest.raises(type(error)):
@@ -169,7 +166,6 @@ def ask(word: str) -> None:
     ApiClient.objects.filter(name=word).first()
 
 
-@pytest.mark.databases
 def test_transaction_statements_not_logged(sql_log: Callable[[], str]) -> None:
     in_transaction(lambda: ask(SECRET))
 

@@ -17,7 +17,7 @@ from edx_api_provisioning.adapters import lms, rights
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from tests.factories import UserFactory, statements
 
-pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 COURSE = "course-v1:edX+DemoX+2026"
 MODES = "permission:course_modes.change_coursemode"
@@ -108,7 +108,6 @@ def test_unknown_right_is_named(user: User, right: str, field: str, message: str
     assert (raised.value.field, raised.value.message) == (field, message)
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize(
     ("right", "field"),
     [
@@ -138,7 +137,6 @@ def test_missing_course_roles_are_reported(user: User, without_course_roles: Non
 # Granting and removing
 
 
-@pytest.mark.databases
 def test_removing_right_keeps_others(user: User) -> None:
     other = UserFactory()
     for each in (user, other):

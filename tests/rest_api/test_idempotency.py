@@ -21,7 +21,7 @@ from tests.lifecycle_helpers import answer, client, provisioned, shown
 from tests.rest_api.callers import ALL, Caller, by_session, good, make_user, problem
 from tests.subprocesses import FORK, TIMEOUT, Process, Work, database_for_processes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "create": ("POST", "/clients/", {"name": "second"}),

@@ -23,7 +23,7 @@ from edx_api_provisioning.services import batch, delivery
 from tests.factories import OPERATOR, UserFactory, person, row_counts, statements
 from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, utc
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 NAMES = tuple(f"client-{number}" for number in range(7))
 
@@ -69,7 +69,6 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 # Results
 
 
-@pytest.mark.databases
 @pytest.mark.usefixtures("small_batches")
 def test_every_client_gets_working_credentials_once(delivered: Delivered) -> None:
     assert statuses(applied(specs(), delivered)) == dict.fromkeys(NAMES, "created")
@@ -86,7 +85,6 @@ def test_every_client_gets_working_credentials_once(delivered: Delivered) -> Non
     assert all_rows() == before
 
 
-@pytest.mark.databases
 def test_batch_rows_equal_single_rows() -> None:
     now = utc(2026, 5, 1, 12)
     with clock_at(now):
@@ -112,7 +110,6 @@ def test_batch_rows_equal_single_rows() -> None:
     assert ApiClient.objects.get(name="first").user.has_usable_password() is False
 
 
-@pytest.mark.databases
 def test_planning_query_count_is_constant() -> None:
     applied(specs())
 
@@ -128,7 +125,6 @@ def test_planning_query_count_is_constant() -> None:
     assert sent(held) == sent(held[:2])
 
 
-@pytest.mark.databases
 def test_statements_per_client_are_bounded() -> None:
     many = [f"many-{number}" for number in range(25)]
     applied(specs("warm", "up"))
@@ -174,7 +170,6 @@ def refused_by_the_lms() -> Iterator[str]:
     pre_save.disconnect(receiver, sender=get_user_model())
 
 
-@pytest.mark.databases
 @pytest.mark.usefixtures("small_batches")
 def test_late_refusal_affects_one_client(refused_by_the_lms: str) -> None:
     done = applied(specs())
@@ -249,7 +244,6 @@ def test_shared_user_is_created_once() -> None:
 # Delivery
 
 
-@pytest.mark.databases
 @pytest.mark.usefixtures("small_batches")
 def test_undelivered_batch_is_rolled_back(delivered: Delivered) -> None:
     applied(specs("before"))

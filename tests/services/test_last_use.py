@@ -17,7 +17,7 @@ from edx_api_provisioning.models import ApiClient
 from tests.factories import OPERATOR, AccessTokenFactory, statements
 from tests.lifecycle_helpers import NOON, Clock, granted, provisioned, shown
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 ME = "/api/user/v1/me"
@@ -35,7 +35,6 @@ def updates(sent: list[str]) -> list[str]:
     return [sql for sql in sent if "last_used" in sql]
 
 
-@pytest.mark.databases
 def test_bearer_use_costs_one_statement_an_hour(clock: Clock) -> None:
     token = shown(provisioned().access_token)
     clock.forward(days=1)
@@ -86,7 +85,6 @@ def test_granted_token_counts_as_use(clock: Clock, grant: Any) -> None:
     assert last_used() == NOON + timedelta(days=2)
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize(
     "change",
     [
@@ -136,7 +134,6 @@ def test_recording_can_be_turned_off(settings: Any, value: Any) -> None:
         LastUseMiddleware(lambda request: None)  # type: ignore[arg-type,return-value]
 
 
-@pytest.mark.databases
 def test_unused_clients_are_found(clock: Clock) -> None:
     tokens = {name: shown(provisioned(name).access_token) for name in ("idle", "bearer", "retired")}
     by_secret = provisioned("secret", token=False)

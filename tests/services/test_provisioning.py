@@ -43,7 +43,7 @@ from tests.factories import (
 )
 from tests.lifecycle_helpers import provisioned as provision
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def client() -> ApiClient:
@@ -61,7 +61,6 @@ def works(credentials: Credentials) -> bool:
 # A new client
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_new_client_has_linked_rows() -> None:
     credentials = provision()
@@ -78,7 +77,6 @@ def test_new_client_has_linked_rows() -> None:
     assert UserProfile.objects.filter(user=made.user).count() == 1
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_given_values_are_stored() -> None:
     credentials = provision(
@@ -119,7 +117,6 @@ def test_client_without_token_has_application() -> None:
 # The same client again
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize(
     "wanted",
@@ -181,7 +178,6 @@ def test_deleted_application_is_recreated() -> None:
     assert provision().status is Status.UNCHANGED
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_deleted_user_is_recreated() -> None:
     provision(username="grades-bot")
@@ -318,7 +314,6 @@ def test_refusal_changes_nothing(
     assert (row_counts(), list(ApiClient.objects.values())) == (rows, clients)
 
 
-@pytest.mark.databases
 def test_email_in_other_case_is_taken() -> None:
     UserFactory(email="Bots@Example.org")
     before = row_counts()
@@ -463,7 +458,6 @@ def test_plan_sends_only_reads() -> None:
 # Number of statements
 
 
-@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_statement_counts_are_bounded() -> None:
     connection.ensure_connection()
@@ -477,7 +471,6 @@ def test_statement_counts_are_bounded() -> None:
     assert len(unchanged) <= 6, unchanged
 
 
-@pytest.mark.databases
 @pytest.mark.django_db(transaction=True)
 def test_only_reads_are_outside_the_transaction() -> None:
     outside: list[str] = []

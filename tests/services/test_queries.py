@@ -21,7 +21,7 @@ from edx_api_provisioning.services import queries
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, statements
 from tests.lifecycle_helpers import NOON, Clock, granted, provisioned, shown
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def names(**which: Any) -> list[str]:
@@ -31,7 +31,6 @@ def names(**which: Any) -> list[str]:
 # Clients
 
 
-@pytest.mark.databases
 def test_summary_has_all_fields(clock: Clock) -> None:
     made = provisioned(
         staff=True, contact="owner@example.org", purpose="reports", expires_in=timedelta(days=90), scopes=("read",)
@@ -106,7 +105,6 @@ def test_clients_are_sorted_and_filtered_by_name(clock: Clock) -> None:
     assert names(name="d") == []
 
 
-@pytest.mark.databases
 def test_expiry_filters_are_exact(clock: Clock) -> None:
     provisioned("soon", expires_in=timedelta(days=7))
     provisioned("later", expires_in=timedelta(days=7, seconds=1))
@@ -133,7 +131,6 @@ def test_tokenless_and_retired_never_expire(clock: Clock) -> None:
     assert names(expired=True) == []
 
 
-@pytest.mark.databases
 def test_overprivileged_query_count_is_constant() -> None:
     Group.objects.create(name="reporters").permissions.add(Permission.objects.get(codename="view_user"))
 
@@ -151,7 +148,6 @@ def test_overprivileged_query_count_is_constant() -> None:
     assert sent(range(2)) == sent(range(2, 8))
 
 
-@pytest.mark.databases
 def test_listing_takes_one_statement() -> None:
     provisioned()
     with statements() as of_one:
@@ -197,7 +193,6 @@ def test_manual_applications_are_unmanaged() -> None:
     ]
 
 
-@pytest.mark.databases
 def test_manual_token_of_client_is_unmanaged(clock: Clock) -> None:
     made = provisioned()
     get_access_token_model().objects.update(created=NOON)
@@ -246,7 +241,6 @@ def test_orphan_application_is_unmanaged() -> None:
     ]
 
 
-@pytest.mark.databases
 def test_managed_and_predecessor_are_ignored() -> None:
     provisioned()
     api.rotate("report", token=True, secret=True, grace=timedelta(days=1), authority=OPERATOR)

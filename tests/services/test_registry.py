@@ -16,7 +16,7 @@ from edx_api_provisioning.services.site import current_site
 from tests.factories import OPERATOR, AccessTokenFactory, ApiClientFactory, ApplicationFactory, statements
 from tests.lifecycle_helpers import NOON, Clock
 
-pytestmark = [pytest.mark.django_db, pytest.mark.versions]
+pytestmark = [pytest.mark.django_db, pytest.mark.databases, pytest.mark.versions]
 
 
 # Finding
@@ -36,7 +36,6 @@ def test_get_loads_related_rows() -> None:
     assert sent == []
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("name", ["report", "", "b\udced", "a\0"])
 def test_unknown_name_is_not_found(name: str) -> None:
     for lock_it in (True, False):
@@ -56,7 +55,6 @@ def test_near_match_name_is_rejected(spelling: str) -> None:
         registry.get(spelling, lock_it=False)
 
 
-@pytest.mark.databases
 def test_only_get_locks_before_reading() -> None:
     ApiClientFactory(name="report")
 
@@ -95,7 +93,6 @@ def succeeded() -> ApiClient:
     return client
 
 
-@pytest.mark.databases
 @pytest.mark.parametrize("now", [NOON, None])
 def test_ended_predecessor_is_deleted(now: Any) -> None:
     client = succeeded()
@@ -147,7 +144,6 @@ def test_reason_must_be_one_line(reason: str) -> None:
     assert not ApiClientEvent.objects.exists()
 
 
-@pytest.mark.databases
 def test_events_may_lack_request_id() -> None:
     client = ApiClientFactory()
     record(client)

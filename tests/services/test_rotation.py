@@ -48,7 +48,7 @@ from tests.lifecycle_helpers import (
     utc,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
 
 
 def rotate(name: str = "report", **wanted: Any) -> Credentials:
@@ -98,7 +98,6 @@ def test_short_lived_token_is_due_past_half_its_lifetime(clock: Clock) -> None:
 # Rotating
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_token_rotation_replaces_only_token() -> None:
     made = provisioned(staff=True, contact="owner@example.org", purpose="reports")
@@ -215,7 +214,6 @@ def test_issue_dates_are_recorded(clock: Clock) -> None:
 # Grace
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_tokens_work_until_grace_ends(clock: Clock) -> None:
     made = provisioned(expires_in=timedelta(days=30))
@@ -238,7 +236,6 @@ def succeeded() -> tuple[Credentials, Credentials]:
     return made, rotate(token=True, secret=True, grace=timedelta(days=1))
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_secret_grace_creates_successor(clock: Clock) -> None:
     made, rotated = succeeded()
@@ -489,7 +486,6 @@ def test_rotation_keeps_lifetime(clock: Clock, again: Callable[[], Any]) -> None
         assert again() == NOON + timedelta(days=day) + MONTH
 
 
-@pytest.mark.databases
 def test_requested_lifetime_is_kept(clock: Clock) -> None:
     provisioned(expires_in=MONTH)
 
@@ -523,7 +519,6 @@ def test_lifetime_is_stored_when_a_token_is_issued(clock: Clock) -> None:
 # Revoking
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_revoke_ends_only_own_tokens() -> None:
     UserFactory(username="report")
@@ -574,7 +569,6 @@ def test_revoke_clears_deleted_token() -> None:
 # Retiring
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_retire_ends_secret_and_user() -> None:
     made = provisioned(staff=True)
@@ -698,7 +692,6 @@ def test_damaged_client_can_be_ended(others: Callable[[], None], how: dict[str, 
 # Deleting
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_deleted_client_leaves_its_history() -> None:
     provisioned()
@@ -731,7 +724,6 @@ def by_hand() -> Any:
     return application
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
     before = all_rows()
@@ -869,7 +861,6 @@ def test_predecessor_is_not_adopted(clock: Clock) -> None:
     assert all_rows() == before
 
 
-@pytest.mark.databases
 @pytest.mark.vendor("mysql")
 def test_near_match_id_is_not_adopted(by_hand: Any) -> None:
     with pytest.raises(NearMatch):
@@ -879,7 +870,6 @@ def test_near_match_id_is_not_adopted(by_hand: Any) -> None:
         adopt("Report", client_id=by_hand.client_id)
 
 
-@pytest.mark.databases
 def test_adoption_retries_after_a_race(by_hand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     look, looks = registry.find, []
 
@@ -1013,7 +1003,6 @@ WORKS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.databases
 @pytest.mark.versions
 @pytest.mark.parametrize(
     ("first", "second"), [("provision", "rotate"), ("rotate", "revoke"), ("revoke", "adopt"), ("adopt", "provision")]
