@@ -99,7 +99,7 @@ def _retry(work: Callable[[], Result]) -> Result:
 
 def _once(work: Callable[[], Result], durable: bool) -> Result:
     wrapper = connection()
-    if wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
+    if wrapper.connection and wrapper.errors_occurred and not wrapper.in_atomic_block and not wrapper.is_usable():
         wrapper.close()  # Django reconnects. By itself it does so between web requests only.
     finished = False
     committed: list[bool] = []
@@ -116,7 +116,10 @@ def _once(work: Callable[[], Result], durable: bool) -> Result:
             return result
         if not isinstance(error, Error) or not finished or _is_transient(error):
             raise
-        # The response to COMMIT was lost.
+        # The response to COMMIT was lost, or it was interrupted. Then Django may have left a transaction open that it
+        # knows nothing of: what came next on this connection would seem to be done, and never be committed.
+        if not wrapper.in_atomic_block:
+            wrapper.close()
         raise DatabaseFailure(
             _("the database did not confirm the commit (%s). Check the result, then run the command again.")
             % named(error)

@@ -197,15 +197,15 @@ def rotate_self(
         grace: how long the presented token keeps working, at most until it expires; the default is one day.
 
     Raises:
-        NotAllowed: it is not the opaque access token of a client, or the client may not rotate itself.
+        NotAllowed: it is not the opaque access token of a client that may rotate itself.
         Conflict: it is no longer the current token, or the state of the client does not allow new credentials.
         InvalidSpec: the lifetime is too long.
     """
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        found = _client_of(credential.application) if credential.token is not None else None
-        client = registry.find(found.name, lock_it=True) if found is not None else None
+        found = _client_of(credential.application) if credential.token else None
+        client = registry.find(found.name, lock_it=True) if found else None
         if client is None or not client.self_rotation:
             message = _("only a client with self_rotation can rotate itself, with its current opaque access token.")
             raise NotAllowed(message)

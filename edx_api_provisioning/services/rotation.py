@@ -78,8 +78,7 @@ def rotate_many(
         authority, destination, request_ids, verify: as for :func:`~edx_api_provisioning.api.apply`.
         token: issue a new access token; older ones are revoked, or expire at the end of ``grace`` at the latest.
         secret: issue a new secret; without ``grace`` the old one stops working.
-        expires_in, expires_at: expiry of the new access token, as in ``ClientSpec``; the default is the lifetime of
-            the client. An ``expires_in`` is stored for later rotations.
+        expires_in, expires_at: expiry of the new access token; by default as before. ``expires_in`` is stored.
         grace: how long the old credentials keep working.
         within: skip clients whose token does not expire within this time, or is in the first half of its lifetime.
         longest: the longest lifetime that a client may give itself; it is not stored for later rotations.

@@ -52,6 +52,22 @@ def test_in_transaction_returns_and_commits() -> None:
     assert ApiClient.objects.count() == 1
 
 
+@pytest.mark.vendor("postgresql")  # Its driver refuses what Django does after the interrupt, with an error of its own.
+@pytest.mark.django_db(transaction=True)
+def test_work_after_interrupted_commit_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_commit", interrupted)
+        with pytest.raises(DatabaseFailure, match="did not confirm the commit"):
+            in_transaction(Work(IntegrityError(), times=0))
+
+    in_transaction(Work(IntegrityError(), times=0))
+    connection.close()
+    assert ApiClient.objects.count() == 1
+
+
 @pytest.mark.parametrize("times", [1, 4])
 def test_conflict_retries_the_work(times: int) -> None:
     work = Work(IntegrityError(1062, "Duplicate entry"), times=times)

@@ -390,7 +390,7 @@ def test_live_token_prevents_restriction() -> None:
     ],
     ids=["granted token", "old secret"],
 )
-def test_what_the_client_got_prevents_restriction(issue: Callable[[], object]) -> None:
+def test_received_credentials_prevent_restriction(issue: Callable[[], object]) -> None:
     provision(token=False)
     issue()
     with pytest.raises(Conflict, match="revoke"):
