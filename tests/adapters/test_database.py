@@ -219,6 +219,7 @@ def test_logging_resumes_after_error(sql_log: Callable[[], str]) -> None:
 @pytest.mark.parametrize("usable", [True, False])
 def test_lost_connection_is_reopened(monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
     closed: list[bool] = []
+    connection.ensure_connection()
     monkeypatch.setattr(connection, "errors_occurred", True)
     monkeypatch.setattr(connection, "is_usable", lambda: usable)
     monkeypatch.setattr(connection, "close", lambda: closed.append(True))
