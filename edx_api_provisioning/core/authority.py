@@ -15,7 +15,7 @@ RESTRICTED_WRITE_SCOPE = "api_provisioning:write"
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """On whose authority something is done. Entry points build it; services require it.
+    """Say on whose authority something is done. Entry points build it; services require it.
 
     It is the operator's, a person's in a session, with the rights of their account, or that of a credential at the REST
     API, with the rights of its user; if it is restricted, with its scopes and filters alone.
@@ -26,9 +26,9 @@ class Authority:
     user: Any = None
     """The acting account, whose rights are the limit; None for the operator."""
     trusted: bool = False
-    """Whether this is the operator: the command line, and tasks that the site's own code starts."""
+    """Tell whether this is the operator: the command line, and tasks that the site's own code starts."""
     restricted: bool = False
-    """Whether the rights of ``user`` do not count: only ``scopes`` and ``filters`` do."""
+    """Tell whether the rights of ``user`` do not count: only ``scopes`` and ``filters`` do."""
     scopes: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     client: str | None = None

@@ -20,12 +20,12 @@ class Site:
     default_scopes: tuple[str, ...]
     available_scopes: tuple[str, ...]
     has_access: bool = False
-    """Whether applications can be given scopes beyond the defaults, filters and restrictions here."""
+    """Tell whether applications can be given scopes beyond the defaults, filters and restrictions here."""
     staff_allowed: bool = True
     superuser_allowed: bool = True
     contact_required: bool = False
     issue_tokens: bool = True
-    """Whether new clients get access tokens unless they are described otherwise."""
+    """Tell whether new clients get access tokens unless they are described otherwise."""
     usernames_are_emails: bool = False
 
 
@@ -39,11 +39,11 @@ class CurrentUser:
     superuser: bool
     active: bool
     linked: bool
-    """Whether it is the client's already: nobody has to be asked then."""
+    """Tell whether it is the client's already: nobody has to be asked then."""
     made: bool = False
-    """Whether this project made it."""
+    """Tell whether this project made it."""
     retired: bool = False
-    """Whether the LMS has retired it."""
+    """Tell whether the LMS has retired it."""
     owner: str = ""
     """The name of another client that the account was created for."""
     declared_elsewhere: frozenset[str] = frozenset()
@@ -75,12 +75,12 @@ class CurrentApplication:
     client_id: str
     user_pk: Any
     client_credentials: bool
-    """Whether it is still confidential and for the client credentials grant."""
+    """Tell whether it is still confidential and for the client credentials grant."""
     restricted: bool
     access: Access = field(default_factory=lambda: Access())
     """What it may ask for beyond the default scopes."""
     live_tokens: bool = False
-    """Whether it, or its predecessor, has tokens that a restriction would not end."""
+    """Tell whether it, or its predecessor, has tokens that a restriction would not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class CurrentClient(Record):
     username: str | None
     retired: bool
     is_staff: bool = False
-    """Whether this package made the user staff."""
+    """Tell whether this package made the user staff."""
     superuser: bool = False
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
@@ -109,7 +109,7 @@ class CurrentClient(Record):
     application: CurrentApplication | None
     token: CurrentToken | None
     has_token: bool
-    """Whether it was issued an access token that nobody revoked; it may have expired, or its row be gone."""
+    """Tell whether it was issued an access token that nobody revoked; it may have expired, or its row be gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class CurrentState:
     client_id_owner: str | None = None
     """The client_id, as it is spelled, of another application with the wanted one."""
     client_secret_matches: bool = True
-    """Whether the wanted secret is the application's."""
+    """Tell whether the wanted secret is the application's."""
     unknown_courses: frozenset[str] = frozenset()
     """The keys of wanted courses that the LMS does not have."""
     access_token_pk: Any = None

@@ -31,11 +31,11 @@ class Destination:
     """Return credentials to the caller, who delivers them within a transaction of their own."""
 
     durable = False
-    """Whether the transaction has to be the outermost one: what is delivered may not be rolled back later."""
+    """Tell whether the transaction has to be the outermost one: what is delivered may not be rolled back later."""
     settles = False
-    """Whether there is anything to publish after the commit."""
+    """Tell whether there is anything to publish after the commit."""
     spent = False
-    """Whether it has failed in a way that nothing more can be delivered to it."""
+    """Tell whether it has failed in a way that nothing more can be delivered to it."""
 
     def left(self, names: Iterable[str]) -> list[str]:
         """Return the clients whose credentials an earlier run staged and did not publish."""

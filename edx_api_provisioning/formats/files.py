@@ -97,7 +97,7 @@ class Staged(NamedTuple):
     path: Path
     issues: IssueIds
     new: tuple[bool, bool]
-    """Whether the run that wrote it issued the secret, and the token; the other one is only kept in the file."""
+    """Tell whether the run that wrote it issued the secret, and the token; the other one is only kept in the file."""
 
 
 def staged_path(target: Path, issues: IssueIds, new: tuple[bool, bool]) -> Path:

@@ -44,7 +44,7 @@ class ApiView(APIView):
     """One request: is there such an API, who asks, may they, how often; then what is asked for."""
 
     switched: ClassVar[bool] = True
-    """Whether the site has to turn it on."""
+    """Tell whether the site has to turn it on."""
     right = ""
     """The permission that a change takes beside that to view API clients, by its first word."""
     bearer: ClassVar[bool] = False
