@@ -216,7 +216,8 @@ def test_deadlocked_run_is_retried(tmp_path: Path) -> None:
         connection.execute_wrappers.append(statement)
         go.wait(TIMEOUT)
         shared()
-        assert [type(error) for error in errors] == [OperationalError]
+        # More than one if the retry was faster than the transaction that had been waiting.
+        assert {type(error) for error in errors} == {OperationalError}
 
     process = Process(run, tmp_path / "second")
     with transaction.atomic():
