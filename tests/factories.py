@@ -137,7 +137,7 @@ class CurrentUserFactory(factory.Factory):
     username = "report"
     email = "report@lms.example.org"
     is_staff = False
-    superuser = False
+    is_superuser = False
     active = True
     linked = True
 

@@ -51,7 +51,7 @@ def check_user(spec: ClientSpec, user: CurrentUser) -> None:
             "the account %(user)s exists and was not created for this client; pass --use-existing-user to make it the "
             "service user, or choose another username."
         )
-    elif (user.is_staff, user.superuser) != (spec.is_staff, spec.superuser):
+    elif (user.is_staff, user.is_superuser) != (spec.is_staff, spec.is_superuser):
         problem = _(
             "the account %(user)s is %(is)s, but this request says %(wanted)s; the flags of an existing account "
             "are not changed. Match them, or choose another username."
@@ -72,7 +72,7 @@ def check_user(spec: ClientSpec, user: CurrentUser) -> None:
 
 def flags_in_words(account: ClientSpec | CurrentUser) -> str:
     """Return the staff and superuser flags of an account in words."""
-    if account.superuser:
+    if account.is_superuser:
         return _("a superuser") if account.is_staff else _("a superuser without the staff flag")
     return _("staff") if account.is_staff else _("neither staff nor superuser")
 

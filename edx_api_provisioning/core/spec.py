@@ -83,10 +83,10 @@ class ClientSpec(ClientFields):
     @property
     def rights(self) -> frozenset[str] | None:
         """Return the exact rights that the user must have, as in ``adapters.rights``; None to leave them alone."""
-        wanted = {CLIENT[name].singular: getattr(self, name) for name in USER_RIGHTS}
-        if all(values is None for values in wanted.values()):
+        wanted = {name: values for name in USER_RIGHTS if (values := getattr(self, name)) is not None}
+        if not wanted:
             return None
-        return frozenset(f"{kind}:{value}" for kind, values in wanted.items() for value in values or ())
+        return frozenset(f"{CLIENT[name].singular}:{value}" for name, values in wanted.items() for value in values)
 
     @property
     def courses(self) -> frozenset[str]:

@@ -36,7 +36,7 @@ class CurrentUser:
     username: str
     email: str
     is_staff: bool
-    superuser: bool
+    is_superuser: bool
     active: bool
     linked: bool
     """Tell whether it is the client's already: nobody has to be asked then."""
@@ -101,7 +101,7 @@ class CurrentClient(Record):
     retired: bool
     is_staff: bool = False
     """Tell whether this package made the user staff."""
-    superuser: bool = False
+    is_superuser: bool = False
     declared: tuple[str, ...] = ()
     """The rights that it was declared to have."""
     token_lifetime: timedelta | None = None

@@ -88,7 +88,7 @@ def check_account(spec: ClientSpec, found: CurrentState, authority: Authority) -
         raise NotTold(_("this email address is taken. Choose another one."), field="email")
     spec = keep_flags(spec, found.client)
     if user is not None and (
-        (user.is_staff, user.superuser) != (spec.is_staff, spec.is_superuser)
+        (user.is_staff, user.is_superuser) != (spec.is_staff, spec.is_superuser)
         or user.retired
         or not user.active
         or (spec.email is not None and user.email.lower() != spec.email.lower())

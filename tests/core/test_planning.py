@@ -226,8 +226,8 @@ def test_contact_and_purpose_are_updated(wanted: dict[str, str], says: str) -> N
 
 EXISTING = StateFactory()
 STAFF = CurrentUserFactory(is_staff=True)
-SUPERUSER = CurrentUserFactory(is_staff=True, superuser=True)
-BARE_SUPERUSER = CurrentUserFactory(superuser=True)
+SUPERUSER = CurrentUserFactory(is_staff=True, is_superuser=True)
+BARE_SUPERUSER = CurrentUserFactory(is_superuser=True)
 RESTRICTED = StateFactory(client__token=None, client__application__restricted=True)
 
 REFUSALS = {
