@@ -136,8 +136,7 @@ def _refused(
     left = run.recover([spec.name for spec, _plan in batch])
     for spec, plan in batch:
         try:
-            with translate_errors():
-                request.require_new(spec.name)
+            request.require_new(spec.name)
         except ProvisioningError as done:
             yield spec.name, done
             continue

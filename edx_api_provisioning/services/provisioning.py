@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import access_catalogue, lms, oauth, oauth_server, rights
-from edx_api_provisioning.adapters.database import bulk_update, read_with_retry
+from edx_api_provisioning.adapters.database import bulk_update, read_with_retry, translate_errors
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import ClientExists, InvalidSpec, ProvisioningError
 from edx_api_provisioning.core.options import STORED
@@ -59,7 +59,9 @@ class Request:
 
     def require_new(self, name: str) -> None:
         """Raise AlreadyDone if the request for this client was executed before."""
-        registry.require_new(self.request_ids.get(name))
+        if (request_id := self.request_ids.get(name)) is not None:
+            with translate_errors():
+                registry.require_new(request_id)
 
     def record(self, events: Sequence[registry.NewEvent]) -> None:
         """Add what was done to the history."""
