@@ -65,14 +65,16 @@ def web_server(python: str, environment: dict[str, str]) -> Iterator[str]:
                     break
             assert process.poll() is None
             time.sleep(0.1)
+        else:
+            raise AssertionError("the web server does not answer")
         yield f"http://localhost:{port}"
     finally:
         process.terminate()
         process.wait()
 
 
-def serve(address: str) -> NoReturn:
-    """Answer until the process is terminated."""
+def serve(address: str) -> None:
+    """Answer until the process is terminated, or has lost the one that started it."""
     import django
     from django.core.management import get_commands, load_command_class
 
@@ -88,9 +90,14 @@ def serve(address: str) -> NoReturn:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen()
+    listener.settimeout(10)
+    starter = os.getppid()
     os.write(1, b".")
-    while True:
-        connection, _address = listener.accept()
+    while os.getppid() == starter:  # It may have been killed.
+        try:
+            connection, _address = listener.accept()
+        except TimeoutError:
+            continue
         if os.fork() == 0:
             # A child of a child is not left behind as a zombie.
             if os.fork() == 0:
