@@ -37,7 +37,7 @@ def user_rights(user: Any) -> frozenset[str]:
 def rights_of_users(users: Any) -> dict[Any, frozenset[str]]:
     """Return the rights given to users themselves (primary keys, as a list or a queryset), if they have any."""
     rights: dict[Any, set[str]] = defaultdict(set)
-    permissions = Permission.objects.filter(user__in=users)
+    permissions = Permission.objects.filter(user__in=users).order_by()
     for pk, app_label, codename in permissions.values_list("user__pk", "content_type__app_label", "codename"):
         rights[pk].add(f"permission:{app_label}.{codename}")
     for pk, name in Group.objects.filter(user__in=users).values_list("user__pk", "name"):
@@ -92,7 +92,7 @@ def _values(kind: str, rights: Iterable[str]) -> list[str]:
 
 def _permissions(value: str) -> list[Permission]:
     app_label, _dot, codename = value.partition(".")
-    found = Permission.objects.filter(content_type__app_label=app_label, codename=codename)
+    found = Permission.objects.filter(content_type__app_label=app_label, codename=codename).order_by()
     # MySQL takes another spelling for the same.
     rows = found.select_related("content_type")
     return [row for row in rows if (row.content_type.app_label, row.codename) == (app_label, codename)]
@@ -178,7 +178,7 @@ def load_rights(users: Any, applications: Any) -> LoadedRights:
 def _permissions_of_groups(names: Sequence[str] | None) -> dict[str, set[str]]:
     """Return the permissions that groups bring, by their names; None for all groups."""
     which: dict[str, Any] = {"group__isnull": False} if names is None else {"group__name__in": names}
-    rows = Permission.objects.filter(**which)
+    rows = Permission.objects.filter(**which).order_by()
     found: dict[str, set[str]] = defaultdict(set)
     for name, app_label, codename in rows.values_list("group__name", "content_type__app_label", "codename"):
         found[name].add(f"permission:{app_label}.{codename}")

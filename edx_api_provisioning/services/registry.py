@@ -79,7 +79,7 @@ def lock(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> ApiClien
     Args:
         skip_locked: return None also if another transaction has locked it, if the database supports that.
     """
-    return _locked(clients, skip_locked=skip_locked).first()
+    return next(iter(_locked(clients, skip_locked=skip_locked)), None)
 
 
 def _locked(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> QuerySet[ApiClient]:
@@ -93,7 +93,8 @@ def _locked(clients: QuerySet[ApiClient], *, skip_locked: bool = False) -> Query
 
 
 def _loaded(clients: QuerySet[ApiClient]) -> QuerySet[ApiClient]:
-    loaded = clients.select_related("user", "application", "access_token", "predecessor")
+    # Without an order, which would take Django longer than the rest: it hashes each of the columns.
+    loaded = clients.order_by().select_related("user", "application", "access_token", "predecessor")
     # Secrets that are not read cannot leak.
     return loaded.defer("application__client_secret", "predecessor__client_secret", "access_token__token")
 
