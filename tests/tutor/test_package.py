@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -72,11 +73,12 @@ def test_rendered_line_installs_package(site: Any, wheel: Path, tmp_path: Path, 
     program.write_text(f'#!/bin/sh\nexec {LMS_PYTHON} -m pip "$@" --target {target}\n')
     program.chmod(0o755)
     command = instruction(site, forms(wheel)[form]).replace(CONTEXT, str(context))
+    network = {name: value for name, value in os.environ.items() if re.match(r"PIP_|\w+_proxy$", name, re.IGNORECASE)}
     environment = {
         "PATH": "/usr/bin:/bin",
         "PIP_COMMAND": str(program),
-        # From a repository, pip builds the package with setuptools.
-        **({} if form == "repository" else {"PIP_NO_INDEX": "1"}),
+        # From a repository, pip builds the package with setuptools, which it gets as this machine gets packages.
+        **(network if form == "repository" else {"PIP_NO_INDEX": "1"}),
         "PIP_FIND_LINKS": str(context),
     }
 
