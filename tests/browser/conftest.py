@@ -15,11 +15,12 @@ from django import VERSION
 from django.conf import settings as django_settings
 from django.test import Client
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.subprocesses import live_site
 
 DOCS = Path(__file__).parents[2] / "docs"
+TIMEOUT = 60_000  # milliseconds, on a machine with much else to do
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,6 +35,7 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    expect.set_options(timeout=TIMEOUT)
     assert executable, "There is no Chromium on the PATH; on Debian: apt install chromium."
     with pytest.MonkeyPatch.context() as patch:
         # Playwright's event loop runs in this thread; Django would mistake it for the server's.
@@ -99,7 +101,7 @@ def visitor(chromium: Browser, site: str) -> Iterator[Callable[..., Visitor]]:
         # Chromium requests it by itself; the sandbox has none, and our pages do not name one.
         context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(TIMEOUT)
         client = Client()
         client.force_login(user)
         name = django_settings.SESSION_COOKIE_NAME

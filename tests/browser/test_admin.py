@@ -29,11 +29,19 @@ APPLICATIONS = "/admin/oauth2_provider/application/"
 Visit = Callable[..., Any]
 
 
+def press(page: Page, name: str | re.Pattern[str]) -> None:
+    """Press a button of a page that is loaded, so that it does not move away."""
+    button = page.get_by_role("button", name=name)
+    button.wait_for()
+    page.wait_for_load_state()
+    button.click()
+
+
 def provision(page: Page, name: str = "report") -> None:
     """Fill in the form and go on to the credentials page."""
     page.get_by_label("Name:", exact=True).fill(name)
-    page.get_by_role("button", name="Preview").click()
-    page.get_by_role("button", name="Provision").click()
+    press(page, "Preview")
+    press(page, "Provision")
     expect(page.get_by_role("heading", name="Credentials")).to_be_visible()
 
 
@@ -243,13 +251,13 @@ def test_user_and_application_lists_work(visitor: Visit, picture: Callable[[Page
     page.locator(f"input.action-select[value='{user.pk}']").check()
     page.locator("select[name=action]").select_option(label="Provision API client for selected users")
     picture(page, "users")
-    page.get_by_role("button", name=re.compile("Go|Run")).click()
+    press(page, re.compile("Go|Run"))
     expect(page.get_by_label("Name for somebody:")).to_have_value("somebody")
 
     page = visit.open(f"{APPLICATIONS}{application.pk}/change/")
     picture(page, "application")
     page.get_by_role("link", name="Issue access token").click()
-    page.get_by_role("button", name="Rotate").click()
+    press(page, "Rotate")
     assert api.examine(Secret(copied(page, "Access token"))).client_id == application.client_id
     assert visit.complaints == []
 
