@@ -52,7 +52,7 @@ def main(target: str) -> int:
     os.environ["PATH"] += os.pathsep + str(Path(os.path.realpath(sys.executable)).parent)
     jobs, missing = select_jobs(target, [name for name in ("py311", "py312", "py313") if is_installed(name)])
     print("Jobs:", *jobs, flush=True)
-    command = [TOX, "run-parallel", "--parallel", "3", "--parallel-no-spinner", "-e", ",".join(jobs)]
+    command = [TOX, "run-parallel", "--parallel", "4", "--parallel-no-spinner", "-e", ",".join(jobs)]
     code = servers.main(command)
     if missing:
         print("NOT TESTED, for want of Python 3.11 or 3.12:", *missing, sep="\n    ")
