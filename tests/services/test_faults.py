@@ -75,7 +75,7 @@ def with_each_failure(
 
     def numbers() -> Iterator[int]:
         yield 0
-        yield from some_of(last, 5)
+        yield from some_of(last, 3)
 
     for number in numbers():
         leak_detector.clear()
