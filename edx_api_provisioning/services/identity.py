@@ -183,6 +183,18 @@ def _may_rotate_itself(client: ApiClient, credential: Credential) -> bool:
     )
 
 
+def _self_rotating(credential: Credential) -> ApiClient:
+    """Return the client, locked, whose current token this is; raise NotAllowed or Conflict if it may not rotate."""
+    found = _client_of(credential.application) if credential.token else None
+    client = registry.find(found.name, lock_it=True) if found else None
+    if client is None or not client.self_rotation:
+        message = _("only a client with self_rotation can rotate itself, with its current opaque access token.")
+        raise NotAllowed(message)
+    if not _may_rotate_itself(client, credential):
+        raise Conflict(_("this is no longer the client's current access token; use the newest one."))
+    return client
+
+
 def rotate_self(
     credential: Credential,
     *,
@@ -204,13 +216,7 @@ def rotate_self(
 
     def work() -> Credentials:
         registry.require_new(request_id)
-        found = _client_of(credential.application) if credential.token else None
-        client = registry.find(found.name, lock_it=True) if found else None
-        if client is None or not client.self_rotation:
-            message = _("only a client with self_rotation can rotate itself, with its current opaque access token.")
-            raise NotAllowed(message)
-        if not _may_rotate_itself(client, credential):
-            raise Conflict(_("this is no longer the client's current access token; use the newest one."))
+        client = _self_rotating(credential)
         life = _lifetime(client, credential.token)
         if expires_in is not None and expires_in > life:
             raise InvalidSpec(_("the maximum is %s, the lifetime of your current token.") % life, field="expires_in")
