@@ -169,7 +169,7 @@ def _found_users(
         name: clients[name].user_made if linked[name] else any(each.user_made for each in others.get(user.pk, ()))
         for name, user in users.items()
     }
-    rights = rights_of_users([users[name].pk for name in asked])
+    rights = rights_of_users([users[name].pk for name in asked]) if asked else {}
     return {
         name: CurrentUser(
             username=user.get_username(),
