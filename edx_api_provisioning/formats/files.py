@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import grp
 import hashlib
 import os
+import pwd
 import re
 import stat
 from collections.abc import Iterator
@@ -52,7 +54,8 @@ def check_directory(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if found.st_uid not in (0, os.geteuid()):
             raise refuse(_("the directory %s belongs to another user, who could replace the file.") % path)
-        if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+        others = stat.S_IWOTH if _is_private_group(found.st_gid, found.st_uid) else stat.S_IWOTH | stat.S_IWGRP
+        if found.st_mode & others and not found.st_mode & stat.S_ISVTX:
             raise refuse(
                 _("other users can write to the directory %(path)s; run: chmod go-w %(path)s.") % {"path": path}
             )
@@ -65,6 +68,16 @@ def check_directory(path: Path) -> None:
             os.unlink(probe)
     if made.st_mode & 0o077 or made.st_uid != os.geteuid():
         raise refuse(_("the file system of %s does not keep files private (mode 0600).") % path)
+
+
+def _is_private_group(gid: int, owner: int) -> bool:
+    """Return True if nobody but the owner is in the group, which has the same name: then a umask of 002 is harmless."""
+    try:
+        name, group = pwd.getpwuid(owner).pw_name, grp.getgrgid(gid)
+    except KeyError:
+        return False
+    members = {*group.gr_mem, *(account.pw_name for account in pwd.getpwall() if account.pw_gid == gid)}
+    return group.gr_name == name and members <= {name}
 
 
 def read_target(path: Path) -> str | None:

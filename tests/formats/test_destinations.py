@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import grp
 import io
 import json
 import os
+import pwd
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -148,7 +151,6 @@ def test_file_system_without_modes_is_refused(folder: Path, monkeypatch: pytest.
         (lambda path: os.mkfifo(path), "not a regular file"),
         (lambda path: path.touch(0o604), "every user can access"),
         (lambda path: path.parent.chmod(0o777), "other users can write"),
-        (lambda path: path.parent.chmod(0o770), "other users can write"),
         (lambda path: path.parent.rmdir(), "No such file or directory"),
         (lambda path: path.parent.rmdir() or path.parent.touch(), "Not a directory"),
     ],
@@ -164,6 +166,41 @@ def test_unsafe_place_is_refused(folder: Path, make: Any, words: str, force: boo
     assert words in problem
     assert str(folder) in problem
     assert [*folder.glob("*")] == before
+
+
+@pytest.mark.parametrize(
+    ("group", "members", "accounts", "accepted"),
+    [
+        ("me", [], ["me"], True),
+        ("me", ["me"], ["me"], True),
+        ("me", ["me", "you"], ["me"], False),
+        ("me", [], ["me", "you"], False),
+        ("users", [], [], False),
+        (None, [], [], False),
+    ],
+)
+def test_group_of_others_is_refused(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str | None,
+    members: list[str],
+    accounts: list[str],
+    accepted: bool,
+) -> None:
+    def found(gid: int) -> Any:
+        if group is None:
+            raise KeyError(gid)
+        return SimpleNamespace(gr_name=group, gr_mem=members)
+
+    folder.chmod(0o775)
+    gid = folder.stat().st_gid
+    monkeypatch.setattr(grp, "getgrgid", found)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: SimpleNamespace(pw_name="me"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [SimpleNamespace(pw_name=name, pw_gid=gid) for name in accounts])
+
+    problem = checked(to(folder / "report.json"))
+
+    assert (problem is None) if accepted else ("other users can write to the directory" in str(problem))
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o755])
