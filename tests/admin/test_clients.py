@@ -156,6 +156,44 @@ def test_calendar_has_a_box_for_each_expiry(browser: Browser, settings: Any) -> 
     assert "style=" not in re.search(r"(?s)<section class=.api-client-overview.*?</section>", page.content.decode())[0]
 
 
+def drawing(page: Any) -> tuple[str, list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return the size of the calendar, its boxes (link, x, y, day), and the texts beside them (x, y, words)."""
+    (size, svg) = re.findall(r'(?s)<svg viewBox="([^"]*)"(.*?)</svg>', page.content.decode())[0]
+    boxes = re.findall(r'<a href="([^"]*)".*?<rect x="(\d+)" y="(\d+)".*?>(\d+)!?</text></a>', svg)
+    return (
+        size,
+        boxes,
+        re.findall(r'<text x="(\d+)" y="(\d+)"[^d]*(?: dy="\d+")?>([^<]*)', re.sub("<a .*?</a>", "", svg)),
+    )
+
+
+def test_calendar_is_drawn_in_order(browser: Browser) -> None:
+    days = {"third": (2027, 1, 20), "first": (2027, 1, 3), "second": (2027, 1, 5), "march": (2027, 3, 1)}
+    keys = {}
+    with mock.patch("edx_api_provisioning.admin.overview.datetime", wraps=datetime) as clock:
+        clock.now.return_value = datetime(2026, 12, 31, tzinfo=UTC)
+        for name, day in days.items():
+            token = AccessTokenFactory(expires=datetime(*day, 12, tzinfo=UTC))
+            keys[name] = ApiClientFactory(name=name, application=token.application, access_token=token).pk
+        size, drawn, texts = drawing(browser.get(LIST))
+
+    assert size == "0 0 936 132"
+    assert drawn == [
+        (f"{LIST}{keys['first']}/change/", "72", "56", "3"),
+        (f"{LIST}{keys['second']}/change/", "108", "56", "5"),
+        (f"{LIST}{keys['third']}/change/", "72", "24", "20"),
+        (f"{LIST}{keys['march']}/change/", "216", "56", "1"),
+    ]
+    assert texts[:5] == [
+        ("34", "88", "Dec"),
+        ("34", "88", "2026"),
+        ("106", "88", "Jan"),
+        ("106", "88", "2027"),
+        ("178", "88", "Feb"),
+    ]
+    assert len(texts) == 13 + 2
+
+
 def test_calendar_counts_boxes_without_room(browser: Browser) -> None:
     end = datetime.now(UTC) + timedelta(days=40)
     for _number in range(18):
@@ -163,6 +201,7 @@ def test_calendar_counts_boxes_without_room(browser: Browser) -> None:
         ApiClientFactory(application=token.application, access_token=token)
     page = browser.get(LIST)
     assert len(boxes(page)) == 16
+    assert drawing(page)[0] == "0 0 936 324"
     assert " +2 " in re.sub("<[^>]*>", " ", page.content.decode())
 
 
