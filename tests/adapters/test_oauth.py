@@ -722,6 +722,34 @@ def test_scopes_come_from_site_backend(settings: Any) -> None:
 # The grant
 
 
+def test_only_the_granted_token_is_revoked() -> None:
+    def tokens() -> list[Any]:
+        return [*get_access_token_model().objects.order_by("pk")]
+
+    application = ApplicationFactory()
+    client_id = application.client_id
+    assert oauth_server.newest_token(client_id) is None
+    first = AccessTokenFactory(application=application)
+    assert oauth_server.revoke_granted(Secret("a.jwt.of.it"), client_id, after=None)
+    assert tokens() == []
+
+    AccessTokenFactory(application=application)
+    old = AccessTokenFactory(application=application)
+    elsewhere = AccessTokenFactory()
+    newest = oauth_server.newest_token(client_id)
+    assert newest == old.pk > first.pk
+    granted, other = AccessTokenFactory(application=application), AccessTokenFactory(application=application)
+    kept = [token for token in tokens() if token != granted]
+
+    # Of a JWT nobody knows which of the two it is.
+    assert not oauth_server.revoke_granted(Secret("a.jwt.of.it"), client_id, after=newest)
+    assert oauth_server.revoke_granted(Secret(granted.token), client_id, after=newest)
+    assert tokens() == kept
+    assert oauth_server.revoke_granted(Secret("a.jwt.of.it"), client_id, after=newest)
+    assert tokens() == [token for token in kept if token != other]
+    assert elsewhere in tokens()
+
+
 def test_grant_returns_site_answer() -> None:
     application = ApplicationFactory(client_id="id")
 

@@ -355,6 +355,15 @@ def test_retired_client_has_no_buttons(browser: Browser) -> None:
     assert browser.get(f"{LIST}{client.pk}/change/").context["api_client_tools"] == []
 
 
+def test_grace_period_is_shown(browser: Browser) -> None:
+    ends = datetime(2031, 3, 1, 18, 30, tzinfo=UTC)
+    client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=ends)
+    page = text(browser.get(f"{LIST}{client.pk}/change/"))
+    assert "Grace period: the previous application works until March 1, 2031, 6:30 p.m." in page
+    other = client_that_expires("other", 1)
+    assert "Grace period: -" in text(browser.get(f"{LIST}{other.pk}/change/"))
+
+
 def test_client_without_rows_is_shown(browser: Browser) -> None:
     client = client_that_expires("report", 1, predecessor=ApplicationFactory(), predecessor_ends=datetime.now(UTC))
     client.user.delete()
