@@ -127,7 +127,8 @@ def check_email(field_name: str, address: str) -> None:
     """Raise InvalidSpec unless the address is valid and fits the users of the LMS."""
     try:
         validate_email(address)
+        valid = len(address) <= (CLIENT["email"].max_length or 0)
     except ValidationError:
-        raise InvalidSpec(_(CLIENT["email"].error), field=field_name) from None
-    if len(address) > (CLIENT["email"].max_length or 0):
-        raise InvalidSpec(_("not an email address."), field=field_name)
+        valid = False
+    if not valid:
+        raise InvalidSpec(_(CLIENT["email"].error), field=field_name)

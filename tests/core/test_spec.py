@@ -19,7 +19,7 @@ from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url, spell_lifetime
 from edx_api_provisioning.core.results import Check, Credentials, Verification
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import ClientSpec, check_line
+from edx_api_provisioning.core.spec import ClientSpec, check_email, check_line
 from tests.factories import SECRET, TOKEN, CredentialsFactory
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -447,3 +447,12 @@ def test_credentials_issued_with_either_secret(secret: str | None, token: str | 
 )
 def test_verification_needs_a_passed_check(checks: tuple[Check, ...], ok: bool) -> None:
     assert Verification(checks).ok is ok
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "a@b", f"{'b' * 243}@example.org"])
+def test_address_that_is_none_is_refused_for_its_field(address: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        check_email("somebody", address)
+
+    assert (refused.value.field, refused.value.message) == ("somebody", "not an email address.")
+    check_email("somebody", f"{'b' * 242}@example.org")
