@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -12,6 +13,13 @@ from django.contrib import admin
 from django.urls import clear_url_caches
 from django.utils.functional import empty
 from mutmut.state import state
+
+FIRST = ("admin", "adapters", "core")
+"""The folders that mirror what is mutated: quick to try, and they notice most mutants."""
+EVERY = os.environ.get("TEST_MUTANTS") == "every"
+"""Tell whether every test that reaches a mutant tries it, wherever the test is."""
+# Tests of migrations, and of processes of their own, which a mutant may keep waiting.
+APART = {"concurrency", "database", "faults", "how_to", "kill", "rotation_under_load", "shell_commands"}
 
 at_start: set[str] = set()
 
@@ -30,13 +38,30 @@ def pytest_sessionstart() -> None:
     at_start.update(state()._stats)
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests in processes, and at first those of other folders."""
+    if collection_path.suffix != ".py":
+        return None
+    apart = collection_path.stem.removeprefix("test_") in APART
+    return apart or not (EVERY or collection_path.parent.name in FIRST) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick tests first: most mutants live no longer."""
+    seconds = state().duration_by_test
+    # pytest does not find a test by its name if that has a backslash.
+    named = [item for item in items if "\\" not in item.nodeid]
+    items[:] = sorted(named, key=lambda item: seconds.get(item.nodeid, 0.0))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Keep only the functions of the folder that the test file mirrors, so that mutmut runs only those tests."""
     folder = item.path.parent.name
     reached = state()._stats
     reached |= at_start
-    reached -= {function for function in reached if function.split(".")[1] != folder}
+    if not EVERY:
+        reached -= {function for function in reached if function.split(".")[1] != folder}
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from oauth2_provider.models import get_application_model
+from opaque_keys.edx.django.models import CourseKeyField
 
 pytestmark = pytest.mark.versions
 
@@ -58,9 +59,12 @@ def test_mariadb_types_and_indexes_match(
     table: str, contract: dict[str, Any], toolkit_is_the_recorded_one: bool, db: None
 ) -> None:
     actual, recorded = _mariadb_table(table), contract["schema"][table]
+    # The collation of keys is chosen by opaque-keys 4 itself.
+    keys = CourseKeyField(max_length=255).db_parameters(connection).get("collation")
+    columns = [[*row[:-1], keys or row[-1]] if row[0] == "course_id" else row for row in recorded["columns"]]
     if table in LMS_TABLES or toolkit_is_the_recorded_one:
         assert actual == {
-            "columns": sorted(recorded["columns"]),
+            "columns": sorted(columns),
             "indexes": sorted(recorded["indexes"], key=lambda index: index["name"]),
         }
     else:
