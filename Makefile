@@ -64,6 +64,10 @@ bench: system-test .venv/databases  ## Count the queries, time the command, and 
 mutants: system-test .venv/mutants  ## Break the code in thousands of small ways, and count what the tests do not see.
 	rm -rf mutants
 	nice .venv/bin/mutmut run
+	@# Those that live are tried by tests of other folders too.
+	rm mutants/mutmut-stats.json
+	TEST_MUTANTS=every nice .venv/bin/mutmut run \
+		$$(.venv/bin/mutmut results --all true | sed -n 's/^ *\(.*\): \(survived\|no tests\)$$/\1/p')
 	.venv/bin/mutmut results --all true | sed -n 's/^ *edx_api_provisioning\.\(.*\)\.x.*: /\1 /p' | sort | uniq -c
 
 extract_translations: system-translations .venv/lms  ## Bring the texts of the code into the catalogs (OEP-58).

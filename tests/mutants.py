@@ -17,7 +17,9 @@ from mutmut.state import state
 FIRST = ("admin", "adapters", "core")
 """The folders that mirror what is mutated: quick to try, and they notice most mutants."""
 EVERY = os.environ.get("TEST_MUTANTS") == "every"
-"""Tell whether every test that reaches a mutant tries it, wherever the test is."""
+"""Tell whether tests that reach a mutant try it wherever they are."""
+QUICKEST = 200
+"""So many of them try it: a function that each request passes is reached by all tests."""
 # Tests of migrations, and of processes of their own, which a mutant may keep waiting.
 APART = {"concurrency", "database", "faults", "how_to", "kill", "rotation_under_load", "shell_commands"}
 
@@ -51,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     seconds = state().duration_by_test
     # pytest does not find a test by its name if that has a backslash.
     named = [item for item in items if "\\" not in item.nodeid]
-    items[:] = sorted(named, key=lambda item: seconds.get(item.nodeid, 0.0))
+    named.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
+    tries = "__mutmut_" in os.environ.get("MUTANT_UNDER_TEST", "")
+    items[:] = named[:QUICKEST] if EVERY and tries else named
 
 
 @pytest.hookimpl(tryfirst=True)
