@@ -54,8 +54,8 @@ def check_directory(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if found.st_uid not in (0, os.geteuid()):
             raise refuse(_("the directory %s belongs to another user, who could replace the file.") % path)
-        others = stat.S_IWOTH if _is_private_group(found.st_gid, found.st_uid) else stat.S_IWOTH | stat.S_IWGRP
-        if found.st_mode & others and not found.st_mode & stat.S_ISVTX:
+        by_group = found.st_mode & stat.S_IWGRP and not _is_private_group(found.st_gid, found.st_uid)
+        if (found.st_mode & stat.S_IWOTH or by_group) and not found.st_mode & stat.S_ISVTX:
             raise refuse(
                 _("other users can write to the directory %(path)s; run: chmod go-w %(path)s.") % {"path": path}
             )
