@@ -54,7 +54,9 @@ def check_directory(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if found.st_uid not in (0, os.geteuid()):
             raise refuse(_("the directory %s belongs to another user, who could replace the file.") % path)
-        by_group = found.st_mode & stat.S_IWGRP and not _is_private_group(found.st_gid, found.st_uid)
+        by_group = found.st_mode & stat.S_IWGRP and (
+            _has_acl(path) or not _is_private_group(found.st_gid, found.st_uid)
+        )
         if (found.st_mode & stat.S_IWOTH or by_group) and not found.st_mode & stat.S_ISVTX:
             raise refuse(
                 _("other users can write to the directory %(path)s; run: chmod go-w %(path)s.") % {"path": path}
@@ -78,6 +80,13 @@ def _is_private_group(gid: int, owner: int) -> bool:
         return False
     members = {*group.gr_mem, *(account.pw_name for account in pwd.getpwall() if account.pw_gid == gid)}
     return group.gr_name == name and members <= {name}
+
+
+def _has_acl(path: Path) -> bool:
+    """Return True if an access control list names more accounts: the mode shows then what each may do at most."""
+    with suppress(OSError, AttributeError):  # Neither every file system nor every system has such lists.
+        return "system.posix_acl_access" in os.listxattr(path)
+    return False
 
 
 def read_target(path: Path) -> str | None:

@@ -203,6 +203,16 @@ def test_group_of_others_is_refused(
     assert (problem is None) if accepted else ("other users can write to the directory" in str(problem))
 
 
+def test_access_control_list_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_is_private_group", lambda _gid, _owner: True)
+    folder.chmod(0o775)
+    assert checked(to(folder / "report.json")) is None
+
+    monkeypatch.setattr(os, "listxattr", lambda _path: ["system.posix_acl_access"])
+
+    assert "other users can write to the directory" in str(checked(to(folder / "report.json")))
+
+
 @pytest.mark.parametrize("mode", [0o1777, 0o755])
 def test_directory_that_protects_files_is_accepted(folder: Path, mode: int) -> None:
     folder.chmod(mode)
