@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User, UserManager
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models.signals import post_save, pre_save
 from edx_rest_framework_extensions.auth.jwt import decoder
 from edx_rest_framework_extensions.auth.jwt.authentication import JwtAuthentication
@@ -24,9 +26,13 @@ from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.state import Access
 from lms.djangoapps.user_tours.models import UserTour
+from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
+from openedx.core.djangoapps.user_api.accounts import signals as accounts_signals
+from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_CRITICAL
+from openedx.core.djangoapps.user_api.models import UserRetirementStatus
 from openedx.core.lib.api.authentication import BearerAuthentication
 from tests.factories import AccessTokenFactory, ApplicationFactory, UserFactory, statements
 
@@ -101,22 +107,20 @@ def test_lms_username_is_accepted(username: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("username", "words"),
+    ("username", "problem"),
     [
-        ("a", "2 to 30"),
-        ("a" * 31, "2 to 30"),
-        ("a b", "letters A-Z"),
-        ("a.b", "letters A-Z"),
-        ("a@example.org", "letters A-Z"),
-        ("apí", "letters A-Z"),
-        ("клиент", "letters A-Z"),
-        ("ab\n", "letters A-Z"),
-        ("retired__user_1", "begin with retired__user_"),
-        ("RETIRED__user_1", "begin with retired__user_"),
+        ("a", "use 2 to 30 characters, as the LMS wants it."),
+        ("a" * 31, "use 2 to 30 characters, as the LMS wants it."),
+        *(
+            (username, "use letters A-Z and a-z, digits, '_' and '-'.")
+            for username in ("a b", "a.b", "a@example.org", "apí", "клиент", "ab\n")
+        ),
+        ("retired__user_1", "names that begin with retired__user_ are kept for retired accounts."),
+        ("RETIRED__user_1", "names that begin with retired__user_ are kept for retired accounts."),
     ],
 )
-def test_invalid_lms_username_is_rejected(username: str, words: str) -> None:
-    assert words in lms.username_problem(username)
+def test_invalid_lms_username_is_rejected(username: str, problem: str) -> None:
+    assert lms.username_problem(username) == problem
 
 
 def test_unicode_username_follows_lms_pattern(settings: Any) -> None:
@@ -200,6 +204,16 @@ def test_custom_user_manager_creates_each(monkeypatch: pytest.MonkeyPatch) -> No
     assert [user.first_name for user in lms.create_users(wanted)] == ["Robot", "Robot"]
 
 
+def test_bulk_users_are_read_back_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(connection.features), "can_return_rows_from_bulk_insert", False)
+    wanted = [lms.NewUser(name, f"{name}@example.org", False, False, f"The {name}") for name in ("report", "other")]
+
+    users = lms.create_users(wanted)
+
+    assert [user.pk for user in users] == [User.objects.get(username=each.username).pk for each in wanted]
+    assert [UserProfile.objects.get(user=user).name for user in users] == ["The report", "The other"]
+
+
 def test_new_user_is_not_sent_to_marketing() -> None:
     seen: list[bool] = []
 
@@ -273,7 +287,73 @@ def test_no_retired_prefix_means_no_retired(settings: Any) -> None:
     assert lms.username_problem("retired__user_abc") is None
 
 
+def test_account_is_named_by_the_sites_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lms.usernames_are_emails() is False
+
+    monkeypatch.setattr(User, "USERNAME_FIELD", "email")
+    assert lms.usernames_are_emails() is True
+
+
+def test_lms_tells_of_retirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lms.retirement_signal() is USER_RETIRE_LMS_CRITICAL
+
+    with monkeypatch.context() as patch:
+        patch.delattr(accounts_signals, "USER_RETIRE_LMS_CRITICAL")
+        assert lms.retirement_signal() is None
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, accounts_signals.__name__, None)
+        assert lms.retirement_signal() is None
+    monkeypatch.delitem(apps.app_configs, "user_api")
+    assert lms.retirement_signal() is None
+
+
+def test_retirement_names_an_account_before_and_after() -> None:
+    user, other = UserFactory(), UserFactory()
+    UserRetirementStatus.objects.create(
+        user=user, original_username="a", original_email="a@example.org", retired_username="b", retired_email="b@x.org"
+    )
+
+    assert lms.retirement_of(user) == ("a", "a@example.org", "b", "b@x.org")
+    assert lms.retirement_of(other) is None
+
+
 # Course access roles
+
+
+def test_courses_without_overview_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, unknown = "course-v1:edX+DemoX+2026", "course-v1:edX+DemoX+2027"
+    CourseOverview.objects.create(id=known, org="edX")
+
+    assert lms.unknown_courses([known, unknown]) == {unknown}
+    with statements() as sent:
+        assert lms.unknown_courses([]) == frozenset()
+    assert sent == []
+    plain(monkeypatch)
+    assert lms.unknown_courses([known, unknown]) == frozenset()
+
+
+def test_roles_of_openedx_authz_are_changed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    user, there, changed = UserFactory(), frozenset({"course_role:a@edX", "course_role:b@edX"}), []
+    monkeypatch.setattr(lms.authz, "keeps", lambda right: right != "global_role:support")
+    monkeypatch.setattr(lms.authz, "roles_of_users", lambda pks: dict.fromkeys(pks, there))
+    for name in ("assign", "unassign"):
+        monkeypatch.setattr(lms.authz, name, lambda *args, name=name: changed.append((name, *args)))
+
+    lms.change_course_roles(
+        user,
+        add=frozenset({"course_role:c@edX", "course_role:d@edX", "global_role:support"}),
+        remove=frozenset({"course_role:a@edX", "course_role:elsewhere@edX"}),
+    )
+
+    assert changed == [
+        ("unassign", user, {"course_role:a@edX"}),
+        ("assign", user, "course_role:c@edX"),
+        ("assign", user, "course_role:d@edX"),
+    ]
+    assert [*lms.course_roles([user.pk]).values()] == [{"global_role:support"}]
+    changed.clear()
+    assert lms.remove_assignments(user) is True
+    assert changed == [("unassign", user, there)]
 
 
 @pytest.mark.databases

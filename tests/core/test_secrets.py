@@ -21,13 +21,20 @@ SOURCES = "give env:VARIABLE, file:PATH or stdin, not the value itself."
 SOURCES_WITHOUT_STDIN = "give env:VARIABLE or file:PATH."
 
 
+def refused(source: str, **options: Any) -> tuple[str | None, str]:
+    """Return the field and the whole message of a refusal."""
+    with pytest.raises(InvalidSpec) as refusal:
+        read_secret(FIELD, source, **options)
+    return refusal.value.field, refusal.value.message
+
+
 def test_secret_is_shown_by_reveal_alone() -> None:
     secret = Secret(SECRET)
 
     assert (repr(secret), str(secret), f"{secret}") == ("Secret(***)",) * 3
     assert secret.reveal() == SECRET
     for leak in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=r"A Secret is not serialised; reveal\(\) it where it is written out\."):
+        with pytest.raises(TypeError, match=r"^A Secret is not serialised; reveal\(\) it where it is written out\.$"):
             leak(secret)
     with pytest.raises(TypeError):
         hash(secret)
@@ -41,13 +48,15 @@ def test_secrets_are_compared_with_secrets_only() -> None:
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nmore\n"])
 def test_first_line_is_read(end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "secret"
-    path.write_bytes(f"{SECRET} ü{end}".encode())
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{SECRET} ü{end}\n"))
+    # Only the end of the line is no part of the secret.
+    value = f" X{SECRET} ü X "
+    path = tmp_path / "the:secret"
+    path.write_bytes(f"{value}{end}".encode())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{value}{end}\n"))
     monkeypatch.setenv("THE_SECRET", SECRET)
 
-    assert read_secret(FIELD, f"file:{path}") == Secret(f"{SECRET} ü")
-    assert read_secret(FIELD, "stdin") == Secret(f"{SECRET} ü")
+    assert read_secret(FIELD, f"file:{path}") == Secret(value)
+    assert read_secret(FIELD, "stdin") == Secret(value)
     assert read_secret(FIELD, "env:THE_SECRET") == Secret(SECRET)
     assert read_secret(FIELD, None) is None
 
@@ -68,10 +77,7 @@ def test_first_line_is_read(end: str, tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_wrong_source_is_refused(source: str, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidSpec) as refused:
-        read_secret(FIELD, source, **options)
-
-    assert (refused.value.field, refused.value.message) == (FIELD, message)
+    assert refused(source, **options) == (FIELD, message)
 
 
 def test_bytes_are_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,18 +85,16 @@ def test_bytes_are_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path.write_bytes(b"\xff\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
 
-    with pytest.raises(InvalidSpec, match="the file cannot be read: it is not text in UTF-8"):
-        read_secret(FIELD, f"file:{path}")
+    assert refused(f"file:{path}") == (FIELD, "the file cannot be read: it is not text in UTF-8.")
     for closed in (sys.stdin, None):
         monkeypatch.setattr(sys, "stdin", closed)
-        with pytest.raises(InvalidSpec, match="nothing could be read from standard input"):
-            read_secret(FIELD, "stdin")
+        assert refused("stdin") == (FIELD, "nothing could be read from standard input.")
 
 
 def test_both_parts_of_basic_authorization_are_quoted() -> None:
-    pair = b64encode(b"a%2Fb%3A:c%2Fd%20%C3%BC%3A").decode()
+    pair = b64encode(b"aX%2Fb%3A:cX%2Fd%20%C3%BC%3A").decode()
 
-    assert basic_authorization("a/b:", Secret("c/d ü:")) == f"Basic {pair}"
+    assert basic_authorization("aX/b:", Secret("cX/d ü:")) == f"Basic {pair}"
 
 
 @pytest.mark.parametrize(

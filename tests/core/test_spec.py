@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import FrozenInstanceError, asdict
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,12 +17,25 @@ from hypothesis import strategies as st
 
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, parse_site_url, spell_lifetime
-from edx_api_provisioning.core.results import Check, Credentials, Verification
+from edx_api_provisioning.core.results import Applied, Check, Credentials, Verification
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import ClientSpec, check_email, check_line
+from edx_api_provisioning.core.spec import ClientSpec, change_client, check_email, check_line
 from tests.factories import SECRET, TOKEN, CredentialsFactory
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+NO_SPAN = "not a positive time span; write it like 90d, 12h, 52w or P90D."
+NO_UNIT = "unknown unit %s; use h (hours), d (days) or w (weeks), such as 90d."
+NO_INSTANT = "not a date; write it like 2027-01-31 or 2027-01-31T12:00Z."
+NO_URL = "not a URL; write it like https://lms.example.org"
+NOT_OVER_HTTP = "secrets are not sent over http; use the https URL."
+NO_TOKEN = "not allowed together with --no-token or --restricted, which issue no access token."
+
+
+def refused(read: Callable[..., object], *args: Any, **options: Any) -> tuple[str | None, str]:
+    """Return the field and the whole message of a refusal."""
+    with pytest.raises(InvalidSpec) as refusal:
+        read(*args, **options)
+    return refusal.value.field, refusal.value.message
 
 
 def called(value: object) -> str:
@@ -60,24 +73,20 @@ def test_parse_lifetime_reads_units_and_iso(text: str, span: timedelta) -> None:
     ],
 )  # fmt: skip
 def test_parse_lifetime_rejects_other_text(text: str) -> None:
-    with pytest.raises(InvalidSpec, match="90d, 12h, 52w or P90D") as refusal:
-        parse_lifetime(text)
-
-    assert refusal.value.field == "expires_in"
+    assert refused(parse_lifetime, text) == ("expires_in", NO_SPAN)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("90", "the unit is missing; for days, write 90d."),
-        ("20y", "unknown unit y; use h .hours., d .days. or w .weeks., such as 90d."),
-        ("90D", "unknown unit D;"),
-        ("3 months", "unknown unit months;"),
+        ("20y", NO_UNIT % "y"),
+        ("90D", NO_UNIT % "D"),
+        ("3 months", NO_UNIT % "months"),
     ],
 )
-def test_parse_lifetime_names_the_unit(text: str, words: str) -> None:
-    with pytest.raises(InvalidSpec, match=words):
-        parse_lifetime(text)
+def test_parse_lifetime_names_the_unit(text: str, message: str) -> None:
+    assert refused(parse_lifetime, text) == ("expires_in", message)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +140,7 @@ def test_in_words_uses_largest_unit_above_one(span: timedelta, words: str) -> No
     "text", ["", "tomorrow", "2027-02-30", "2027-13-01", "31.01.2027", "2027-01-31T25:00", "0001-01-01T00:00+23:00"]
 )
 def test_parse_instant_rejects_other_text(text: str) -> None:
-    with pytest.raises(InvalidSpec, match="2027-01-31T12:00Z") as refusal:
-        parse_instant(text)
-
-    assert refusal.value.field == "expires_at"
+    assert refused(parse_instant, text) == ("expires_at", NO_INSTANT)
 
 
 # URLs for secrets
@@ -166,29 +172,28 @@ def test_spelled_lifetime_parses_to_the_same(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
-        ("http://lms.example.org", "not sent over http"),
-        ("http://localhost.example.org", "not sent over http"),
-        ("http://127.0.0.1.example.org", "not sent over http"),
-        ("http://127.evil.example", "not sent over http"),
-        ("lms.example.org", "not a URL"),
-        ("ftp://lms.example.org", "not a URL"),
-        ("https://", "not a URL"),
-        ("https://user:password@lms.example.org", "not a URL"),  # pragma: allowlist secret
-        ("https://lms.example.org:port", "not a URL"),
-        ("https://[::1", "not a URL"),
-        ("", "not a URL"),
+        ("http://lms.example.org", NOT_OVER_HTTP),
+        ("http://localhost.example.org", NOT_OVER_HTTP),
+        ("http://127.0.0.1.example.org", NOT_OVER_HTTP),
+        ("http://127.evil.example", NOT_OVER_HTTP),
+        ("lms.example.org", NO_URL),
+        ("ftp://lms.example.org", NO_URL),
+        ("https://", NO_URL),
+        ("https://user:password@lms.example.org", NO_URL),  # pragma: allowlist secret
+        ("https://lms.example.org:port", NO_URL),
+        ("https://[::1", NO_URL),
+        ("", NO_URL),
     ],
 )
-def test_site_url_rejects_other_hosts(text: str, words: str) -> None:
-    with pytest.raises(InvalidSpec, match=words) as refusal:
-        parse_site_url(text)
-
-    assert refusal.value.field == "verify_url"
+def test_site_url_rejects_other_hosts(text: str, message: str) -> None:
+    assert refused(parse_site_url, text) == ("verify_url", message)
 
 
 # ClientSpec
+
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 def test_default_spec_is_plain_client() -> None:
@@ -200,10 +205,26 @@ def test_default_spec_is_plain_client() -> None:
     )  # fmt: skip
 
 
-def test_restricted_excludes_token() -> None:
-    with pytest.raises(InvalidSpec, match="--restricted") as refusal:
-        ClientSpec(token=True, restricted=True)
-    assert refusal.value.field == "token"
+@pytest.mark.parametrize(
+    ("field", "spec", "message"),
+    [
+        ("token", {"token": True, "restricted": True}, NO_TOKEN),
+        ("expires_in", {"token": False, "expires_in": timedelta(days=1)}, NO_TOKEN),
+        ("expires_at", {"token": False, "expires_at": TOMORROW}, NO_TOKEN),
+        ("access_token", {"token": False, "access_token": Secret("t" * 32)}, NO_TOKEN),
+        (
+            "expires_at",
+            {"expires_in": timedelta(days=1), "expires_at": TOMORROW},
+            "use either a lifetime or an expiry date, not both.",
+        ),
+        ("expires_in", {"expires_in": timedelta(0)}, "use a time span above zero."),
+        ("expires_in", {"expires_in": timedelta(seconds=-1)}, "use a time span above zero."),
+        ("expires_at", {"expires_at": datetime(2100, 1, 1)}, "the time needs a time zone."),  # noqa: DTZ001
+    ],
+    ids=called,
+)
+def test_contradiction_is_refused(field: str, spec: dict[str, Any], message: str) -> None:
+    assert refused(ClientSpec, **spec) == (field, message)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +232,18 @@ def test_restricted_excludes_token() -> None:
 )
 def test_superuser_implies_staff(rights: dict[str, bool], is_staff: bool) -> None:
     assert ClientSpec(**rights).is_staff is is_staff
+
+
+def test_change_keeps_other_declared_rights() -> None:
+    declared = ("course_role:staff@edX", "global_role:support", "permission:course_modes.change_coursemode")
+
+    changed = change_client("report", declared, {"global_roles": ("other",), "purpose": "Grades"})
+
+    assert changed == ClientSpec(
+        name="report", purpose="Grades", global_roles=("other",), course_roles=("staff@edX",), groups=(),
+        permissions=("course_modes.change_coursemode",),
+    )  # fmt: skip
+    assert change_client("report", declared, {"purpose": "Grades"}) == ClientSpec(name="report", purpose="Grades")
 
 
 def test_spec_is_immutable() -> None:
@@ -255,9 +288,6 @@ def test_valid_spec_is_accepted(spec: dict[str, Any]) -> None:
     ClientSpec(**spec)
 
 
-TOMORROW = datetime.now(UTC) + timedelta(days=1)
-
-
 @pytest.mark.parametrize(
     ("field", "spec", "words"),
     [
@@ -282,13 +312,6 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
         ("purpose", {"purpose": "x" * 256}, "at most 255"),
         ("purpose", {"purpose": "two\nlines"}, "printable"),
         ("purpose", {"purpose": "esc\x1b[31m"}, "printable"),
-        ("expires_at", {"expires_in": timedelta(days=1), "expires_at": TOMORROW}, "not both"),
-        ("expires_in", {"expires_in": timedelta(0)}, "above zero"),
-        ("expires_in", {"expires_in": timedelta(seconds=-1)}, "above zero"),
-        ("expires_at", {"expires_at": datetime(2100, 1, 1)}, "time zone"),  # noqa: DTZ001
-        ("expires_in", {"token": False, "expires_in": timedelta(days=1)}, "issue no access token"),
-        ("expires_at", {"token": False, "expires_at": TOMORROW}, "issue no access token"),
-        ("access_token", {"token": False, "access_token": Secret("t" * 32)}, "issue no access token"),
         ("scopes", {"scopes": ("",)}, "cannot be empty"),
         ("scopes", {"scopes": ("read write",)}, "one scope at a time"),
         ("scopes", {"scopes": ("read", 'wr"ite')}, "one scope at a time"),
@@ -359,15 +382,29 @@ def test_other_secret_is_rejected_unrepeated(value: str) -> None:
     assert refusal_of(value) in {refusal_of(""), refusal_of("s"), refusal_of("ß" * 40)}
 
 
-@pytest.mark.parametrize("text", ["x" * 256, "two\nlines", "a\tb", "\x00"])
-def test_other_text_is_rejected_by_field(text: str) -> None:
-    with pytest.raises(InvalidSpec) as refusal:
-        check_line("reason", text)
-
-    assert refusal.value.field == "reason"
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x" * 256, "use at most 255 characters."),
+        ("two\nlines", "use printable characters only."),
+        ("a\tb", "use printable characters only."),
+        ("\x00", "use printable characters only."),
+    ],
+)
+def test_other_text_is_rejected_by_field(text: str, message: str) -> None:
+    assert refused(check_line, "actor", text) == ("actor", message)
 
 
 # Credentials
+
+
+def test_applied_gives_credentials_or_raises() -> None:
+    credentials, error = CredentialsFactory(), InvalidSpec("Why.", field="name")
+
+    assert Applied(name="report", credentials=credentials).unwrap() is credentials
+    with pytest.raises(InvalidSpec) as refusal:
+        Applied(name="report", error=error).unwrap()
+    assert refusal.value is error
 
 
 HOLDERS = {
@@ -451,8 +488,5 @@ def test_verification_needs_a_passed_check(checks: tuple[Check, ...], ok: bool) 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "a@b", f"{'b' * 243}@example.org"])
 def test_address_that_is_none_is_refused_for_its_field(address: str) -> None:
-    with pytest.raises(InvalidSpec) as refused:
-        check_email("somebody", address)
-
-    assert (refused.value.field, refused.value.message) == ("somebody", "not an email address.")
+    assert refused(check_email, "somebody", address) == ("somebody", "not an email address.")
     check_email("somebody", f"{'b' * 242}@example.org")

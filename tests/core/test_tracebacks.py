@@ -23,6 +23,14 @@ def fail_again(secret: str) -> None:
         raise KeyError from error
 
 
+def fail_later(secret: str) -> None:
+    try:
+        fail(secret)
+    except ValueError as error:
+        cause = error
+    raise KeyError from cause
+
+
 def fail_otherwise(secret: str) -> None:
     try:
         fail_again(secret)
@@ -40,7 +48,10 @@ def remembered(error: BaseException | None) -> str:
     return told
 
 
-@pytest.mark.parametrize(("work", "kind"), [(fail, ValueError), (fail_again, KeyError), (fail_otherwise, RuntimeError)])
+@pytest.mark.parametrize(
+    ("work", "kind"),
+    [(fail, ValueError), (fail_again, KeyError), (fail_later, KeyError), (fail_otherwise, RuntimeError)],
+)
 def test_traceback_locals_are_cleared(work: Callable[[str], None], kind: type[Exception]) -> None:
     with pytest.raises(kind) as remembering:
         work(SECRET)

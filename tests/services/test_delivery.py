@@ -242,7 +242,7 @@ def test_stopped_run_loses_nothing(stopped: Stopped, tmp_path: Path, monkeypatch
             stopped.run(world)
 
         done = ended(work, world)
-        assert happens is not kill_process or done.code == KILLED
+        assert happens is not kill_process or done.code == KILLED, f"{number} of {last}"
         world.assert_nothing_is_lost()
 
         again = ended(lambda world=world: (stopped.again or stopped.run)(world), world)
