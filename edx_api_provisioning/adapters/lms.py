@@ -30,6 +30,14 @@ from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import COURSE_KEY
 from edx_api_provisioning.core.state import Access
 
+# The LMS's models, by their labels.
+_ACCESS = "oauth_dispatch.ApplicationAccess"
+_COURSE = "course_overviews.CourseOverview"
+_COURSE_ROLE = "student.CourseAccessRole"
+_PROFILE = "student.UserProfile"
+_RESTRICTION = "oauth_dispatch.RestrictedApplication"
+_RETIREMENT = "user_api.UserRetirementStatus"
+
 # openedx/core/djangoapps/user_api/accounts/__init__.py
 _USERNAME_LENGTHS = range(2, 31)
 
@@ -87,9 +95,9 @@ def pagination_class() -> Any:
         return None
 
 
-def _model(app_label: str, name: str) -> type[Model] | None:
+def _model(label: str) -> type[Model] | None:
     try:
-        return apps.get_model(app_label, name)
+        return apps.get_model(label)
     except LookupError:
         return None
 
@@ -99,7 +107,7 @@ def username_problem(username: str) -> str | None:
 
     The LMS's rules are those of its registration form (openedx/core/djangoapps/user_api/accounts/api.py).
     """
-    if _model("student", "UserProfile") is None:
+    if _model(_PROFILE) is None:
         field: Any = get_user_model()._meta.get_field(get_user_model().USERNAME_FIELD)
         try:
             field.clean(username, None)
@@ -154,7 +162,7 @@ def create_users(wanted: Sequence[NewUser]) -> list[Any]:
         if type(error).__name__ != "AccountValidationError":
             raise
         raise InvalidSpec(str(error), field=getattr(error, "field", None) or "username") from None
-    profile = _model("student", "UserProfile")
+    profile = _model(_PROFILE)
     if profile is not None and users:
         there = set(profile._default_manager.filter(user__in=users).values_list("user", flat=True))
         missing = [
@@ -202,14 +210,14 @@ def _saved_users(wanted: Sequence[NewUser]) -> list[Any]:
 
 def registered_roles() -> frozenset[str] | None:
     """Return the names of the course and global roles (common/djangoapps/student/roles.py); None without any."""
-    if _model("student", "CourseAccessRole") is None:
+    if _model(_COURSE_ROLE) is None:
         return None
     return frozenset(import_module(f"{apps.get_app_config('student').name}.roles").REGISTERED_ACCESS_ROLES)
 
 
 def unknown_courses(course_keys: Collection[str]) -> frozenset[str]:
     """Return those of some courses that the LMS has no overview of; none where it has no overviews at all."""
-    overviews = _model("course_overviews", "CourseOverview")
+    overviews = _model(_COURSE)
     if overviews is None or not course_keys:
         return frozenset()
     found = overviews._default_manager.filter(pk__in=course_keys).values_list("pk", flat=True)
@@ -222,7 +230,7 @@ def course_roles(users: Any) -> dict[Any, frozenset[str]]:
     They are ``course_role:ROLE@COURSE_KEY``, ``course_role:ROLE@ORG``, or ``global_role:ROLE``.
     Source: common/djangoapps/student/models/user.py, CourseAccessRole.
     """
-    roles = _model("student", "CourseAccessRole")
+    roles = _model(_COURSE_ROLE)
     rights: dict[Any, frozenset[str]] = {}
     rows: Any = roles._default_manager.filter(user__in=users) if roles is not None else ()
     for row in rows:
@@ -237,7 +245,7 @@ def _right(row: Any) -> str:
 
 def change_course_roles(user: Any, *, add: frozenset[str], remove: frozenset[str]) -> None:
     """Make and delete the user's course access roles, row by row, as the LMS's own receivers want to see it."""
-    roles = _model("student", "CourseAccessRole")
+    roles = _model(_COURSE_ROLE)
     if roles is None:
         return
     for row in roles._default_manager.filter(user=user):
@@ -288,7 +296,7 @@ def retirement_of(user: Any) -> Any:
 
     The LMS records a retirement when it is requested.
     """
-    model = _model("user_api", "UserRetirementStatus")
+    model = _model(_RETIREMENT)
     columns = ("original_username", "original_email", "retired_username", "retired_email")
     return model._default_manager.filter(user=user).values_list(*columns).first() if model is not None else None
 
@@ -298,7 +306,7 @@ def end_tokens_of_user(user: Any) -> None:
 
     Source: openedx/core/djangoapps/oauth_dispatch/api.py, destroy_oauth_tokens, which a password reset calls too.
     """
-    dispatch = _model("oauth_dispatch", "RestrictedApplication")
+    dispatch = _model(_RESTRICTION)
     end = oauth.end_tokens_of_user
     if dispatch is not None:
         with suppress(AttributeError, ImportError):
@@ -308,7 +316,7 @@ def end_tokens_of_user(user: Any) -> None:
 
 def restrictions() -> QuerySet[Any] | None:
     """Return the RestrictedApplication rows, to be joined by ``application``; None if the model is missing."""
-    restricted = _model("oauth_dispatch", "RestrictedApplication")
+    restricted = _model(_RESTRICTION)
     return restricted._default_manager.all() if restricted is not None else None
 
 
@@ -319,14 +327,14 @@ def access(application: Any) -> Access:
 
 def accesses(application_pks: Any) -> dict[Any, Access]:
     """Return the scopes and filters of applications (a list or a queryset); one without any is left out."""
-    model = _model("oauth_dispatch", "ApplicationAccess")
+    model = _model(_ACCESS)
     rows: Any = model._default_manager.filter(application__in=application_pks) if model is not None else ()
     return {row.application_id: Access(tuple(row.scopes), tuple(row.filters or ())) for row in rows}
 
 
 def is_lms() -> bool:
     """Return True in the LMS, where applications have scopes, filters and restrictions, and get JWTs."""
-    return _model("oauth_dispatch", "ApplicationAccess") is not None
+    return _model(_ACCESS) is not None
 
 
 def set_access(application: Any, access: Access, *, restricted: bool) -> None:
@@ -334,7 +342,7 @@ def set_access(application: Any, access: Access, *, restricted: bool) -> None:
 
     Source: openedx/core/djangoapps/oauth_dispatch/models.py.
     """
-    accesses, restrictions_ = _model("oauth_dispatch", "ApplicationAccess"), restrictions()
+    accesses, restrictions_ = _model(_ACCESS), restrictions()
     if accesses is None or restrictions_ is None:
         return
     if access.scopes or access.filters:

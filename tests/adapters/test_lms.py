@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.versions]
 
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate a site without any LMS app."""
-    monkeypatch.setattr(lms, "_model", lambda app_label, name: None)
+    monkeypatch.setattr(lms, "_model", lambda label: None)
 
 
 @pytest.fixture
@@ -420,8 +420,8 @@ def test_plain_django_has_no_roles_or_access(plain_django: None) -> None:
 
 
 def test_missing_app_gives_no_model() -> None:
-    assert lms._model("no_such_app", "Model") is None
-    assert lms._model("student", "NoSuchModel") is None
+    assert lms._model("no_such_app.Model") is None
+    assert lms._model("student.NoSuchModel") is None
 
 
 # The REST API

@@ -201,7 +201,7 @@ def test_site_policy_covers_profile_rights(settings: Any, arguments: str, refusa
 
 
 def test_plain_django_has_no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lms, "_model", lambda label, name: None)
+    monkeypatch.setattr(lms, "_model", lambda label: None)
     with pytest.raises(InvalidSpec, match=r"^profile: unknown profile\.$"):
         provision(profile="gradebook")
 
