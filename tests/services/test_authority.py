@@ -364,6 +364,8 @@ def role_models(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iter
     with connection.schema_editor() as editor:
         for each in reversed(every):
             editor.delete_model(each)
+            del apps.all_models[each._meta.app_label][each._meta.model_name]
+    apps.clear_cache()
 
 
 @pytest.mark.django_db(transaction=True)
