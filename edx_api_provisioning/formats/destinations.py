@@ -220,7 +220,7 @@ class Files(Destination):
         """Return the names of the clients with staged files of an earlier run."""
         targets = {name: self._target(name) for name in names}
         found = {directory: files.staged_in(directory) for directory in {path.parent for path in targets.values()}}
-        return [name for name, target in targets.items() if files.staged_prefix(target) in found[target.parent]]
+        return [name for name, target in targets.items() if files.staged_prefix(target, name) in found[target.parent]]
 
     def check(
         self, client_ids: Callable[[Collection[str]], Mapping[str, Collection[str]]], names: Iterable[str]
@@ -250,7 +250,7 @@ class Files(Destination):
         directories = {target.parent for target in targets.values()}
         found = {directory: files.staged_in(directory) for directory in directories}
         for name, target in targets.items():
-            staged = found[target.parent].get(files.staged_prefix(target), [])
+            staged = found[target.parent].get(files.staged_prefix(target, name), [])
             # One that is entirely current first: nothing has to be merged then.
             for each in sorted(staged, key=lambda each: each.issues != issues[name]):
                 try:
@@ -272,9 +272,9 @@ class Files(Destination):
         with files.explained(target):
             path = staged.path
             if staged.issues != current:
-                text = _merged(path.read_text(encoding="utf-8"), held, secret=secret, token=token)
+                text = _merged(path.read_text(encoding="utf-8"), held, format=staged.format, secret=secret, token=token)
                 # Nothing in it is new by its name: if this run ends here, the next one removes it.
-                path = files.staged_path(target, current, (False, False))
+                path = files.staged_path(target, name, current, (False, False), staged.format)
                 path.unlink(missing_ok=True)
                 files.stage(path, text, target)
             try:
@@ -303,7 +303,7 @@ class Files(Destination):
             values |= _kept(values, held, target=None if self._force else target)
             text = rendering.render_values(values, format=self._format)
             new = (credentials.client_secret is not None, credentials.access_token is not None)
-            staged = files.staged_path(target, credentials.issues, new)
+            staged = files.staged_path(target, credentials.name, credentials.issues, new, self._format)
             files.stage(staged, text, target)
             self._staged.append(staged)
         for directory in {path.parent for path in self._staged}:
@@ -345,7 +345,9 @@ def _kept(values: Mapping[str, Any], held: Mapping[str, Any], *, target: Path | 
 
     If it holds credentials of another application, raise OutputFailure that names the target; without one give them up.
     """
-    kept = {key: held[key] for key in ("client_secret", "access_token") if not values[key] and held.get(key)}
+    # A client without a token has revoked the one in the file.
+    current = ("client_secret", "access_token") if values["expires_at"] else ("client_secret",)
+    kept = {key: held[key] for key in current if not values[key] and held.get(key)}
     if kept and held["client_id"] != values["client_id"]:
         if target is not None:
             raise files.refuse(_("%s holds credentials of another application; give another file.") % target)
@@ -353,12 +355,10 @@ def _kept(values: Mapping[str, Any], held: Mapping[str, Any], *, target: Path | 
     return kept
 
 
-def _merged(text: str, held: Mapping[str, Any], *, secret: bool, token: bool) -> str:
+def _merged(text: str, held: Mapping[str, Any], *, format: str, secret: bool, token: bool) -> str:
     """Return the part of staged credentials that is current, with the rest of the target."""
-    for format in rendering.FORMATS:
-        if (values := rendering.parse(text, format=format)) is not None:
-            break
-    else:
+    values = rendering.parse(text, format=format) if format in rendering.FORMATS else None
+    if values is None:
         raise files.refuse(_("its staged file cannot be read."))
     known = held if held.get("client_id") == values["client_id"] else {}
     for key in () if secret else ("client_secret",):

@@ -20,7 +20,9 @@ from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.results import IssueIds
 
 _HIDDEN = ".api-client-"
-_STAGED = re.compile(r"(?P<prefix>\.api-client-[0-9a-f]{16}-)(?P<secret>[nk][0-9a-f]*)-(?P<token>[nk][0-9a-f]*)")
+_STAGED = re.compile(
+    r"(?P<prefix>\.api-client-[0-9a-f]{16}-)(?P<secret>[nk][0-9a-f]*)-(?P<token>[nk][0-9a-f]*)\.(?P<format>[a-z-]+)"
+)
 
 # The errors of link() where a file system has no hard links (exFAT, some network mounts).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
@@ -120,17 +122,18 @@ class Staged(NamedTuple):
     issues: IssueIds
     new: tuple[bool, bool]
     """Tell whether the run that wrote it issued the secret, and the token; the other one is only kept in the file."""
+    format: str
 
 
-def staged_path(target: Path, issues: IssueIds, new: tuple[bool, bool]) -> Path:
-    """Return the path of the staged file beside a target; the name is short."""
+def staged_path(target: Path, name: str, issues: IssueIds, new: tuple[bool, bool], format: str) -> Path:
+    """Return the path of the file that is staged for a client beside a target; it is short."""
     ids = "-".join(f"{'n' if is_new else 'k'}{issue}" for issue, is_new in zip(issues, new, strict=True))
-    return target.with_name(f"{staged_prefix(target)}{ids}")
+    return target.with_name(f"{staged_prefix(target, name)}{ids}.{format}")
 
 
-def staged_prefix(target: Path) -> str:
-    """Return the first part of the names of all files that are staged for a target; its length does not vary."""
-    return f"{_HIDDEN}{hashlib.sha256(target.name.encode()).hexdigest()[:16]}-"
+def staged_prefix(target: Path, name: str) -> str:
+    """Return the first part of the names of all files that are staged for a client and a target, always as long."""
+    return f"{_HIDDEN}{hashlib.sha256(f'{target.name}/{name}'.encode()).hexdigest()[:16]}-"
 
 
 def staged_in(directory: Path) -> dict[str, list[Staged]]:
@@ -141,7 +144,8 @@ def staged_in(directory: Path) -> dict[str, list[Staged]]:
             if match := _STAGED.fullmatch(entry.name):
                 secret, token = match["secret"], match["token"]
                 issues, new = IssueIds(secret[1:], token[1:]), (secret[0] == "n", token[0] == "n")
-                found.setdefault(match["prefix"], []).append(Staged(directory / entry.name, issues, new))
+                staged = Staged(directory / entry.name, issues, new, match["format"])
+                found.setdefault(match["prefix"], []).append(staged)
     return found
 
 

@@ -21,7 +21,7 @@ import pytest
 from edx_api_provisioning.core.exceptions import OutputFailure
 from edx_api_provisioning.core.results import Credentials, IssueIds
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.formats import destinations, files
+from edx_api_provisioning.formats import destinations, files, rendering
 from edx_api_provisioning.formats.destinations import Files, Stream
 from tests.factories import SECRET, TOKEN, CredentialsFactory
 
@@ -283,6 +283,15 @@ def test_secret_of_another_application_is_not_kept(folder: Path) -> None:
     assert values(path)["client_secret"] is None
 
 
+def test_revoked_token_is_not_kept(folder: Path) -> None:
+    path = folder / "report.json"
+    deliver(to(path), issued())
+
+    deliver(to(path), issued(access_token=None, expires_at=None, client_secret=Secret(NEW_SECRET)))
+
+    assert (values(path)["client_secret"], values(path)["access_token"]) == (NEW_SECRET, None)
+
+
 # What an earlier run left
 
 
@@ -336,6 +345,32 @@ def test_partly_current_staged_file_is_merged(folder: Path, exists: bool) -> Non
     assert values(path)["client_secret"] == SECRET
     assert values(path)["access_token"] == (TOKEN if exists else None)
     assert names(folder) == {"report.json"}
+
+
+@pytest.mark.parametrize("format", ["jsonl", "docker-env", "env", "kubernetes-secret"])
+def test_merged_file_keeps_its_format(folder: Path, format: str) -> None:
+    path, secret = folder / "report", "blanks  in  a secret of 32 letters"
+    to(path, format=format).stage([issued(client_secret=Secret(secret))])
+
+    # By a run with another format, after its token was replaced.
+    to(path).settle({"report": NEW._replace(token="8" * 16)})
+
+    held = rendering.parse(path.read_text(), format=format)
+    assert (held["client_secret"], held["access_token"]) == (secret, None)
+    (folder / "whole").write_text(rendering.render_values(held, format=format))
+    assert path.read_text() == (folder / "whole").read_text()
+
+
+def test_staged_file_of_another_client_is_kept(folder: Path) -> None:
+    """Two clients were given one target: the first is committed and not published, or about to be committed."""
+    path = folder / "credentials.json"
+    stage(path, issued())
+
+    assert to(path).left(["other"]) == []
+    assert to(path).settle({"other": IssueIds()}) == {}
+
+    assert to(path).settle({"report": NEW}) == {}
+    assert values(path)["name"] == "report"
 
 
 def test_staged_file_waits_for_its_place(folder: Path) -> None:
