@@ -269,7 +269,12 @@ class ProvisionPage(Page):
         """Return the plan. A wrong field is left out and explained, so that the form shows all wrong fields at once."""
         while True:
             try:
-                return api.plan_client(form.spec(subject), authority=self.authority)
+                [(_spec, plan)] = api.plan_many(
+                    [form.spec(subject)], authority=self.authority, new=self.only_new(subject)
+                )
+                if isinstance(plan, ProvisioningError):
+                    raise plan
+                return plan
             except ProvisioningError as error:
                 if error.field not in form.cleaned_data:
                     raise
@@ -277,7 +282,11 @@ class ProvisionPage(Page):
 
     def carry_out(self, form: Any, subject: Any, request: dict[str, Any]) -> Credentials:
         """Provision the client."""
-        return api.provision(form.spec(subject), **request)
+        return api.provision(form.spec(subject), new=self.only_new(subject), **request)
+
+    def only_new(self, subject: Subject | None) -> bool:
+        """Return True if the name may not be that of a client that exists: its values would be shown."""
+        return subject is None and not may(self.request, "view")
 
 
 class RotatePage(Page):

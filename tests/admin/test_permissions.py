@@ -111,6 +111,19 @@ def test_rights_of_an_owner_need_view_user() -> None:
     assert RIGHT in text(Browser(make_staff(*ALL, *SEE)).open("adopt", query))
 
 
+def test_name_of_a_client_is_taken_without_view() -> None:
+    client = ApiClientFactory(name="report", contact="ann@example.org", purpose="Grades")
+    browser = Browser(make_staff("provision"))
+
+    for confirm in ({}, {"_confirm": "yes"}):
+        page = browser.send(browser.open("provision"), name="report", contact="me@example.org", **confirm)
+        assert "an API client with this name already exists." in text(page)
+        assert "ann@example.org" not in page.content.decode()
+
+    client.refresh_from_db()
+    assert client.contact == "ann@example.org"
+
+
 def test_nothing_visible_without_view() -> None:
     client = ApiClientFactory()
     browser = Browser(make_staff("provision", "rotate", "revoke"))
