@@ -96,8 +96,8 @@ class Run:
 
         def attempt() -> list[Credentials]:
             nonlocal finished
-            self.destination.discard()  # of an attempt that was rolled back
             finished = False
+            self.destination.discard()  # of an attempt that was rolled back
             done = work(names)
             issued = [each for each in done if each.issued]
             if issued and self.verify:

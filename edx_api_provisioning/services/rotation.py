@@ -138,7 +138,7 @@ class _Rotation:
         if self.within is None:
             return True
         token: Any = client.access_token if client and client.state == ApiClient.State.ACTIVE else None
-        if client is None or token is None or token.expires > site.now + self.within:
+        if client is None or token is None or token.expires - site.now > self.within:
             return False
         return client.token_issued is None or token.expires - site.now <= site.now - client.token_issued
 

@@ -145,6 +145,8 @@ def test_expiring_within_rotates_due_clients(due: dict[str, Any]) -> None:
     assert {answer(made.access_token) for made in due.values()} == {"ok"}
     assert run("--expiring-within", "14d") == CommandResult(0, "", "")
     assert run("--expiring-within", "14d", "--format", "json") == CommandResult(0, "[]\n", "")
+    beyond_the_calendar = run("--expiring-within", "999999w", "--format", "json")
+    assert [one["name"] for one in json.loads(beyond_the_calendar.stdout)] == ["c"]
 
 
 def test_env_of_several_needs_directory(due: dict[str, Any]) -> None:

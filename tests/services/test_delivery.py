@@ -292,7 +292,9 @@ def test_deadlock_at_commit_is_repeated_or_reported(stopped: Stopped, tmp_path: 
         world.assert_every_file_works(stopped.files)
     else:
         assert done.code == 1
-        assert "The credentials above do not work" in done.stderr
+        assert done.stderr == (
+            "CommandError: --output: The credentials above do not work: the database has rolled them back.\n"
+        )
     world.assert_nothing_is_lost() if stopped.exists or stopped.files else None
 
 
