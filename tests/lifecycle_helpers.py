@@ -106,11 +106,12 @@ def answer(token: Secret | str | None) -> str:
     return "ok"
 
 
-def granted(client_id: str, client_secret: Secret | None) -> str | None:
-    """Return the opaque token that the token endpoint grants for id and secret, or None if it refuses."""
+def granted(client_id: str, client_secret: Secret | None, **more: str) -> str | None:
+    """Return the token that the token endpoint grants for id and secret, or None if it refuses."""
     assert client_secret is not None
     basic = {"Authorization": basic_authorization(client_id, client_secret)}
-    response = Client().post("/oauth2/access_token", {"grant_type": "client_credentials"}, headers=basic)
+    form = {"grant_type": "client_credentials", **more}
+    response = Client().post("/oauth2/access_token", form, headers=basic)
     assert response.status_code in (200, 401, 403), response.content
     return str(response.json()["access_token"]) if response.status_code == 200 else None
 

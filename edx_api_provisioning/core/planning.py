@@ -14,10 +14,16 @@ from django.utils.translation import gettext_noop
 from edx_api_provisioning.core import conflicts
 from edx_api_provisioning.core.conflicts import conflict, flags_in_words
 from edx_api_provisioning.core.exceptions import InvalidSpec
-from edx_api_provisioning.core.options import STORED
+from edx_api_provisioning.core.options import CLIENT, STORED, USER_RIGHTS
 from edx_api_provisioning.core.policy import check_contact, check_policy, same_spelling, token_end, wants_token
 from edx_api_provisioning.core.results import Status
-from edx_api_provisioning.core.spec import ACCESS_ITEM_LENGTH, ACCESS_ITEMS, ClientSpec, check_email
+from edx_api_provisioning.core.spec import (
+    ACCESS_ITEM_LENGTH,
+    ACCESS_ITEMS,
+    ClientSpec,
+    check_email,
+    declared_values,
+)
 from edx_api_provisioning.core.state import APPLICATION_RIGHTS, Access, CurrentClient, CurrentState, Site
 
 
@@ -228,14 +234,19 @@ def _plan_user(spec: ClientSpec, username: str, found: CurrentState, site: Site)
     return [make_step(Action.CREATE_USER, *texts, **values)], email
 
 
+# How the rights begin that we give to users; only the LMS gives its other roles.
+_GIVEN = tuple(f"{CLIENT[name].singular}:" for name in USER_RIGHTS)
+
+
 def _plan_rights(spec: ClientSpec, found: CurrentState) -> tuple[list[Step], frozenset[str], frozenset[str]]:
     wanted, user = spec.rights, found.user
     if wanted is None:
         return [], frozenset(), frozenset()
     has = user.rights if user is not None else frozenset()
     add = wanted - has
-    # Rights of an account that was not created here are never removed.
-    remove = has - wanted - user.declared_elsewhere if user is not None and user.made else frozenset()
+    remove: frozenset[str] = frozenset()
+    if user is not None and user.made:  # Rights of an account that was not created here are never removed.
+        remove = frozenset(right for right in has - wanted - user.declared_elsewhere if right.startswith(_GIVEN))
     if add and user is not None and not (user.made or spec.use_existing_user):
         message = _("the existing account %(user)s lacks %(rights)s; pass --use-existing-user to grant that.")
         raise conflict("username", message, user=user.username, rights=", ".join(sorted(add)))
@@ -330,9 +341,17 @@ def _plan_token(
 
 
 def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
-    """Return the spec with omitted flags set to the values the client was provisioned with."""
+    """Return the spec with omitted flags set to the values the client was provisioned with.
+
+    If its application is gone, so are the restriction, scopes and filters with which a restricted client is made again.
+    """
     flags = {"staff": client.is_staff, "superuser": client.is_superuser} if client is not None else {}
     kept: Any = {name: True for name, has in flags.items() if has and getattr(spec, name) is None}
+    if client is not None and client.application is None and "restricted" in client.declared:
+        kept["restricted"] = True
+        for name in ("scopes", "filters"):
+            if getattr(spec, name) is None:
+                kept[name] = declared_values(client.declared, CLIENT[name])
     # A copy is checked field by field, in a manifest of thousands too.
     return replace(spec, **kept) if kept else spec
 

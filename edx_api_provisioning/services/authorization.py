@@ -121,15 +121,24 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     """
     _check_others(plan, rows.user)
     client, found = rows.client, rows.found.client
-    if client is None or found is None or found.application is None or client.application is None:
+    if client is None or found is None:
         return plan
-    spec, other_secret = plan.spec, not rows.found.client_secret_matches
-    excess: tuple[str, ...] = ()
-    if plan.has(*CHANGES_OF_RIGHTS):
-        before = rights.rights_of(rows.user, client.application) if rows.user is not None else frozenset()
-        growth = rights.rights_after(plan, rows.user, client.application) - before
-        token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
-        excess = recipients.beyond_recipients(client, growth, token=token)
+    spec, excess = plan.spec, _excess(plan, client, rows.user)
+    if client.application is None:
+        if excess and client.predecessor_id is not None:
+            raise Conflict(
+                _(
+                    "credentials of %(client)s from before its last rotation still work, and whoever received them "
+                    "could not have granted %(rights)s. First run: revoke_api_client %(client)s"
+                )
+                % {"client": spec.name, "rights": ", ".join(excess)},
+                field="name",
+            )
+        return plan
+    other_secret = not rows.found.client_secret_matches
+    other_token = (
+        spec.access_token is not None and rows.found.access_token_pk is None and not plan.has(Action.ISSUE_TOKEN)
+    )
     if excess and not spec.reissue:
         raise Conflict(
             _("whoever received the credentials of %(client)s could not have granted %(rights)s. Reissue them.")
@@ -138,9 +147,23 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
         )
     if excess and spec.client_secret is not None and not other_secret:
         raise Conflict(_("this secret was issued with fewer rights; choose another one."), field="client_secret")
-    if not (excess or (spec.reissue and other_secret)):
+    if excess and rows.found.access_token_pk is not None:
+        raise Conflict(_("this token was issued with fewer rights; choose another one."), field="access_token")
+    if not (excess or (spec.reissue and (other_secret or other_token))):
         return plan
     return _with_reissue(plan, found, site)
+
+
+def _excess(plan: Plan, client: ApiClient, user: Any) -> tuple[str, ...]:
+    """Return the new rights that whoever received the client's credentials could not have granted."""
+    if not plan.has(*CHANGES_OF_RIGHTS):
+        return ()
+    before = rights.rights_of(user, client.application) if user is not None else frozenset()
+    after = rights.rights_after(plan, user, client.application)
+    # A filter that goes opens what it kept closed.
+    growth = after - before | {f"no {right}" for right in before - after if right.startswith("filter:")}
+    token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
+    return recipients.beyond_recipients(client, growth, token=token)
 
 
 def _check_others(plan: Plan, user: Any) -> None:
@@ -172,7 +195,8 @@ def _with_reissue(plan: Plan, client: CurrentClient, site: Site) -> Plan:
     )
     steps = [*plan.steps, step]
     expires_at, spec = plan.expires_at, plan.spec
-    if client.token is not None and not plan.has(Action.ISSUE_TOKEN) and not plan.restricted:
+    has_token = client.token is not None and spec.token is not False and not plan.restricted
+    if has_token and not plan.has(Action.ISSUE_TOKEN):
         expires_at = token_end(spec, site, lifetime=client.token_lifetime)
         steps = [step for step in steps if step.action is not Action.UPDATE_SCOPES]
         steps.append(token_step(expires_at, plan.scopes))

@@ -271,7 +271,8 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
             oauth.limit_scopes(_applications(client), plan.scopes)
             oauth.set_scopes(client.access_token_id, plan.scopes)
         _describe(run)
-        if not plan.has(Action.CREATE_CLIENT) and plan.has(*authorization.CHANGES_OF_RIGHTS):
+        ended = plan.has(Action.CREATE_APPLICATION, Action.REISSUE)
+        if not plan.has(Action.CREATE_CLIENT) and (ended or plan.has(*authorization.CHANGES_OF_RIGHTS)):
             client.last_cut = site.now
         if plan.issues:
             recipients.receive(
@@ -279,7 +280,7 @@ def _register(runs: Sequence[_Run], site: Site, request: Request) -> None:
                 request.authority,
                 secret=run.client_secret is not None,
                 token=run.access_token is not None,
-                first=plan.has(Action.CREATE_APPLICATION),
+                ended=ended,
             )
         details = {
             "steps": [step.action.name.lower() for step in plan.steps],

@@ -18,21 +18,21 @@ _OPERATOR = "operator"
 
 
 def receive(
-    client: ApiClient, authority: Authority, *, secret: bool, token: bool, first: bool = False, grace: bool = False
+    client: ApiClient, authority: Authority, *, secret: bool, token: bool, ended: bool, grace: bool = False
 ) -> None:
     """Record that ``authority`` receives a new secret, a new token or both.
 
     Args:
-        first: True if the application is new, so that there are no older credentials.
-        grace: True if the older credentials keep working for a while.
+        ended: True if all older credentials of the application have ended.
+        grace: True if they keep working for a while.
     """
     who, known = _key(authority), client.recipients
     older = set(known.get("older", ()))
-    if secret and not first:
+    if secret and not ended:
         older.add(known.get("secret", ""))  # Tokens of the old secret may still work.
     if token and grace:
         older.add(known.get("token", ""))
-    if token and not grace and client.predecessor_id is None:
+    if ended and client.predecessor_id is None:
         older = set()
     new = {**({"secret": who} if secret else {}), **({"token": who} if token else {})}
     client.recipients = {**known, **new, "older": sorted(older)}
@@ -44,9 +44,10 @@ def forget_tokens(client: ApiClient) -> None:
 
 
 def _key(authority: Authority) -> str:
+    """Return the key of an account, or "" for nobody: whoever holds a credential has no rights of their own."""
     if authority.trusted:
         return _OPERATOR
-    return "" if authority.restricted else str(authority.user.pk)
+    return "" if authority.restricted or authority.client is not None else str(authority.user.pk)
 
 
 def beyond_recipients(client: ApiClient, growth: frozenset[str], *, token: bool) -> tuple[str, ...]:

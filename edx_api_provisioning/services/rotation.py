@@ -161,7 +161,14 @@ def _rotate(
         _rotate_secret(client, new, wanted, site)
     access_token = _rotate_token(client, scopes, wanted, site) if token else None
     client.last_cut = site.now
-    recipients.receive(client, request.authority, secret=secret, token=token, grace=grace is not None)
+    recipients.receive(
+        client,
+        request.authority,
+        secret=secret,
+        token=token,
+        ended=token and grace is None,
+        grace=grace is not None,
+    )
     client.save()
     changes = _changes(wanted, ended)
     result = current_credentials(client, Status.ROTATED, client_secret=new, access_token=access_token, changes=changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from oauth2_provider.models import get_access_token_model
 
+from edx_api_provisioning import api
+from edx_api_provisioning.core.secrets import Secret
+from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from openedx.core.djangoapps.oauth_dispatch.models import RestrictedApplication
-from tests.factories import ADMINS, ApplicationFactory, UserFactory
+from tests.factories import ADMINS, OPERATOR, SECRET, ApplicationFactory, UserFactory
+from tests.lifecycle_helpers import granted
 from tests.rest_api.callers import (
     ALL,
     Caller,
@@ -88,6 +93,20 @@ def test_change_of_credentials_ends_older_ones(by: Any, change: tuple[str, dict[
 
     assert caller.post("/clients/", NEW).status_code in (401, 403)
     assert not ApiClient.objects.filter(name="report").exists()
+
+
+@pytest.mark.parametrize("replaced", ["secret", "application"])
+def test_jwt_of_replaced_credentials_is_stale(replaced: str) -> None:
+    rights = tuple(f"edx_api_provisioning.{each}_apiclient" for each in ALL)
+    first = ClientSpec(name="caller", permissions=rights, client_secret=Secret(SECRET))
+    leaked = api.provision(first, authority=OPERATOR)
+    jwt = granted(leaked.client_id, leaked.client_secret, token_type="jwt")
+    if replaced == "application":
+        ApiClient.objects.get(name="caller").application.delete()
+
+    api.provision(replace(first, client_secret=Secret(f"another-{SECRET}"), reissue=True), authority=OPERATOR)
+
+    assert "last rotation" in refused(Caller(f"JWT {jwt}"))
 
 
 WITHIN = {"restricted": True, "token": False, "filters": ["content_org:edX"]}

@@ -325,6 +325,17 @@ def test_forum_role_is_a_right() -> None:
     assert [each.name for each in api.list_clients(overprivileged=True)] == ["report"]
 
 
+def test_role_that_only_the_lms_gives_is_not_removed() -> None:
+    provisioned()
+    forum_administrator(client().user)
+
+    provision(permissions=(MODES,))
+
+    assert provision(permissions=()).changes[0] == f"Removed permission:{MODES} from the user."
+    assert provision(permissions=()).status == "unchanged"
+    assert client().user.roles.exists()
+
+
 def test_student_of_a_forum_is_no_right() -> None:
     provisioned()
     Role.objects.create(name="Student", course_id="course-v1:edX+DemoX+2026").users.add(client().user)

@@ -404,6 +404,21 @@ def test_restriction_keeps_scopes_and_filters() -> None:
     assert application_access() == ({"grades:read"}, {"content_org:CET"}, True)
 
 
+def test_restricted_client_is_made_again_restricted() -> None:
+    wanted: dict[str, Any] = {"scopes": ("grades:read",), "filters": ("content_org:CET",)}
+    provision(restricted=True, **wanted)
+    before = application_access("bot")
+    client("bot").application.delete()
+
+    made = provision(contact="ann@example.org")
+
+    assert (application_access("bot"), made.access_token, made.client_secret is None) == (before, None, False)
+    assert api.get_client("bot").issues == ()
+    client("bot").application.delete()
+    provision(filters=())
+    assert application_access("bot") == ({"grades:read"}, set(), True)
+
+
 def test_omitting_restricted_keeps_restriction() -> None:
     provision(restricted=True, scopes=("grades:read",))
     assert provision(token=False, scopes=("user_id",)).status == "updated"
