@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from edx_api_provisioning import signals  # noqa: F401 - openedx-events looks for the events when it is ready
 
-_SETTINGS = {name: {"relative_path": f"settings.{name}"} for name in ("common", "production", "test")}
+# Again for "production": the operator's YAML has replaced the whole dictionary.
+_SETTINGS = {name: {"relative_path": "settings.common"} for name in ("common", "production", "test")}
 
 _URLS = {"namespace": "edx_api_provisioning", "regex": r"^api/api-provisioning/", "relative_path": "rest_api.urls"}
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from django.core.exceptions import PermissionDenied
 from django.db import connections, transaction
 from django.http import HttpRequest, QueryDict
+from django.utils.http import int_to_base36
 from django.utils.translation import gettext as _
 from oauth2_provider.oauth2_backends import get_oauthlib_core
 from oauth2_provider.scopes import get_scopes_backend
@@ -67,15 +68,8 @@ def generate_access_token(prefix: str, **request: Any) -> Secret:
             )
         return Secret(token)
     body = generate_token(length=_TOKEN_LENGTH, chars=_TOKEN_ALPHABET)
-    return Secret(f"{prefix}{body}{_checksum(body)}" if prefix else body)
-
-
-def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    while number:
-        number, digit = divmod(number, len(_TOKEN_ALPHABET))
-        digits = (string.digits + string.ascii_lowercase)[digit] + digits
-    return digits.rjust(_CHECKSUM_LENGTH, "0")
+    checksum = int_to_base36(zlib.crc32(body.encode())).rjust(_CHECKSUM_LENGTH, "0")
+    return Secret(f"{prefix}{body}{checksum}" if prefix else body)
 
 
 def default_scopes() -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from edx_api_provisioning.adapters import lms, roles
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import InvalidSpec, NotAllowed
 from edx_api_provisioning.core.planning import Plan
+from edx_api_provisioning.core.spec import values_of
 from edx_api_provisioning.core.state import Access
 from edx_api_provisioning.core.text import suggest
 
@@ -76,18 +77,13 @@ def change_user_rights(user: Any, *, add: frozenset[str], remove: frozenset[str]
         ("permission", user.user_permissions, _permissions),
         ("group", user.groups, _groups),
     ):
-        manager.remove(*[row for value in _values(kind, remove) for row in rows(value)])
-        manager.add(*[row for value in _values(kind, add) for row in rows(value)])
+        manager.remove(*[row for value in values_of(kind, remove) for row in rows(value)])
+        manager.add(*[row for value in values_of(kind, add) for row in rows(value)])
     lms.change_course_roles(
         user,
         add=frozenset(right for right in add if right.startswith(_COURSE_ROLES)),
         remove=frozenset(right for right in remove if right.startswith(_COURSE_ROLES)),
     )
-
-
-def _values(kind: str, rights: Iterable[str]) -> list[str]:
-    prefix = f"{kind}:"
-    return [right.removeprefix(prefix) for right in sorted(rights) if right.startswith(prefix)]
 
 
 def _permissions(value: str) -> list[Permission]:
@@ -164,14 +160,14 @@ class LoadedRights:
 
     def of_groups(self, rights: Iterable[str]) -> frozenset[str]:
         """Return the permissions that the groups among some rights bring."""
-        return frozenset[str]().union(*(self.groups.get(name, ()) for name in _values("group", rights)))
+        return frozenset[str]().union(*(self.groups.get(name, ()) for name in values_of("group", rights)))
 
 
 def load_rights(users: Any, applications: Any) -> LoadedRights:
     """Read the rights of users and applications (keys, as lists or querysets), with one statement for each kind."""
     given = rights_of_users(users)
     # With a queryset, callers may ask for groups that no user has.
-    names = None if isinstance(users, QuerySet) else _values("group", frozenset[str]().union(*given.values()))
+    names = None if isinstance(users, QuerySet) else values_of("group", frozenset[str]().union(*given.values()))
     return LoadedRights(given, _permissions_of_groups(names), lms.accesses(applications))
 
 
@@ -196,7 +192,7 @@ def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: boo
     given = (has | plan.add_rights) - plan.remove_rights
     access = lms.access(application) if plan.access is None else plan.access
     return given.union(
-        *_permissions_of_groups(_values("group", given)).values(),
+        *_permissions_of_groups(values_of("group", given)).values(),
         access.rights,
         implied_rights(plan.username, plan.spec if user is None else user),
         _person(plan.username, foreign),
@@ -253,7 +249,7 @@ def _require_restricted(rights: AbstractSet[str], authority: Authority, restrict
     """Require a restricted application within the filters of a restricted credential."""
     if not restricted:
         raise NotAllowed(_("a restricted credential creates restricted clients only."), field="restricted")
-    if not authority.within_filters(tuple(_values("filter", rights))):
+    if not authority.within_filters(values_of("filter", rights)):
         message = _("give filters within those of your own credential: %s.")
         raise NotAllowed(message % (", ".join(authority.filters) or _("none")), field="filters")
 

@@ -36,7 +36,7 @@ from edx_api_provisioning.core.options import (
     Option,
 )
 from edx_api_provisioning.core.parsing import in_words, parse_instant, parse_lifetime, spell_lifetime
-from edx_api_provisioning.core.spec import MAX_GRACE, change_client, declared_values
+from edx_api_provisioning.core.spec import MAX_GRACE, change_client, values_of
 from edx_api_provisioning.data import ClientSpec
 
 _LIST_MAX_LENGTH = 20_000
@@ -283,7 +283,7 @@ class AgainForm(PageForm):
         shown |= {"token": client.access_token_id is not None, "restricted": "restricted" in declared}
         for option in self.options:
             if option.many and option.part == RIGHTS:
-                shown[option.name] = "\n".join(declared_values(declared, option))
+                shown[option.name] = "\n".join(values_of(option.singular, declared))
             if option.name in shown:
                 self.fields[option.name].initial = shown[option.name]
         scopes = list(api.get_client(client.name).scopes)

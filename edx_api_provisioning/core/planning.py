@@ -22,7 +22,7 @@ from edx_api_provisioning.core.spec import (
     ACCESS_ITEMS,
     ClientSpec,
     check_email,
-    declared_values,
+    values_of,
 )
 from edx_api_provisioning.core.state import APPLICATION_RIGHTS, Access, CurrentClient, CurrentState, Site
 
@@ -351,7 +351,7 @@ def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
         kept["restricted"] = True
         for name in ("scopes", "filters"):
             if getattr(spec, name) is None:
-                kept[name] = declared_values(client.declared, CLIENT[name])
+                kept[name] = values_of(CLIENT[name].singular, client.declared)
     # A copy is checked field by field, in a manifest of thousands too.
     return replace(spec, **kept) if kept else spec
 

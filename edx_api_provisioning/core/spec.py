@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -99,14 +99,14 @@ def change_client(name: str, declared: tuple[str, ...], given: Mapping[str, Any]
     """Return a spec that changes only the given fields of a client, which has these declared rights."""
     kept = {}
     if not set(given).isdisjoint(USER_RIGHTS):
-        kept = {right: declared_values(declared, CLIENT[right]) for right in USER_RIGHTS}
+        kept = {right: values_of(CLIENT[right].singular, declared) for right in USER_RIGHTS}
     return ClientSpec(name=name, **{**kept, **given})
 
 
-def declared_values(declared: tuple[str, ...], option: Option) -> tuple[str, ...]:
-    """Return those of the declared rights that an option names: ``support`` of ``global_role:support``."""
-    prefix = f"{option.singular}:"
-    return tuple(right.removeprefix(prefix) for right in declared if right.startswith(prefix))
+def values_of(kind: str, rights: Iterable[str]) -> tuple[str, ...]:
+    """Return the values of the rights of a kind, sorted: ``support`` of ``global_role:support``."""
+    prefix = f"{kind}:"
+    return tuple(right.removeprefix(prefix) for right in sorted(rights) if right.startswith(prefix))
 
 
 def _check(option: Option, value: str | tuple[str, ...] | Secret) -> None:

@@ -9,10 +9,11 @@ import pytest
 from django.core.management import call_command
 from oauth2_provider.models import get_application_model
 
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.models import ApiClient
 from tests.factories import SECRET, AccessTokenFactory, ApplicationFactory, CommandResult, UserFactory
 from tests.factories import run as run_command
-from tests.lifecycle_helpers import client, last_event
+from tests.lifecycle_helpers import client, granted, last_event
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,8 @@ def test_application_of_other_command_is_adopted() -> None:
     assert ran == CommandResult(0, "Adopted report.\n", "")
     row = client()
     assert (row.user, row.application.client_id, row.user_made) == (user, "the-id", False)
-    assert (row.contact, row.purpose) == ("owner@example.org", "reports")
+    assert (row.contact, row.purpose, row.access_token) == ("owner@example.org", "reports", None)
+    assert granted("the-id", Secret(SECRET))
     event = last_event()
     assert (event.kind, event.actor, event.reason) == ("adopted", f"command line: {getpass.getuser()}", "found")
 

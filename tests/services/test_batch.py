@@ -20,7 +20,7 @@ from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats.destinations import Destination
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import batch, delivery
-from tests.factories import OPERATOR, UserFactory, person, row_counts, statements
+from tests.factories import OPERATOR, UserFactory, row_counts, statements
 from tests.lifecycle_helpers import all_rows, answer, clock_at, granted, utc
 
 pytestmark = [pytest.mark.django_db, pytest.mark.databases]
@@ -191,14 +191,6 @@ def test_fail_fast_stops_at_first_refusal(refusal: str, request: pytest.FixtureR
 
     assert [*done] == [*NAMES[:5]]
     assert {*ApiClient.objects.values_list("name", flat=True)} == {*NAMES[:4]}
-
-
-def test_cannot_grant_rights_one_lacks() -> None:
-    asker = UserFactory(is_staff=True)
-
-    done = applied([*specs("plain"), *specs("mighty", superuser=True)], authority=person(asker))
-
-    assert statuses(done) == {"plain": "created", "mighty": "NotAllowed"}
 
 
 def test_existing_clients_are_updated() -> None:

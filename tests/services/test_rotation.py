@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import StringIO
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
-from django.core.management import call_command
 from django.utils import timezone
 from oauth2_provider.models import (
     get_access_token_model,
@@ -27,13 +25,12 @@ from edx_api_provisioning.core.exceptions import (
     NearMatch,
 )
 from edx_api_provisioning.core.results import Credentials, Status
-from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
-from tests.factories import OPERATOR, SECRET, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator
+from tests.factories import OPERATOR, TOKEN, AccessTokenFactory, ApplicationFactory, UserFactory, operator
 from tests.lifecycle_helpers import (
     NOON,
     Clock,
@@ -752,20 +749,6 @@ def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
     after, again = all_rows(), adopt(client_id=by_hand.client_id)
     assert (again.status, again.changes) == (Status.UNCHANGED, ())
     assert all_rows() == after
-
-
-def test_createapplication_result_is_adopted() -> None:
-    user = UserFactory(username="reporter")
-    options = {"name": "Reporting", "user": str(user.pk), "client_id": "the-id", "client_secret": SECRET}
-    call_command("createapplication", "confidential", "client-credentials", stdout=StringIO(), **options)
-
-    adopt(client_id="the-id")
-
-    assert client().access_token is None
-    assert granted("the-id", Secret(SECRET))
-    rotated = rotate(token=True, secret=True)
-    assert answer(rotated.access_token) == "ok"
-    assert granted("the-id", rotated.client_secret)
 
 
 def test_second_adoption_accepts_new_rights(by_hand: Any) -> None:
