@@ -103,8 +103,10 @@ def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, foun
         )
         values = {"lifetime": in_words(lifetime), "wanted": spell_lifetime(spec.expires_in)}
         raise conflict("expires_in", message, client=name, **values)
-    if spec.access_token is not None and found.access_token_pk != token.pk and not spec.reissue:
-        raise conflict("access_token", _("the client has another access token; omit it."))
+    if spec.access_token is not None and found.access_token_pk != token.pk:
+        if not spec.reissue:
+            raise conflict("access_token", _("the client has another access token; omit it."))
+        check_new_token(None, found)
     if spec.expires_at is not None and spec.expires_at.replace(microsecond=0) != token.expires_at:
         message = _(
             "the access token of %(client)s expires at %(is)s; "

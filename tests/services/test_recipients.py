@@ -59,6 +59,9 @@ def test_reissue_takes_another_own_token() -> None:
     assert (shown(second.access_token), answer(Secret(TOKEN))) == (TOKEN, "ok")
     assert answer(first.access_token) != "ok"
     assert granted(first.client_id, first.client_secret) is None
+    provision(name="other", access_token=Secret(f"other-{TOKEN}"))
+    with pytest.raises(Conflict, match="another access token has this value"):
+        provision(access_token=Secret(f"other-{TOKEN}"), reissue=True)
 
 
 def test_reissue_issues_no_token_that_is_not_wanted() -> None:
