@@ -24,11 +24,13 @@ from common.djangoapps.student.helpers import AccountValidationError
 from common.djangoapps.student.models import CourseAccessRole, UserProfile
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.exceptions import InvalidSpec
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.state import Access
 from lms.djangoapps.user_tours.models import UserTour
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.notifications.models import NotificationPreference
 from openedx.core.djangoapps.oauth_dispatch import api as oauth_dispatch_api
+from openedx.core.djangoapps.oauth_dispatch.jwt import create_jwt
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from openedx.core.djangoapps.user_api.accounts import signals as accounts_signals
 from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_CRITICAL
@@ -444,6 +446,27 @@ def test_jwt_claims_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert lms.jwt_claims("a.b.c", JwtAuthentication()) == {"decoded": "a.b.c"}
     assert lms.jwt_claims("a.b.c", BearerAuthentication()) is None
+
+
+def test_presented_jwt_is_read(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    token = AccessTokenFactory()
+
+    claims, problem = lms.read_jwt(Secret(create_jwt(token, asymmetric=False)))
+    assert (claims["preferred_username"], problem) == (token.user.username, None)
+
+    monkeypatch.setattr("time.time", lambda: 0)
+    expired = create_jwt(token, asymmetric=False)
+    monkeypatch.undo()
+    assert lms.read_jwt(Secret(expired)) == ({}, "jwt_expired")
+    assert lms.read_jwt(Secret("a.b.c")) == ({}, "jwt_invalid")
+    assert caplog.text == ""
+    assert decoder.logger.disabled is False
+
+
+def test_site_without_jwts_reads_none(settings: Any) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": []}
+
+    assert lms.read_jwt(Secret("a.b.c")) == ({}, "jwt_refused")
 
 
 def test_lms_pagination_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
