@@ -33,6 +33,12 @@ def check_client(spec: ClientSpec, client: CurrentClient, found: CurrentState) -
             "correct it in the admin, or choose another name."
         )
         raise conflict("name", message, name=name)
+    if "restricted" in client.declared and not (application.restricted or spec.restricted):
+        message = _(
+            "the application of %(name)s is no longer restricted; "
+            "restrict it again with --restricted, or adopt the client again to accept that."
+        )
+        raise conflict("restricted", message, name=name)
     if spec.client_id is not None and spec.client_id != application.client_id:
         message = _("%(name)s has the client id %(id)s, which cannot be changed; omit it.")
         raise conflict("client_id", message, name=name, id=application.client_id)

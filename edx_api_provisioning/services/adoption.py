@@ -68,16 +68,16 @@ def adopt(
 def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> frozenset[str]:
     """Return the rights of the user and the application; refuse them if ``authority`` may not give them away."""
     made = ApiClient.objects.filter(user=user, user_made=True).exists()
-    rights = rights_of(user, application, foreign=not made)
+    rights, restricted = rights_of(user, application, foreign=not made), lms.is_restricted(application.pk)
     if not authority.trusted:
-        require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
+        require_no_more(rights, authority=authority, restricted=restricted)
     shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
     if shared is not None and not authority.is_superuser:
         raise NotAllowed(
             _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
             field="client_id",
         )
-    return rights
+    return rights | {"restricted"} if restricted else rights
 
 
 def _find(name: str, contact: str | None) -> ApiClient | None:

@@ -10,12 +10,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from edx_api_provisioning.adapters import rights
+from edx_api_provisioning.adapters import oauth_server, rights
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, NotAllowed, NotTold
 from edx_api_provisioning.core.planning import Action, Plan, keep_flags, make_step, token_step
 from edx_api_provisioning.core.policy import token_end
 from edx_api_provisioning.core.results import Status
+from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, Site
 from edx_api_provisioning.models import ApiClient
@@ -123,7 +124,8 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     client, found = rows.client, rows.found.client
     if client is None or found is None:
         return plan
-    spec, excess = plan.spec, _excess(plan, client, rows.user)
+    live = found.token is not None and found.token.expires_at > site.now
+    spec, excess = plan.spec, _excess(plan, client, rows.user, token=live and not plan.has(Action.ISSUE_TOKEN))
     if client.application is None:
         if excess and client.predecessor_id is not None:
             raise Conflict(
@@ -145,7 +147,7 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
             % {"client": spec.name, "rights": ", ".join(excess)},
             field="reissue",
         )
-    if excess and spec.client_secret is not None and not other_secret:
+    if excess and spec.client_secret is not None and (not other_secret or _is_old(spec.client_secret, client)):
         raise Conflict(_("this secret was issued with fewer rights; choose another one."), field="client_secret")
     if excess and rows.found.access_token_pk is not None:
         raise Conflict(_("this token was issued with fewer rights; choose another one."), field="access_token")
@@ -154,15 +156,25 @@ def with_new_credentials(plan: Plan, rows: Rows, site: Site) -> Plan:
     return _with_reissue(plan, found, site)
 
 
-def _excess(plan: Plan, client: ApiClient, user: Any) -> tuple[str, ...]:
-    """Return the new rights that whoever received the client's credentials could not have granted."""
+def _is_old(client_secret: Secret, client: ApiClient) -> bool:
+    """Return True if it is the secret of an application in its grace period."""
+    old: Any = client.predecessor
+    return old is not None and oauth_server.client_user(old.client_id, client_secret) is not None
+
+
+def _excess(plan: Plan, client: ApiClient, user: Any, *, token: bool) -> tuple[str, ...]:
+    """Return the new rights that whoever received the client's credentials could not have granted.
+
+    Args:
+        token: whether there is a current token that works, and it stays.
+    """
     if not plan.has(*CHANGES_OF_RIGHTS):
         return ()
-    before = rights.rights_of(user, client.application) if user is not None else frozenset()
-    after = rights.rights_after(plan, user, client.application)
+    application = client.application or client.predecessor
+    before = rights.rights_of(user, application) if user is not None else frozenset()
+    after = rights.rights_after(plan, user, application)
     # A filter that goes opens what it kept closed.
     growth = after - before | {f"no {right}" for right in before - after if right.startswith("filter:")}
-    token = client.access_token_id is not None and not plan.has(Action.ISSUE_TOKEN)
     return recipients.beyond_recipients(client, growth, token=token)
 
 

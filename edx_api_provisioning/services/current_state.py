@@ -180,7 +180,10 @@ def _found_users(
             linked=linked[name],
             owner=next((each.name for each in others.get(user.pk, ()) if each.user_made and each.name != name), ""),
             declared_elsewhere=frozenset(
-                right for each in others.get(user.pk, ()) if each.name != name for right in each.declared_rights
+                right
+                for each in others.get(user.pk, ())
+                if each.name != name and each.state == ApiClient.State.ACTIVE
+                for right in each.declared_rights
             ),
             retired=lms.is_retired(user.get_username()),
             made=made[name],

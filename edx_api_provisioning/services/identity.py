@@ -126,7 +126,7 @@ def require_may_change(user: Any, credential: Credential) -> None:
         raise NotAllowed(_("only the credentials of an active API client can make changes."))
     if scope not in (credential.scopes or ()):
         raise NotAllowed(_("a credential needs the scope %s to make changes.") % scope)
-    if client.application_id != application.pk or _is_stale(credential, client.last_cut):
+    if client.application_id != application.pk or _is_stale(credential, client):
         raise NotAllowed(
             _(
                 "this credential was issued before the last rotation, revocation or change of rights of its client; "
@@ -135,13 +135,13 @@ def require_may_change(user: Any, credential: Credential) -> None:
         )
 
 
-def _is_stale(credential: Credential, cut: datetime | None) -> bool:
-    if cut is None:
-        return False
-    issued = credential.issued_at
-    if credential.scheme == "jwt" and issued is not None:
-        return issued <= cut.replace(microsecond=0)
-    return issued is None or issued < cut
+def _is_stale(credential: Credential, client: ApiClient) -> bool:
+    issued, cut = credential.issued_at, client.last_cut
+    if credential.scheme != "jwt" or issued is None:
+        return cut is not None and (issued is None or issued < cut)
+    before = cut is not None and issued <= cut.replace(microsecond=0)
+    # A JWT names no application: it may be that of another one, which has ended since.
+    return before or client.predecessor_ends is not None or registry.has_ended_application(client, since=issued)
 
 
 def identify(user: Any, credential: Credential) -> Identity:

@@ -50,6 +50,8 @@ def notes_use() -> bool:
 
 def keep_last_use(client: ApiClient) -> None:
     """Keep the time of the last grant on the client's row, before the tokens are deleted; the caller saves the row."""
+    if client.application_id is None:
+        return
     last = oauth.granted_tokens().filter(application=client.application_id).aggregate(last=Max("created"))["last"]
     client.last_used = max(filter(None, (client.last_used, last)), default=None)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from edx_api_provisioning import signals
@@ -159,8 +159,17 @@ def was_deleted(name: str) -> bool:
     return last is not None and last.kind == Kind.DELETED
 
 
+def has_ended_application(client: ApiClient, *, since: datetime) -> bool:
+    """Return True if another application of the client's user has ended: its predecessor, or that of another client."""
+    username = client.user.get_username() if client.user is not None else ""
+    ended = Q(client=client, kind=Kind.PREDECESSOR_ENDED) | Q(kind=Kind.DELETED, details__username=username)
+    return ApiClientEvent.objects.filter(ended, created__gte=since).exists()
+
+
 def lock_others(client: ApiClient) -> list[ApiClient]:
     """Return the other clients of the same user that are not retired, locked until commit."""
+    if client.user_id is None:  # Others without a user have nothing in common with it.
+        return []
     others = ApiClient.objects.filter(user=client.user_id, state=ApiClient.State.ACTIVE).exclude(pk=client.pk)
     return list(_locked(others))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,6 +36,7 @@ from tests.rest_api.callers import (
 pytestmark = pytest.mark.django_db
 
 NEW = {"name": "report"}
+RIGHTS = tuple(f"edx_api_provisioning.{each}_apiclient" for each in ALL)
 
 
 def refused(caller: Caller, **body: Any) -> str:
@@ -97,8 +100,7 @@ def test_change_of_credentials_ends_older_ones(by: Any, change: tuple[str, dict[
 
 @pytest.mark.parametrize("replaced", ["secret", "application"])
 def test_jwt_of_replaced_credentials_is_stale(replaced: str) -> None:
-    rights = tuple(f"edx_api_provisioning.{each}_apiclient" for each in ALL)
-    first = ClientSpec(name="caller", permissions=rights, client_secret=Secret(SECRET))
+    first = ClientSpec(name="caller", permissions=RIGHTS, client_secret=Secret(SECRET))
     leaked = api.provision(first, authority=OPERATOR)
     jwt = granted(leaked.client_id, leaked.client_secret, token_type="jwt")
     if replaced == "application":
@@ -107,6 +109,51 @@ def test_jwt_of_replaced_credentials_is_stale(replaced: str) -> None:
     api.provision(replace(first, client_secret=Secret(f"another-{SECRET}"), reissue=True), authority=OPERATOR)
 
     assert "last rotation" in refused(Caller(f"JWT {jwt}"))
+
+
+def deleted_client_of_that_name() -> str:
+    """Return the JWT of a client that was deleted; another one has its name, and its user's."""
+    first = api.provision(ClientSpec(name="caller"), authority=OPERATOR)
+    jwt = granted(first.client_id, first.client_secret, token_type="jwt")
+    api.revoke("caller", delete=True, authority=OPERATOR)
+    api.provision(ClientSpec(name="caller", permissions=RIGHTS), authority=OPERATOR)
+    return str(jwt)
+
+
+def ended_predecessor() -> str:
+    """Return a JWT of the old secret that was granted in its grace period, which is over."""
+    old = api.provision(ClientSpec(name="caller", permissions=RIGHTS, token=False), authority=OPERATOR)
+    api.rotate("caller", token=False, secret=True, grace=timedelta(days=1), authority=OPERATOR)
+    jwt = granted(old.client_id, old.client_secret, token_type="jwt")
+    now = datetime.now(UTC)
+    ApiClient.objects.update(last_cut=now - timedelta(hours=1), predecessor_ends=now)
+    api.notify_expiring(authority=OPERATOR)
+    return str(jwt)
+
+
+def deleted_client_of_that_user() -> str:
+    """Return the JWT of another client of the same user, which was deleted."""
+    api.provision(ClientSpec(name="caller", permissions=RIGHTS), authority=OPERATOR)
+    ApplicationFactory(user=get_user_model().objects.get(username="caller"), client_id="the-id")
+    api.adopt("adopted", client_id="the-id", authority=OPERATOR)
+    jwt = granted("the-id", Secret(SECRET), token_type="jwt")
+    api.revoke("adopted", delete=True, authority=OPERATOR)
+    return str(jwt)
+
+
+@pytest.mark.parametrize("jwt", [deleted_client_of_that_name, ended_predecessor, deleted_client_of_that_user])
+def test_jwt_of_an_application_that_has_ended_is_stale(jwt: Callable[[], str]) -> None:
+    assert "last rotation" in refused(Caller(f"JWT {jwt()}"))
+
+
+def test_jwt_stays_good_beside_the_end_of_others() -> None:
+    provision = partial(api.provision, authority=OPERATOR)
+    other = provision(ClientSpec(name="other"))
+    made = provision(ClientSpec(name="caller", permissions=RIGHTS))
+    jwt = granted(made.client_id, made.client_secret, token_type="jwt")
+    api.revoke(other.name, delete=True, authority=OPERATOR)
+
+    created(Caller(f"JWT {jwt}"))
 
 
 WITHIN = {"restricted": True, "token": False, "filters": ["content_org:edX"]}

@@ -260,6 +260,19 @@ def test_rights_of_another_client_stay() -> None:
     assert client("owner").user.has_perm(MODES)
 
 
+def test_rights_that_only_a_retired_client_declares_are_removed() -> None:
+    provision(permissions=(MODES,))
+    ApplicationFactory(user=client().user, client_id="the-id")
+    api.adopt("adopted", client_id="the-id", authority=OPERATOR)
+    assert provision(permissions=()).status == "updated"
+    assert client().user.has_perm(MODES)
+
+    api.revoke("adopted", retire=True, authority=OPERATOR)
+
+    assert provision(permissions=()).status == "updated"
+    assert not client().user.has_perm(MODES)
+
+
 def test_adopting_a_shared_user_needs_consent() -> None:
     provision(name="owner")
     ApplicationFactory(user=client("owner").user, client_id="the-id")
@@ -305,6 +318,17 @@ def test_retiring_ends_every_client_of_the_user() -> None:
         "owner",
         "adopted",
     }
+
+
+def test_clients_without_a_user_do_not_share_it() -> None:
+    for name in ("one", "two"):
+        provision(name=name)
+        client(name).user.delete()
+
+    done = api.revoke("one", retire=True, authority=OPERATOR)
+
+    assert client("two").state == ApiClient.State.ACTIVE
+    assert not any("two" in change for change in done.changes)
 
 
 # All rights are seen

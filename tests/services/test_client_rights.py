@@ -419,6 +419,44 @@ def test_restricted_client_is_made_again_restricted() -> None:
     assert application_access("bot") == ({"grades:read"}, set(), True)
 
 
+def test_adopted_client_is_still_declared_restricted() -> None:
+    """A promoted user is accepted by adopting the client again."""
+    provision(restricted=True, filters=("content_org:CET",))
+    User.objects.filter(username="bot").update(is_staff=True)
+
+    api.adopt("bot", client_id=client("bot").application.client_id, authority=OPERATOR)
+
+    assert api.get_client("bot").issues == ()
+    assert "restricted" in client("bot").declared_rights
+
+
+def test_lifted_restriction_is_not_used() -> None:
+    provision(restricted=True, filters=("content_org:CET",))
+    RestrictedApplication.objects.all().delete()
+
+    for wanted in ({"token": True}, {"filters": ()}, {}):
+        with pytest.raises(Conflict, match="no longer restricted; restrict it again with --restricted, or adopt"):
+            provision(**wanted)
+
+    assert provision(restricted=True).status == "updated"
+    RestrictedApplication.objects.all().delete()
+    api.adopt("bot", client_id=client("bot").application.client_id, authority=OPERATOR)
+    assert provision(token=True).access_token is not None
+
+
+def test_application_in_its_grace_period_stays_restricted() -> None:
+    provision(restricted=True, filters=("content_org:CET",))
+    old = client("bot").application
+    api.rotate("bot", token=False, secret=True, grace=timedelta(days=1), authority=OPERATOR)
+    # Somebody lifts the restriction of the new one, and has that accepted.
+    RestrictedApplication.objects.filter(application=client("bot").application).delete()
+    api.adopt("bot", client_id=client("bot").application.client_id, authority=OPERATOR)
+
+    provision(filters=("content_org:CET", "content_org:edX"))
+
+    assert RestrictedApplication.objects.get().application == old
+
+
 def test_omitting_restricted_keeps_restriction() -> None:
     provision(restricted=True, scopes=("grades:read",))
     assert provision(token=False, scopes=("user_id",)).status == "updated"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edx_api_provisioning import api
+from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict
 from edx_api_provisioning.core.results import Credentials
@@ -111,6 +112,44 @@ def test_granted_token_counts_though_the_secret_was_replaced() -> None:
 
     assert answer(token) == "ok"
     assert_growth_is_refused()
+
+
+def test_own_secret_in_its_grace_period_is_refused() -> None:
+    of_ann = provision(ann(), token=False)
+    api.rotate("report", authority=OPERATOR, token=False, secret=True, grace=DAY)
+
+    with pytest.raises(Conflict, match="this secret was issued with fewer rights"):
+        provision(token=False, permissions=(MODES,), reissue=True, client_secret=Secret(shown(of_ann.client_secret)))
+
+
+def test_token_that_no_longer_works_does_not_count() -> None:
+    with clock_at(NOON) as clock:
+        provision()
+        api.rotate("report", authority=ann(), expires_in=DAY)
+        clock.forward(days=2)
+
+        assert provision(permissions=(MODES,), token=False).status == "updated"
+
+    provision(ann(), name="gone")
+    client("gone").application.delete()
+    provision(name="gone", token=False)
+    assert provision(name="gone", permissions=(MODES,), token=False).status == "updated"
+
+
+def test_filter_of_an_application_in_its_grace_period_stays() -> None:
+    restricted: dict[str, Any] = {"restricted": True, "filters": ("content_org:edX",)}
+    caller = Authority("REST API", UserFactory(), scopes=("read",), filters=restricted["filters"], client="maker",
+                       restricted=True)  # fmt: skip
+    provision(caller, **restricted)
+    old = client().application
+    api.rotate("report", authority=OPERATOR, token=False, secret=True, grace=DAY)
+    client().application.delete()
+
+    with pytest.raises(Conflict, match="no filter:content_org:edX"):
+        provision(filters=())
+
+    assert lms.access(old).filters == restricted["filters"]
+    assert provision().status == "updated"
 
 
 def test_removed_filter_is_growth() -> None:
