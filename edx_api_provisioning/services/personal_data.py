@@ -23,8 +23,10 @@ def replace_address(old: str, new: str, *, authority: Authority) -> int:
     The history tells of it without the address, for each client whose contact it was.
 
     Raises:
-        InvalidSpec: if ``new`` is not an email address.
+        InvalidSpec: if one of them is not an email address: another word may be a name or a state, and every text holds
+            an empty one.
     """
+    check_email("old", old)
     check_email("new", new)
 
     def work() -> int:
@@ -43,7 +45,8 @@ def retire_person(user: Any) -> None:
     if retirement is None:
         return
     username, email, retired_username, retired_email = retirement
-    replace_address(email, retired_email, authority=Authority.operator("retirement of an account"))
+    if email:
+        replace_address(email, retired_email, authority=Authority.operator("retirement of an account"))
     # An entry point comes first in an actor, and may be spelled like a username.
     before = "(?:(?<=: )|(?<=used by ))"
     in_transaction(lambda: _replace(ApiClientEvent, username, retired_username, before=before, only="actor"))

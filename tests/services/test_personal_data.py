@@ -13,6 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
+from edx_api_provisioning.services import personal_data
 from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_CRITICAL
 from openedx.core.djangoapps.user_api.models import UserRetirementStatus
 from tests.factories import OPERATOR, UserFactory, operator, run
@@ -58,6 +59,31 @@ def test_address_is_replaced_everywhere() -> None:
         "updated",
         {"steps": ["replace_address"]},
     )
+
+
+@pytest.mark.parametrize("old", ["", "report", "active", "root"])
+def test_only_an_address_is_replaced(old: str) -> None:
+    provisioned()
+    before = all_rows()
+
+    ran = run(old, "boss@example.org", command="replace_api_client_contact")
+
+    assert ran.refusal == "OLD: not an email address."
+    assert all_rows() == before
+
+
+def test_retirement_without_an_address_changes_no_other_text() -> None:
+    provisioned()
+    before = all_rows()
+    user = UserFactory(username="legacy")
+    UserRetirementStatus.objects.create(
+        user=user, original_username="legacy", original_email="", retired_username="r__1", retired_email="r@x.org"
+    )
+
+    personal_data.retire_person(user)
+
+    assert ApiClientEvent.objects.get().reason == ""
+    assert before["ApiClient"] == all_rows()["ApiClient"]
 
 
 def test_unknown_address_changes_nothing() -> None:
