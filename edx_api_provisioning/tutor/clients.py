@@ -33,14 +33,14 @@ def check(config: Config) -> None:
         where = f"API_PROVISIONING_CLIENTS[{number}]"
         if not isinstance(client, dict):
             raise TutorError(f"{where}: use a mapping from field to value.")
-        for field, problem in _problems(client):
+        for field, problem in _problems(_texts(client)):
             raise TutorError(f"{where}.{field}: {problem}")
     for number, _first in repeated(enumerate(client["name"] for client in clients)):
         raise TutorError(f"API_PROVISIONING_CLIENTS[{number}].name: {DUPLICATE}")
 
 
 def _problems(client: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from find_problems(_texts(client), CLIENT)
+    yield from find_problems(client, CLIENT)
     bring = "a job prints no secrets, so set one; '{{ 40|random_string }}' becomes one when the configuration is saved"
     if "client_secret" not in client:
         yield "client_secret", f"{bring}."
@@ -49,8 +49,9 @@ def _problems(client: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _texts(client: dict[str, Any]) -> dict[str, Any]:
-    """Return a client with dates, which YAML reads as such, as texts again."""
-    return {field: value.isoformat() if isinstance(value, date) else value for field, value in client.items()}
+    """Return what is given of a client, with dates, which YAML reads as such, as texts again."""
+    given = {field: value for field, value in client.items() if value is not None}
+    return {field: value.isoformat() if isinstance(value, date) else value for field, value in given.items()}
 
 
 def commands(clients: list[dict[str, Any]]) -> str:
@@ -59,8 +60,9 @@ def commands(clients: list[dict[str, Any]]) -> str:
 
 
 def _command(client: dict[str, Any]) -> str:
-    sources = {option.name: f"env:{_variable(option)}" for option in _SECRETS if option.name in client}
-    words = command_line("provision_api_client", CLIENT.values(), {**_texts(client), **sources})
+    given = _texts(client)
+    sources = {option.name: f"env:{_variable(option)}" for option in _SECRETS if option.name in given}
+    words = command_line("provision_api_client", CLIENT.values(), {**given, **sources})
     return script(words, client=client["name"], silent=True)
 
 
@@ -68,7 +70,7 @@ def secrets(clients: list[dict[str, Any]]) -> str:
     """Return the environment in which the command of each client runs, as JSON."""
     environments = {
         client["name"]: {_variable(option): client[option.name] for option in _SECRETS if option.name in client}
-        for client in clients
+        for client in map(_texts, clients)
     }
     return json.dumps(environments)
 

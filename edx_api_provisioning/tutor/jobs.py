@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -93,13 +95,16 @@ def _run(command: str, **values: Any) -> Iterator[tuple[str, str]]:
     ):
         raise TutorError("stdin: a Kubernetes job has no standard input.")
     brought = _brings_its_secrets(values)
+    # Standard output has more names than "-".
+    output = values.get("output") or "-"
+    to_file = output != "-" and not re.match(r"/+(dev|proc)/", os.path.normpath(output))
     issues = table.issues and not any(values.get(name) for name in _DOES_NOTHING)
-    if issues and not (values["print_secrets"] or values["output"] or brought):
+    if issues and not (values["print_secrets"] or to_file or brought):
         raise TutorError(_REFUSED)
     # The result would repeat the secrets that were brought.
-    silent = brought and issues and not (values["print_secrets"] or values["output"])
+    silent = brought and issues and not (values["print_secrets"] or to_file)
     arguments = command_line(command, table.options, values)
-    yield "lms", script(arguments, output=values.get("output"), silent=silent)
+    yield "lms", script(arguments, output=output if to_file else None, silent=silent)
 
 
 def _brings_its_secrets(values: dict[str, Any]) -> bool:

@@ -128,6 +128,11 @@ WRONG = [
     ([{**BOT, "client_secret": "short-one"}], "CLIENTS[0].client_secret: use 32 to 255"),
     ([{"name": "bot", "token": False}], "CLIENTS[0].client_secret: a job prints no secrets, so set one"),
     ([{"name": "bot", "client_secret": SECRET}], "CLIENTS[0].access_token: a job prints no secrets, so set one"),
+    ([{**BOT, "client_secret": None}], "CLIENTS[0].client_secret: a job prints no secrets, so set one"),
+    (
+        [{"name": "bot", "client_secret": SECRET, "token": None}],
+        "CLIENTS[0].access_token: a job prints no secrets, so set one",
+    ),
 ]
 
 

@@ -88,6 +88,13 @@ def test_printing_job_is_rejected_early(site: Any, mode: str, job: str) -> None:
     assert "manage.py" not in site.everything_said()
 
 
+@pytest.mark.parametrize("output", ["-", "/dev/stdout", "//dev/fd/1", "/proc/self/fd/1", "/srv/../dev/stdout"])
+def test_standard_output_prints_by_every_name(site: Any, output: str) -> None:
+    done = site.tutor("local", "do", "provision-api-client", "bot", "--output", output)
+    assert done.code == 1
+    assert "Error: the job would print secrets" in done.stderr
+
+
 def test_print_secrets_allows_printing(site: Any) -> None:
     done = site.works("local", "do", "provision-api-client", "bot", "--format=json", "--print-secrets")
     printed = json.loads(done.stdout[done.stdout.index("{") :])
