@@ -167,8 +167,8 @@ def parse(text: str, *, format: str) -> dict[str, Any] | None:
     """Return the values in a text of :func:`render`; None if it is something else."""
     try:
         found = FORMATS[format].parse(text)
-    except ValueError:
-        return None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OutputFailure):
+        return None  # The file of somebody else may hold anything.
     known = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("name", "client_id"))
     return dict.fromkeys(_KEYS) | {key: value for key, value in found.items() if key in _KEYS} if known else None
 
@@ -182,7 +182,21 @@ def _parse_text(text: str) -> dict[str, str]:
 
 
 def _parse_env(text: str) -> dict[str, str]:
-    return _from_env({key: "".join(shlex.split(value)) for key, value in _env_lines(text)})
+    values = {key: "".join(shlex.split(value)) for key, value in _env_lines(text)}
+    if any(_quoted(key, values[key]) != value for key, value in _env_lines(text)):
+        raise ValueError  # as in docker-env: without its quotes it means something else
+    return _from_env(values)
+
+
+def _parse_docker_env(text: str) -> dict[str, str]:
+    values = _from_env(dict(_env_lines(text)))
+    try:
+        unquoted = _parse_env(text)
+    except (ValueError, OutputFailure):
+        return values
+    if unquoted != values:
+        raise ValueError  # as in env: the quotes are no part of the values
+    return values
 
 
 def _env_lines(text: str) -> Iterator[list[str]]:
@@ -218,7 +232,7 @@ FORMATS = {
     "json": Format(_json, json.loads, "json"),
     "jsonl": Format(lambda values: json.dumps(values) + "\n", json.loads, "jsonl"),
     "env": Format(_env, _parse_env, "env"),
-    "docker-env": Format(_docker_env, lambda text: _from_env(dict(_env_lines(text))), "env"),
+    "docker-env": Format(_docker_env, _parse_docker_env, "env"),
     "yaml": Format(_yaml, _parse_yaml, "yaml"),
     "kubernetes-secret": Format(_kubernetes_secret, _parse_kubernetes_secret, "yaml"),
 }

@@ -272,6 +272,39 @@ def test_rotated_secret_keeps_the_token(folder: Path) -> None:
     assert (values(path)["client_secret"], values(path)["access_token"]) == (NEW_SECRET, TOKEN)
 
 
+@pytest.mark.parametrize(("first", "second"), [("env", "docker-env"), ("docker-env", "env")])
+def test_another_format_is_something_else(folder: Path, first: str, second: str) -> None:
+    path, secret = folder / "report.env", "aZ9 kLm$2pQ!rT&uV4 wX*yB7cD(eF)gH3jN"
+    deliver(to(path, format=first), issued(client_secret=Secret(secret)))
+
+    said = checked(to(path, format=second), issued().client_id)
+
+    assert said is not None
+    assert said.endswith("holds something else; give --force to replace it.")
+    deliver(to(path, format=first), issued(client_secret=None))
+    held = rendering.parse(path.read_text(), format=first)
+    assert held is not None
+    assert held["client_secret"] == secret
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("kubernetes-secret", "stringData:\n"), ("yaml", "!!bool x"), ("yaml", "!!int ''"), ("json", "[" * 100_000),
+        ("env", "A='"), ("text", "\x00"),
+    ],
+)  # fmt: skip
+def test_whatever_is_in_the_way_is_named(folder: Path, format: str, text: str) -> None:
+    path = folder / "report"
+    path.write_text(text)
+    path.chmod(0o600)
+
+    said = checked(to(path, format=format))
+
+    assert said is not None
+    assert said.endswith("holds something else; give --force to replace it.")
+
+
 def test_secret_of_another_application_is_not_kept(folder: Path) -> None:
     path = folder / "report.json"
     deliver(to(path), issued(client_id="its-predecessor"))
