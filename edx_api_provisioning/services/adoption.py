@@ -58,6 +58,8 @@ def adopt(
             setattr(client, field, value)
         client.save()
         details = {"client_id": application.client_id, "username": user.get_username()}
+        if client.access_token is not None:
+            details["scope"] = client.access_token.scope
         events = [(client, Kind.ADOPTED, details), *registry.sharing(client)]
         registry.record(events, authority=authority, reason=reason, request_ids={name: request_id})
         return current_credentials(client, Status.ADOPTED, changes=(_("Adopted %s.") % name,))

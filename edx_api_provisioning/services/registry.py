@@ -159,6 +159,13 @@ def was_deleted(name: str) -> bool:
     return last is not None and last.kind == Kind.DELETED
 
 
+def last_scopes(client: ApiClient) -> tuple[str, ...]:
+    """Return the scopes that a client's tokens had last, as the history says; none if it had no token."""
+    said = ApiClientEvent.objects.filter(client=client, details__has_key="scope").exclude(details__scope="")
+    last = said.values_list("details", flat=True).first()
+    return tuple(last["scope"].split()) if last is not None else ()
+
+
 def has_ended_application(client: ApiClient, *, since: datetime) -> bool:
     """Return True if another application of the client's user has ended: its predecessor, or that of another client."""
     username = client.user.get_username() if client.user is not None else ""

@@ -155,7 +155,8 @@ def _rotate(
     )
     _check_fit(client, site, token=token)
     _check_authority(client, request.authority)
-    scopes = tuple(client.access_token.scope.split()) if client.access_token else site.default_scopes
+    scopes = tuple(client.access_token.scope.split()) if client.access_token else registry.last_scopes(client)
+    scopes = scopes or site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     if new is not None:
         _rotate_secret(client, new, wanted, site)

@@ -602,6 +602,22 @@ def test_retire_ends_manual_tokens_of_user(monkeypatch: pytest.MonkeyPatch) -> N
     assert [*tokens().all()] == [of_others]
 
 
+@pytest.mark.parametrize("lost", [lambda: revoke(), lambda: get_access_token_model().objects.all().delete()])
+def test_rotation_without_a_token_keeps_its_scopes(lost: Callable[[], Any]) -> None:
+    provisioned(scopes=("read",))
+    lost()
+
+    assert rotate().scopes == ("read",)
+
+
+def test_rotation_of_an_adopted_client_keeps_its_scopes() -> None:
+    token = AccessTokenFactory(scope="read", application__client_id="the-id")
+    adopt(client_id="the-id")
+    token.delete()
+
+    assert rotate().scopes == ("read",)
+
+
 def test_retire_keeps_tokens_of_foreign_user() -> None:
     of_an_existing_account()
     by_hand = AccessTokenFactory(application=None, user=User.objects.get())
@@ -742,7 +758,7 @@ def test_adopt_keeps_rows_unchanged(by_hand: Any) -> None:
     assert (row.contact, row.purpose) == ("owner@example.org", "reports")
     assert (last_event().kind, last_event().details) == (
         "adopted",
-        {"client_id": by_hand.client_id, "username": "reporter"},
+        {"client_id": by_hand.client_id, "username": "reporter", "scope": "read write"},
     )
     assert [*api.list_unmanaged()] == []
 
