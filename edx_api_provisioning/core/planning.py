@@ -266,7 +266,10 @@ def _plan_access(spec: ClientSpec, found: CurrentState, site: Site) -> tuple[lis
     application = found.client.application if found.client else None
     has = application.access if application else Access()
     extra = tuple(scope for scope in spec.scopes or () if scope not in site.default_scopes)
-    wanted = Access(has.scopes if spec.scopes is None else extra, has.filters if spec.filters is None else spec.filters)
+    had = has
+    if found.client is not None and application is None:  # It is made again, and gets what it was declared to have.
+        had = Access(values_of("scope", found.client.declared), values_of("filter", found.client.declared))
+    wanted = Access(had.scopes if spec.scopes is None else extra, had.filters if spec.filters is None else spec.filters)
     if application is not None and not (found.user and found.user.made):
         # As with rights: nothing is removed from an application that was not created here.
         wanted = Access(_union(has.scopes, wanted.scopes), _union(has.filters, wanted.filters))
@@ -304,8 +307,8 @@ def _declared(spec: ClientSpec, found: CurrentState, access: Access | None) -> t
         of_user |= user.rights  # The rights of an existing account are accepted.
     if spec.rights is not None:
         of_user = spec.rights if user is None or user.made else of_user | spec.rights
-    if access is None and client and client.application and (spec.scopes is not None or spec.filters is not None):
-        access = client.application.access
+    if access is None and client and not (client.application and spec.scopes is None and spec.filters is None):
+        access = client.application.access if client.application else Access()
     if access is not None:
         of_application = access.rights | (of_application & {"restricted"})
     if spec.restricted:
@@ -330,28 +333,25 @@ def _plan_token(
         scopes = spec.scopes or site.default_scopes
         return [token_step(expires_at, scopes)], expires_at, scopes
     conflicts.check_token(spec, token, client.token_lifetime or site.lifetime, found)
-    if spec.scopes is None or set(spec.scopes) == set(token.scopes):
+    wanted = token.scopes if spec.scopes is None else spec.scopes or site.default_scopes
+    if set(wanted) == set(token.scopes):
         return [], token.expires_at, token.scopes
     texts = (
         _("Would change the scopes of the access token from %(old)s to %(new)s."),
         _("Changed the scopes of the access token from %(old)s to %(new)s."),
     )
-    step = make_step(Action.UPDATE_SCOPES, *texts, old=" ".join(token.scopes), new=" ".join(spec.scopes))
-    return [step], token.expires_at, spec.scopes
+    step = make_step(Action.UPDATE_SCOPES, *texts, old=" ".join(token.scopes), new=" ".join(wanted))
+    return [step], token.expires_at, wanted
 
 
 def keep_flags(spec: ClientSpec, client: CurrentClient | None) -> ClientSpec:
-    """Return the spec with omitted flags set to the values the client was provisioned with.
-
-    If its application is gone, so are the restriction, scopes and filters with which a restricted client is made again.
-    """
+    """Return the spec with omitted flags, and omitted rights of what is made again, as the client was provisioned."""
     flags = {"staff": client.is_staff, "superuser": client.is_superuser} if client is not None else {}
     kept: Any = {name: True for name, has in flags.items() if has and getattr(spec, name) is None}
     if client is not None and client.application is None and "restricted" in client.declared:
         kept["restricted"] = True
-        for name in ("scopes", "filters"):
-            if getattr(spec, name) is None:
-                kept[name] = values_of(CLIENT[name].singular, client.declared)
+    if client is not None and client.user_pk is None and spec.rights is None:
+        kept |= {name: had for name in USER_RIGHTS if (had := values_of(CLIENT[name].singular, client.declared))}
     # A copy is checked field by field, in a manifest of thousands too.
     return replace(spec, **kept) if kept else spec
 

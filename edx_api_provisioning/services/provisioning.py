@@ -243,6 +243,8 @@ def _change_rights(run: _Run) -> None:
     if plan.has(Action.CHANGE_RIGHTS):
         rights.change_user_rights(client.user, add=plan.add_rights, remove=plan.remove_rights)
     if plan.has(Action.SET_ACCESS) and plan.access is not None:
+        if plan.spec.restricted:  # Planning has made sure that none of its tokens works.
+            client.access_token, client.token_issue = None, ""
         for application in filter(None, (client.application, client.predecessor)):
             restricted = plan.spec.restricted or lms.is_restricted(application.pk)
             lms.set_access(application, plan.access, restricted=restricted)

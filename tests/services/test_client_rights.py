@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
+from oauth2_provider.models import get_access_token_model
 
 from common.djangoapps.student import roles
 from common.djangoapps.student.models import CourseAccessRole
@@ -455,6 +456,45 @@ def test_application_in_its_grace_period_stays_restricted() -> None:
     provision(filters=("content_org:CET", "content_org:edX"))
 
     assert RestrictedApplication.objects.get().application == old
+
+
+def test_declared_rights_come_back_with_the_user() -> None:
+    provision(permissions=(MODES,), course_roles=("staff@edX",))
+    User.objects.get(username="bot").delete()
+
+    provision()
+
+    assert User.objects.get(username="bot").has_perm(MODES)
+    assert api.client_rights("bot") >= {f"permission:{MODES}", "course_role:staff@edX"}
+    assert provision().status == "unchanged"
+
+
+def test_declared_scopes_come_back_with_the_application() -> None:
+    wanted: dict[str, Any] = {"scopes": ("read", "grades:read")}
+    provision(**wanted)
+    client("bot").application.delete()
+
+    provision()
+    assert application_access() == ({"grades:read"}, set(), False)
+    client("bot").application.delete()
+    provision(scopes=("read",))
+    assert application_access() == (set(), set(), False)
+    assert provision(scopes=("read",)).status == "unchanged"
+
+
+def test_no_scopes_are_the_default_ones() -> None:
+    assert provision(scopes=()).scopes == ("read", "write", "email", "profile")
+    assert provision(scopes=()).status == "unchanged"
+
+
+def test_restricted_client_forgets_a_token_whose_row_is_gone() -> None:
+    provision()
+    get_access_token_model().objects.all().delete()
+
+    provision(restricted=True)
+
+    assert api.get_client("bot").issues == ()
+    assert provision().status == "unchanged"
 
 
 def test_omitting_restricted_keeps_restriction() -> None:
