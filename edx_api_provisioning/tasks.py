@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 from celery import shared_task
+from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
-from edx_api_provisioning.core.exceptions import DatabaseFailure, OutputFailure
+from edx_api_provisioning.core.exceptions import DatabaseFailure, InvalidSpec, OutputFailure
 from edx_api_provisioning.core.parsing import parse_lifetime
 from edx_api_provisioning.core.secrets import scrub_tracebacks
 from edx_api_provisioning.data import Applied, Authority
@@ -103,6 +104,8 @@ def rotate_expiring(
 
 
 def _files(directory: str, format: str) -> Files:
+    if format not in rendering.FORMATS:
+        raise InvalidSpec(_("use one of: %s.") % ", ".join(rendering.FORMATS), field="format")
     make_directory(directory)
     return Files(partial(rendering.path_of, directory=directory, format=format), format=format, force=True)
 

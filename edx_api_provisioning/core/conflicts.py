@@ -104,8 +104,8 @@ def check_token(spec: ClientSpec, token: CurrentToken, lifetime: timedelta, foun
         )
     if spec.expires_in is not None and spec.expires_in != lifetime:
         message = _(
-            "the access token of %(client)s was issued for %(lifetime)s; "
-            "replace it with rotate_api_client %(client)s --expires-in %(wanted)s."
+            "access tokens of %(client)s are issued for %(lifetime)s; "
+            "for another lifetime run rotate_api_client %(client)s --expires-in %(wanted)s."
         )
         values = {"lifetime": in_words(lifetime), "wanted": spell_lifetime(spec.expires_in)}
         raise conflict("expires_in", message, client=name, **values)

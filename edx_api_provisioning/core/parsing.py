@@ -74,6 +74,7 @@ def parse_site_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as a connection does; UnicodeError is a ValueError
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:

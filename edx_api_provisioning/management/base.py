@@ -90,7 +90,7 @@ class ClientCommand(BaseCommand):
             line = _line(error, options)
             if isinstance(error, ClientNotFound):
                 names = (client.name for client in api.list_clients())
-                line = suggest(line, options.get("name") or options["client"], names, all_known=False)
+                line = suggest(line, options.get("name") or options.get("client") or "", names, all_known=False)
             raise CommandError(line) from None
 
     def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:

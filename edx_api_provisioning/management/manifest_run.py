@@ -76,7 +76,8 @@ def _changes(
         else:
             counts[plan.change] += 1
             yield rendering.change_as_dict(spec.name, plan.change, plan)
-    for retired in _pruned(manifest, options, authority=operator(), dry_run=True):
+    # As a run: it retires nobody if a client is refused.
+    for retired in [] if counts["failed"] else _pruned(manifest, options, authority=operator(), dry_run=True):
         counts["retire"] += 1
         yield rendering.change_as_dict(retired.name, "retire", None)
 
@@ -105,11 +106,16 @@ def apply(command: IssuingCommand, manifest: Manifest, options: dict[str, Any]) 
         raise CommandError(_("Not provisioned: %s.") % shown)
 
 
+def require_name(manifest: Manifest) -> None:
+    """Raise InvalidSpec if the manifest has no name, by which --prune finds the clients that have left it."""
+    if manifest.name is None:
+        raise InvalidSpec(_("the manifest has no name; add manifest: NAME."), field="prune")
+
+
 def _pruned(manifest: Manifest, options: dict[str, Any], **how: Any) -> Iterable[Applied]:
     if not options["prune"]:
         return []
-    if manifest.name is None:
-        raise InvalidSpec(_("the manifest has no name; add manifest: NAME."), field="prune")
+    assert manifest.name is not None  # noqa: S101 - for the type checker: require_name() was called
     return api.prune(manifest.name, {spec.name for spec in manifest.clients}, **how)
 
 

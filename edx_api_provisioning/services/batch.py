@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from django.utils.translation import gettext as _
+
 from edx_api_provisioning.adapters import oauth
 from edx_api_provisioning.adapters.database import lock_writers, translate_errors
 from edx_api_provisioning.core.authority import Authority
-from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.exceptions import Conflict, ProvisioningError
 from edx_api_provisioning.core.planning import Action, Plan
 from edx_api_provisioning.core.results import Applied, Credentials, RequestId
 from edx_api_provisioning.core.spec import ClientSpec
@@ -56,8 +58,26 @@ def plan_many(
     specs: Iterable[ClientSpec], *, authority: Authority, new: bool = False
 ) -> Iterator[tuple[ClientSpec, Plan | ProvisioningError]]:
     """Return what :func:`apply` would do with each, or why it would not, in order. Nothing is written or locked."""
+    taken: dict[tuple[str, str], str] = {}
     for batch in batches(specs, LOOK):
-        yield from zip(batch, provisioning.look(batch, authority=authority, new=new), strict=True)
+        for spec, plan in zip(batch, provisioning.look(batch, authority=authority, new=new), strict=True):
+            yield spec, plan if isinstance(plan, ProvisioningError) else _apart(plan, taken)
+
+
+def _apart(plan: Plan, taken: dict[tuple[str, str], str]) -> Plan | ProvisioningError:
+    """Return a plan, or why it is refused: a plan before it makes something with the same unique value."""
+    made = []
+    if plan.has(Action.CREATE_USER):
+        made += [("username", plan.username), ("email", plan.email.lower())]
+    if plan.has(Action.CREATE_APPLICATION) and plan.spec.client_id is not None:
+        made.append(("client_id", plan.spec.client_id))
+    for field, value in made:
+        if (first := taken.get((field, value))) is not None:
+            return Conflict(
+                _("the client %s, which comes before it, takes the same; choose another one.") % first, field=field
+            )
+    taken.update(dict.fromkeys(made, plan.spec.name))
+    return plan
 
 
 def apply(

@@ -184,6 +184,8 @@ def test_spelled_lifetime_parses_to_the_same(text: str) -> None:
         ("https://user:password@lms.example.org", NO_URL),  # pragma: allowlist secret
         ("https://lms.example.org:port", NO_URL),
         ("https://[::1", NO_URL),
+        ("https://lms..example.org", NO_URL),
+        (f"https://{'l' * 64}.example.org", NO_URL),
         ("", NO_URL),
     ],
 )

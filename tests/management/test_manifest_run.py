@@ -225,10 +225,32 @@ def test_failure_prevents_pruning(manifest: Path) -> None:
     assert ApiClient.objects.get(name="grades").state == "active"
 
 
-def test_prune_needs_manifest_name(manifest: Path) -> None:
-    manifest.write_text("clients: []")
+@pytest.mark.parametrize("plan", [("--plan",), ()])
+def test_prune_needs_manifest_name(manifest: Path, plan: tuple[str, ...]) -> None:
+    manifest.write_text("clients: [{name: reports}]")
 
-    assert apply(manifest, "--prune", "--plan").refusal == ("--prune: the manifest has no name; add manifest: NAME.")
+    assert apply(manifest, "--prune", *plan).refusal == "--prune: the manifest has no name; add manifest: NAME."
+    assert not ApiClient.objects.exists()
+
+
+def test_plan_prunes_nothing_if_a_run_would_not(manifest: Path) -> None:
+    apply(manifest)
+    manifest.write_text("manifest: data-team\nclients: [{name: reports, token: false}]")
+
+    assert "0 to retire" in apply(manifest, "--prune", "--plan").stderr
+
+
+@pytest.mark.parametrize("same", ["email: ops@example.org", "client_id: the-id", "username: bot"])
+def test_plan_refuses_what_a_run_refuses(manifest: Path, same: str) -> None:
+    manifest.write_text(f"defaults: {{{same}}}\nclients: [{{name: one}}, {{name: two}}]")
+    field = same.partition(":")[0]
+
+    planned = apply(manifest, "--plan", "--format", "json")
+    applied = apply(manifest, "--format", "json")
+
+    assert f"two: {field}: the client one, which comes before it, takes the same; choose another one." in planned.stderr
+    assert (planned.code, applied.code) == (1, 1)
+    assert [*ApiClient.objects.values_list("name", flat=True)] == ["one"]
 
 
 # Options

@@ -284,6 +284,12 @@ def test_output_file_is_private(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["client.json"]
 
 
+def test_dry_run_refuses_the_reason_too() -> None:
+    reason = ("--reason", "r" * 256)
+
+    assert run("report", *reason, "--dry-run").refusal == run("report", *reason).refusal != ""
+
+
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["plain", "force"])
 def test_run_without_credentials_keeps_file(tmp_path: Path, force: list[str]) -> None:
     path = tmp_path / "client.json"

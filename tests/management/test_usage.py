@@ -23,7 +23,10 @@ MISUSES = {
         "--from-file - --staff": f"--staff: {FROM_FILE}",
         "--from-file - --scope read": f"--scope: {FROM_FILE}",
         "--from-file - --no-token": f"--no-token: {FROM_FILE}",
-        "--from-file - --dry-run": f"--dry-run: {FROM_FILE}",
+        "--from-file - --dry-run": "--dry-run: not allowed together with --from-file; use --plan.",
+        "--from-file - --verify-url https://lms.example.org": (
+            "--verify-url: not allowed together with --from-file; run verify_api_client --url for each client."
+        ),
         "--from-file - --format env": (
             "--output: several clients would write the same variables; pass a directory to --output."
         ),
@@ -32,6 +35,10 @@ MISUSES = {
     "rotate_api_client": {
         "": "NAME: give either a NAME or --expiring-within.",
         "report --expiring-within 1d": "NAME: give either a NAME or --expiring-within.",
+        "report --secret --expires-in 1d": "--expires-in: needs --token; --secret alone issues no access token.",
+        "report --secret --expires-at 2100-01-01": (
+            "--expires-at: needs --token; --secret alone issues no access token."
+        ),
     },
     "verify_api_client": {
         "": "NAME: give a NAME, --token-from, or --client-id with --client-secret-from.",
@@ -62,6 +69,13 @@ def test_misuse_is_one_line(command: str) -> None:
 
     assert {line: ran.misuse for line, ran in done.items()} == MISUSES[command]
     assert all_rows() == before
+
+
+@pytest.mark.parametrize("command", ["revoke_api_client", "rotate_api_client", "verify_api_client"])
+def test_empty_name_is_one_line(command: str) -> None:
+    provisioned()
+
+    assert run("", command=command).refusal.startswith("NAME: no API client has this name")
 
 
 REFUSED_BY_PARSER = {

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core import mail
 
 from edx_api_provisioning import tasks
-from edx_api_provisioning.core.exceptions import DatabaseFailure
+from edx_api_provisioning.core.exceptions import DatabaseFailure, InvalidSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import provisioning, rotation
 from tests.lifecycle_helpers import answer, issued_long_ago, last_event, provisioned
@@ -168,3 +168,13 @@ def test_failed_write_is_retried(tmp_path: Path) -> None:
     assert apply(tasks.rotate_expiring, ["report"], directory=str(in_the_way)) == "SUCCESS"
 
     assert answers(in_the_way) == {"report": "ok"}
+
+
+@pytest.mark.parametrize("task", [tasks.provision_manifest, tasks.rotate_expiring])
+def test_unknown_format_is_refused(task: Any, tmp_path: Path) -> None:
+    arguments = ("clients: [{name: report}]",) if task is tasks.provision_manifest else (["report"],)
+
+    with pytest.raises(InvalidSpec, match="use one of: text, json"):
+        task.apply(arguments, {"directory": str(tmp_path), "format": "bogus"}).get()
+
+    assert not ApiClient.objects.exists()

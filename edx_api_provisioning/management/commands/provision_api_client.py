@@ -6,17 +6,22 @@ import json
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.options import CLIENT
-from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.core.spec import ClientSpec, check_line
 from edx_api_provisioning.formats import rendering
 from edx_api_provisioning.formats.manifest import manifest_schema
 from edx_api_provisioning.management import manifest_run
 from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
-# The options of one client that a manifest says for each, beside its fields.
-_OF_ONE = ("dry_run", "verify_url")
+_IN_MANIFEST = gettext_noop("not allowed together with --from-file; set it in the manifest.")
+# The options of one client that a manifest does not have.
+_OF_ONE = {
+    "dry_run": gettext_noop("not allowed together with --from-file; use --plan."),
+    "verify_url": gettext_noop("not allowed together with --from-file; run verify_api_client --url for each client."),
+}
 
 
 class Command(IssuingCommand):
@@ -37,6 +42,7 @@ or not verified, 2 wrong usage, or --plan found something to do.
 """
 
     def run(self, *, dry_run: bool, reason: str, **options: Any) -> None:
+        check_line("reason", reason)  # a dry run records nothing, but a run would refuse it
         if options["print_schema"]:
             self.show(json.dumps(manifest_schema(), indent=2) + "\n")
             return
@@ -58,6 +64,8 @@ or not verified, 2 wrong usage, or --plan found something to do.
             value = options[option.name]
             if (option.name in CLIENT or option.name in _OF_ONE) and value not in (None, option.default):
                 given = option.negative_flag if value is False else option.flag
-                raise wrong_usage(given, _("not allowed together with --from-file; set it in the manifest."))
+                raise wrong_usage(given, _(_OF_ONE.get(option.name, _IN_MANIFEST)))
         manifest = manifest_run.read_file(options["from_file"])
+        if options["prune"]:
+            manifest_run.require_name(manifest)
         (manifest_run.show_plan if options["plan"] else manifest_run.apply)(self, manifest, options)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import ProvisioningError
+from edx_api_provisioning.core.options import CLIENT
 from edx_api_provisioning.management.base import IssuingCommand, operator, wrong_usage
 
 
@@ -32,6 +33,9 @@ Exit code: 0 done, 1 not done (for --expiring-within: not for all) or not verifi
     def run(self, *, name: str | None, expiring_within: timedelta | None, **options: Any) -> None:
         if (name is None) == (expiring_within is None):
             raise wrong_usage("NAME", _("give either a NAME or --expiring-within."))
+        for field in ("expires_in", "expires_at"):
+            if options["secret"] and not options["token"] and options[field] is not None:
+                raise wrong_usage(CLIENT[field].flag, _("needs --token; --secret alone issues no access token."))
         names = ("secret", "expires_in", "expires_at", "grace", "reason", "verify")
         wanted = {each: options[each] for each in names} | {"authority": operator()}
         wanted["token"] = options["token"] or not options["secret"]
