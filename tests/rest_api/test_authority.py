@@ -141,6 +141,7 @@ def deleted_client_of_that_user() -> str:
     return str(jwt)
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("jwt", [deleted_client_of_that_name, ended_predecessor, deleted_client_of_that_user])
 def test_jwt_of_an_application_that_has_ended_is_stale(jwt: Callable[[], str]) -> None:
     assert "last rotation" in refused(Caller(f"JWT {jwt()}"))

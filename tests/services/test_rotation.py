@@ -602,6 +602,7 @@ def test_retire_ends_manual_tokens_of_user(monkeypatch: pytest.MonkeyPatch) -> N
     assert [*tokens().all()] == [of_others]
 
 
+@pytest.mark.databases
 @pytest.mark.parametrize("lost", [lambda: revoke(), lambda: get_access_token_model().objects.all().delete()])
 def test_rotation_without_a_token_keeps_its_scopes(lost: Callable[[], Any]) -> None:
     provisioned(scopes=("read",))
