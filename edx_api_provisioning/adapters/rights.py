@@ -199,11 +199,6 @@ def rights_after(plan: Plan, user: Any, application: Any = None, *, foreign: boo
     )
 
 
-def declared(rights: AbstractSet[str]) -> list[str]:
-    """Return the rights to store as declared, sorted: all except flags and those implied by the username."""
-    return sorted(right for right in rights if right not in _FLAGS and not right.startswith(("username:", "name:")))
-
-
 def limit_of(authority: Authority) -> frozenset[str]:
     """Return the rights that somebody who is not the operator can pass on.
 

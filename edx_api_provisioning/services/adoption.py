@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from edx_api_provisioning.adapters import lms, oauth
 from edx_api_provisioning.adapters.database import in_transaction
-from edx_api_provisioning.adapters.rights import declared, lock_user, require_no_more, rights_of
+from edx_api_provisioning.adapters.rights import lock_user, require_no_more, rights_of, user_rights
 from edx_api_provisioning.core.authority import Authority
 from edx_api_provisioning.core.exceptions import Conflict, NotAllowed
 from edx_api_provisioning.core.policy import check_contact, same_spelling
@@ -47,11 +47,11 @@ def adopt(
         application = oauth.find_application(client_id)
         _check_adoptable(name, client, application, client_id)
         user = lock_user(application.user)
-        rights = _check_authority(name, application, user, authority)
+        _check_authority(name, application, user, authority)
         client = client or ApiClient(name=name, application=application)
         given = {"contact": contact, "purpose": purpose}
         wanted = {field: value for field, value in given.items() if value is not None}
-        wanted |= _current_columns(client, application, user, rights)
+        wanted |= _current_columns(client, application, user)
         if client.pk is not None and all(getattr(client, field) == value for field, value in wanted.items()):
             return current_credentials(client, Status.UNCHANGED)
         for field, value in wanted.items():
@@ -67,19 +67,18 @@ def adopt(
     return in_transaction(work)
 
 
-def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> frozenset[str]:
-    """Return the rights of the user and the application; refuse them if ``authority`` may not give them away."""
-    made = ApiClient.objects.filter(user=user, user_made=True).exists()
-    rights, restricted = rights_of(user, application, foreign=not made), lms.is_restricted(application.pk)
+def _check_authority(name: str, application: Any, user: Any, authority: Authority) -> None:
+    """Refuse an application if ``authority`` may not give away its rights and those of its user."""
     if not authority.trusted:
-        require_no_more(rights, authority=authority, restricted=restricted)
+        made = ApiClient.objects.filter(user=user, user_made=True).exists()
+        rights = rights_of(user, application, foreign=not made)
+        require_no_more(rights, authority=authority, restricted=lms.is_restricted(application.pk))
     shared = ApiClient.objects.filter(user=user).exclude(name=name).first()
     if shared is not None and not authority.is_superuser:
         raise NotAllowed(
             _("the user belongs to the API client %s; only an operator or superuser may share it.") % shared.name,
             field="client_id",
         )
-    return rights | {"restricted"} if restricted else rights
 
 
 def _find(name: str, contact: str | None) -> ApiClient | None:
@@ -92,15 +91,16 @@ def _find(name: str, contact: str | None) -> ApiClient | None:
     return client
 
 
-def _current_columns(client: ApiClient, application: Any, user: Any, rights: frozenset[str]) -> dict[str, Any]:
+def _current_columns(client: ApiClient, application: Any, user: Any) -> dict[str, Any]:
     """Return the columns of a client that follow from its user, application and tokens."""
     token = client.access_token or oauth.longest_token(application)
+    restriction = {"restricted"} if lms.is_restricted(application.pk) else set()
     return {
         "user": user,
         "user_made": client.user_made and client.user_id == user.pk,
         "is_staff": user.is_staff,
         "is_superuser": user.is_superuser,
-        "declared_rights": declared(rights),
+        "declared_rights": sorted(user_rights(user) | lms.access(application).rights | restriction),
         "access_token": token,
         # Credentials that this package did not issue are at least as old as their rows.
         "secret_issued": client.secret_issued or application.created,

@@ -173,8 +173,10 @@ def _excess(plan: Plan, client: ApiClient, user: Any, *, token: bool) -> tuple[s
     application = client.application or client.predecessor
     before = rights.rights_of(user, application) if user is not None else frozenset()
     after = rights.rights_after(plan, user, application)
-    # A filter that goes opens what it kept closed.
-    growth = after - before | {f"no {right}" for right in before - after if right.startswith("filter:")}
+    # The last filter of its type that goes opens what it kept closed; one of several narrows.
+    types = {right.split(":")[1] for right in after if right.startswith("filter:")}
+    gone = {right for right in before - after if right.startswith("filter:") and right.split(":")[1] not in types}
+    growth = after - before | {f"no {right}" for right in gone if plan.restricted}
     return recipients.beyond_recipients(client, growth, token=token)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from django.db.models import CharField, JSONField, Model, Q, QuerySet, TextField
@@ -12,6 +13,7 @@ from django.db.models.functions import Cast, Lower
 from edx_api_provisioning.adapters import lms
 from edx_api_provisioning.adapters.database import in_transaction
 from edx_api_provisioning.core.authority import Authority
+from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.core.spec import check_email
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
 from edx_api_provisioning.services import registry
@@ -45,7 +47,7 @@ def retire_person(user: Any) -> None:
     if retirement is None:
         return
     username, email, retired_username, retired_email = retirement
-    if email:
+    with suppress(InvalidSpec):  # What is no address is no contact either.
         replace_address(email, retired_email, authority=Authority.operator("retirement of an account"))
     # An entry point comes first in an actor, and may be spelled like a username.
     before = "(?:(?<=: )|(?<=used by ))"

@@ -164,6 +164,8 @@ def _planned(
             raise ClientExists(_("an API client with this name already exists."), field="name")
         authorization.check_account(spec, rows.found, authority)
         plan = make_plan(spec, rows.found, site)
+        if spec.rights is None and plan.add_rights and (unknown := known(plan.add_rights)) is not None:
+            raise unknown  # What comes back with the user may be gone from the site.
         authorization.check_rights(plan, rows, authority)
         return _Run(authorization.with_new_credentials(plan, rows, site), rows.client, rows.user)
 
@@ -243,7 +245,8 @@ def _change_rights(run: _Run) -> None:
     if plan.has(Action.CHANGE_RIGHTS):
         rights.change_user_rights(client.user, add=plan.add_rights, remove=plan.remove_rights)
     if plan.has(Action.SET_ACCESS) and plan.access is not None:
-        if plan.spec.restricted:  # Planning has made sure that none of its tokens works.
+        # Of a new restriction planning has made sure that none of its tokens works.
+        if plan.spec.restricted and not lms.is_restricted(client.application_id):
             client.access_token, client.token_issue = None, ""
         for application in filter(None, (client.application, client.predecessor)):
             restricted = plan.spec.restricted or lms.is_restricted(application.pk)

@@ -155,7 +155,7 @@ def _rotate(
     )
     _check_fit(client, site, token=token)
     _check_authority(client, request.authority)
-    scopes = tuple(client.access_token.scope.split()) if client.access_token else registry.last_scopes(client)
+    scopes = tuple(client.access_token.scope.split()) if client.access_token else _last_scopes(client, site)
     scopes = scopes or site.default_scopes
     check_policy(replace(wanted.spec, scopes=scopes), site)
     if new is not None:
@@ -181,6 +181,14 @@ def _rotate(
     }
     request.record([(client, Kind.ROTATED, details)])
     return result
+
+
+def _last_scopes(client: ApiClient, site: Site) -> tuple[str, ...]:
+    """Return those scopes of the last token that the client may still have."""
+    allowed = set(site.available_scopes)
+    if site.has_access:
+        allowed &= {*site.default_scopes, *lms.access(client.application).scopes}
+    return tuple(scope for scope in registry.last_scopes(client) if scope in allowed)
 
 
 def _check_authority(client: ApiClient, authority: Authority) -> None:

@@ -23,6 +23,7 @@ from edx_api_provisioning.models import ApiClient
 from openedx.core.djangoapps.content.course_overviews.models import CourseOverview
 from openedx.core.djangoapps.oauth_dispatch.models import ApplicationAccess, RestrictedApplication
 from tests.factories import OPERATOR, AccessTokenFactory, ApplicationFactory, UserFactory, person, provisioned, run
+from tests.lifecycle_helpers import answer
 
 pytestmark = pytest.mark.django_db
 
@@ -354,11 +355,31 @@ def test_adoption_declares_found_rights(adopted: ApiClient) -> None:
         "course_role:staff@edX",
         "filter:content_org:edX",
         "group:ops",
-        f"permission:{MODES}",
         f"permission:{DEACTIVATE}",
         "scope:grades:read",
     ]
     assert overprivileged() == {}
+
+
+def test_permissions_of_a_group_stay_those_of_the_group(adopted: ApiClient) -> None:
+    User.objects.get(username="ada").delete()
+
+    provision()
+    assert User.objects.get(username=client("bot").user.username).has_perm(MODES)
+    Group.objects.get(name="ops").permissions.clear()
+    assert not User.objects.get(username=client("bot").user.username).has_perm(MODES)
+
+
+def test_declared_group_that_is_gone_is_named() -> None:
+    Group.objects.create(name="ops2")
+    provision(groups=("ops2",))
+    Group.objects.get(name="ops2").delete()
+    User.objects.get(username="bot").delete()
+
+    with pytest.raises(InvalidSpec, match="this site has no group ops2") as refusal:
+        provision()
+    assert refusal.value.field == "groups"
+    assert provision(groups=()).status == "updated"
 
 
 def test_adopted_user_gains_rights_on_request(adopted: ApiClient) -> None:
@@ -485,6 +506,16 @@ def test_declared_scopes_come_back_with_the_application() -> None:
 def test_no_scopes_are_the_default_ones() -> None:
     assert provision(scopes=()).scopes == ("read", "write", "email", "profile")
     assert provision(scopes=()).status == "unchanged"
+
+
+def test_restriction_by_hand_is_accepted_with_its_token() -> None:
+    made = provision()
+    RestrictedApplication.objects.create(application=client("bot").application)
+
+    provision(restricted=True, filters=("content_org:CET",))
+
+    assert answer(made.access_token) == "ok"
+    assert client("bot").access_token is not None
 
 
 def test_restricted_client_forgets_a_token_whose_row_is_gone() -> None:

@@ -13,7 +13,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import InvalidSpec
 from edx_api_provisioning.models import ApiClient, ApiClientEvent
-from edx_api_provisioning.services import personal_data
 from openedx.core.djangoapps.user_api.accounts.signals import USER_RETIRE_LMS_CRITICAL
 from openedx.core.djangoapps.user_api.models import UserRetirementStatus
 from tests.factories import OPERATOR, UserFactory, operator, run
@@ -72,15 +71,16 @@ def test_only_an_address_is_replaced(old: str) -> None:
     assert all_rows() == before
 
 
-def test_retirement_without_an_address_changes_no_other_text() -> None:
+@pytest.mark.parametrize("email", ["", "ann@intranet", "report"])
+def test_retirement_without_an_address_changes_no_other_text(email: str) -> None:
     provisioned()
     before = all_rows()
     user = UserFactory(username="legacy")
     UserRetirementStatus.objects.create(
-        user=user, original_username="legacy", original_email="", retired_username="r__1", retired_email="r@x.org"
+        user=user, original_username="legacy", original_email=email, retired_username="r__1", retired_email="r@x.org"
     )
 
-    personal_data.retire_person(user)
+    USER_RETIRE_LMS_CRITICAL.send(sender=None, user=user)
 
     assert ApiClientEvent.objects.get().reason == ""
     assert before["ApiClient"] == all_rows()["ApiClient"]

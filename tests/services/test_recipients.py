@@ -162,6 +162,15 @@ def test_removed_filter_is_growth() -> None:
     assert provision(filters=("content_org:edX",), reissue=True).client_secret is not None
 
 
+def test_fewer_of_several_filters_are_no_growth() -> None:
+    provision(restricted=True, filters=("content_org:edX", "content_org:CET"))
+    provision(name="unrestricted", filters=("content_org:edX",))
+    ApiClient.objects.update(recipients={})
+
+    assert provision(filters=("content_org:edX",)).status == "updated"
+    assert provision(name="unrestricted", filters=()).status == "updated"
+
+
 def test_application_in_its_grace_period_counts_alone() -> None:
     of_ann = provision(ann())
     api.rotate("report", authority=OPERATOR, secret=True, grace=30 * DAY)

@@ -611,6 +611,18 @@ def test_rotation_without_a_token_keeps_its_scopes(lost: Callable[[], Any]) -> N
     assert rotate().scopes == ("read",)
 
 
+def test_scopes_that_were_taken_away_do_not_come_back(settings: Any) -> None:
+    provisioned(scopes=("read", "grades:read"))
+    revoke()
+    provisioned(scopes=("read",))
+    assert rotate().scopes == ("read",)
+
+    revoke()
+    scopes = {name: about for name, about in settings.OAUTH2_PROVIDER["SCOPES"].items() if name != "read"}
+    settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, "SCOPES": scopes, "DEFAULT_SCOPES": ["write"]}
+    assert rotate().scopes == ("write",)
+
+
 def test_rotation_of_an_adopted_client_keeps_its_scopes() -> None:
     token = AccessTokenFactory(scope="read", application__client_id="the-id")
     adopt(client_id="the-id")
