@@ -129,10 +129,14 @@ class Page:
             return self.ask(form)
         with transaction.atomic(using=router.db_for_write(ApiClient)):
             api.require_new(f"{form.cleaned_data['request_id'].hex}-0")
-            if form.cleaned_data["version"] != forms.versions(self.subjects, lock=True):
+            if form.cleaned_data["version"] != forms.versions(self.subjects, lock=True) or not self.is_as_planned(form):
                 raise Conflict(_("the client or its user has changed since you opened this page. Open it again."))
             # Render inside the transaction: credentials that cannot be shown are rolled back.
             return self.finish(self.each(lambda subject, number: self.change(form, subject, number)))
+
+    def is_as_planned(self, form: Any) -> bool:
+        """Return True if the clients that are named in the form are those of the preview."""
+        return True
 
     def each(self, do: Callable[[Any, int], Any]) -> list[Any]:
         """Call ``do`` with each subject and its number, and return the results."""
@@ -262,6 +266,7 @@ class ProvisionPage(Page):
             previews=[(plan, api.excess_rights(plan)) for plan in plans],
             # Another one than the form's, which a person may go back to for another client.
             request_id=uuid.uuid4(),
+            planned=self.planned(form),
             nothing=not any(plan.steps for plan in plans),
         )
 
@@ -284,9 +289,21 @@ class ProvisionPage(Page):
         """Provision the client."""
         return api.provision(form.spec(subject), new=self.only_new(subject), **request)
 
+    def is_as_planned(self, form: Any) -> bool:
+        """Return True if nobody made or changed a client of a typed name since the preview."""
+        return self.request.POST.get("planned", "") == self.planned(form, lock=True)
+
+    def planned(self, form: Any, *, lock: bool = False) -> str:
+        """Return the versions of the clients whose names are typed into the form, and may be those of existing ones."""
+        subjects: list[Any] = [*self.subjects] or [None]
+        typed = [subject for subject in subjects if subject is None or subject.client is None]
+        named = [form.name_for(subject) for subject in typed if not self.only_new(subject)]
+        found = api.versions(named, lock=lock)
+        return " ".join(f"{name}={found[name]}" for name in sorted(found))
+
     def only_new(self, subject: Subject | None) -> bool:
         """Return True if the name may not be that of a client that exists: its values would be shown."""
-        return subject is None and not may(self.request, "view")
+        return (subject is None or subject.client is None) and not may(self.request, "view")
 
 
 class RotatePage(Page):

@@ -24,6 +24,7 @@ from edx_api_provisioning.adapters.access_catalogue import profiles
 from edx_api_provisioning.adapters.rights import beyond, rights_of
 from edx_api_provisioning.admin import forms
 from edx_api_provisioning.admin.selection import selected
+from edx_api_provisioning.core.exceptions import Conflict
 from edx_api_provisioning.core.secrets import Secret
 from edx_api_provisioning.core.spec import ClientSpec
 from edx_api_provisioning.formats import rendering, snippets
@@ -490,16 +491,38 @@ def test_selected_users_become_clients(browser: Browser) -> None:
     assert (client_named("first").is_staff, client_named("other").is_staff) == (True, False)
 
 
-def test_several_clients_are_all_or_nothing(browser: Browser) -> None:
+def test_several_clients_are_all_or_nothing(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    provision = api.provision
+
+    def fail_second(spec: ClientSpec, **options: Any) -> Any:
+        if spec.name == "other":
+            raise Conflict("taken meanwhile.")
+        return provision(spec, **options)
+
     first, second = UserFactory(), UserFactory()
     form = browser.open("provision", f"user={first.pk}&user={second.pk}")
     preview = browser.send(form, **{f"name_user_{second.pk}": "other"})
-    api.provision(ClientSpec(name="other"), authority=OPERATOR)
+    monkeypatch.setattr(api, "provision", fail_second)
     before = row_counts()
     page = browser.send(preview, _confirm="yes")
-    [error] = page.context["form"].non_field_errors()
-    assert error.startswith(f"{second.username}: other belongs to the user other; omit the username")
+    assert page.context["form"].non_field_errors() == [f"{second.username}: taken meanwhile."]
     assert row_counts() == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_client_of_that_name_is_as_it_was_in_the_preview(browser: Browser, exists: bool) -> None:
+    def somebody_else(contact: str) -> None:
+        api.provision(ClientSpec(name="grades", contact=contact), authority=OPERATOR)
+
+    if exists:
+        somebody_else("bob@example.org")
+    preview = browser.send(browser.open("provision"), name="grades", contact="ann@example.org")
+    somebody_else("carol@example.org")
+
+    page = browser.send(preview, _confirm="yes")
+
+    assert "the client or its user has changed since you opened this page" in text(page)
+    assert client_named("grades").contact == "carol@example.org"
 
 
 def test_client_deleted_meanwhile_is_not_logged(

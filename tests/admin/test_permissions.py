@@ -124,6 +124,19 @@ def test_name_of_a_client_is_taken_without_view() -> None:
     assert client.contact == "ann@example.org"
 
 
+def test_accounts_form_shows_no_client_without_view() -> None:
+    api.provision(ClientSpec(name="report", purpose="hidden purpose"), authority=OPERATOR)
+    client = client_named("report")
+    browser = Browser(make_staff("provision", "view_user"))
+
+    page = browser.send(browser.open("provision", f"user={client.user.pk}"), purpose="mine")
+    assert "hidden purpose" not in page.content.decode()
+    browser.send(browser.open("provision", f"user={client.user.pk}"), purpose="mine", _confirm="yes")
+
+    client.refresh_from_db()
+    assert client.purpose == "hidden purpose"
+
+
 def test_nothing_visible_without_view() -> None:
     client = ApiClientFactory()
     browser = Browser(make_staff("provision", "rotate", "revoke"))
