@@ -21,7 +21,7 @@ Access: ``profiles``, ``scopes``, ``endpoints``, ``find_endpoint``, ``allows`` a
 a request needs; ``find_error`` explains an answer of the site; ``is_lms`` tells whether there are course roles,
 restrictions and JWTs.
 
-Requests: ``in_transaction``, ``require_new``, ``record_refusal`` and ``no_sql_logging`` wrap a change of several steps;
+Requests: ``in_transaction``, ``require_new``, ``remember``, ``record_refusal`` and ``no_sql_logging`` wrap a change;
 ``authentication_classes``, ``pagination_class``, ``credential_of``, ``authority_of``, ``person_of``,
 ``require_may_change``, ``version_of``, ``versions``, ``without_address`` and ``identify`` are for the REST
 API and the admin.
@@ -60,7 +60,7 @@ from edx_api_provisioning.services.queries import (
     summary,
     with_facts,
 )
-from edx_api_provisioning.services.registry import record_refusal, require_new
+from edx_api_provisioning.services.registry import record_refusal, remember, require_new
 from edx_api_provisioning.services.revocation import revoke
 from edx_api_provisioning.services.rotation import rotate, rotate_many
 from edx_api_provisioning.services.site import scopes
@@ -99,6 +99,7 @@ __all__ = [
     "provision",
     "prune",
     "record_refusal",
+    "remember",
     "replace_address",
     "require_may_change",
     "require_new",

@@ -105,7 +105,7 @@ def rotate_expiring(
 
 def _files(directory: str, format: str) -> Files:
     if format not in rendering.FORMATS:
-        raise InvalidSpec(_("use one of: %s.") % ", ".join(rendering.FORMATS), field="format")
+        raise InvalidSpec(_("use one of %s.") % ", ".join(rendering.FORMATS), field="format")
     make_directory(directory)
     return Files(partial(rendering.path_of, directory=directory, format=format), format=format, force=True)
 

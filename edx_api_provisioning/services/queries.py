@@ -94,8 +94,10 @@ def list_clients(
     Raises:
         InvalidSpec: if a filter or the ordering cannot be used.
     """
-    for value in equal.values():
-        check_line("filter", value)
+    for name, value in equal.items():
+        check_line(name, value)
+    if equal.get("state", ApiClient.State.ACTIVE) not in ApiClient.State.values:
+        raise InvalidSpec(_("use one of %s.") % ", ".join(ApiClient.State.values), field="state")
     columns = {"username": f"user__{get_user_model().USERNAME_FIELD}"}
     rows = clients = ApiClient.objects.filter(**{columns.get(name, name): value for name, value in equal.items()})
     if expired or expiring_within is not None:

@@ -196,6 +196,16 @@ def record_refusal(name: str, says: str, *, authority: Authority) -> None:
         ApiClientEvent(client_name=name, kind=Kind.REFUSED, actor=_actor(authority), details={"says": says}).save()
 
 
+def remember(name: str, request_id: str | RequestId | None, *, authority: Authority) -> None:
+    """Keep the id of a request that found nothing to change: it is not to be executed later, on another state."""
+    if request_id is None or ApiClientEvent.objects.filter(request_id=_key(request_id)).exists():
+        return
+    client = get(name, lock_it=True)
+    details = {"steps": [], **_digest(request_id)}
+    event = {"client": client, "client_name": client.name, "kind": Kind.UPDATED, "actor": _actor(authority)}
+    ApiClientEvent(**event, request_id=_key(request_id), details=details).save()
+
+
 def record(
     events: Sequence[NewEvent],
     *,

@@ -59,6 +59,15 @@ def test_unmanaged_application_may_read(by: Any) -> None:
     good(by(make_user(*ALL), managed=False).get("/clients/"))
 
 
+def test_session_without_its_csrf_token_writes_no_history() -> None:
+    caller = by_session(make_user(*ALL))
+
+    for _again in range(3):
+        assert caller.post("/clients/report/revoke/", {}, X_CSRFToken="d" * 32).status_code == 403
+
+    assert not ApiClientEvent.objects.exists()
+
+
 def test_token_of_other_user_may_not_change() -> None:
     """Somebody with the permission to add access tokens made one of a client's application for a superuser."""
     token = value_of(token_of(make_user(*ALL)))

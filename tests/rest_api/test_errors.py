@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import zlib
 from typing import Any
 from unittest import mock
 
@@ -119,3 +120,26 @@ def test_django_errors_are_converted(error: Exception, status: int, code: str) -
 
     assert (response.status_code, response.data["type"].rpartition("/")[2]) == (status, code)
     assert "secret" not in str(response.data)
+
+
+@pytest.mark.parametrize("charset", ["zlib", "bz2", "rot13", "utf-16", "nonsense"])
+def test_json_is_utf_8_whatever_is_said_of_it(charset: str, root: Caller) -> None:
+    """No body is unpacked, and none ends in an error of the server."""
+    body = zlib.compress(b'{"name": "report"}')
+    csrf = {"X-CSRFToken": "c" * 32}
+    kind = f"application/json; charset={charset}"
+
+    assert root.http.generic("POST", f"{ROOT}/clients/", body, content_type=kind, headers=csrf).status_code == 400
+    plain = b'{"name": "report"}'
+    assert root.http.generic("POST", f"{ROOT}/clients/", plain, content_type=kind, headers=csrf).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("expiring_within=soon", "expiring_within"), ("unused_for=90", "unused_for"), ("username=a%00b", "username"),
+        ("state=Retired", "state"),
+    ],
+)  # fmt: skip
+def test_wrong_filter_is_named(query: str, field: str, root: Caller) -> None:
+    assert [*problem(root.get(f"/clients/?{query}"), 400)["errors"]] == [field]

@@ -82,6 +82,30 @@ def test_key_reuse_is_rejected(method: str, path: str, body: dict[str, Any], roo
     assert row_counts() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "meanwhile"),
+    [
+        ("revoke/", {}, lambda root: root.post("/clients/report/token/")),
+        ("", {"purpose": "old"}, lambda root: root.patch("/clients/report/", {"purpose": "new"})),
+    ],
+    ids=["revoke", "patch"],
+)
+def test_key_of_a_request_that_changed_nothing_is_kept(
+    path: str, body: dict[str, Any], meanwhile: Callable[[Caller], Any], root: Caller
+) -> None:
+    provisioned(token=False, purpose="old")
+    send = root.post if path else root.patch
+    good(send(f"/clients/report/{path}", body, Idempotency_Key="k"))
+    good(meanwhile(root))
+    row = client()
+
+    again = send(f"/clients/report/{path}", body, Idempotency_Key="k")
+
+    assert again["Idempotency-Replayed"] == "true"
+    assert (client().purpose, client().access_token) == (row.purpose, row.access_token)
+    problem(send(f"/clients/report/{path}", {**body, "reason": "another"}, Idempotency_Key="k"), 422)
+
+
 def test_field_order_is_irrelevant(root: Caller) -> None:
     good(root.post("/clients/", '{"name": "report", "purpose": "x"}', Idempotency_Key="k"), 201)
 

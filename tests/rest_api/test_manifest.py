@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 
 from edx_api_provisioning import api
@@ -94,6 +95,22 @@ def test_refused_client_does_not_stop_others(root: Caller, helper: Caller) -> No
         assert done["grades"]["error"]["type"].endswith("/beyond-own-rights")
         assert done["report"]["error"] is None
     assert [*ApiClient.objects.values_list("name", flat=True)] == ["report"]
+
+
+def test_replay_changes_nobody_whose_state_is_another(root: Caller) -> None:
+    provisioned("grades", purpose="first")
+    manifest = {"clients": [{"name": "report"}, {"name": "grades", "purpose": "mine", "email": "other@example.org"}]}
+    planned = root.post("/plan/", manifest)["ETag"]
+    first = by_name(root.post("/apply/", manifest, Idempotency_Key="k", If_Match=planned))
+    assert (first["report"]["error"], first["grades"]["credentials"]) == (None, None)
+    # What it was refused for is mended, and somebody else has changed it.
+    User.objects.filter(username="grades").update(email="other@example.org")
+    provisioned("grades", purpose="theirs")
+
+    again = by_name(root.post("/apply/", manifest, Idempotency_Key="k", If_Match=planned))
+
+    assert "has changed since you read it" in again["grades"]["error"]["detail"]
+    assert client("grades").purpose == "theirs"
 
 
 def test_replay_issues_nothing_and_other_clients_are_refused(root: Caller) -> None:

@@ -174,7 +174,7 @@ def test_failed_write_is_retried(tmp_path: Path) -> None:
 def test_unknown_format_is_refused(task: Any, tmp_path: Path) -> None:
     arguments = ("clients: [{name: report}]",) if task is tasks.provision_manifest else (["report"],)
 
-    with pytest.raises(InvalidSpec, match="use one of: text, json"):
+    with pytest.raises(InvalidSpec, match="use one of text, json"):
         task.apply(arguments, {"directory": str(tmp_path), "format": "bogus"}).get()
 
     assert not ApiClient.objects.exists()

@@ -105,7 +105,9 @@ class ApiView(APIView):
 
     def handle_exception(self, exc: Exception) -> Any:
         """Record a refused change in the history, and return the error response."""
-        if isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS:
+        refused = isinstance(exc, (PermissionDenied, NotAllowed, NotTold)) and self.request.method not in SAFE_METHODS
+        # Nobody is counted before they are known: a session without its CSRF token is nobody.
+        if refused and self.request.user.is_authenticated:
             api.record_refusal(self.kwargs.get("name", self.subject), str(exc), authority=self.authority)
         return super().handle_exception(exc)
 
@@ -187,8 +189,14 @@ class ApiView(APIView):
             name: of the client.
             status: of the answer where it is done now.
         """
+
+        def once() -> Response:
+            done = work()
+            api.remember(done.name, self.request_id(), authority=self.authority)
+            return self._answer(done, status=status)
+
         try:
-            return api.in_transaction(lambda: self._answer(work(), status=status))
+            return api.in_transaction(once)
         except AlreadyDone:
             pass
         except (ProvisioningError, errors.PreconditionFailed):

@@ -45,7 +45,7 @@ class BoundedJSONParser(JSONParser):
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         """Return the parsed JSON; refuse what a database cannot store."""
         try:
-            data = super().parse(stream, media_type, parser_context)
+            data = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             # Half of a surrogate pair (\\ud800) is no text: neither a database nor an answer can hold it.
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError:

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 
 from edx_api_provisioning import api
 from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError, RequestReused
-from edx_api_provisioning.core.parsing import parse_lifetime
+from edx_api_provisioning.core.options import DURATION, Option
 from edx_api_provisioning.data import Applied, ClientSpec, Credentials
-from edx_api_provisioning.formats import rendering
+from edx_api_provisioning.formats import rendering, schema
 from edx_api_provisioning.rest_api.v1 import documentation as docs
 from edx_api_provisioning.rest_api.v1 import errors, requests
 from edx_api_provisioning.rest_api.v1.base import ApiView
@@ -122,8 +122,11 @@ class ApplyView(ApiView):
         try:
             requests.require_match(request, versions)
         except (errors.PreconditionFailed, errors.PreconditionRequired):
-            if not any(self._is_repeated(name) for name in ids):
+            repeated = [name for name in ids if self._is_repeated(name)]
+            if not repeated:
                 raise
+            # The others were decided on a state that is no more: those that exist are refused.
+            versions = {name: versions[name] for name in repeated if name in versions}
         done = api.apply(specs, authority=self.authority, reason=reason, request_ids=ids, versions=versions)
         return Response({"clients": [self._applied(each) for each in done]})
 
@@ -157,7 +160,8 @@ class ClientListView(ApiView):
         """List the API clients."""
         given = request.query_params
         asked: dict[str, Any] = {name: given[name] for name, _place, _shape in docs.FILTERS if name in given}
-        asked |= {name: parse_lifetime(asked[name]) for name in ("expiring_within", "unused_for") if name in asked}
+        spans = [Option(name, "", kind=DURATION) for name in ("expiring_within", "unused_for") if name in asked]
+        asked |= {span.name: schema.parse(span, asked[span.name]) for span in spans}
         return self.page(api.list_clients(**{"ordering": "name", **asked}))
 
     @documented(
