@@ -48,6 +48,9 @@ _REFUSED = (
     "is mounted into the job, or declare the client in API_PROVISIONING_CLIENTS, or accept it with --print-secrets."
 )
 
+# The other names of "-".
+_STANDARD_STREAM = re.compile("/+(dev/(stdout|stderr|tty|fd/)|proc/)")
+
 # Options with which a command issues nothing.
 _DOES_NOTHING = ("dry_run", "plan", "print_schema")
 
@@ -95,9 +98,8 @@ def _run(command: str, **values: Any) -> Iterator[tuple[str, str]]:
     ):
         raise TutorError("stdin: a Kubernetes job has no standard input.")
     brought = _brings_its_secrets(values)
-    # Standard output has more names than "-".
     output = values.get("output") or "-"
-    to_file = output != "-" and not re.match(r"/+(dev|proc)/", os.path.normpath(output))
+    to_file = output != "-" and not _STANDARD_STREAM.match(os.path.normpath(output))
     issues = table.issues and not any(values.get(name) for name in _DOES_NOTHING)
     if issues and not (values["print_secrets"] or to_file or brought):
         raise TutorError(_REFUSED)
