@@ -274,12 +274,7 @@ class ProvisionPage(Page):
         """Return the plan. A wrong field is left out and explained, so that the form shows all wrong fields at once."""
         while True:
             try:
-                [(_spec, plan)] = api.plan_many(
-                    [form.spec(subject)], authority=self.authority, new=self.only_new(subject)
-                )
-                if isinstance(plan, ProvisioningError):
-                    raise plan
-                return plan
+                return api.plan_client(form.spec(subject), authority=self.authority, new=self.only_new(subject))
             except ProvisioningError as error:
                 if error.field not in form.cleaned_data:
                     raise

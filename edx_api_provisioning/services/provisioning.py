@@ -34,9 +34,9 @@ Wanted = TypeVar("Wanted")
 Result = TypeVar("Result")
 
 
-def plan_client(spec: ClientSpec, *, authority: Authority) -> Plan:
+def plan_client(spec: ClientSpec, *, authority: Authority, new: bool = False) -> Plan:
     """Return what :func:`provision` would do now, or raise what it would raise. Nothing is written or locked."""
-    return _required(look([spec], authority=authority)[0])
+    return _required(look([spec], authority=authority, new=new)[0])
 
 
 def look(specs: Sequence[ClientSpec], *, authority: Authority, new: bool = False) -> list[Plan | ProvisioningError]:
