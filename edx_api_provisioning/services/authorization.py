@@ -17,7 +17,7 @@ from edx_api_provisioning.core.planning import Action, Plan, keep_flags, make_st
 from edx_api_provisioning.core.policy import token_end
 from edx_api_provisioning.core.results import Status
 from edx_api_provisioning.core.secrets import Secret
-from edx_api_provisioning.core.spec import ClientSpec
+from edx_api_provisioning.core.spec import ClientSpec, values_of
 from edx_api_provisioning.core.state import CurrentClient, CurrentState, Site
 from edx_api_provisioning.models import ApiClient
 from edx_api_provisioning.services import recipients, registry
@@ -174,9 +174,9 @@ def _excess(plan: Plan, client: ApiClient, user: Any, *, token: bool) -> tuple[s
     before = rights.rights_of(user, application) if user is not None else frozenset()
     after = rights.rights_after(plan, user, application)
     # The last filter of its type that goes opens what it kept closed; one of several narrows.
-    types = {right.split(":")[1] for right in after if right.startswith("filter:")}
-    gone = {right for right in before - after if right.startswith("filter:") and right.split(":")[1] not in types}
-    growth = after - before | {f"no {right}" for right in gone if plan.restricted}
+    types = {each.partition(":")[0] for each in values_of("filter", after)}
+    gone = [each for each in values_of("filter", before) if each.partition(":")[0] not in types]
+    growth = after - before | {f"no filter:{each}" for each in gone if plan.restricted}
     return recipients.beyond_recipients(client, growth, token=token)
 
 
