@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from edx_api_provisioning import api
+from edx_api_provisioning.core.commands import COMMANDS
 from edx_api_provisioning.core.exceptions import AlreadyDone, ProvisioningError, RequestReused
-from edx_api_provisioning.core.options import DURATION, Option
+from edx_api_provisioning.core.options import DURATION
 from edx_api_provisioning.data import Applied, ClientSpec, Credentials
 from edx_api_provisioning.formats import rendering, schema
 from edx_api_provisioning.rest_api.v1 import documentation as docs
@@ -22,6 +23,8 @@ from edx_api_provisioning.rest_api.v1.permissions import IsActive
 
 _ISSUES = (docs.NAME_PARAMETER, docs.IDEMPOTENCY_KEY, docs.IF_MATCH)
 _CHANGES = (400, 409, 412, 415, 422, 428)
+# The filters that are time spans, as the command has them.
+_SPANS = [option for option in COMMANDS["list_api_clients"].options if option.kind == DURATION]
 
 
 class WhoAmIView(ApiView):
@@ -160,8 +163,7 @@ class ClientListView(ApiView):
         """List the API clients."""
         given = request.query_params
         asked: dict[str, Any] = {name: given[name] for name, _place, _shape in docs.FILTERS if name in given}
-        spans = [Option(name, "", kind=DURATION) for name in ("expiring_within", "unused_for") if name in asked]
-        asked |= {span.name: schema.parse(span, asked[span.name]) for span in spans}
+        asked |= {span.name: schema.parse(span, asked[span.name]) for span in _SPANS if span.name in asked}
         return self.page(api.list_clients(**{"ordering": "name", **asked}))
 
     @documented(
