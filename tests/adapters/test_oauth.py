@@ -792,7 +792,7 @@ def test_scopes_come_from_site_backend(settings: Any) -> None:
 
 
 class ScopesOfApplications(SettingsScopes):
-    """Grant each application the scope of its name, and to nobody in particular ``read``."""
+    """Grant each application the scope of its name, and ``email`` by default."""
 
     def get_default_scopes(self, application: Any = None, *args: Any, **kwargs: Any) -> list[str]:
         return [application.name] if application else ["email"]
